@@ -1,0 +1,2 @@
+//! Starling.
+fn main() {}
