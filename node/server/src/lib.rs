@@ -1,1 +1,5 @@
 //! Server.
+
+pub mod c2s;
+pub mod modules;
+pub mod pipeline;
