@@ -187,10 +187,7 @@ pub enum Action {
 
 impl Action {
     /// Which of the resources get the stanza.
-    pub fn recipients<'a>(
-        self,
-        to: Addressee<'a>,
-    ) -> impl Iterator<Item = &'a Resource<'a>> {
+    pub fn recipients<'a>(self, to: Addressee<'a>) -> impl Iterator<Item = &'a Resource<'a>> {
         to.resources.iter().filter(move |resource| match self {
             Self::ToResource => Some(resource.name) == to.resource,
             Self::ToNonNegative => resource.is_non_negative(),

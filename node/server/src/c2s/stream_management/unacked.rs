@@ -119,8 +119,7 @@ impl<T> Unacked<T> {
     }
     /// Whether `<r/>` is due. Asking is then noted: write it.
     pub fn wants_ack(&mut self) -> bool {
-        let due =
-            self.unasked >= self.policy.stanzas || self.unasked_bytes >= self.policy.bytes;
+        let due = self.unasked >= self.policy.stanzas || self.unasked_bytes >= self.policy.bytes;
         if due {
             self.unasked = 0;
             self.unasked_bytes = 0;
@@ -139,7 +138,12 @@ impl<T> Unacked<T> {
     /// [`TooHigh`]: more than was sent. The queue is as it was.
     pub fn ack(&mut self, h: u32) -> Result<vec_deque::Drain<'_, (T, usize)>, TooHigh> {
         let count = self.newly_acked(h)?;
-        self.bytes -= self.queue.iter().take(count).map(|(_, bytes)| bytes).sum::<usize>();
+        self.bytes -= self
+            .queue
+            .iter()
+            .take(count)
+            .map(|(_, bytes)| bytes)
+            .sum::<usize>();
         Ok(self.queue.drain(..count))
     }
     fn newly_acked(&self, h: u32) -> Result<usize, TooHigh> {
@@ -153,7 +157,10 @@ impl<T> Unacked<T> {
         if behind <= acked.min(u64::from(u32::MAX / 2)) {
             return Ok(0);
         }
-        Err(TooHigh { h, sent: self.sent() })
+        Err(TooHigh {
+            h,
+            sent: self.sent(),
+        })
     }
     /// How many were sent, modulo 2^32.
     pub fn sent(&self) -> u32 {

@@ -65,7 +65,10 @@ fn table_1_account_does_not_exist() {
 #[test]
 fn table_1_no_active_resources() {
     row(to(NOBODY, BARE), [Store, Store, Bounce, Ignore, Ignore]);
-    row(to(NOBODY, NO_MATCH), [Bounce, Store, Bounce, Ignore, Ignore]);
+    row(
+        to(NOBODY, NO_MATCH),
+        [Bounce, Store, Bounce, Ignore, Ignore],
+    );
 }
 
 #[test]
@@ -119,7 +122,13 @@ fn what_may_not_be_kept_bounces_or_vanishes() {
         check(kind, WhenAway::Drop, MANY, BARE, ToNonNegative);
         check(kind, WhenAway::Bounce, MANY, MATCH, ToResource);
     }
-    check(MessageType::Headline, WhenAway::Bounce, NOBODY, BARE, Ignore);
+    check(
+        MessageType::Headline,
+        WhenAway::Bounce,
+        NOBODY,
+        BARE,
+        Ignore,
+    );
     check(MessageType::Error, WhenAway::Bounce, NOBODY, BARE, Ignore);
 }
 
@@ -129,7 +138,10 @@ fn message_to_bare_jid_skips_negative_priority() {
         action.recipients(to).map(|r| r.name).collect()
     };
     assert_eq!(names(ToNonNegative, to(MANY, BARE)), ["orchard", "phone"]);
-    assert_eq!(names(ToNonNegative, to(MANY, NO_MATCH)), ["orchard", "phone"]);
+    assert_eq!(
+        names(ToNonNegative, to(MANY, NO_MATCH)),
+        ["orchard", "phone"]
+    );
     assert_eq!(
         names(ToAvailable, to(MANY, BARE)),
         ["orchard", "phone", "bot"]

@@ -33,10 +33,7 @@ fn sends(kind: SubscriptionType, rows: [(State, bool, State); 9]) {
 }
 
 /// A row of tables 6 to 9: existing state, delivered, automatic reply, new state.
-fn receives(
-    kind: SubscriptionType,
-    rows: [(State, bool, Option<SubscriptionType>, State); 9],
-) {
+fn receives(kind: SubscriptionType, rows: [(State, bool, Option<SubscriptionType>, State); 9]) {
     for ((before, deliver, auto_reply, after), expected) in rows.into_iter().zip(State::ALL) {
         assert_eq!(before, expected, "a row for each state, in order");
         let outcome = inbound(before.into(), kind);
@@ -132,13 +129,28 @@ fn table_6_inbound_subscribe() {
         Subscribe,
         [
             (State::NONE, true, None, State::NONE_PENDING_IN),
-            (State::NONE_PENDING_OUT, true, None, State::NONE_PENDING_OUT_IN),
+            (
+                State::NONE_PENDING_OUT,
+                true,
+                None,
+                State::NONE_PENDING_OUT_IN,
+            ),
             (State::NONE_PENDING_IN, false, None, State::NONE_PENDING_IN),
-            (State::NONE_PENDING_OUT_IN, false, None, State::NONE_PENDING_OUT_IN),
+            (
+                State::NONE_PENDING_OUT_IN,
+                false,
+                None,
+                State::NONE_PENDING_OUT_IN,
+            ),
             (State::TO, true, None, State::TO_PENDING_IN),
             (State::TO_PENDING_IN, false, None, State::TO_PENDING_IN),
             (State::FROM, false, reply, State::FROM),
-            (State::FROM_PENDING_OUT, false, reply, State::FROM_PENDING_OUT),
+            (
+                State::FROM_PENDING_OUT,
+                false,
+                reply,
+                State::FROM_PENDING_OUT,
+            ),
             (State::BOTH, false, reply, State::BOTH),
         ],
     );
@@ -151,13 +163,28 @@ fn table_7_inbound_unsubscribe() {
         Unsubscribe,
         [
             (State::NONE, false, None, State::NONE),
-            (State::NONE_PENDING_OUT, false, None, State::NONE_PENDING_OUT),
+            (
+                State::NONE_PENDING_OUT,
+                false,
+                None,
+                State::NONE_PENDING_OUT,
+            ),
             (State::NONE_PENDING_IN, true, reply, State::NONE),
-            (State::NONE_PENDING_OUT_IN, true, reply, State::NONE_PENDING_OUT),
+            (
+                State::NONE_PENDING_OUT_IN,
+                true,
+                reply,
+                State::NONE_PENDING_OUT,
+            ),
             (State::TO, false, None, State::TO),
             (State::TO_PENDING_IN, true, reply, State::TO),
             (State::FROM, true, reply, State::NONE),
-            (State::FROM_PENDING_OUT, true, reply, State::NONE_PENDING_OUT),
+            (
+                State::FROM_PENDING_OUT,
+                true,
+                reply,
+                State::NONE_PENDING_OUT,
+            ),
             (State::BOTH, true, reply, State::TO),
         ],
     );
@@ -189,7 +216,12 @@ fn table_9_inbound_unsubscribed() {
             (State::NONE, false, None, State::NONE),
             (State::NONE_PENDING_OUT, true, None, State::NONE),
             (State::NONE_PENDING_IN, false, None, State::NONE_PENDING_IN),
-            (State::NONE_PENDING_OUT_IN, true, None, State::NONE_PENDING_IN),
+            (
+                State::NONE_PENDING_OUT_IN,
+                true,
+                None,
+                State::NONE_PENDING_IN,
+            ),
             (State::TO, true, None, State::NONE),
             (State::TO_PENDING_IN, true, None, State::NONE_PENDING_IN),
             (State::FROM, false, None, State::FROM),
@@ -277,10 +309,9 @@ fn presence_is_shown_and_withdrawn_with_the_grant() {
             for kind in SubscriptionType::ALL {
                 let out = outbound(before, kind);
                 let input = inbound(before, kind);
-                for (after, sharing) in [
-                    (out.standing, out.sharing),
-                    (input.standing, input.sharing),
-                ] {
+                for (after, sharing) in
+                    [(out.standing, out.sharing), (input.standing, input.sharing)]
+                {
                     match (before.state.is_seen(), after.state.is_seen()) {
                         (false, true) => assert_eq!(sharing, Sharing::Begins),
                         (true, false) => assert_eq!(sharing, Sharing::Ends),
