@@ -32,7 +32,9 @@ fn holds_at(chars: &[char], at: usize) -> bool {
         // A.7: Katakana middle dot.
         '\u{30FB}' => {
             let japanese = [Script::Hiragana, Script::Katakana, Script::Han];
-            chars.iter().any(|c| japanese.contains(&Script::for_char(*c)))
+            chars
+                .iter()
+                .any(|c| japanese.contains(&Script::for_char(*c)))
         }
         // A.8, A.9: the two sets of Arabic digits do not mix.
         '\u{660}'..='\u{669}' => !chars.iter().any(|c| matches!(c, '\u{6F0}'..='\u{6F9}')),
@@ -47,14 +49,22 @@ fn joins(before: &[char], after: &[char]) -> bool {
     let visible = |kind: &JoiningType| *kind != JoiningType::Transparent;
     let left = before.iter().rev().map(joining).find(visible);
     let right = after.iter().map(joining).find(visible);
-    matches!(left, Some(JoiningType::LeftJoining | JoiningType::DualJoining))
-        && matches!(right, Some(JoiningType::RightJoining | JoiningType::DualJoining))
+    matches!(
+        left,
+        Some(JoiningType::LeftJoining | JoiningType::DualJoining)
+    ) && matches!(
+        right,
+        Some(JoiningType::RightJoining | JoiningType::DualJoining)
+    )
 }
 
 /// The six conditions of the Bidi rule, for a string that has a right-to-left code point; true for any other.
 pub(super) fn direction_holds(chars: &[char]) -> bool {
     let classes: Vec<BidiClass> = chars.iter().map(|c| BidiClass::for_char(*c)).collect();
-    if !classes.iter().any(|class| matches!(*class, BidiClass::R | BidiClass::AL | BidiClass::AN)) {
+    if !classes
+        .iter()
+        .any(|class| matches!(*class, BidiClass::R | BidiClass::AL | BidiClass::AN))
+    {
         return true;
     }
     let Some(last) = classes.iter().rev().find(|class| **class != BidiClass::NSM) else {
@@ -65,10 +75,16 @@ pub(super) fn direction_holds(chars: &[char]) -> bool {
         // 2 to 4.
         BidiClass::R | BidiClass::AL => {
             let allowed = classes.iter().all(|class| {
-                matches!(*class, BidiClass::R | BidiClass::AL | BidiClass::AN | BidiClass::EN) || is_neutral(*class)
+                matches!(
+                    *class,
+                    BidiClass::R | BidiClass::AL | BidiClass::AN | BidiClass::EN
+                ) || is_neutral(*class)
             });
             allowed
-                && matches!(*last, BidiClass::R | BidiClass::AL | BidiClass::EN | BidiClass::AN)
+                && matches!(
+                    *last,
+                    BidiClass::R | BidiClass::AL | BidiClass::EN | BidiClass::AN
+                )
                 && !(has(BidiClass::EN) && has(BidiClass::AN))
         }
         // 5 and 6 allow nothing right-to-left after a left-to-right start; 1 allows no other start.
@@ -77,5 +93,13 @@ pub(super) fn direction_holds(chars: &[char]) -> bool {
 }
 
 fn is_neutral(class: BidiClass) -> bool {
-    matches!(class, BidiClass::ES | BidiClass::CS | BidiClass::ET | BidiClass::ON | BidiClass::BN | BidiClass::NSM)
+    matches!(
+        class,
+        BidiClass::ES
+            | BidiClass::CS
+            | BidiClass::ET
+            | BidiClass::ON
+            | BidiClass::BN
+            | BidiClass::NSM
+    )
 }

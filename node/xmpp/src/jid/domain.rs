@@ -35,16 +35,27 @@ fn international(text: &str) -> Option<String> {
     // The ideographic full stop is a separator too, and may end the name.
     let unicode = unicode.strip_suffix('.').unwrap_or(&unicode);
     let ascii = Uts46::new()
-        .to_ascii(unicode.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Ignore)
+        .to_ascii(
+            unicode.as_bytes(),
+            AsciiDenyList::STD3,
+            Hyphens::CheckFirstLast,
+            DnsLength::Ignore,
+        )
         .ok()?;
-    let fits = ascii.split('.').all(|label| (1..=MAX_LABEL).contains(&label.len()));
+    let fits = ascii
+        .split('.')
+        .all(|label| (1..=MAX_LABEL).contains(&label.len()));
     let well_formed = unicode.split('.').all(is_label);
     let stable = to_unicode(unicode).is_some_and(|again| again == unicode);
     (fits && well_formed && stable).then(|| unicode.to_owned())
 }
 
 fn to_unicode(text: &str) -> Option<Cow<'_, str>> {
-    let (unicode, result) = Uts46::new().to_unicode(text.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast);
+    let (unicode, result) = Uts46::new().to_unicode(
+        text.as_bytes(),
+        AsciiDenyList::STD3,
+        Hyphens::CheckFirstLast,
+    );
     result.ok().map(|()| unicode)
 }
 

@@ -50,7 +50,9 @@ const fn classes() -> [u8; 256] {
 
 /// The classes that all bytes share.
 pub(super) fn common_class(bytes: &[u8]) -> u8 {
-    bytes.iter().fold(u8::MAX, |class, byte| class & CLASS[usize::from(*byte)])
+    bytes
+        .iter()
+        .fold(u8::MAX, |class, byte| class & CLASS[usize::from(*byte)])
 }
 
 pub(super) fn jid(text: &str) -> Result<Jid, JidError> {
@@ -100,10 +102,15 @@ fn plain(text: &str) -> Option<Jid> {
     let mut shared: Arc<str> = Arc::from(text);
     if lower == 0 {
         let head = Arc::get_mut(&mut shared).and_then(|text| text.get_mut(..slash));
-        head.expect("the string was made here and a slash is one byte").make_ascii_lowercase();
+        head.expect("the string was made here and a slash is one byte")
+            .make_ascii_lowercase();
     }
     let offset = |at: usize| u16::try_from(at).expect("three parts of at most 1,023 bytes");
-    Some(Jid { text: shared, local: offset(local), slash: offset(slash) })
+    Some(Jid {
+        text: shared,
+        local: offset(local),
+        slash: offset(slash),
+    })
 }
 
 /// Whether bytes of class `HOST` make labels that need no IDNA: 1 to 63 bytes, no hyphen at an end, no A-label.
@@ -149,10 +156,18 @@ fn full(text: &str) -> Result<Jid, JidError> {
     parts(local, domain, resource)
 }
 
-pub(super) fn parts(local: Option<&str>, domain: &str, resource: Option<&str>) -> Result<Jid, JidError> {
-    let local = local.map(|text| part(text, JidError::Local, profile::localpart)).transpose()?;
+pub(super) fn parts(
+    local: Option<&str>,
+    domain: &str,
+    resource: Option<&str>,
+) -> Result<Jid, JidError> {
+    let local = local
+        .map(|text| part(text, JidError::Local, profile::localpart))
+        .transpose()?;
     let domain = part(domain, JidError::Domain, domain::normalise)?;
-    let resource = resource.map(|text| part(text, JidError::Resource, profile::resourcepart)).transpose()?;
+    let resource = resource
+        .map(|text| part(text, JidError::Resource, profile::resourcepart))
+        .transpose()?;
     Ok(assemble(local.as_deref(), &domain, resource.as_deref()))
 }
 
@@ -184,7 +199,9 @@ fn part<'a>(
 /// Joins parts that are already normal.
 fn assemble(local: Option<&str>, domain: &str, resource: Option<&str>) -> Jid {
     let mut text = String::with_capacity(
-        local.map_or(0, |part| part.len() + 1) + domain.len() + resource.map_or(0, |part| part.len() + 1),
+        local.map_or(0, |part| part.len() + 1)
+            + domain.len()
+            + resource.map_or(0, |part| part.len() + 1),
     );
     if let Some(local) = local {
         text.push_str(local);
@@ -197,7 +214,11 @@ fn assemble(local: Option<&str>, domain: &str, resource: Option<&str>) -> Jid {
         text.push_str(resource);
     }
     let offset = |at: usize| u16::try_from(at).expect("three parts of at most 1,023 bytes");
-    Jid { local: offset(local.map_or(0, str::len)), slash: offset(slash), text: Arc::from(text) }
+    Jid {
+        local: offset(local.map_or(0, str::len)),
+        slash: offset(slash),
+        text: Arc::from(text),
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! added since its appendix was printed.
 
 use icu_properties::props::{
-    BinaryProperty, DefaultIgnorableCodePoint, EnumeratedProperty, GeneralCategory as Category, HangulSyllableType,
-    NoncharacterCodePoint,
+    BinaryProperty, DefaultIgnorableCodePoint, EnumeratedProperty, GeneralCategory as Category,
+    HangulSyllableType, NoncharacterCodePoint,
 };
 use unicode_normalization::UnicodeNormalization;
 
@@ -60,7 +60,9 @@ pub(super) fn property(c: char) -> Property {
 /// RFC 8264 §9.6: RFC 5892 §2.6. BackwardCompatible (§9.7) is empty.
 fn exception(c: char) -> Option<Property> {
     match c {
-        '\u{DF}' | '\u{3C2}' | '\u{6FD}' | '\u{6FE}' | '\u{F0B}' | '\u{3007}' => Some(Property::Valid),
+        '\u{DF}' | '\u{3C2}' | '\u{6FD}' | '\u{6FE}' | '\u{F0B}' | '\u{3007}' => {
+            Some(Property::Valid)
+        }
         '\u{B7}' | '\u{375}' | '\u{5F3}' | '\u{5F4}' | '\u{30FB}' => Some(Property::Context),
         '\u{660}'..='\u{669}' | '\u{6F0}'..='\u{6F9}' => Some(Property::Context),
         '\u{640}' | '\u{7FA}' | '\u{302E}' | '\u{302F}' | '\u{3031}'..='\u{3035}' | '\u{303B}' => {
@@ -73,7 +75,10 @@ fn exception(c: char) -> Option<Property> {
 /// RFC 8264 §9.9: conjoining jamo.
 fn is_old_hangul_jamo(c: char) -> bool {
     use HangulSyllableType as Type;
-    matches!(Type::for_char(c), Type::LeadingJamo | Type::VowelJamo | Type::TrailingJamo)
+    matches!(
+        Type::for_char(c),
+        Type::LeadingJamo | Type::VowelJamo | Type::TrailingJamo
+    )
 }
 
 /// RFC 8264 §9.13.

@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use icu_properties::props::{BinaryProperty, EnumeratedProperty, ExtendedPictographic, GeneralCategory};
+use icu_properties::props::{
+    BinaryProperty, EnumeratedProperty, ExtendedPictographic, GeneralCategory,
+};
 use unicode_normalization::UnicodeNormalization;
 
 use super::{context, parse, precis};
@@ -18,7 +20,11 @@ pub(super) fn localpart(text: &str) -> Option<Cow<'_, str>> {
     let class = parse::common_class(text.as_bytes());
     if class & parse::LOCAL != 0 {
         let normal = class & parse::LOWER != 0;
-        return Some(if normal { Cow::Borrowed(text) } else { Cow::Owned(text.to_ascii_lowercase()) });
+        return Some(if normal {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned(text.to_ascii_lowercase())
+        });
     }
     let normal = stable(text, username_case_mapped)?;
     let excluded = |c| matches!(c, '"' | '&' | '\'' | '/' | ':' | '<' | '>' | '@');
@@ -75,8 +81,13 @@ fn username_case_mapped(text: &str) -> Option<String> {
     if !prepared.chars().all(precis::in_identifier_class) {
         return None;
     }
-    let chars: Vec<char> = prepared.chars().flat_map(char::to_lowercase).nfc().collect();
-    (context::holds(&chars) && context::direction_holds(&chars)).then(|| chars.into_iter().collect())
+    let chars: Vec<char> = prepared
+        .chars()
+        .flat_map(char::to_lowercase)
+        .nfc()
+        .collect();
+    (context::holds(&chars) && context::direction_holds(&chars))
+        .then(|| chars.into_iter().collect())
 }
 
 /// Width mapping: full-width and half-width code points become what they decompose to (RFC 8264 §5.2.1).
@@ -98,7 +109,11 @@ fn opaque(text: &str) -> Option<String> {
 }
 
 fn plain_space(c: char) -> char {
-    if !c.is_ascii() && GeneralCategory::for_char(c) == GeneralCategory::SpaceSeparator { ' ' } else { c }
+    if !c.is_ascii() && GeneralCategory::for_char(c) == GeneralCategory::SpaceSeparator {
+        ' '
+    } else {
+        c
+    }
 }
 
 /// Drops variation selectors, and joiners before a pictograph.
@@ -107,9 +122,15 @@ fn without_emoji_controls(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().filter(|c| !matches!(c, '\u{FE0E}' | '\u{FE0F}')).peekable();
+    let mut chars = text
+        .chars()
+        .filter(|c| !matches!(c, '\u{FE0E}' | '\u{FE0F}'))
+        .peekable();
     while let Some(c) = chars.next() {
-        let joins_pictographs = c == '\u{200D}' && chars.peek().is_some_and(|next| ExtendedPictographic::for_char(*next));
+        let joins_pictographs = c == '\u{200D}'
+            && chars
+                .peek()
+                .is_some_and(|next| ExtendedPictographic::for_char(*next));
         if !joins_pictographs {
             out.push(c);
         }
