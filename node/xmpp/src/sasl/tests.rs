@@ -143,26 +143,23 @@ fn example_of_xep_0474_verifies() {
 }
 
 #[test]
-fn example_of_xep_0480_makes_keys() {
-    let (salt, salted) = (
-        decode("QV9TWENSWFE2c2VrOGJmX1o="),
-        decode("BzOnw3Pc5H4bOLlPZ/8JAy6wnTpH05aH21KW2+Xfpaw="),
-    );
-    let task = Upgrade::parse("UPGR-SCRAM-SHA-256").unwrap();
+fn upgrade_makes_the_keys_of_the_password() {
+    // The salt is the example's of XEP-0480, whose password is not printed; the hash is of "pencil".
+    let salt = decode("QV9TWENSWFE2c2VrOGJmX1o=");
+    let salted = decode("Q8abK3WIX500A5++8zDamXbZWpoXgWMwdXKO9eFKk8w=");
     assert_eq!(
         *salted_password(Hash::Sha256, "pencil", &salt, 4096),
         salted
     );
+    let task = Upgrade::parse("UPGR-SCRAM-SHA-256").unwrap();
     let keys = task.keys(&salted, &salt, 4096).unwrap();
     assert_eq!(keys, ScramKeys::derive(Hash::Sha256, "pencil", &salt, 4096));
-    assert_eq!(
-        task.keys(&salted[1..], &salt, 4096),
-        Err(SaslFailure::MalformedRequest)
-    );
-    assert_eq!(
-        task.keys(&[], &salt, 4096),
-        Err(SaslFailure::MalformedRequest)
-    );
+    for bad in [&salted[1..], &[]] {
+        assert_eq!(
+            task.keys(bad, &salt, 4096),
+            Err(SaslFailure::MalformedRequest)
+        );
+    }
     for none in [
         "UPGR-SCRAM-SHA-1",
         "UPGR-SCRAM-SHA-256-PLUS",
@@ -171,6 +168,29 @@ fn example_of_xep_0480_makes_keys() {
     ] {
         assert_eq!(Upgrade::parse(none), None, "{none}");
     }
+}
+
+#[test]
+fn sha_512_and_tokens_agree_with_another_implementation() {
+    // Computed with Python's hashlib and hmac: there is no published vector.
+    let keys = ScramKeys::derive(Hash::Sha512, "pencil", b"sixteen bytes ..", 4096);
+    let stored =
+        "s8SO2PxyfkDhyT1V1aplLD5yMS7Cl4/62/0kkIeB2dgVqlkLG7WN4c+jTccxMPNUqJZ/220rr+9zcgwBhE8/Ig==";
+    let server =
+        "I1fRTcMkvpiKm4izIDR+LDEy2SAysIGMPEOg6FJxHl6wmSMmHxy1Bh6XfWNKnZeAPSotITIEWUZeUimiwACSHA==";
+    assert_eq!(
+        (&keys.stored_key, &keys.server_key),
+        (&decode(stored), &decode(server))
+    );
+    let token = b"secret-token:fast-abc";
+    let mut message = b"juliet\0".to_vec();
+    message.extend(decode("4bG79UvxKjMSmDXIVjbbSgCfrJ0BOkebmimTQQ0hkoI="));
+    assert_eq!(
+        ht::initiator(Hash::Sha256, "juliet", token, b"exporter"),
+        message
+    );
+    let answer = decode("tPXfZepS/QgFhVWNrYx8z5E/XUsuZPTAErowlZ3hYRc=");
+    assert_eq!(ht::responder(Hash::Sha256, token, b"exporter"), answer);
 }
 
 #[test]
