@@ -9,7 +9,9 @@
 
 use std::{collections::HashMap, mem};
 
-use xmpp::Jid;
+use xmpp::{Jid, Stanza, ns};
+
+use crate::pipeline::archive_rule::{Class, Importance};
 
 /// What makes a stanza take the place of one that waits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,6 +40,38 @@ pub enum Urgency {
     Latest(Key),
     /// Not worth sending: a chat state.
     Never,
+}
+
+/// How urgent a stanza for a client is. A carbon is as urgent as the message inside: pass that.
+pub fn urgency(stanza: &Stanza, class: Class) -> Urgency {
+    match class.importance() {
+        Importance::Now => Urgency::Now,
+        Importance::Later => Urgency::Later,
+        Importance::Never => Urgency::Never,
+        Importance::LatestPresence => stanza.from().map_or(Urgency::Now, |from| {
+            Urgency::Latest(Key::Presence(from.clone()))
+        }),
+        Importance::LatestEvent => event_key(stanza).map_or(Urgency::Later, Urgency::Latest),
+    }
+}
+
+/// The item of an event about exactly one, published or retracted; other events all wait, in order.
+fn event_key(stanza: &Stanza) -> Option<Key> {
+    let publisher = stanza.from()?.clone();
+    let event = stanza.child("event", ns::PUBSUB_EVENT)?;
+    let mut parts = event.children();
+    let (items, None) = (parts.next()?, parts.next()) else {
+        return None;
+    };
+    let mut entries = items.children();
+    let (entry, None) = (entries.next()?, entries.next()) else {
+        return None;
+    };
+    Some(Key::Event {
+        publisher,
+        node: items.attr("node")?.into_owned(),
+        item: entry.attr("id")?.into_owned(),
+    })
 }
 
 /// How much may wait.

@@ -1,3 +1,4 @@
 //! What a stanza passes, in order.
 
+pub mod archive_rule;
 pub mod delivery;

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 use xmpp::Jid;
 
-use super::{ClientState, Key, Limits, Urgency};
+use super::{ClientState, Key, Limits, Urgency, urgency as urgency_of};
+use crate::pipeline::archive_rule::classify;
 
 const LIMITS: Limits = Limits {
     stanzas: 8,
@@ -132,6 +133,38 @@ fn a_restless_contact_costs_one_place() {
     assert_eq!((out.len(), state.waiting()), (0, 1));
     state.activate(&mut out);
     assert_eq!(out, [9_999]);
+}
+
+#[test]
+fn urgency_follows_class_and_item() {
+    let check = |xml: &str, expected: Urgency| {
+        let stanza = xmpp::Stanza::parse(bytes::Bytes::copy_from_slice(xml.as_bytes())).unwrap();
+        assert_eq!(urgency_of(&stanza, classify(&stanza)), expected, "{xml}");
+    };
+    let from = "from='juliet@example.com'";
+    let events = |inside: &str| {
+        format!(
+            "<message type='headline' {from}><event xmlns='http://jabber.org/protocol/pubsub#event'>\
+             <items node='urn:xmpp:bookmarks:1'>{inside}</items></event></message>"
+        )
+    };
+    check(
+        "<presence from='romeo@example.net/a'/>",
+        presence("romeo@example.net/a"),
+    );
+    check("<presence/>", Urgency::Now);
+    check(
+        &format!("<message {from} type='chat'><body>b</body></message>"),
+        Urgency::Now,
+    );
+    check(
+        &events("<item id='a'><x xmlns='urn:example:x'/></item>"),
+        event("a"),
+    );
+    check(&events("<retract id='a'/>"), event("a"));
+    check(&events("<item id='a'/><item id='b'/>"), Urgency::Later);
+    check(&events(""), Urgency::Later);
+    check(&events("<item/>"), Urgency::Later);
 }
 
 #[derive(Debug, Clone)]

@@ -282,15 +282,9 @@ proptest! {
         ], 0..50),
         lost in any::<prop::sample::Index>(),
     ) {
-        let entry = |item: &Result<u64, Vec<u8>>| -> Entry<'_> {
-            match item {
-                Ok(number) => Entry::Logged(*number),
-                Err(bytes) => Entry::Inline(bytes),
-            }
-        };
-        // The closure's lifetime ties its answer to the item.
-        fn tie<F: Fn(&Result<u64, Vec<u8>>) -> Entry<'_>>(f: F) -> F { f }
-        let entry = tie(entry);
+        fn entry(item: &Result<u64, Vec<u8>>) -> Entry<'_> {
+            item.as_ref().map_or_else(|bytes| Entry::Inline(bytes), |number| Entry::Logged(*number))
+        }
         let mut stream = StreamManagement {
             inbound: Handled::resumed(h),
             outbound: Unacked::resumed(acked, LIMITS, POLICY),
@@ -298,7 +292,7 @@ proptest! {
         for item in &items {
             stream.outbound.push(item.clone(), 1).unwrap();
         }
-        let bytes = stream.detach(&entry).unwrap();
+        let bytes = stream.detach(entry).unwrap();
         let mut back = StreamManagement::attach(&bytes, LIMITS, POLICY, |entry| match entry {
             Entry::Logged(number) => (Ok(number), 1),
             Entry::Inline(bytes) => (Err(bytes.to_vec()), 1),

@@ -1,6 +1,8 @@
 use std::collections::VecDeque;
 
 use proptest::prelude::*;
+use storage::repository::roster::RosterItem;
+use xmpp::BareJid;
 
 use super::{Half, Inbound, Outbound, Removal, Sharing, Standing, State, SubscriptionType};
 use super::{SubscriptionType::*, inbound, outbound, removal};
@@ -353,6 +355,36 @@ fn types_round_trip() {
     for other in ["", "probe", "unavailable", "error", "Subscribe"] {
         assert_eq!(SubscriptionType::parse(other), None);
     }
+}
+
+#[test]
+fn a_standing_survives_its_item() {
+    let request = bytes::Bytes::from_static(b"<presence type='subscribe'/>");
+    for state in State::ALL {
+        for standing in [Standing::from(state), approved(state)] {
+            let mut item = RosterItem::new(BareJid::parse("romeo@example.net").unwrap());
+            item.in_roster = false;
+            standing.apply(&mut item, Some(&request));
+            assert_eq!(Standing::from(&item), standing);
+            assert_eq!(item.pending_in.is_some(), standing.is_waiting());
+            let invisible = [State::NONE.into(), State::NONE_PENDING_IN.into()];
+            assert_eq!(
+                item.in_roster,
+                !invisible.contains(&standing),
+                "{standing:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_first_request_is_the_one_that_is_kept() {
+    let mut item = RosterItem::new(BareJid::parse("romeo@example.net").unwrap());
+    let waiting = Standing::from(State::TO_PENDING_IN);
+    waiting.apply(&mut item, Some(&bytes::Bytes::from_static(b"first")));
+    waiting.apply(&mut item, Some(&bytes::Bytes::from_static(b"second")));
+    assert_eq!(item.pending_in.as_deref(), Some(b"first".as_slice()));
+    assert!(item.in_roster);
 }
 
 /// Two accounts and what is under way between them, in order each way.
