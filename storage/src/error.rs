@@ -55,7 +55,10 @@ impl Error {
     }
     /// A refused condition.
     pub fn conflict(index: usize, current: Option<Record>) -> Self {
-        Self { conflict: Some(Box::new(ConflictAt { index, current })), ..Self::new(ErrorKind::Conflict, "condition not met") }
+        Self {
+            conflict: Some(Box::new(ConflictAt { index, current })),
+            ..Self::new(ErrorKind::Conflict, "condition not met")
+        }
     }
     /// The kind.
     pub fn kind(&self) -> ErrorKind {

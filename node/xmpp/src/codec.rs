@@ -67,18 +67,31 @@ pub enum ParseError {
 }
 
 /// The incremental decoder of one direction of a stream. Holds memory only while an element is incomplete.
-pub struct Decoder { limits: Limits }
+pub struct Decoder {
+    limits: Limits,
+}
 
 impl Decoder {
     /// At the start of a stream.
-    pub fn new(limits: Limits) -> Self { Self { limits } }
+    pub fn new(limits: Limits) -> Self {
+        Self { limits }
+    }
     /// Changes the limits (after authentication).
-    pub fn set_limits(&mut self, limits: Limits) { self.limits = limits; }
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
     /// Forgets the stream: the peer sends a new header next (after STARTTLS or SASL). Drops buffered bytes.
-    pub fn restart(&mut self) { todo!() }
+    pub fn restart(&mut self) {
+        todo!()
+    }
     /// Takes bytes off the front of `input` up to the end of the next event. `None`: more is needed, `input` is empty
     /// and what was incomplete is kept. White space between elements is consumed silently.
-    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<StreamEvent>, ParseError> { let _ = input; todo!() }
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<StreamEvent>, ParseError> {
+        let _ = input;
+        todo!()
+    }
     /// Bytes held for an incomplete element.
-    pub fn buffered(&self) -> usize { 0 }
+    pub fn buffered(&self) -> usize {
+        0
+    }
 }

@@ -99,7 +99,9 @@ impl StanzaErrorCondition {
         match self {
             C::BadRequest | C::JidMalformed | C::NotAcceptable | C::PolicyViolation | C::Redirect => ErrorType::Modify,
             C::Forbidden | C::NotAuthorized | C::RegistrationRequired | C::SubscriptionRequired => ErrorType::Auth,
-            C::RecipientUnavailable | C::RemoteServerTimeout | C::ResourceConstraint | C::UnexpectedRequest => ErrorType::Wait,
+            C::RecipientUnavailable | C::RemoteServerTimeout | C::ResourceConstraint | C::UnexpectedRequest => {
+                ErrorType::Wait
+            }
             _ => ErrorType::Cancel,
         }
     }
@@ -185,7 +187,10 @@ impl StreamError {
         let mut out = b"<stream:error>".to_vec();
         Element::new(self.condition.as_str(), ns::STREAM_ERRORS).write_to(&mut out, ns::CLIENT);
         if let Some(text) = &self.text {
-            Element::new("text", ns::STREAM_ERRORS).with_attr("xml:lang", "en").with_text(text.clone()).write_to(&mut out, ns::CLIENT);
+            Element::new("text", ns::STREAM_ERRORS)
+                .with_attr("xml:lang", "en")
+                .with_text(text.clone())
+                .write_to(&mut out, ns::CLIENT);
         }
         if let Some(application) = &self.application {
             application.write_to(&mut out, ns::CLIENT);

@@ -2,7 +2,13 @@
 //!
 //! One shared string and two offsets: a clone is a counter, a comparison is a byte comparison.
 
-use std::{borrow::Borrow, fmt, hash::{Hash, Hasher}, str::FromStr, sync::Arc};
+use std::{
+    borrow::Borrow,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
 
 /// Why a string is no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,70 +53,153 @@ pub struct FullJid(Jid);
 
 impl Jid {
     /// Parses and normalises (RFC 7622 §3).
-    pub fn parse(text: &str) -> Result<Self, JidError> { let _ = text; todo!() }
+    pub fn parse(text: &str) -> Result<Self, JidError> {
+        let _ = text;
+        todo!()
+    }
     /// Builds an address from parts, each normalised.
-    pub fn from_parts(local: Option<&str>, domain: &str, resource: Option<&str>) -> Result<Self, JidError> { let _ = (local, domain, resource); todo!() }
+    pub fn from_parts(local: Option<&str>, domain: &str, resource: Option<&str>) -> Result<Self, JidError> {
+        let _ = (local, domain, resource);
+        todo!()
+    }
     /// The whole address.
-    pub fn as_str(&self) -> &str { &self.text }
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
     /// The localpart.
-    pub fn local(&self) -> Option<&str> { (self.local > 0).then(|| &self.text[..self.local as usize]) }
+    pub fn local(&self) -> Option<&str> {
+        (self.local > 0).then(|| &self.text[..self.local as usize])
+    }
     /// The domainpart.
-    pub fn domain(&self) -> &str { let start = if self.local > 0 { self.local as usize + 1 } else { 0 }; &self.text[start..self.slash as usize] }
+    pub fn domain(&self) -> &str {
+        let start = if self.local > 0 { self.local as usize + 1 } else { 0 };
+        &self.text[start..self.slash as usize]
+    }
     /// The resourcepart.
-    pub fn resource(&self) -> Option<&str> { self.text.get(self.slash as usize + 1..) }
+    pub fn resource(&self) -> Option<&str> {
+        self.text.get(self.slash as usize + 1..)
+    }
     /// The address without its resourcepart, as text.
-    pub fn bare_str(&self) -> &str { &self.text[..self.slash as usize] }
+    pub fn bare_str(&self) -> &str {
+        &self.text[..self.slash as usize]
+    }
     /// The address without its resourcepart; no copy if there is none.
-    pub fn to_bare(&self) -> BareJid { if self.is_full() { BareJid(Jid { text: Arc::from(self.bare_str()), local: self.local, slash: self.slash }) } else { BareJid(self.clone()) } }
+    pub fn to_bare(&self) -> BareJid {
+        if self.is_full() {
+            BareJid(Jid { text: Arc::from(self.bare_str()), local: self.local, slash: self.slash })
+        } else {
+            BareJid(self.clone())
+        }
+    }
     /// Whether there is a resourcepart.
-    pub fn is_full(&self) -> bool { (self.slash as usize) < self.text.len() }
+    pub fn is_full(&self) -> bool {
+        (self.slash as usize) < self.text.len()
+    }
     /// As a full address, if it is one.
-    pub fn to_full(&self) -> Option<FullJid> { self.is_full().then(|| FullJid(self.clone())) }
+    pub fn to_full(&self) -> Option<FullJid> {
+        self.is_full().then(|| FullJid(self.clone()))
+    }
 }
 
 impl BareJid {
     /// Parses and normalises.
-    pub fn parse(text: &str) -> Result<Self, JidError> { let jid = Jid::parse(text)?; if jid.is_full() { Err(JidError::Kind) } else { Ok(Self(jid)) } }
+    pub fn parse(text: &str) -> Result<Self, JidError> {
+        let jid = Jid::parse(text)?;
+        if jid.is_full() { Err(JidError::Kind) } else { Ok(Self(jid)) }
+    }
     /// Builds an address from parts, each normalised.
-    pub fn from_parts(local: Option<&str>, domain: &str) -> Result<Self, JidError> { Jid::from_parts(local, domain, None).map(Self) }
+    pub fn from_parts(local: Option<&str>, domain: &str) -> Result<Self, JidError> {
+        Jid::from_parts(local, domain, None).map(Self)
+    }
     /// The whole address.
-    pub fn as_str(&self) -> &str { self.0.as_str() }
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
     /// The localpart.
-    pub fn local(&self) -> Option<&str> { self.0.local() }
+    pub fn local(&self) -> Option<&str> {
+        self.0.local()
+    }
     /// The domainpart.
-    pub fn domain(&self) -> &str { self.0.domain() }
+    pub fn domain(&self) -> &str {
+        self.0.domain()
+    }
     /// This address with a resourcepart, which is normalised.
-    pub fn with_resource(&self, resource: &str) -> Result<FullJid, JidError> { let _ = resource; todo!() }
+    pub fn with_resource(&self, resource: &str) -> Result<FullJid, JidError> {
+        let _ = resource;
+        todo!()
+    }
     /// As any address; no copy.
-    pub fn as_jid(&self) -> &Jid { &self.0 }
+    pub fn as_jid(&self) -> &Jid {
+        &self.0
+    }
 }
 
 impl FullJid {
     /// Parses and normalises.
-    pub fn parse(text: &str) -> Result<Self, JidError> { Jid::parse(text)?.to_full().ok_or(JidError::Kind) }
+    pub fn parse(text: &str) -> Result<Self, JidError> {
+        Jid::parse(text)?.to_full().ok_or(JidError::Kind)
+    }
     /// The whole address.
-    pub fn as_str(&self) -> &str { self.0.as_str() }
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
     /// The resourcepart.
-    pub fn resource(&self) -> &str { self.0.resource().unwrap_or_default() }
+    pub fn resource(&self) -> &str {
+        self.0.resource().unwrap_or_default()
+    }
     /// The address without its resourcepart (copies).
-    pub fn to_bare(&self) -> BareJid { self.0.to_bare() }
+    pub fn to_bare(&self) -> BareJid {
+        self.0.to_bare()
+    }
     /// The address without its resourcepart, as text.
-    pub fn bare_str(&self) -> &str { self.0.bare_str() }
+    pub fn bare_str(&self) -> &str {
+        self.0.bare_str()
+    }
     /// The localpart.
-    pub fn local(&self) -> Option<&str> { self.0.local() }
+    pub fn local(&self) -> Option<&str> {
+        self.0.local()
+    }
     /// The domainpart.
-    pub fn domain(&self) -> &str { self.0.domain() }
+    pub fn domain(&self) -> &str {
+        self.0.domain()
+    }
     /// As any address; no copy.
-    pub fn as_jid(&self) -> &Jid { &self.0 }
+    pub fn as_jid(&self) -> &Jid {
+        &self.0
+    }
 }
 
-impl PartialEq for Jid { fn eq(&self, other: &Self) -> bool { self.text == other.text } }
+impl PartialEq for Jid {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
 impl Eq for Jid {}
-impl PartialOrd for Jid { fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> { Some(self.cmp(other)) } }
-impl Ord for Jid { fn cmp(&self, other: &Self) -> std::cmp::Ordering { self.text.cmp(&other.text) } }
-impl Hash for Jid { fn hash<H: Hasher>(&self, state: &mut H) { self.text.hash(state); } }
-impl Borrow<str> for BareJid { fn borrow(&self) -> &str { self.as_str() } }
-impl Borrow<str> for FullJid { fn borrow(&self) -> &str { self.as_str() } }
+impl PartialOrd for Jid {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Jid {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+impl Hash for Jid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+impl Borrow<str> for BareJid {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+impl Borrow<str> for FullJid {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
 
 macro_rules! text_traits { ($($t:ty),*) => { $(
     impl fmt::Display for $t { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.as_str()) } }
@@ -118,5 +207,13 @@ macro_rules! text_traits { ($($t:ty),*) => { $(
     impl FromStr for $t { type Err = JidError; fn from_str(text: &str) -> Result<Self, JidError> { Self::parse(text) } }
 )* } }
 text_traits!(Jid, BareJid, FullJid);
-impl From<BareJid> for Jid { fn from(jid: BareJid) -> Self { jid.0 } }
-impl From<FullJid> for Jid { fn from(jid: FullJid) -> Self { jid.0 } }
+impl From<BareJid> for Jid {
+    fn from(jid: BareJid) -> Self {
+        jid.0
+    }
+}
+impl From<FullJid> for Jid {
+    fn from(jid: FullJid) -> Self {
+        jid.0
+    }
+}
