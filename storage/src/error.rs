@@ -45,7 +45,12 @@ pub struct ConflictAt {
 impl Error {
     /// An error of this kind, with what was being done.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), source: None, conflict: None }
+        Self {
+            kind,
+            context: context.into(),
+            source: None,
+            conflict: None,
+        }
     }
     /// The same with its cause.
     #[must_use]
@@ -78,6 +83,8 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|s| s.as_ref() as &(dyn StdError + 'static))
+        self.source
+            .as_ref()
+            .map(|s| s.as_ref() as &(dyn StdError + 'static))
     }
 }

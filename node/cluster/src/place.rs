@@ -26,7 +26,10 @@ pub fn place(key: &[u8], members: &[Member]) -> Option<NodeId> {
         let unit = ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
         -member.weight / unit.ln()
     };
-    members.iter().max_by(|a, b| score(a).total_cmp(&score(b)).then(a.node.cmp(&b.node))).map(|m| m.node)
+    members
+        .iter()
+        .max_by(|a, b| score(a).total_cmp(&score(b)).then(a.node.cmp(&b.node)))
+        .map(|m| m.node)
 }
 
 #[cfg(test)]
@@ -34,7 +37,12 @@ mod tests {
     use super::*;
 
     fn members(count: u64) -> Vec<Member> {
-        (1..=count).map(|n| Member { node: NodeId(n), weight: 1.0 }).collect()
+        (1..=count)
+            .map(|n| Member {
+                node: NodeId(n),
+                weight: 1.0,
+            })
+            .collect()
     }
 
     fn keys() -> impl Iterator<Item = Vec<u8>> {
@@ -47,13 +55,20 @@ mod tests {
         for key in keys() {
             counts[place(&key, &members(5)).unwrap().0 as usize] += 1;
         }
-        assert!(counts[1..].iter().all(|&c| (1_700..2_300).contains(&c)), "{counts:?}");
+        assert!(
+            counts[1..].iter().all(|&c| (1_700..2_300).contains(&c)),
+            "{counts:?}"
+        );
     }
 
     #[test]
     fn only_the_keys_of_a_leaver_move() {
         let before = members(5);
-        let after: Vec<_> = before.iter().copied().filter(|m| m.node != NodeId(3)).collect();
+        let after: Vec<_> = before
+            .iter()
+            .copied()
+            .filter(|m| m.node != NodeId(3))
+            .collect();
         for key in keys() {
             let old = place(&key, &before).unwrap();
             if old != NodeId(3) {

@@ -23,7 +23,12 @@ pub struct Element {
 impl Element {
     /// An empty element.
     pub fn new(name: impl Into<Cow<'static, str>>, ns: impl Into<Cow<'static, str>>) -> Self {
-        Self { name: name.into(), ns: ns.into(), attrs: Vec::new(), children: Vec::new() }
+        Self {
+            name: name.into(),
+            ns: ns.into(),
+            attrs: Vec::new(),
+            children: Vec::new(),
+        }
     }
     /// Local name.
     pub fn name(&self) -> &str {
@@ -39,13 +44,21 @@ impl Element {
     }
     /// Builder: sets an attribute. `xml:lang` is written with that name.
     #[must_use]
-    pub fn with_attr(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+    pub fn with_attr(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Self {
         self.set_attr(name, value);
         self
     }
     /// Builder: sets an attribute if there is a value.
     #[must_use]
-    pub fn with_attr_opt(mut self, name: impl Into<Cow<'static, str>>, value: Option<impl Into<String>>) -> Self {
+    pub fn with_attr_opt(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: Option<impl Into<String>>,
+    ) -> Self {
         if let Some(value) = value {
             self.set_attr(name, value);
         }
@@ -60,7 +73,8 @@ impl Element {
     /// Builder: appends children.
     #[must_use]
     pub fn with_children(mut self, children: impl IntoIterator<Item = Element>) -> Self {
-        self.children.extend(children.into_iter().map(Child::Element));
+        self.children
+            .extend(children.into_iter().map(Child::Element));
         self
     }
     /// Builder: appends text.
@@ -80,7 +94,10 @@ impl Element {
     }
     /// An attribute's value.
     pub fn attr(&self, name: &str) -> Option<&str> {
-        self.attrs.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.attrs
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
     /// All attributes in order.
     pub fn attrs(&self) -> impl Iterator<Item = (&str, &str)> {

@@ -34,7 +34,10 @@ impl Fragment {
     }
     /// The element itself.
     pub fn root(&self) -> Node<'_> {
-        Node { fragment: self, index: 0 }
+        Node {
+            fragment: self,
+            index: 0,
+        }
     }
     /// An owned tree.
     pub fn to_element(&self) -> Element {

@@ -58,7 +58,11 @@ impl Jid {
         todo!()
     }
     /// Builds an address from parts, each normalised.
-    pub fn from_parts(local: Option<&str>, domain: &str, resource: Option<&str>) -> Result<Self, JidError> {
+    pub fn from_parts(
+        local: Option<&str>,
+        domain: &str,
+        resource: Option<&str>,
+    ) -> Result<Self, JidError> {
         let _ = (local, domain, resource);
         todo!()
     }
@@ -72,7 +76,11 @@ impl Jid {
     }
     /// The domainpart.
     pub fn domain(&self) -> &str {
-        let start = if self.local > 0 { self.local as usize + 1 } else { 0 };
+        let start = if self.local > 0 {
+            self.local as usize + 1
+        } else {
+            0
+        };
         &self.text[start..self.slash as usize]
     }
     /// The resourcepart.
@@ -86,7 +94,11 @@ impl Jid {
     /// The address without its resourcepart; no copy if there is none.
     pub fn to_bare(&self) -> BareJid {
         if self.is_full() {
-            BareJid(Jid { text: Arc::from(self.bare_str()), local: self.local, slash: self.slash })
+            BareJid(Jid {
+                text: Arc::from(self.bare_str()),
+                local: self.local,
+                slash: self.slash,
+            })
         } else {
             BareJid(self.clone())
         }
@@ -105,7 +117,11 @@ impl BareJid {
     /// Parses and normalises.
     pub fn parse(text: &str) -> Result<Self, JidError> {
         let jid = Jid::parse(text)?;
-        if jid.is_full() { Err(JidError::Kind) } else { Ok(Self(jid)) }
+        if jid.is_full() {
+            Err(JidError::Kind)
+        } else {
+            Ok(Self(jid))
+        }
     }
     /// Builds an address from parts, each normalised.
     pub fn from_parts(local: Option<&str>, domain: &str) -> Result<Self, JidError> {

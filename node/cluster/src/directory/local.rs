@@ -59,14 +59,32 @@ impl Local {
     }
 
     /// Changes what others must know of a session; whether it is still there.
-    pub fn update(&self, account: &str, session: SessionRef, priority: Option<i8>, flags: u16) -> bool {
-        let command = Command::Update { account: account.into(), session, priority, flags };
+    pub fn update(
+        &self,
+        account: &str,
+        session: SessionRef,
+        priority: Option<i8>,
+        flags: u16,
+    ) -> bool {
+        let command = Command::Update {
+            account: account.into(),
+            session,
+            priority,
+            flags,
+        };
         self.shard(account).write().apply(command).0 == Reply::Done
     }
 
     /// Removes a session; whether it was still there.
     pub fn unbind(&self, account: &str, session: SessionRef) -> bool {
-        self.shard(account).write().apply(Command::Unbind { account: account.into(), session }).0 == Reply::Done
+        self.shard(account)
+            .write()
+            .apply(Command::Unbind {
+                account: account.into(),
+                session,
+            })
+            .0
+            == Reply::Done
     }
 
     /// Applies any command to the shard of its account.
@@ -82,7 +100,11 @@ impl Local {
     /// Calls `visit` for every account with its sessions, shard by shard; each shard as it was at one moment.
     pub fn for_each(&self, mut visit: impl FnMut(&Arc<str>, &Arc<[Entry]>)) {
         for shard in &self.shards {
-            let snapshot: Vec<_> = shard.read().iter().map(|(a, e)| (a.clone(), e.clone())).collect();
+            let snapshot: Vec<_> = shard
+                .read()
+                .iter()
+                .map(|(a, e)| (a.clone(), e.clone()))
+                .collect();
             for (account, entries) in &snapshot {
                 visit(account, entries);
             }

@@ -115,10 +115,20 @@ impl DirState {
     /// Applies a change.
     pub fn apply(&mut self, command: Command) -> (Reply, Vec<Event>) {
         match command {
-            Command::Bind { account, resource, alternative, session, conflict, limit } => {
-                self.bind(account, resource, alternative, session, conflict, limit)
-            }
-            Command::Update { account, session, priority, flags } => {
+            Command::Bind {
+                account,
+                resource,
+                alternative,
+                session,
+                conflict,
+                limit,
+            } => self.bind(account, resource, alternative, session, conflict, limit),
+            Command::Update {
+                account,
+                session,
+                priority,
+                flags,
+            } => {
                 let changed = self.edit(&account, session, |entry| {
                     entry.priority = priority;
                     entry.flags = flags;
@@ -130,11 +140,17 @@ impl DirState {
                 (if changed { Reply::Done } else { Reply::Stale }, Vec::new())
             }
             Command::Unbind { account, session } => {
-                let Some(entries) = self.accounts.get(&account) else { return (Reply::Stale, Vec::new()) };
+                let Some(entries) = self.accounts.get(&account) else {
+                    return (Reply::Stale, Vec::new());
+                };
                 if !entries.iter().any(|e| e.session == session) {
                     return (Reply::Stale, Vec::new());
                 }
-                let rest = entries.iter().filter(|e| e.session != session).cloned().collect();
+                let rest = entries
+                    .iter()
+                    .filter(|e| e.session != session)
+                    .cloned()
+                    .collect();
                 self.set(account, rest);
                 (Reply::Done, Vec::new())
             }
@@ -152,7 +168,11 @@ impl DirState {
         conflict: Conflict,
         limit: usize,
     ) -> (Reply, Vec<Event>) {
-        let mut entries: Vec<Entry> = self.accounts.get(&account).map(|e| e.to_vec()).unwrap_or_default();
+        let mut entries: Vec<Entry> = self
+            .accounts
+            .get(&account)
+            .map(|e| e.to_vec())
+            .unwrap_or_default();
         let taken = entries.iter().position(|e| e.resource == resource);
         let (resource, replaced) = match (taken, conflict) {
             (None, _) => (resource, None),
@@ -166,13 +186,25 @@ impl DirState {
         if entries.len() >= limit {
             return (Reply::Bound(Bound::TooMany), Vec::new());
         }
-        entries.push(Entry { session, resource: resource.clone(), priority: None, flags: 0 });
+        entries.push(Entry {
+            session,
+            resource: resource.clone(),
+            priority: None,
+            flags: 0,
+        });
         self.set(account, entries);
-        (Reply::Bound(Bound::As { resource, replaced }), replaced.map(Event::Ended).into_iter().collect())
+        (
+            Reply::Bound(Bound::As { resource, replaced }),
+            replaced.map(Event::Ended).into_iter().collect(),
+        )
     }
 
     fn reassert(&mut self, account: Arc<str>, entry: Entry) -> (Reply, Vec<Event>) {
-        let mut entries: Vec<Entry> = self.accounts.get(&account).map(|e| e.to_vec()).unwrap_or_default();
+        let mut entries: Vec<Entry> = self
+            .accounts
+            .get(&account)
+            .map(|e| e.to_vec())
+            .unwrap_or_default();
         if let Some(same) = entries.iter_mut().find(|e| e.session == entry.session) {
             // A session never changes its name.
             (same.priority, same.flags) = (entry.priority, entry.flags);
@@ -189,20 +221,35 @@ impl DirState {
     fn node_down(&mut self, node: NodeId) -> Vec<Event> {
         let mut events = Vec::new();
         self.accounts.retain(|account, entries| {
-            let (gone, rest): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|e| e.session.node == node);
+            let (gone, rest): (Vec<_>, Vec<_>) = entries
+                .iter()
+                .cloned()
+                .partition(|e| e.session.node == node);
             if gone.is_empty() {
                 return true;
             }
-            events.extend(gone.into_iter().map(|entry| Event::Lost(account.clone(), entry)));
+            events.extend(
+                gone.into_iter()
+                    .map(|entry| Event::Lost(account.clone(), entry)),
+            );
             *entries = rest.into();
             !entries.is_empty()
         });
         events
     }
 
-    fn edit(&mut self, account: &Arc<str>, session: SessionRef, change: impl FnOnce(&mut Entry)) -> bool {
-        let Some(entries) = self.accounts.get_mut(account) else { return false };
-        let Some(index) = entries.iter().position(|e| e.session == session) else { return false };
+    fn edit(
+        &mut self,
+        account: &Arc<str>,
+        session: SessionRef,
+        change: impl FnOnce(&mut Entry),
+    ) -> bool {
+        let Some(entries) = self.accounts.get_mut(account) else {
+            return false;
+        };
+        let Some(index) = entries.iter().position(|e| e.session == session) else {
+            return false;
+        };
         // Readers hold the old list; they never see half a change.
         change(&mut Arc::make_mut(entries)[index]);
         true
@@ -211,7 +258,8 @@ impl DirState {
     fn set(&mut self, account: Arc<str>, entries: Vec<Entry>) {
         if entries.is_empty() {
             self.accounts.remove(&account);
-            if self.accounts.capacity() > 1024 && self.accounts.len() * 4 < self.accounts.capacity() {
+            if self.accounts.capacity() > 1024 && self.accounts.len() * 4 < self.accounts.capacity()
+            {
                 self.accounts.shrink_to_fit();
             }
         } else {

@@ -3,7 +3,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn session(node: u64, number: u64) -> SessionRef {
-    SessionRef { node: NodeId(node), number }
+    SessionRef {
+        node: NodeId(node),
+        number,
+    }
 }
 
 fn bind(state: &mut DirState, resource: &str, session: SessionRef, conflict: Conflict) -> Bound {
@@ -22,7 +25,10 @@ fn bind(state: &mut DirState, resource: &str, session: SessionRef, conflict: Con
 }
 
 fn names(state: &DirState) -> Vec<String> {
-    state.lookup("a@x").map(|e| e.iter().map(|e| e.resource.to_string()).collect()).unwrap_or_default()
+    state
+        .lookup("a@x")
+        .map(|e| e.iter().map(|e| e.resource.to_string()).collect())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -30,23 +36,47 @@ fn conflict_policies() {
     let mut state = DirState::default();
     assert_eq!(
         bind(&mut state, "r", session(1, 1), Conflict::Refuse),
-        Bound::As { resource: "r".into(), replaced: None }
+        Bound::As {
+            resource: "r".into(),
+            replaced: None
+        }
     );
-    assert_eq!(bind(&mut state, "r", session(1, 2), Conflict::Refuse), Bound::Taken);
+    assert_eq!(
+        bind(&mut state, "r", session(1, 2), Conflict::Refuse),
+        Bound::Taken
+    );
     assert_eq!(
         bind(&mut state, "r", session(1, 3), Conflict::Rename),
-        Bound::As { resource: "r-2".into(), replaced: None }
+        Bound::As {
+            resource: "r-2".into(),
+            replaced: None
+        }
     );
-    assert_eq!(bind(&mut state, "r", session(1, 4), Conflict::Rename), Bound::Taken);
+    assert_eq!(
+        bind(&mut state, "r", session(1, 4), Conflict::Rename),
+        Bound::Taken
+    );
     assert_eq!(
         bind(&mut state, "r", session(1, 5), Conflict::Replace),
-        Bound::As { resource: "r".into(), replaced: Some(session(1, 1)) }
+        Bound::As {
+            resource: "r".into(),
+            replaced: Some(session(1, 1))
+        }
     );
     assert_eq!(names(&state), ["r-2", "r"]);
-    assert!(matches!(bind(&mut state, "s", session(1, 6), Conflict::Refuse), Bound::As { .. }));
-    assert_eq!(bind(&mut state, "t", session(1, 7), Conflict::Refuse), Bound::TooMany);
+    assert!(matches!(
+        bind(&mut state, "s", session(1, 6), Conflict::Refuse),
+        Bound::As { .. }
+    ));
+    assert_eq!(
+        bind(&mut state, "t", session(1, 7), Conflict::Refuse),
+        Bound::TooMany
+    );
     // A replacement needs no room.
-    assert!(matches!(bind(&mut state, "s", session(1, 8), Conflict::Replace), Bound::As { .. }));
+    assert!(matches!(
+        bind(&mut state, "s", session(1, 8), Conflict::Replace),
+        Bound::As { .. }
+    ));
 }
 
 #[test]
@@ -57,10 +87,25 @@ fn stale_changes_do_nothing() {
     let account: Arc<str> = "a@x".into();
     let before = state.lookup("a@x").cloned();
     for command in [
-        Command::Unbind { account: account.clone(), session: session(1, 1) },
-        Command::Update { account: account.clone(), session: session(1, 1), priority: Some(1), flags: 1 },
-        Command::Relocate { account: account.clone(), from: session(1, 1), to: session(2, 1) },
-        Command::Unbind { account: "b@x".into(), session: session(1, 2) },
+        Command::Unbind {
+            account: account.clone(),
+            session: session(1, 1),
+        },
+        Command::Update {
+            account: account.clone(),
+            session: session(1, 1),
+            priority: Some(1),
+            flags: 1,
+        },
+        Command::Relocate {
+            account: account.clone(),
+            from: session(1, 1),
+            to: session(2, 1),
+        },
+        Command::Unbind {
+            account: "b@x".into(),
+            session: session(1, 2),
+        },
     ] {
         assert_eq!(state.apply(command).0, Reply::Stale);
     }
@@ -73,7 +118,9 @@ fn a_node_goes_with_its_sessions() {
     bind(&mut state, "r", session(1, 1), Conflict::Replace);
     bind(&mut state, "s", session(2, 1), Conflict::Replace);
     let (_, events) = state.apply(Command::NodeDown(NodeId(1)));
-    assert!(matches!(&events[..], [Event::Lost(account, entry)] if &**account == "a@x" && &*entry.resource == "r"));
+    assert!(
+        matches!(&events[..], [Event::Lost(account, entry)] if &**account == "a@x" && &*entry.resource == "r")
+    );
     assert_eq!(names(&state), ["s"]);
     state.apply(Command::NodeDown(NodeId(2)));
     assert!(state.is_empty());
@@ -82,12 +129,31 @@ fn a_node_goes_with_its_sessions() {
 #[test]
 fn reassertion_loses_to_a_later_bind() {
     let mut state = DirState::default();
-    let entry = Entry { session: session(1, 1), resource: "r".into(), priority: Some(3), flags: 1 };
-    assert_eq!(state.apply(Command::Reassert { account: "a@x".into(), entry: entry.clone() }).0, Reply::Done);
+    let entry = Entry {
+        session: session(1, 1),
+        resource: "r".into(),
+        priority: Some(3),
+        flags: 1,
+    };
+    assert_eq!(
+        state
+            .apply(Command::Reassert {
+                account: "a@x".into(),
+                entry: entry.clone()
+            })
+            .0,
+        Reply::Done
+    );
     assert_eq!(state.lookup("a@x").unwrap()[0], entry);
     bind(&mut state, "r", session(2, 9), Conflict::Replace);
-    let (reply, events) = state.apply(Command::Reassert { account: "a@x".into(), entry });
-    assert_eq!((reply, events), (Reply::Stale, vec![Event::Ended(session(1, 1))]));
+    let (reply, events) = state.apply(Command::Reassert {
+        account: "a@x".into(),
+        entry,
+    });
+    assert_eq!(
+        (reply, events),
+        (Reply::Stale, vec![Event::Ended(session(1, 1))])
+    );
 }
 
 proptest! {
