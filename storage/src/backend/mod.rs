@@ -1,0 +1,4 @@
+//! Backends: what implements the three shapes.
+
+pub mod memory;
+mod rule;

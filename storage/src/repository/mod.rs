@@ -1,0 +1,27 @@
+//! Repositories: one contract per feature in the feature's words, written once over the shapes.
+//!
+//! A record in `core` is a version byte, a codec byte, a write id and CBOR with numeric keys (`record`); what is too
+//! large for a record is a blob with a pointer (`value`). A log item has its own compact encoding (`log/codec`).
+
+pub mod account;
+pub mod archive_preferences;
+pub mod log;
+pub mod mailbox;
+pub mod privacy;
+pub mod private_xml;
+mod record;
+pub mod roster;
+pub mod vcard;
+
+pub use account::{
+    Account, AccountRepository, AgentTokens, Credentials, FastToken, ScramHash, StoredScram,
+};
+pub use archive_preferences::{ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository};
+pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Tip};
+pub use mailbox::{DrainClaim, Mailbox, MailboxRepository};
+pub use privacy::{
+    PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds,
+};
+pub use private_xml::{PrivateXml, PrivateXmlRepository};
+pub use roster::{Roster, RosterItem, RosterRepository, Subscription};
+pub use vcard::{Vcard, VcardField, VcardPage, VcardRepository};
