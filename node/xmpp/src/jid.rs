@@ -1,6 +1,18 @@
 //! Addresses (RFC 7622).
 //!
-//! One shared string and two offsets: a clone is a counter, a comparison is a byte comparison.
+//! Source: RFC 7622; RFC 8264 and 8265 (PRECIS) for localpart and resourcepart; RFC 5890-5893 (IDNA2008) over UTS #46
+//! for the domainpart. XEP-0106 escapes are ordinary characters here.
+//! One shared string and two offsets: a clone is a counter, a comparison is a byte comparison. [`parse`] has the
+//! fast way for ASCII and the full way; [`domain`] the domainpart; [`profile`] the two PRECIS profiles; [`precis`] the
+//! string classes; [`context`] the rules that look at neighbours.
+
+mod context;
+mod domain;
+mod parse;
+mod precis;
+pub(crate) mod profile;
+#[cfg(test)]
+mod tests;
 
 use std::{
     borrow::Borrow,
@@ -53,18 +65,27 @@ pub struct FullJid(Jid);
 
 impl Jid {
     /// Parses and normalises (RFC 7622 §3).
+    ///
+    /// # Errors
+    /// Says which part is malformed, empty or too long.
+    ///
+    /// ```
+    /// let jid = xmpp::Jid::parse("Juliet@Example.COM/Balcony").expect("a well-formed address");
+    /// assert_eq!(jid.as_str(), "juliet@example.com/Balcony");
+    /// ```
     pub fn parse(text: &str) -> Result<Self, JidError> {
-        let _ = text;
-        todo!()
+        parse::jid(text)
     }
     /// Builds an address from parts, each normalised.
+    ///
+    /// # Errors
+    /// Says which part is malformed, empty or too long.
     pub fn from_parts(
         local: Option<&str>,
         domain: &str,
         resource: Option<&str>,
     ) -> Result<Self, JidError> {
-        let _ = (local, domain, resource);
-        todo!()
+        parse::parts(local, domain, resource)
     }
     /// The whole address.
     pub fn as_str(&self) -> &str {
@@ -115,6 +136,9 @@ impl Jid {
 
 impl BareJid {
     /// Parses and normalises.
+    ///
+    /// # Errors
+    /// As [`Jid::parse`]; `Kind` if the resourcepart is there that must not be, or missing.
     pub fn parse(text: &str) -> Result<Self, JidError> {
         let jid = Jid::parse(text)?;
         if jid.is_full() {
@@ -124,6 +148,9 @@ impl BareJid {
         }
     }
     /// Builds an address from parts, each normalised.
+    ///
+    /// # Errors
+    /// As [`Jid::from_parts`].
     pub fn from_parts(local: Option<&str>, domain: &str) -> Result<Self, JidError> {
         Jid::from_parts(local, domain, None).map(Self)
     }
@@ -140,9 +167,16 @@ impl BareJid {
         self.0.domain()
     }
     /// This address with a resourcepart, which is normalised.
+    ///
+    /// # Errors
+    /// `Empty`, `TooLong` or `Resource`.
+    ///
+    /// ```
+    /// let romeo = xmpp::BareJid::parse("romeo@example.net").expect("a well-formed address");
+    /// assert_eq!(romeo.with_resource("orchard").expect("a well-formed resource").as_str(), "romeo@example.net/orchard");
+    /// ```
     pub fn with_resource(&self, resource: &str) -> Result<FullJid, JidError> {
-        let _ = resource;
-        todo!()
+        parse::with_resource(&self.0, resource).map(FullJid)
     }
     /// As any address; no copy.
     pub fn as_jid(&self) -> &Jid {
@@ -152,6 +186,9 @@ impl BareJid {
 
 impl FullJid {
     /// Parses and normalises.
+    ///
+    /// # Errors
+    /// As [`Jid::parse`]; `Kind` if the resourcepart is there that must not be, or missing.
     pub fn parse(text: &str) -> Result<Self, JidError> {
         Jid::parse(text)?.to_full().ok_or(JidError::Kind)
     }
