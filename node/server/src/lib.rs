@@ -1,3 +1,5 @@
 //! Server.
 
-pub mod net;
+pub mod c2s;
+pub mod modules;
+pub mod pipeline;

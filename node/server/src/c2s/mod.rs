@@ -1,0 +1,4 @@
+//! Client connections.
+
+pub mod client_state;
+pub mod stream_management;

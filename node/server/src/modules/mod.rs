@@ -1,0 +1,3 @@
+//! Features: one module each.
+
+pub mod roster;

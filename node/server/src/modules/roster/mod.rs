@@ -1,0 +1,3 @@
+//! The roster (RFC 6121 §2 and §3).
+
+pub mod subscription;

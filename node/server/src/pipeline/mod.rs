@@ -1,0 +1,3 @@
+//! What a stanza passes, in order.
+
+pub mod delivery;
