@@ -88,3 +88,19 @@ impl StdError for Error {
             .map(|s| s.as_ref() as &(dyn StdError + 'static))
     }
 }
+
+/// What a sender is told: an outage is never "not found", and says that trying again later may help.
+impl From<Error> for xmpp::StanzaError {
+    fn from(error: Error) -> Self {
+        use xmpp::StanzaErrorCondition as C;
+        let (condition, error_type) = match error.kind {
+            ErrorKind::Conflict | ErrorKind::Throttled | ErrorKind::Unavailable => {
+                (C::ResourceConstraint, xmpp::ErrorType::Wait)
+            }
+            ErrorKind::Corrupt => (C::InternalServerError, xmpp::ErrorType::Wait),
+            ErrorKind::NotAllowed => (C::NotAllowed, xmpp::ErrorType::Cancel),
+            ErrorKind::TooLarge => (C::PolicyViolation, xmpp::ErrorType::Modify),
+        };
+        Self::from(condition).with_type(error_type)
+    }
+}
