@@ -2,9 +2,9 @@
 //!
 //! Source: RFC 7622; RFC 8264 and 8265 (PRECIS) for localpart and resourcepart; RFC 5890-5893 (IDNA2008) over UTS #46
 //! for the domainpart. XEP-0106 escapes are ordinary characters here.
-//! One shared string and two offsets: a clone is a counter, a comparison is a byte comparison. [`parse`] has the
-//! fast way for ASCII and the full way; [`domain`] the domainpart; [`profile`] the two PRECIS profiles; [`precis`] the
-//! string classes; [`context`] the rules that look at neighbours.
+//! One shared string and two offsets: a clone is a counter, a comparison is a byte comparison. `parse` has the
+//! fast way for ASCII and the full way; `domain` the domainpart; `profile` the two PRECIS profiles; `precis` the
+//! string classes; `context` the rules that look at neighbours.
 
 mod context;
 mod domain;
@@ -60,6 +60,11 @@ pub struct Jid {
 pub struct BareJid(Jid);
 
 /// An address with a resourcepart.
+///
+/// ```
+/// let jid = xmpp::FullJid::parse("juliet@example.com/balcony").expect("a full address");
+/// assert_eq!((jid.bare_str(), jid.resource()), ("juliet@example.com", "balcony"));
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FullJid(Jid);
 

@@ -18,13 +18,14 @@ pub(super) fn normalise(text: &str) -> Option<Cow<'_, str>> {
         let address: Ipv6Addr = literal.strip_suffix(']')?.parse().ok()?;
         return Some(Cow::Owned(format!("[{address}]")));
     }
-    // RFC 7622 §3.2: a final dot is removed before anything else.
-    let text = text.strip_suffix('.').unwrap_or(text);
-    if parse::is_host_class(text.as_bytes()) && parse::is_host_name(text.as_bytes()) {
-        return Some(if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            Cow::Owned(text.to_ascii_lowercase())
+    // RFC 7622 §3.2: a final dot is removed.
+    let host = text.strip_suffix('.').unwrap_or(text);
+    if parse::is_host_class(host.as_bytes()) && parse::is_host_name(host.as_bytes()) {
+        let normal = !host.bytes().any(|byte| byte.is_ascii_uppercase());
+        return Some(if normal {
+            Cow::Borrowed(host)
         } else {
-            Cow::Borrowed(text)
+            Cow::Owned(host.to_ascii_lowercase())
         });
     }
     international(text).map(Cow::Owned)
@@ -32,7 +33,7 @@ pub(super) fn normalise(text: &str) -> Option<Cow<'_, str>> {
 
 fn international(text: &str) -> Option<String> {
     let unicode = to_unicode(text)?;
-    // The ideographic full stop is a separator too, and may end the name.
+    // Here also for the ideographic full stop, which has become a dot.
     let unicode = unicode.strip_suffix('.').unwrap_or(&unicode);
     let ascii = Uts46::new()
         .to_ascii(

@@ -63,7 +63,7 @@ pub(super) fn jid(text: &str) -> Result<Jid, JidError> {
 }
 
 /// An address of ASCII whose parts need at most to be put in lower case; `None` means nothing but "the full way".
-fn plain(text: &str) -> Option<Jid> {
+pub(super) fn plain(text: &str) -> Option<Jid> {
     let bytes = text.as_bytes();
     let (mut local, mut slash) = (0, bytes.len());
     let mut class = u8::MAX;
@@ -144,7 +144,7 @@ pub(super) fn is_host_class(bytes: &[u8]) -> bool {
 }
 
 /// Splits at the first slash, then at the first `@` before it (RFC 7622 §3.1), and normalises each part.
-fn full(text: &str) -> Result<Jid, JidError> {
+pub(super) fn full(text: &str) -> Result<Jid, JidError> {
     let (bare, resource) = match text.split_once('/') {
         Some((bare, resource)) => (bare, Some(resource)),
         None => (text, None),
@@ -219,10 +219,4 @@ fn assemble(local: Option<&str>, domain: &str, resource: Option<&str>) -> Jid {
         slash: offset(slash),
         text: Arc::from(text),
     }
-}
-
-#[cfg(test)]
-pub(super) mod ways {
-    //! Both ways by name, so that a test can compare them.
-    pub(in crate::jid) use super::{full, plain};
 }

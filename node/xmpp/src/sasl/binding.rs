@@ -33,6 +33,12 @@ impl BindingType {
 }
 
 /// The channel-binding data of one connection.
+///
+/// ```
+/// use xmpp::sasl::{BindingType, ChannelBindings};
+/// let bindings = ChannelBindings { exporter: Some(vec![7; 32]), server_end_point: None };
+/// assert_eq!(bindings.offer().types().collect::<Vec<_>>(), [BindingType::Exporter]);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChannelBindings {
     /// tls-exporter: 32 bytes.

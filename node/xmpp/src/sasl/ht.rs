@@ -11,6 +11,14 @@ use super::{Hash, SaslFailure, equal};
 const MAX_MESSAGE: usize = 4096;
 
 /// The client's only message: `authcid NUL HMAC(token, "Initiator" || cb-data)`.
+///
+/// ```
+/// use xmpp::sasl::{Hash, HtInitiator, ht::initiator};
+/// let message = initiator(Hash::Sha256, "juliet", b"token", b"");
+/// let parsed = HtInitiator::parse(&message).expect("a well-formed message");
+/// assert_eq!(parsed.username, "juliet");
+/// assert!(parsed.verify(Hash::Sha256, b"token", b""));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HtInitiator<'a> {
     /// Who the client is.

@@ -67,7 +67,7 @@ impl ScramKeys {
     /// Keys for an account that does not exist: always the same for the same name, never matched by any password.
     ///
     /// `secret` is the cluster's, so that every node answers alike; `username` must be in normal form and `iterations`
-    /// what new accounts get, lest the answer differ from an existing account's.
+    /// what new accounts get, lest the answer differ from an existing account's. PLAIN takes it too, for the time.
     pub fn decoy(secret: &[u8], username: &str, hash: Hash, iterations: u32) -> Self {
         let derive = |purpose: &str| {
             let input = [

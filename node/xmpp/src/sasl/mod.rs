@@ -7,7 +7,8 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | [`mechanism`] | names, hashes, order of preference |
+//! | [`mechanism`] | names, order of preference |
+//! | [`hash`] | the hash functions |
 //! | [`binding`] | channel-binding types, what a connection has, what was offered |
 //! | [`simple`] | PLAIN, EXTERNAL, ANONYMOUS |
 //! | [`keys`] | what is stored of a password |
@@ -21,6 +22,7 @@ mod attributes;
 pub mod binding;
 pub mod client;
 pub mod downgrade;
+pub mod hash;
 pub mod ht;
 pub mod keys;
 pub mod mechanism;
@@ -34,9 +36,10 @@ pub use crate::error::SaslFailure;
 pub use binding::{BindingOffer, BindingType, ChannelBindings};
 pub use client::{ClientBinding, ClientError, ScramClient};
 pub use downgrade::downgrade_hash;
+pub use hash::Hash;
 pub use ht::HtInitiator;
 pub use keys::ScramKeys;
-pub use mechanism::{Hash, HtBinding, Mechanism};
+pub use mechanism::{HtBinding, Mechanism};
 pub use scram::{ClientFirst, ServerFirst};
 pub use simple::{Plain, parse_anonymous, parse_external};
 pub use upgrade::Upgrade;

@@ -13,6 +13,21 @@ use super::{
 };
 
 /// The client's first message, understood.
+///
+/// ```
+/// use xmpp::sasl::{BindingOffer, ChannelBindings, ClientBinding, ClientFirst, Hash, Mechanism, ScramClient, ScramKeys};
+/// let keys = ScramKeys::derive(Hash::Sha256, "pencil", b"sixteen bytes ..", 4096);
+/// let mut client = ScramClient::new(Hash::Sha256, "user", "pencil", "client-nonce", ClientBinding::Unsupported);
+/// let mechanism = Mechanism::Scram { hash: Hash::Sha256, plus: false };
+///
+/// let first = ClientFirst::parse(mechanism, &client.first(), &BindingOffer::default())?;
+/// assert_eq!(first.username(), "user");
+/// let (state, challenge) = first.challenge(&keys, "server-nonce", None);
+/// let response = client.response(&challenge).expect("a well-formed challenge");
+/// let success = state.verify(&response, &ChannelBindings::default())?;
+/// assert_eq!(client.check(&success), Ok(()));
+/// # Ok::<(), xmpp::sasl::SaslFailure>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ClientFirst {
     hash: Hash,
