@@ -5,6 +5,10 @@
 //! then skips a message for ever.
 //! Stored: `log` `A#archive` / first number; one item holds up to 64 entries.
 
+mod codec;
+mod read;
+mod table;
+
 use std::ops::{BitOr, BitOrAssign};
 
 use async_trait::async_trait;
@@ -12,6 +16,8 @@ use bytes::Bytes;
 use xmpp::{BareJid, Jid};
 
 use crate::error::Result;
+
+pub use table::TableLogs;
 
 /// What an entry is: a set of flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
