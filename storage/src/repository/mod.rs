@@ -18,7 +18,7 @@ pub mod vcard;
 pub use account::{
     Account, AccountRepository, AgentTokens, Credentials, FastToken, ScramHash, StoredScram, TableAccounts};
 pub use archive_preferences::{ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences};
-pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Tip, TableLogs};
+pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, Tip, TableLogs};
 pub use mailbox::{DrainClaim, Mailbox, MailboxRepository, TableMailboxes};
 pub use privacy::{
     PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds, TablePrivacy};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use xmpp::BareJid;
 
 use super::{
-    LogEntry, LogRange, LogRepository, NewEntry, Tip,
+    LogEntry, LogRange, LogRepository, NewEntry, Rewrite, Tip,
     codec::{self, MAX_BYTES, MAX_ENTRIES},
     read::Reader,
 };
@@ -38,7 +38,7 @@ impl TableLogs {
         Reader { table: &*self.table, partition: key::log(archive) }
     }
 
-    async fn rewrite_once(&self, archive: &BareJid, number: u64, change: &Change<'_>) -> Result<bool> {
+    async fn rewrite_once(&self, archive: &BareJid, number: u64, change: &Rewrite<'_>) -> Result<bool> {
         let reader = self.reader(archive);
         let Some((item, version)) = reader.item_with(number).await? else { return Ok(false) };
         let Some(entry) = item.entries(number, number).next().transpose()? else { return Ok(false) };
@@ -53,8 +53,6 @@ impl TableLogs {
         }
     }
 }
-
-type Change<'a> = dyn Fn(&LogEntry) -> Option<NewEntry> + Sync + 'a;
 
 /// The value that stood in the way of the first operation of a batch.
 fn standing(error: &Error) -> Option<&Bytes> {
@@ -127,7 +125,7 @@ impl LogRepository for TableLogs {
         &self,
         archive: &BareJid,
         number: u64,
-        change: &(dyn Fn(&LogEntry) -> Option<NewEntry> + Sync),
+        change: &Rewrite<'_>,
     ) -> Result<bool> {
         repeat_on_conflict(MAX_ATTEMPTS, || self.rewrite_once(archive, number, change)).await
     }
