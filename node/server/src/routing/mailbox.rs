@@ -43,8 +43,6 @@ pub enum Letter {
     Logged(u64),
     /// The effects of the client's own stanza are committed: its ticket.
     Done(u32),
-    /// Something to do.
-    Order(Box<Order>),
 }
 
 /// Something a session is told to do.
@@ -59,7 +57,7 @@ pub enum Order {
     /// The server stops: end the stream so that the client comes back.
     Shutdown,
     /// Another connection resumes this session: hand over and go.
-    Handover(tokio::sync::oneshot::Sender<Box<crate::c2s::Parked>>),
+    Handover(tokio::sync::oneshot::Sender<Box<crate::c2s::SessionCore>>),
     /// Entries that were asked for with [`Letter::Logged`], read.
     Fetched(Vec<(u64, Option<Delivery>)>),
 }
@@ -76,6 +74,7 @@ pub enum Posted {
 #[derive(Debug, Default)]
 struct Inner {
     letters: VecDeque<Letter>,
+    orders: Vec<Order>,
     bytes: usize,
     waker: Option<Waker>,
     state: State,
@@ -129,27 +128,53 @@ impl Mailbox {
         taken
     }
 
-    /// Takes all letters into `into` (which must be empty); pending while there are none. Cancel safe.
-    /// `Err(Overrun)`: the session was too slow.
-    pub fn poll_take(
-        &self,
-        cx: &mut Context<'_>,
-        into: &mut VecDeque<Letter>,
-    ) -> Poll<Result<(), Overrun>> {
+    /// Gives an order: it is seen before letters, and even while a slow client keeps letters waiting.
+    pub fn order(&self, order: Order) -> Posted {
+        let mut inner = self.0.lock();
+        if inner.state == State::Closed {
+            return Posted::Closed;
+        }
+        inner.orders.push(order);
+        let waker = inner.waker.take();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Posted::Yes
+    }
+
+    /// Takes the oldest order.
+    pub fn take_order(&self) -> Option<Order> {
+        let mut inner = self.0.lock();
+        (!inner.orders.is_empty()).then(|| inner.orders.remove(0))
+    }
+
+    /// Ready when there is an order, or (if `letters`) a letter or an overrun. Cancel safe.
+    pub fn poll_ready(&self, cx: &mut Context<'_>, letters: bool) -> Poll<()> {
+        let mut inner = self.0.lock();
+        let overrun = inner.state == State::Overrun;
+        if !inner.orders.is_empty() || overrun || (letters && !inner.letters.is_empty()) {
+            return Poll::Ready(());
+        }
+        if !inner.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            inner.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Takes all letters into `into`, which must be empty.
+    ///
+    /// # Errors
+    /// The session was too slow.
+    pub fn take(&self, into: &mut VecDeque<Letter>) -> Result<(), Overrun> {
         let mut inner = self.0.lock();
         if inner.state == State::Overrun {
-            return Poll::Ready(Err(Overrun));
-        }
-        if inner.letters.is_empty() {
-            if !inner.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-                inner.waker = Some(cx.waker().clone());
-            }
-            return Poll::Pending;
+            return Err(Overrun);
         }
         // The session's buffer is exchanged for ours, so a busy session allocates nothing.
         std::mem::swap(&mut inner.letters, into);
         inner.bytes = 0;
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 
     /// Whether nothing waits.

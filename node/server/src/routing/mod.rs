@@ -269,7 +269,7 @@ impl Outlet for Arc<Router> {
 
     fn end_session(&self, session: SessionRef, error: StreamError) -> bool {
         let Some(handle) = self.sessions.get(session.number) else { return false };
-        handle.mailbox.post(Letter::Order(Box::new(Order::End(error)))) == Posted::Yes
+        handle.mailbox.order(Order::End(error)) == Posted::Yes
     }
 
     fn set_flags(&self, session: SessionRef, set: u16, clear: u16) {
