@@ -3,10 +3,11 @@
 pub mod backend;
 pub mod clock;
 pub mod error;
+pub mod key;
 pub mod repository;
 pub mod shape;
 pub mod stores;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Result};
-pub use stores::Stores;
+pub use stores::{StoreLimits, Stores};

@@ -9,19 +9,19 @@ pub mod log;
 pub mod mailbox;
 pub mod privacy;
 pub mod private_xml;
+pub(crate) mod paging;
 mod record;
+mod value;
 pub mod roster;
 pub mod vcard;
 
 pub use account::{
-    Account, AccountRepository, AgentTokens, Credentials, FastToken, ScramHash, StoredScram,
-};
-pub use archive_preferences::{ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository};
-pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Tip};
-pub use mailbox::{DrainClaim, Mailbox, MailboxRepository};
+    Account, AccountRepository, AgentTokens, Credentials, FastToken, ScramHash, StoredScram, TableAccounts};
+pub use archive_preferences::{ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences};
+pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, Tip, TableLogs};
+pub use mailbox::{DrainClaim, Mailbox, MailboxRepository, TableMailboxes};
 pub use privacy::{
-    PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds,
-};
-pub use private_xml::{PrivateXml, PrivateXmlRepository};
-pub use roster::{Roster, RosterItem, RosterRepository, Subscription};
-pub use vcard::{Vcard, VcardField, VcardPage, VcardRepository};
+    PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds, TablePrivacy};
+pub use private_xml::{PrivateXml, PrivateXmlRepository, PrivateXmlLimits, TablePrivateXml};
+pub use roster::{Roster, RosterItem, RosterRepository, Subscription, TableRosters};
+pub use vcard::{Vcard, VcardField, VcardPage, VcardRepository, TableVcards};

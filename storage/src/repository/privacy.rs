@@ -3,14 +3,14 @@
 //! Why one record: both features are views of the same data (XEP-0191 §5), and one strong read at home load decides.
 //! Stored: `core` `U#domain#local` / `PRIV`.
 
-use std::{collections::BTreeMap, ops::BitOr};
+use std::{collections::BTreeMap, ops::BitOr, sync::Arc};
 
 use async_trait::async_trait;
 use minicbor::{Decode, Encode};
 use xmpp::BareJid;
 
-use super::roster::Subscription;
-use crate::error::Result;
+use super::{record::Records, roster::Subscription};
+use crate::{error::Result, key, shape::Table};
 
 /// What happens to a matching stanza.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -96,13 +96,17 @@ pub struct PrivacyItem {
 }
 
 /// The privacy lists of an account.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub struct PrivacyData {
     /// By name, each in order.
+    #[n(0)]
     pub lists: BTreeMap<String, Vec<PrivacyItem>>,
     /// The one that holds for sessions without an active list.
+    #[n(1)]
     pub default: Option<String>,
     /// The version that changes must name; 0: nothing stored yet.
+    #[cbor(skip)]
     pub version: u64,
 }
 
@@ -116,4 +120,28 @@ pub trait PrivacyRepository: Send + Sync + 'static {
     /// # Errors
     /// `Conflict` if the version is not `seen_version`.
     async fn store(&self, owner: &BareJid, data: &PrivacyData, seen_version: u64) -> Result<u64>;
+}
+
+/// The implementation over a table.
+pub struct TablePrivacy {
+    records: Records,
+}
+
+impl TablePrivacy {
+    /// Privacy lists in this table.
+    pub fn new(table: Arc<dyn Table>) -> Self {
+        Self { records: Records { table } }
+    }
+}
+
+#[async_trait]
+impl PrivacyRepository for TablePrivacy {
+    async fn load(&self, owner: &BareJid) -> Result<PrivacyData> {
+        let found = self.records.load::<PrivacyData>(&key::of_account(owner, key::PRIVACY)).await?;
+        Ok(found.map_or_else(PrivacyData::default, |(data, version)| PrivacyData { version, ..data }))
+    }
+
+    async fn store(&self, owner: &BareJid, data: &PrivacyData, seen_version: u64) -> Result<u64> {
+        self.records.store(key::of_account(owner, key::PRIVACY), data, seen_version).await
+    }
 }

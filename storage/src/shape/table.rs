@@ -104,13 +104,29 @@ impl Batch {
     /// Adds a put.
     #[must_use]
     pub fn put(mut self, key: Key, value: impl Into<Bytes>, condition: Condition) -> Self {
-        self.operations.push(Operation::Put { key, value: value.into(), condition, expires: None });
+        self.operations.push(Operation::Put {
+            key,
+            value: value.into(),
+            condition,
+            expires: None,
+        });
         self
     }
     /// Adds a put that expires (seconds since 1970).
     #[must_use]
-    pub fn put_until(mut self, key: Key, value: impl Into<Bytes>, condition: Condition, expires: u64) -> Self {
-        self.operations.push(Operation::Put { key, value: value.into(), condition, expires: Some(expires) });
+    pub fn put_until(
+        mut self,
+        key: Key,
+        value: impl Into<Bytes>,
+        condition: Condition,
+        expires: u64,
+    ) -> Self {
+        self.operations.push(Operation::Put {
+            key,
+            value: value.into(),
+            condition,
+            expires: Some(expires),
+        });
         self
     }
     /// Adds a delete.
@@ -179,5 +195,10 @@ pub trait Table: Send + Sync + 'static {
     async fn write(&self, batch: Batch) -> Result<()>;
     /// The partitions of a table in byte order, paged: `after` is the last one of the page before. For maintenance and
     /// administration only; never on a hot path.
-    async fn partitions(&self, space: Space, after: Option<&[u8]>, limit: usize) -> Result<Vec<Bytes>>;
+    async fn partitions(
+        &self,
+        space: Space,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Bytes>>;
 }

@@ -5,6 +5,10 @@
 //! then skips a message for ever.
 //! Stored: `log` `A#archive` / first number; one item holds up to 64 entries.
 
+mod codec;
+mod read;
+mod table;
+
 use std::ops::{BitOr, BitOrAssign};
 
 use async_trait::async_trait;
@@ -12,6 +16,8 @@ use bytes::Bytes;
 use xmpp::{BareJid, Jid};
 
 use crate::error::Result;
+
+pub use table::TableLogs;
 
 /// What an entry is: a set of flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -133,6 +139,9 @@ pub struct Tip {
     pub time_ms: u64,
 }
 
+/// What a rewrite makes of an entry; `None`: leave it.
+pub type Rewrite<'a> = dyn Fn(&LogEntry) -> Option<NewEntry> + Sync + 'a;
+
 /// The contract. Reads are strong.
 #[async_trait]
 pub trait LogRepository: Send + Sync + 'static {
@@ -175,7 +184,7 @@ pub trait LogRepository: Send + Sync + 'static {
         &self,
         archive: &BareJid,
         number: u64,
-        change: &(dyn Fn(&LogEntry) -> Option<NewEntry> + Sync),
+        change: &Rewrite<'_>,
     ) -> Result<bool>;
     /// Removes items that lie wholly before a number, in bounded batches; returns the lowest number still stored
     /// (`head + 1` of an empty log). The newest item always stays, so the numbers go on.

@@ -4,6 +4,8 @@
 //! Stored: `core` `U#domain#local` / `ACC` and `FAST#agent`; `idx` `L#domain` / localpart, written in the same batch.
 //! Plain passwords are never stored.
 
+mod table;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -11,6 +13,8 @@ use minicbor::{Decode, Encode};
 use xmpp::BareJid;
 
 use crate::error::Result;
+
+pub use table::TableAccounts;
 
 /// The hash of a SCRAM mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
@@ -91,15 +95,20 @@ impl Credentials {
 }
 
 /// An account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub struct Account {
     /// How it proves who it is.
+    #[n(0)]
     pub credentials: Credentials,
     /// When it was created, in milliseconds since 1970.
+    #[n(1)]
     pub created_ms: u64,
     /// Whether it may not log in.
+    #[n(2)]
     pub disabled: bool,
     /// The version that changes must name.
+    #[cbor(skip)]
     pub version: u64,
 }
 
@@ -135,13 +144,17 @@ impl fmt::Debug for FastToken {
 }
 
 /// The tokens of one user agent: the new one, and the old one until the new one was used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub struct AgentTokens {
     /// Newest.
+    #[n(0)]
     pub current: FastToken,
     /// The one before, still valid while the client may not have received `current`.
+    #[n(1)]
     pub previous: Option<FastToken>,
     /// The version that changes must name.
+    #[cbor(skip)]
     pub version: u64,
 }
 

@@ -3,12 +3,17 @@
 //! Stored: `core` `U#domain#local` / `VC`, a large body as a blob; `idx` `V#domain#field` / word, localpart: the rows
 //! change in the same batch as the vCard, so a search never finds what is gone.
 
+mod table;
+mod words;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use xmpp::BareJid;
 
 use crate::error::Result;
+
+pub use table::TableVcards;
 
 /// A field that can be searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
@@ -47,6 +52,25 @@ pub enum VcardField {
     /// `BDAY`.
     #[n(11)]
     Birthday,
+}
+
+impl VcardField {
+    /// Its number in keys; never changes.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::FullName => 1,
+            Self::Given => 2,
+            Self::Middle => 3,
+            Self::Family => 4,
+            Self::Nickname => 5,
+            Self::Email => 6,
+            Self::Locality => 7,
+            Self::Country => 8,
+            Self::Organisation => 9,
+            Self::Unit => 10,
+            Self::Birthday => 11,
+        }
+    }
 }
 
 /// A vCard.

@@ -4,12 +4,16 @@
 //! Stored: `core` `U#domain#local` / `ROST`; the record's version is the roster's. Ten thousand contacts pass the limit
 //! of a record: then the body is a blob and the record points at it.
 
+mod table;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use xmpp::BareJid;
 
 use crate::error::Result;
+
+pub use table::TableRosters;
 
 /// The four lasting subscription states (RFC 6121 §2.1.2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Encode, Decode)]
@@ -35,7 +39,7 @@ pub enum Subscription {
 #[cbor(map)]
 pub struct RosterItem {
     /// The contact.
-    #[cbor(n(0), with = "super::record::jid")]
+    #[cbor(n(0), with = "crate::repository::record::jid")]
     pub jid: BareJid,
     /// Whether it is in the roster proper; `false` keeps a pending request of a stranger (RFC 6121 §3.1.3).
     #[n(1)]
@@ -56,7 +60,7 @@ pub struct RosterItem {
     #[n(6)]
     pub approved: bool,
     /// The contact asked and waits: the stanza, kept for delivery.
-    #[cbor(n(7), with = "super::record::bytes_option", has_nil)]
+    #[cbor(n(7), with = "crate::repository::record::bytes_option", has_nil)]
     pub pending_in: Option<Bytes>,
     /// The roster version that changed this item last.
     #[n(8)]
@@ -81,21 +85,71 @@ impl RosterItem {
 }
 
 /// A roster: version 0 and empty if there is none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub struct Roster {
     /// One more with each store.
+    #[cbor(skip)]
     pub version: u64,
     /// Sorted by address.
+    #[n(0)]
     pub items: Vec<RosterItem>,
     /// Removed contacts and the version that removed them, oldest first; at most [`Roster::MAX_REMOVED`].
+    #[n(1)]
     pub removed: Vec<(String, u64)>,
     /// Changes since this version or a later one are completely known.
+    #[n(2)]
     pub floor: u64,
 }
 
 impl Roster {
     /// How many removals are remembered.
     pub const MAX_REMOVED: usize = 256;
+
+    /// A contact, in the roster proper or not.
+    pub fn get(&self, jid: &BareJid) -> Option<&RosterItem> {
+        self.position(jid).ok().map(|at| &self.items[at])
+    }
+
+    /// Puts a contact in its place, as changed by the version that the next store makes.
+    pub fn put(&mut self, item: RosterItem) {
+        let item = RosterItem { revision: self.version + 1, ..item };
+        if item.in_roster {
+            self.removed.retain(|(jid, _)| jid != item.jid.as_str());
+        }
+        match self.position(&item.jid) {
+            Ok(at) => self.items[at] = item,
+            Err(at) => self.items.insert(at, item),
+        }
+    }
+
+    /// Takes a contact out, as removed by the version that the next store makes; what it was. A pending request of it
+    /// is forgotten too; put an item with `in_roster: false` to keep one.
+    pub fn remove(&mut self, jid: &BareJid) -> Option<RosterItem> {
+        let item = self.items.remove(self.position(jid).ok()?);
+        if item.in_roster {
+            self.removed.push((jid.as_str().to_owned(), self.version + 1));
+            if self.removed.len() > Self::MAX_REMOVED {
+                self.floor = self.floor.max(self.removed.remove(0).1);
+            }
+        }
+        Some(item)
+    }
+
+    /// What changed since a version (RFC 6121 §2.6.2): contacts as they are now, and addresses that were removed.
+    /// `None`: that is no longer known, or never was a version; send everything.
+    pub fn since(&self, version: u64) -> Option<(Vec<&RosterItem>, Vec<&str>)> {
+        if version < self.floor || version > self.version {
+            return None;
+        }
+        let changed = self.items.iter().filter(|item| item.in_roster && item.revision > version).collect();
+        let removed = self.removed.iter().filter(|(_, at)| *at > version).map(|(jid, _)| jid.as_str()).collect();
+        Some((changed, removed))
+    }
+
+    fn position(&self, jid: &BareJid) -> Result<usize, usize> {
+        self.items.binary_search_by(|item| item.jid.cmp(jid))
+    }
 }
 
 /// The contract.
@@ -109,3 +163,6 @@ pub trait RosterRepository: Send + Sync + 'static {
     /// `Conflict` if the version is not `seen_version`.
     async fn store(&self, owner: &BareJid, roster: &Roster, seen_version: u64) -> Result<u64>;
 }
+
+#[cfg(test)]
+mod tests;
