@@ -64,7 +64,7 @@ impl ElementEntry {
 }
 
 /// An attribute's entry.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct AttrEntry {
     /// Offset of the qualified name.
     pub(crate) name: u32,

@@ -1,5 +1,7 @@
 //! Edits of the bytes: addresses in the start tag, children out and in. All else is copied as it came.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -9,56 +11,70 @@ use crate::{
     fragment::tape::{AttrEntry, ELEMENT_SLOTS, ElementEntry, NS_XML, Slot},
 };
 
-/// Bytes to cut out of a start tag: an attribute with the white space before it.
-type Cut = std::ops::Range<usize>;
+/// An attribute that is set: its value replaced where it stands, or written after the last attribute.
+struct Edit<'a> {
+    name: &'static str,
+    value: &'a str,
+    /// What it replaces, quotes included; empty if the attribute is new.
+    cut: Range<usize>,
+    slot: Option<usize>,
+    written: AttrEntry,
+}
 
 /// The fragment with `from` and `to` set where given.
 pub(super) fn with_addresses(fragment: &Fragment, from: Option<&str>, to: Option<&str>) -> Fragment {
     let (raw, slots) = (fragment.raw(), fragment.tape());
     let root = ElementEntry::read(slots, 0);
-    let name_end = 1 + root.qname_len();
-    let addresses = [("from", from), ("to", to)];
+    let mut edits: SmallVec<[Edit<'_>; 2]> =
+        [("from", from), ("to", to)].into_iter().filter_map(|(name, value)| Some(edit(raw, slots, &root, name, value?))).collect();
+    // New ones stand last anyhow; of two that exist, the first written comes first.
+    edits.sort_by_key(|edit| edit.cut.start);
 
-    let mut cuts = SmallVec::<[Cut; 2]>::new();
-    let mut places = [None; 2];
-    for (place, (name, new)) in places.iter_mut().zip(addresses) {
-        if new.is_some() {
-            *place = attribute_slots(&root).find(|&slot| AttrEntry::read(slots[slot]).name_in(raw) == name.as_bytes());
-            cuts.extend(place.map(|slot| cut(raw, &AttrEntry::read(slots[slot]))));
-        }
-    }
-    cuts.sort_unstable_by_key(|cut| cut.start);
-
-    let grown: usize = addresses.iter().filter_map(|(_, new)| *new).map(|new| new.len() + 10).sum();
-    let mut out = Vec::with_capacity(raw.len() + grown);
-    out.extend_from_slice(&raw[..name_end]);
-    let mut written = [None; 2];
-    for (entry, (name, new)) in written.iter_mut().zip(addresses) {
-        *entry = new.map(|new| write_attribute(&mut out, name, new));
-    }
-    let added = out.len() - name_end;
-    let mut at = name_end;
-    for cut in &cuts {
-        out.extend_from_slice(&raw[at..cut.start]);
-        at = cut.end;
+    let grown: usize = edits.iter().map(|edit| edit.name.len() + edit.value.len() + 4).sum();
+    let cut: usize = edits.iter().map(|edit| edit.cut.len()).sum();
+    let mut out = Vec::with_capacity(raw.len() + grown - cut);
+    let mut at = 0;
+    for edit in &mut edits {
+        out.extend_from_slice(&raw[at..edit.cut.start]);
+        edit.write(&mut out);
+        at = edit.cut.end;
     }
     out.extend_from_slice(&raw[at..]);
-
-    let shift = |at: u32| {
-        let cut_before: usize = cuts.iter().filter(|cut| cut.start < at as usize).map(|cut| cut.len()).sum();
-        (at as usize + added - cut_before) as u32
-    };
-    let fresh = written.iter().zip(places).filter(|(written, place)| written.is_some() && place.is_none()).count();
-    let mut tape = shifted(slots, &root, fresh, shift);
-    let mut next_fresh = ELEMENT_SLOTS + usize::from(root.attrs);
-    for (written, place) in written.into_iter().zip(places) {
-        if let Some(attr) = written {
-            let slot = place.unwrap_or(next_fresh);
-            next_fresh += usize::from(place.is_none());
-            tape[slot] = attr.slot();
-        }
-    }
+    let tape = shifted(slots, &root, &edits, out.len().wrapping_sub(raw.len()) as u32);
     Fragment::assemble(trimmed(out), &tape, fragment.default_ns())
+}
+
+fn edit<'a>(raw: &[u8], slots: &[Slot], root: &ElementEntry, name: &'static str, value: &'a str) -> Edit<'a> {
+    let attrs = ELEMENT_SLOTS..ELEMENT_SLOTS + usize::from(root.attrs);
+    let entry = |slot: usize| AttrEntry::read(slots[slot]);
+    let slot = attrs.clone().find(|&slot| entry(slot).name_in(raw) == name.as_bytes());
+    let after = |slot: usize| (entry(slot).value + entry(slot).value_len) as usize + 1;
+    let cut = match slot {
+        Some(slot) => entry(slot).value as usize - 1..after(slot),
+        None => {
+            // A name ends where the attributes begin.
+            let end = attrs.last().map_or(1 + root.qname_len(), after);
+            end..end
+        }
+    };
+    Edit { name, value, cut, slot, written: slot.map_or(AttrEntry::default(), entry) }
+}
+
+impl Edit<'_> {
+    fn write(&mut self, out: &mut Vec<u8>) {
+        if self.slot.is_none() {
+            out.push(b' ');
+            self.written.name = out.len() as u32;
+            self.written.name_len = self.name.len() as u16;
+            out.extend_from_slice(self.name.as_bytes());
+            out.push(b'=');
+        }
+        out.push(b'\'');
+        self.written.value = out.len() as u32;
+        escape_into(out, self.value);
+        self.written.value_len = out.len() as u32 - self.written.value;
+        out.push(b'\'');
+    }
 }
 
 /// The fragment without one attribute of its root that declares the default namespace around it.
@@ -73,7 +89,7 @@ pub(super) fn without_attribute(fragment: &Fragment, attr: &AttrEntry) -> Fragme
 pub(super) fn spliced(fragment: &Fragment, strip: impl Fn(Node<'_>) -> bool, children: &[u8]) -> Bytes {
     let raw = fragment.raw();
     let root = fragment.root().entry();
-    let stripped: SmallVec<[Cut; 4]> = fragment
+    let stripped: SmallVec<[Range<usize>; 4]> = fragment
         .root()
         .children()
         .filter(|&child| strip(child))
@@ -105,67 +121,49 @@ pub(super) fn spliced(fragment: &Fragment, strip: impl Fn(Node<'_>) -> bool, chi
     out.into()
 }
 
-fn attribute_slots(root: &ElementEntry) -> std::ops::Range<usize> {
-    ELEMENT_SLOTS..ELEMENT_SLOTS + usize::from(root.attrs)
-}
-
-fn cut(raw: &[u8], attr: &AttrEntry) -> Cut {
+/// Where an attribute stands, with the white space before it.
+fn cut(raw: &[u8], attr: &AttrEntry) -> Range<usize> {
     let name = attr.name as usize;
     let space = raw[..name].iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
     name - space..(attr.value + attr.value_len) as usize + 1
 }
 
-/// Appends ` name='value'` and answers its entry.
-fn write_attribute(out: &mut Vec<u8>, name: &str, value: &str) -> AttrEntry {
-    out.push(b' ');
-    let at = out.len();
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"='");
-    let start = out.len();
-    escape_into(out, value);
-    let value_len = (out.len() - start) as u32;
-    out.push(b'\'');
-    AttrEntry { name: at as u32, name_len: name.len() as u16, prefix_len: 0, value: start as u32, value_len }
-}
-
-/// The tape with every offset shifted and `fresh` empty slots after the root's attributes.
-fn shifted(slots: &[Slot], root: &ElementEntry, fresh: usize, shift: impl Fn(u32) -> u32) -> SmallVec<[Slot; 48]> {
+/// The tape of the edited bytes; all that follows the start tag has moved by `distance`.
+fn shifted(slots: &[Slot], root: &ElementEntry, edits: &[Edit<'_>], distance: u32) -> SmallVec<[Slot; 48]> {
     let root_end = ELEMENT_SLOTS + usize::from(root.attrs);
-    // All that follows the start tag moves by the same distance.
-    let distance = shift(root.inner).wrapping_sub(root.inner);
+    let fresh = edits.iter().filter(|edit| edit.slot.is_none()).count();
     let moved = |at: u32| at.wrapping_add(distance);
     let slot = |slot: u32| if slot as usize >= root_end { slot + fresh as u32 } else { slot };
+    let element = |entry: ElementEntry| ElementEntry {
+        start: moved(entry.start),
+        name: moved(entry.name),
+        ns: if entry.ns > NS_XML { slot(entry.ns) } else { entry.ns },
+        next: slot(entry.next),
+        inner: moved(entry.inner),
+        inner_end: moved(entry.inner_end),
+        end: moved(entry.end),
+        ..entry
+    };
 
     let mut tape = SmallVec::with_capacity(slots.len() + fresh);
-    let entry = ElementEntry {
-        // The name stays; what follows the start tag moves. An address never changes a namespace.
-        attrs: root.attrs + fresh as u16,
-        next: slot(root.next),
-        inner: moved(root.inner),
-        inner_end: moved(root.inner_end),
-        end: moved(root.end),
-        ..*root
-    };
-    tape.extend(entry.slots());
-    for &attr in &slots[ELEMENT_SLOTS..root_end] {
-        let attr = AttrEntry::read(attr);
-        tape.push(AttrEntry { name: shift(attr.name), value: shift(attr.value), ..attr }.slot());
+    let attrs = root.attrs + fresh as u16;
+    tape.extend(ElementEntry { start: root.start, name: root.name, attrs, ..element(*root) }.slots());
+    let mut shift = 0u32;
+    for (index, &old) in slots[..root_end].iter().enumerate().skip(ELEMENT_SLOTS) {
+        let mut attr = AttrEntry::read(old);
+        attr.name = attr.name.wrapping_add(shift);
+        attr.value = attr.value.wrapping_add(shift);
+        if let Some(edit) = edits.iter().find(|edit| edit.slot == Some(index)) {
+            shift = shift.wrapping_add(edit.written.value_len).wrapping_sub(attr.value_len);
+            attr.value_len = edit.written.value_len;
+        }
+        tape.push(attr.slot());
     }
-    tape.extend(std::iter::repeat_n([0; 4], fresh));
+    tape.extend(edits.iter().filter(|edit| edit.slot.is_none()).map(|edit| edit.written.slot()));
     let mut index = root_end;
     while index < slots.len() {
         let entry = ElementEntry::read(slots, index as u32);
-        let entry = ElementEntry {
-            start: moved(entry.start),
-            name: moved(entry.name),
-            ns: if entry.ns > NS_XML { slot(entry.ns) } else { entry.ns },
-            next: slot(entry.next),
-            inner: moved(entry.inner),
-            inner_end: moved(entry.inner_end),
-            end: moved(entry.end),
-            ..entry
-        };
-        tape.extend(entry.slots());
+        tape.extend(element(entry).slots());
         index += ELEMENT_SLOTS;
         for &attr in &slots[index..index + usize::from(entry.attrs)] {
             let attr = AttrEntry::read(attr);
