@@ -29,7 +29,6 @@ pub enum Target {
 }
 
 /// An IQ that asks for something.
-#[derive(Debug)]
 pub struct IqRequest {
     /// `get` or `set`.
     pub kind: IqType,

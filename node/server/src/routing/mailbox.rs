@@ -14,7 +14,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use xmpp::StreamError;
 
-use crate::pipeline::archive_rule::Class;
+use crate::{
+    c2s::{SessionCore, stream_management::Ticket},
+    pipeline::archive_rule::Class,
+};
 
 /// Beyond this many waiting letters, logged stanzas are kept as numbers.
 const FULL_LETTERS: usize = 512;
@@ -42,11 +45,12 @@ pub enum Letter {
     /// A stanza to send that is to be read from the log first.
     Logged(u64),
     /// The effects of the client's own stanza are committed: its ticket.
-    Done(u32),
+    Done(Ticket),
+    /// The request at the head of the session's lane was answered.
+    LaneDone,
 }
 
 /// Something a session is told to do.
-#[derive(Debug)]
 pub enum Order {
     /// End the stream with this error; nothing can be resumed.
     End(StreamError),
@@ -57,7 +61,7 @@ pub enum Order {
     /// The server stops: end the stream so that the client comes back.
     Shutdown,
     /// Another connection resumes this session: hand over and go.
-    Handover(tokio::sync::oneshot::Sender<Box<crate::c2s::SessionCore>>),
+    Handover(tokio::sync::oneshot::Sender<Box<SessionCore>>),
     /// Entries that were asked for with [`Letter::Logged`], read.
     Fetched(Vec<(u64, Option<Delivery>)>),
 }
@@ -71,7 +75,7 @@ pub enum Posted {
     Closed,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     letters: VecDeque<Letter>,
     orders: Vec<Order>,
@@ -91,7 +95,7 @@ enum State {
 }
 
 /// The mailbox of one session.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Mailbox(Mutex<Inner>);
 
 impl Mailbox {

@@ -27,6 +27,7 @@ pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted};
 pub use sessions::{SessionHandle, Sessions};
 
 use crate::{
+    c2s::stream_management::Ticket,
     config::Config,
     home::{Homes, Parcel},
     metrics::Metrics,
@@ -52,12 +53,12 @@ pub mod flags {
 }
 
 /// Who waits for the outcome of a stanza.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Origin {
     /// The session.
     pub handle: Arc<SessionHandle>,
     /// Its ticket for the stanza.
-    pub ticket: u32,
+    pub ticket: Ticket,
 }
 
 impl Origin {

@@ -16,7 +16,6 @@ use xmpp::FullJid;
 use super::mailbox::Mailbox;
 
 /// What others hold of a session: who it is, and its mailbox.
-#[derive(Debug)]
 pub struct SessionHandle {
     /// Its reference in the directory.
     pub session: SessionRef,
@@ -31,7 +30,6 @@ pub struct SessionHandle {
 const SHARDS: usize = 64;
 
 /// The table of them.
-#[derive(Debug)]
 pub struct Sessions {
     next: AtomicU64,
     shards: Box<[Mutex<HashMap<u64, Arc<SessionHandle>, foldhash::fast::FixedState>>]>,

@@ -16,7 +16,7 @@ pub struct Handled {
 
 /// A stanza that is being handled.
 #[must_use = "a ticket that is never completed stops `h` and in the end the stream"]
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket(u32);
 
 impl Handled {
