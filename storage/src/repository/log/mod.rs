@@ -180,12 +180,7 @@ pub trait LogRepository: Send + Sync + 'static {
     async fn first_since(&self, archive: &BareJid, time_ms: u64) -> Result<u64>;
     /// Replaces an entry by what `change` makes of it (`None`: leave it); whether it was there and changed. Its number
     /// and its neighbours stay. One query, one conditional write, repeated on conflict.
-    async fn rewrite(
-        &self,
-        archive: &BareJid,
-        number: u64,
-        change: &Rewrite<'_>,
-    ) -> Result<bool>;
+    async fn rewrite(&self, archive: &BareJid, number: u64, change: &Rewrite<'_>) -> Result<bool>;
     /// Removes items that lie wholly before a number, in bounded batches; returns the lowest number still stored
     /// (`head + 1` of an empty log). The newest item always stays, so the numbers go on.
     async fn truncate(&self, archive: &BareJid, before: u64) -> Result<u64>;
