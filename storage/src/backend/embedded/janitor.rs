@@ -255,10 +255,13 @@ fn class(size: u64, unit: u64) -> u32 {
 
 fn choose_class(classes: &[u32]) -> Option<std::ops::Range<usize>> {
     (0..=classes.iter().copied().max()?).find_map(|class| {
-        let end = classes.iter().position(|&other| other > class).unwrap_or(classes.len());
-        let of_class = |&at: &usize| classes[at] == class;
-        let start = (0..end).find(of_class)?;
-        ((0..end).filter(of_class).count() >= FANOUT).then_some(start..end)
+        // Between larger runs: from the first of this class, if there are enough of them.
+        classes.split(|&other| other > class).find_map(|stretch| {
+            let first = stretch.iter().position(|&other| other == class)?;
+            let enough = stretch.iter().filter(|&&other| other == class).count() >= FANOUT;
+            let start = classes.element_offset(stretch.first()?)?;
+            enough.then_some(start + first..start + stretch.len())
+        })
     })
 }
 
@@ -279,8 +282,9 @@ mod tests {
         check(&[0, 0, 0, 0, 0, 1], Some(0..5));
         check(&[0, 1, 1, 1, 1, 2], Some(1..5));
         check(&[0, 1, 0, 1, 1, 1, 2], Some(1..6));
-        check(&[0, 2, 1, 1, 1, 1], None);
-        check(&[0, 2, 1, 1, 1, 2, 2], Some(1..7));
+        check(&[0, 2, 1, 1, 1, 1], Some(2..6));
+        check(&[1, 1, 1, 2, 1], None);
+        check(&[0, 2, 1, 1, 1, 2, 2, 2], Some(1..8));
     }
 
     #[test]
