@@ -168,6 +168,19 @@ async fn stale_heads(repo: &dyn LogRepository) {
         numbered(1, &ours)
     );
 
+    // Without waiting, the same.
+    let submit = async |head, write_id, new: &[NewEntry]| {
+        let (done, answer) = tokio::sync::oneshot::channel();
+        let done = move |result| done.send(result).expect("the answer is awaited");
+        repo.submit_append(&archive, head, write_id, new, Box::new(done));
+        answer.await.expect("always answered")
+    };
+    done(submit(3, 13, &[entry(5, "e")]).await);
+    done(submit(3, 13, &[entry(5, "e")]).await);
+    refused(submit(3, 14, &[entry(6, "f")]).await, ErrorKind::Conflict);
+    done(submit(4, 15, &[]).await);
+    assert_eq!(done(repo.tip(&archive).await), Tip { head: 4, time_ms: 5 });
+
     // Four writers from heads that they believe in, each until all of its own is in.
     let archive = jid("busy@log.example");
     let writer = |name: &'static str| {

@@ -1,5 +1,7 @@
 //! vCards: the index follows the vCard, a search is exact and tells nobody twice.
 
+use std::slice;
+
 use bytes::Bytes;
 use xmpp::BareJid;
 
@@ -93,12 +95,18 @@ pub async fn vcards(repo: &dyn VcardRepository) {
             search(repo, FullName, "ann", limit).await,
             [ann.clone(), annabel.clone()]
         );
-        assert_eq!(search(repo, FullName, "Anne", limit).await, [ann.clone()]);
+        assert_eq!(
+            search(repo, FullName, "Anne", limit).await,
+            slice::from_ref(&ann)
+        );
         assert_eq!(
             search(repo, FullName, "SMITH", limit).await,
             [annabel.clone(), bob.clone()]
         );
-        assert_eq!(search(repo, Locality, "ann", limit).await, [bob.clone()]);
+        assert_eq!(
+            search(repo, Locality, "ann", limit).await,
+            slice::from_ref(&bob)
+        );
         assert_eq!(search(repo, Given, "b", limit).await, []);
         assert_eq!(
             search(repo, FullName, "", limit).await,
@@ -124,7 +132,7 @@ pub async fn vcards(repo: &dyn VcardRepository) {
         [annabel.clone(), ann.clone()]
     );
     assert_eq!(search(repo, FullName, "annis", 1).await, []);
-    assert_eq!(search(repo, Given, "ann", 1).await, [ann.clone()]);
+    assert_eq!(search(repo, Given, "ann", 1).await, slice::from_ref(&ann));
 
     for owner in [&ann, &annabel, &bob] {
         done(repo.remove(owner).await);

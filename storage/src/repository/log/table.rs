@@ -15,7 +15,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     key,
     repository::{paging, record::repeat_on_conflict},
-    shape::{Batch, Condition, Key, Space, Table},
+    shape::{Batch, Condition, Done, Key, Space, Table},
 };
 
 /// How often a rewrite begins again when another was faster.
@@ -150,6 +150,26 @@ impl LogRepository for TableLogs {
         }
         let batch = append_batch(archive, head, write_id, entries)?;
         recognise(self.table.write(batch).await, write_id)
+    }
+
+    fn submit_append(
+        &self,
+        archive: &BareJid,
+        head: u64,
+        write_id: u64,
+        entries: &[NewEntry],
+        done: Done,
+    ) {
+        if entries.is_empty() {
+            return done(Ok(()));
+        }
+        match append_batch(archive, head, write_id, entries) {
+            Ok(batch) => {
+                let done = Box::new(move |result| done(recognise(result, write_id)));
+                self.table.clone().submit(batch, done);
+            }
+            Err(error) => done(Err(error)),
+        }
     }
 
     async fn read(

@@ -17,7 +17,7 @@ use crate::{
 
 async fn fill(stores: &Stores, owner: &BareJid) {
     let large: Bytes = (0..20_000_u32)
-        .map(|n| (n * 7_919 >> 7) as u8 ^ (n >> 3) as u8)
+        .map(|n| ((n * 7_919) >> 7) as u8 ^ (n >> 3) as u8)
         .collect::<Vec<_>>()
         .into();
     stores

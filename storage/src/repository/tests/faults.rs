@@ -69,7 +69,7 @@ async fn an_outage_never_reads_as_absence() {
 async fn a_writer_that_dies_leaves_the_old_value_or_the_new_one() {
     let large = |seed: u32| -> Bytes {
         (0..20_000)
-            .map(|n| (n * seed >> 7) as u8 ^ (n >> 3) as u8)
+            .map(|n| ((n * seed) >> 7) as u8 ^ (n >> 3) as u8)
             .collect::<Vec<_>>()
             .into()
     };

@@ -10,7 +10,10 @@ use unruly::{Fault, Unruly};
 use xmpp::BareJid;
 
 use crate::{
-    backend::memory::{MemoryBlobs, MemoryTable},
+    backend::{
+        embedded::{Embedded, EmbeddedOptions},
+        memory::{MemoryBlobs, MemoryTable},
+    },
     conformance,
     repository::Vcard,
     shape::Blobs,
@@ -25,6 +28,17 @@ fn memory() -> (Arc<MemoryTable>, Arc<MemoryBlobs>) {
 async fn memory_conforms() {
     let (table, blobs) = memory();
     conformance::stores(&Stores::over(table, blobs)).await;
+}
+
+#[tokio::test]
+async fn the_embedded_table_conforms() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions {
+        sync: false,
+        ..EmbeddedOptions::default()
+    };
+    let table = Embedded::open(directory.path(), options).unwrap();
+    conformance::stores(&Stores::over(Arc::new(table), memory().1)).await;
 }
 
 #[tokio::test]
@@ -51,7 +65,7 @@ async fn replaced_blobs_are_removed() {
     let bob = BareJid::parse("bob@example.org").unwrap();
     let large = |seed: u32| {
         (0..20_000_u32)
-            .map(|n| (n * seed >> 7) as u8 ^ (n >> 3) as u8)
+            .map(|n| ((n * seed) >> 7) as u8 ^ (n >> 3) as u8)
             .collect::<Vec<_>>()
     };
     for (version, (xml, left)) in [
