@@ -56,7 +56,10 @@ impl Builder {
     fn new(tag: &[u8], expected: usize) -> Self {
         let mut bytes = Vec::with_capacity(tag.len() + expected + END.len());
         bytes.extend_from_slice(tag);
-        Self { bytes, tag: tag.len() }
+        Self {
+            bytes,
+            tag: tag.len(),
+        }
     }
     /// A part that others follow.
     fn part(self, part: &[u8]) -> Self {
@@ -94,7 +97,9 @@ fn partition(tag: &[u8; 2], first: &str, last: &str) -> Bytes {
 }
 
 fn partition_of_one(tag: &[u8; 2], only: &str) -> Bytes {
-    Builder::new(tag, only.len()).last(only.as_bytes()).within(MAX_PARTITION)
+    Builder::new(tag, only.len())
+        .last(only.as_bytes())
+        .within(MAX_PARTITION)
 }
 
 /// Partition of an account.
@@ -134,12 +139,19 @@ pub fn account_list(domain: &str) -> Bytes {
 
 /// Partition of the words of a field in a domain's vCards.
 pub fn vcard_words(domain: &str, field: u8) -> Bytes {
-    Builder::new(b"V#", domain.len() + 3).part(domain.as_bytes()).last(&[field]).within(MAX_PARTITION)
+    Builder::new(b"V#", domain.len() + 3)
+        .part(domain.as_bytes())
+        .last(&[field])
+        .within(MAX_PARTITION)
 }
 
 /// A record of an account.
 pub fn of_account(account: &BareJid, sort: Bytes) -> Key {
-    Key { space: Space::Core, partition: self::account(account), sort }
+    Key {
+        space: Space::Core,
+        partition: self::account(account),
+        sort,
+    }
 }
 
 /// Sort key of a number: big-endian, so that it sorts as a number.
@@ -154,12 +166,16 @@ pub fn read_number(sort: &[u8]) -> Option<u64> {
 
 /// Sort key of a localpart in a list.
 pub fn localpart(local: &str) -> Bytes {
-    Builder::new(b"", local.len()).last(local.as_bytes()).within(MAX_SORT)
+    Builder::new(b"", local.len())
+        .last(local.as_bytes())
+        .within(MAX_SORT)
 }
 
 /// Sort key of a user agent's tokens.
 pub fn tokens(agent: &str) -> Bytes {
-    Builder::new(TOKENS, agent.len()).last(agent.as_bytes()).within(MAX_SORT)
+    Builder::new(TOKENS, agent.len())
+        .last(agent.as_bytes())
+        .within(MAX_SORT)
 }
 
 /// Sort key of private XML.
@@ -201,12 +217,17 @@ fn text(bytes: &[u8]) -> Option<String> {
 
 /// Sort key of a word in a vCard.
 pub fn vcard_word(word: &str, local: &str) -> Bytes {
-    Builder::new(b"", word.len() + local.len()).part(word.as_bytes()).last(local.as_bytes()).within(MAX_SORT)
+    Builder::new(b"", word.len() + local.len())
+        .part(word.as_bytes())
+        .last(local.as_bytes())
+        .within(MAX_SORT)
 }
 
 /// What the sort keys of all words with this beginning begin with.
 pub fn vcard_word_prefix(prefix: &str) -> Bytes {
-    Builder::new(b"", prefix.len()).last(prefix.as_bytes()).within(MAX_SORT)
+    Builder::new(b"", prefix.len())
+        .last(prefix.as_bytes())
+        .within(MAX_SORT)
 }
 
 /// The lowest key beyond all keys that begin with `prefix`; `None`: there is none.
@@ -228,13 +249,20 @@ pub fn successor(key: &[u8]) -> Bytes {
 /// What the blob keys of an account begin with. A hash, because an address may be longer than a segment of a path and
 /// may hold what a path may not.
 pub fn account_blobs(account: &BareJid) -> String {
-    format!("u/{}/", hex(digest(&SHA256, account.as_str().as_bytes()).as_ref()))
+    format!(
+        "u/{}/",
+        hex(digest(&SHA256, account.as_str().as_bytes()).as_ref())
+    )
 }
 
 /// Bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
 }
 
 #[cfg(test)]

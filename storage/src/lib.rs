@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod clock;
+pub mod conformance;
 pub mod error;
 pub mod key;
 pub mod repository;

@@ -8,9 +8,10 @@ use crate::{
     error::Result,
     key,
     repository::{
-        AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository, PrivacyRepository,
-        PrivateXmlLimits, PrivateXmlRepository, RosterRepository, TableAccounts, TableArchivePreferences, TableLogs,
-        TableMailboxes, TablePrivacy, TablePrivateXml, TableRosters, TableVcards, VcardRepository, paging,
+        AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository,
+        PrivacyRepository, PrivateXmlLimits, PrivateXmlRepository, RosterRepository, TableAccounts,
+        TableArchivePreferences, TableLogs, TableMailboxes, TablePrivacy, TablePrivateXml,
+        TableRosters, TableVcards, VcardRepository, paging,
     },
     shape::{Blobs, Consistency, Query, Space, Table},
 };
@@ -31,7 +32,11 @@ pub struct StoreLimits {
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        Self { inline_max: 8 << 10, roster_inline_max: 300 << 10, private_xml: PrivateXmlLimits::default() }
+        Self {
+            inline_max: 8 << 10,
+            roster_inline_max: 300 << 10,
+            private_xml: PrivateXmlLimits::default(),
+        }
     }
 }
 
@@ -66,14 +71,27 @@ impl Stores {
 
     /// Every repository over the same table and blobs.
     pub fn with_limits(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, limits: StoreLimits) -> Self {
-        let StoreLimits { inline_max, roster_inline_max, private_xml } = limits;
+        let StoreLimits {
+            inline_max,
+            roster_inline_max,
+            private_xml,
+        } = limits;
         Self {
             accounts: Arc::new(TableAccounts::new(table.clone())),
-            rosters: Arc::new(TableRosters::new(table.clone(), blobs.clone(), roster_inline_max)),
+            rosters: Arc::new(TableRosters::new(
+                table.clone(),
+                blobs.clone(),
+                roster_inline_max,
+            )),
             logs: Arc::new(TableLogs::new(table.clone())),
             mailboxes: Arc::new(TableMailboxes::new(table.clone())),
             privacy: Arc::new(TablePrivacy::new(table.clone())),
-            private: Arc::new(TablePrivateXml::new(table.clone(), blobs.clone(), inline_max, private_xml)),
+            private: Arc::new(TablePrivateXml::new(
+                table.clone(),
+                blobs.clone(),
+                inline_max,
+                private_xml,
+            )),
             vcards: Arc::new(TableVcards::new(table.clone(), blobs.clone(), inline_max)),
             archive_preferences: Arc::new(TableArchivePreferences::new(table.clone())),
             table,
@@ -88,8 +106,15 @@ impl Stores {
     /// Any; what was removed until then is gone, and another call goes on.
     pub async fn erase(&self, account: &BareJid) -> Result<()> {
         // Nobody logs in while it goes.
-        if let Some(found) = self.accounts.load(account).await?.filter(|found| !found.disabled) {
-            self.accounts.set_disabled(account, true, found.version).await?;
+        if let Some(found) = self
+            .accounts
+            .load(account)
+            .await?
+            .filter(|found| !found.disabled)
+        {
+            self.accounts
+                .set_disabled(account, true, found.version)
+                .await?;
         }
         // Before its record, which alone knows the rows of its index.
         self.vcards.remove(account).await?;

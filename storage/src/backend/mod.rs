@@ -1,4 +1,5 @@
 //! Backends: what implements the three shapes.
 
+pub mod embedded;
 pub mod memory;
 mod rule;

@@ -1,15 +1,32 @@
+//! Keys: what aliases, how they sort.
+
 use proptest::prelude::*;
 
 use super::*;
 
 fn key(tag: &[u8], parts: &[Vec<u8>], limit: usize) -> Bytes {
     let (last, first) = parts.split_last().expect("at least one part");
-    first.iter().fold(Builder::new(tag, 0), |key, part| key.part(part)).last(last).within(limit)
+    first
+        .iter()
+        .fold(Builder::new(tag, 0), |key, part| key.part(part))
+        .last(last)
+        .within(limit)
 }
 
 fn part() -> impl Strategy<Value = Vec<u8>> {
     // Mostly the bytes that the encoding itself uses.
-    prop::collection::vec(prop_oneof![Just(0), Just(1), Just(2), Just(0xff), Just(b'#'), Just(b'b'), any::<u8>()], 0..6)
+    prop::collection::vec(
+        prop_oneof![
+            Just(0),
+            Just(1),
+            Just(2),
+            Just(0xff),
+            Just(b'#'),
+            Just(b'b'),
+            any::<u8>()
+        ],
+        0..6,
+    )
 }
 
 fn parts() -> impl Strategy<Value = Vec<Vec<u8>>> {
@@ -49,7 +66,13 @@ proptest! {
 #[test]
 fn no_name_is_the_beginning_of_another() {
     let of = |local: &str, domain: &str| partition(b"U#", domain, local);
-    let all = [of("bob", "a.example"), of("bobby", "a.example"), of("bob", "a.exampl"), of("", "a.example"), of("", "a.examplebob")];
+    let all = [
+        of("bob", "a.example"),
+        of("bobby", "a.example"),
+        of("bob", "a.exampl"),
+        of("", "a.example"),
+        of("", "a.examplebob"),
+    ];
     for (i, a) in all.iter().enumerate() {
         for b in &all[i + 1..] {
             assert_ne!(a, b);

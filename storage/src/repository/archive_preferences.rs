@@ -69,18 +69,37 @@ pub struct TableArchivePreferences {
 impl TableArchivePreferences {
     /// Archive preferences in this table.
     pub fn new(table: Arc<dyn Table>) -> Self {
-        Self { records: Records { table } }
+        Self {
+            records: Records { table },
+        }
     }
 }
 
 #[async_trait]
 impl ArchivePreferencesRepository for TableArchivePreferences {
     async fn load(&self, owner: &BareJid) -> Result<Option<ArchivePreferences>> {
-        let found = self.records.load::<ArchivePreferences>(&key::of_account(owner, key::ARCHIVE_PREFERENCES)).await?;
-        Ok(found.map(|(preferences, version)| ArchivePreferences { version, ..preferences }))
+        let found = self
+            .records
+            .load::<ArchivePreferences>(&key::of_account(owner, key::ARCHIVE_PREFERENCES))
+            .await?;
+        Ok(found.map(|(preferences, version)| ArchivePreferences {
+            version,
+            ..preferences
+        }))
     }
 
-    async fn store(&self, owner: &BareJid, preferences: &ArchivePreferences, seen_version: u64) -> Result<u64> {
-        self.records.store(key::of_account(owner, key::ARCHIVE_PREFERENCES), preferences, seen_version).await
+    async fn store(
+        &self,
+        owner: &BareJid,
+        preferences: &ArchivePreferences,
+        seen_version: u64,
+    ) -> Result<u64> {
+        self.records
+            .store(
+                key::of_account(owner, key::ARCHIVE_PREFERENCES),
+                preferences,
+                seen_version,
+            )
+            .await
     }
 }

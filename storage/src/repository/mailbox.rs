@@ -79,21 +79,40 @@ pub struct TableMailboxes {
 impl TableMailboxes {
     /// Mailboxes in this table.
     pub fn new(table: Arc<dyn Table>) -> Self {
-        Self { records: Records { table } }
+        Self {
+            records: Records { table },
+        }
     }
 }
 
 #[async_trait]
 impl MailboxRepository for TableMailboxes {
     async fn load(&self, account: &BareJid) -> Result<Mailbox> {
-        let found = self.records.load::<Mailbox>(&key::of_account(account, key::MAILBOX)).await?;
-        Ok(found.map_or_else(Mailbox::default, |(mailbox, version)| Mailbox { version, ..mailbox }))
+        let found = self
+            .records
+            .load::<Mailbox>(&key::of_account(account, key::MAILBOX))
+            .await?;
+        Ok(
+            found.map_or_else(Mailbox::default, |(mailbox, version)| Mailbox {
+                version,
+                ..mailbox
+            }),
+        )
     }
 
     async fn store(&self, account: &BareJid, mailbox: &Mailbox, seen_version: u64) -> Result<u64> {
         if mailbox.undelivered.len() > Mailbox::MAX_UNDELIVERED {
-            return Err(Error::new(ErrorKind::TooLarge, "too many undelivered numbers for a mailbox"));
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                "too many undelivered numbers for a mailbox",
+            ));
         }
-        self.records.store(key::of_account(account, key::MAILBOX), mailbox, seen_version).await
+        self.records
+            .store(
+                key::of_account(account, key::MAILBOX),
+                mailbox,
+                seen_version,
+            )
+            .await
     }
 }

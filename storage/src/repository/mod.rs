@@ -7,21 +7,30 @@ pub mod account;
 pub mod archive_preferences;
 pub mod log;
 pub mod mailbox;
+pub(crate) mod paging;
 pub mod privacy;
 pub mod private_xml;
-pub(crate) mod paging;
 mod record;
-mod value;
 pub mod roster;
+mod value;
 pub mod vcard;
 
 pub use account::{
-    Account, AccountRepository, AgentTokens, Credentials, FastToken, ScramHash, StoredScram, TableAccounts};
-pub use archive_preferences::{ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences};
-pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, Tip, TableLogs};
+    Account, AccountRepository, AgentTokens, Credentials, FastToken, ScramHash, StoredScram,
+    TableAccounts,
+};
+pub use archive_preferences::{
+    ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences,
+};
+pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip};
 pub use mailbox::{DrainClaim, Mailbox, MailboxRepository, TableMailboxes};
 pub use privacy::{
-    PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds, TablePrivacy};
-pub use private_xml::{PrivateXml, PrivateXmlRepository, PrivateXmlLimits, TablePrivateXml};
+    PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds,
+    TablePrivacy,
+};
+pub use private_xml::{PrivateXml, PrivateXmlLimits, PrivateXmlRepository, TablePrivateXml};
 pub use roster::{Roster, RosterItem, RosterRepository, Subscription, TableRosters};
-pub use vcard::{Vcard, VcardField, VcardPage, VcardRepository, TableVcards};
+pub use vcard::{TableVcards, Vcard, VcardField, VcardPage, VcardRepository};
+
+#[cfg(test)]
+mod tests;

@@ -130,18 +130,30 @@ pub struct TablePrivacy {
 impl TablePrivacy {
     /// Privacy lists in this table.
     pub fn new(table: Arc<dyn Table>) -> Self {
-        Self { records: Records { table } }
+        Self {
+            records: Records { table },
+        }
     }
 }
 
 #[async_trait]
 impl PrivacyRepository for TablePrivacy {
     async fn load(&self, owner: &BareJid) -> Result<PrivacyData> {
-        let found = self.records.load::<PrivacyData>(&key::of_account(owner, key::PRIVACY)).await?;
-        Ok(found.map_or_else(PrivacyData::default, |(data, version)| PrivacyData { version, ..data }))
+        let found = self
+            .records
+            .load::<PrivacyData>(&key::of_account(owner, key::PRIVACY))
+            .await?;
+        Ok(
+            found.map_or_else(PrivacyData::default, |(data, version)| PrivacyData {
+                version,
+                ..data
+            }),
+        )
     }
 
     async fn store(&self, owner: &BareJid, data: &PrivacyData, seen_version: u64) -> Result<u64> {
-        self.records.store(key::of_account(owner, key::PRIVACY), data, seen_version).await
+        self.records
+            .store(key::of_account(owner, key::PRIVACY), data, seen_version)
+            .await
     }
 }

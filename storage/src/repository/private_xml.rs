@@ -8,8 +8,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use xmpp::BareJid;
 
-use super::{paging, record::{corrupt, repeat_on_conflict}, value::{Loaded, Values}};
-use crate::{error::{Error, ErrorKind, Result}, key, shape::{Batch, Blobs, Consistency, Query, Space, Table}};
+use super::{
+    paging,
+    record::{corrupt, repeat_on_conflict},
+    value::{Loaded, Values},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    key,
+    shape::{Batch, Blobs, Consistency, Query, Space, Table},
+};
 
 /// A stored element.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +57,10 @@ pub struct PrivateXmlLimits {
 
 impl Default for PrivateXmlLimits {
     fn default() -> Self {
-        Self { max_bytes: 256 << 10, max_elements: 128 }
+        Self {
+            max_bytes: 256 << 10,
+            max_elements: 128,
+        }
     }
 }
 
@@ -66,13 +77,30 @@ pub struct TablePrivateXml {
 
 impl TablePrivateXml {
     /// Private XML in this table; what is larger than `inline_max` bytes in these blobs.
-    pub fn new(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, inline_max: usize, limits: PrivateXmlLimits) -> Self {
-        Self { values: Values { table, blobs, inline_max }, limits }
+    pub fn new(
+        table: Arc<dyn Table>,
+        blobs: Arc<dyn Blobs>,
+        inline_max: usize,
+        limits: PrivateXmlLimits,
+    ) -> Self {
+        Self {
+            values: Values {
+                table,
+                blobs,
+                inline_max,
+            },
+            limits,
+        }
     }
 
     async fn put_once(&self, owner: &BareJid, sort: Bytes, xml: &[u8]) -> Result<u64> {
         let key = key::of_account(owner, sort);
-        let seen = self.values.table.get(&key, Consistency::Strong).await?.map_or(0, |found| found.version);
+        let seen = self
+            .values
+            .table
+            .get(&key, Consistency::Strong)
+            .await?
+            .map_or(0, |found| found.version);
         if seen == 0 && self.list(owner).await?.len() >= self.limits.max_elements {
             return Err(too_large("too many elements of private XML"));
         }
@@ -94,10 +122,18 @@ fn too_large(what: &str) -> Error {
 
 #[async_trait]
 impl PrivateXmlRepository for TablePrivateXml {
-    async fn get(&self, owner: &BareJid, namespace: &str, name: &str) -> Result<Option<PrivateXml>> {
+    async fn get(
+        &self,
+        owner: &BareJid,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<PrivateXml>> {
         let key = key::of_account(owner, key::private_xml(namespace, name));
         let found = self.values.load(&key).await?;
-        Ok(found.map(|Loaded { body, version, .. }| PrivateXml { xml: body.into(), version }))
+        Ok(found.map(|Loaded { body, version, .. }| PrivateXml {
+            xml: body.into(),
+            version,
+        }))
     }
 
     async fn put(&self, owner: &BareJid, namespace: &str, name: &str, xml: Bytes) -> Result<u64> {
@@ -123,7 +159,18 @@ impl PrivateXmlRepository for TablePrivateXml {
             limit: 1,
             consistency: Consistency::Strong,
         };
-        let found = paging::collect(&*self.values.table, query, self.limits.max_elements.saturating_mul(2)).await?;
-        found.iter().map(|record| key::read_private_xml(&record.sort).ok_or_else(|| corrupt("private XML without name"))).collect()
+        let found = paging::collect(
+            &*self.values.table,
+            query,
+            self.limits.max_elements.saturating_mul(2),
+        )
+        .await?;
+        found
+            .iter()
+            .map(|record| {
+                key::read_private_xml(&record.sort)
+                    .ok_or_else(|| corrupt("private XML without name"))
+            })
+            .collect()
     }
 }

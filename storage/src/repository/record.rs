@@ -40,7 +40,11 @@ pub(crate) fn fresh_id() -> u64 {
 
 /// The condition that a version seen before stands for; 0: nothing was there.
 pub(crate) fn unchanged_since(seen: u64) -> Condition {
-    if seen == 0 { Condition::Absent } else { Condition::Version(seen) }
+    if seen == 0 {
+        Condition::Absent
+    } else {
+        Condition::Version(seen)
+    }
 }
 
 pub(crate) fn corrupt(what: impl Into<String>) -> Error {
@@ -87,7 +91,9 @@ pub(crate) enum Opened<'a> {
 
 /// Takes the header off.
 pub(crate) fn open(value: &[u8]) -> Result<Opened<'_>> {
-    let (header, body) = value.split_at_checked(HEADER).ok_or_else(|| corrupt("record without header"))?;
+    let (header, body) = value
+        .split_at_checked(HEADER)
+        .ok_or_else(|| corrupt("record without header"))?;
     match (header[0], header[1]) {
         (FORMAT, 0) => Ok(Opened::Body(Cow::Borrowed(body))),
         (FORMAT, LZ4) => inflate(body).map(|body| Opened::Body(Cow::Owned(body))),
@@ -97,7 +103,8 @@ pub(crate) fn open(value: &[u8]) -> Result<Opened<'_>> {
 }
 
 fn inflate(packed: &[u8]) -> Result<Vec<u8>> {
-    let (size, packed) = lz4_flex::block::uncompressed_size(packed).map_err(|e| corrupt("lz4 size").with_source(e))?;
+    let (size, packed) = lz4_flex::block::uncompressed_size(packed)
+        .map_err(|e| corrupt("lz4 size").with_source(e))?;
     if size > MAX_BODY {
         return Err(corrupt(format!("record of {size} bytes")));
     }
@@ -105,7 +112,11 @@ fn inflate(packed: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn write_id_of(value: &[u8]) -> Option<u64> {
-    value.get(2..HEADER)?.try_into().ok().map(u64::from_le_bytes)
+    value
+        .get(2..HEADER)?
+        .try_into()
+        .ok()
+        .map(u64::from_le_bytes)
 }
 
 /// Writes a batch whose first operation puts a record with this write id. A conflict with that very record is the
@@ -118,8 +129,13 @@ pub(crate) async fn commit(table: &dyn Table, batch: Batch, write_id: u64) -> Re
 }
 
 fn is_own(error: &Error, write_id: u64) -> bool {
-    let Some(at) = error.conflict_at() else { return false };
-    let found = at.current.as_ref().and_then(|record| write_id_of(&record.value));
+    let Some(at) = error.conflict_at() else {
+        return false;
+    };
+    let found = at
+        .current
+        .as_ref()
+        .and_then(|record| write_id_of(&record.value));
     at.index == 0 && found == Some(write_id)
 }
 
@@ -145,8 +161,13 @@ pub(crate) struct Records {
 
 impl Records {
     /// A record and its version. One strong get.
-    pub(crate) async fn load<T: for<'b> Decode<'b, ()>>(&self, key: &Key) -> Result<Option<(T, u64)>> {
-        let Some(record) = self.table.get(key, Consistency::Strong).await? else { return Ok(None) };
+    pub(crate) async fn load<T: for<'b> Decode<'b, ()>>(
+        &self,
+        key: &Key,
+    ) -> Result<Option<(T, u64)>> {
+        let Some(record) = self.table.get(key, Consistency::Strong).await? else {
+            return Ok(None);
+        };
         Ok(Some((decode(&record)?, record.version)))
     }
 
@@ -156,11 +177,20 @@ impl Records {
     }
 
     /// The same, with operations that must happen too.
-    pub(crate) async fn store_with<T: Encode<()>>(&self, key: Key, value: &T, seen: u64, with: Batch) -> Result<u64> {
+    pub(crate) async fn store_with<T: Encode<()>>(
+        &self,
+        key: Key,
+        value: &T,
+        seen: u64,
+        with: Batch,
+    ) -> Result<u64> {
         let write_id = fresh_id();
         let value = seal(&to_cbor(value), write_id);
         if value.len() > MAX_INLINE {
-            return Err(Error::new(ErrorKind::TooLarge, format!("record of {} bytes", value.len())));
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("record of {} bytes", value.len()),
+            ));
         }
         let mut batch = Batch::new().put(key, value, unchanged_since(seen));
         batch.operations.extend(with.operations);

@@ -47,13 +47,23 @@ impl Values {
     /// A value. One strong get, and a blob if it is large.
     pub(crate) async fn load(&self, key: &Key) -> Result<Option<Loaded>> {
         for _ in 0..MAX_CHASE {
-            let Some(found) = self.table.get(key, Consistency::Strong).await? else { return Ok(None) };
+            let Some(found) = self.table.get(key, Consistency::Strong).await? else {
+                return Ok(None);
+            };
             let Some(pointer) = pointer_of(&found)? else {
-                return Ok(Some(Loaded { body: body_of(&found.value)?, version: found.version, blob: None }));
+                return Ok(Some(Loaded {
+                    body: body_of(&found.value)?,
+                    version: found.version,
+                    blob: None,
+                }));
             };
             // Absent: a writer replaced it since; the record says by what.
             if let Some(blob) = self.blobs.get(&pointer).await? {
-                return Ok(Some(Loaded { body: body_of(&blob.bytes)?, version: found.version, blob: Some(pointer) }));
+                return Ok(Some(Loaded {
+                    body: body_of(&blob.bytes)?,
+                    version: found.version,
+                    blob: Some(pointer),
+                }));
             }
         }
         Err(corrupt("a record whose blob is missing"))
@@ -61,7 +71,14 @@ impl Values {
 
     /// Puts a value if its version is still `seen`, with operations that must happen too; returns the new version.
     /// One get, one conditional write, and a blob if it is large.
-    pub(crate) async fn store(&self, owner: &BareJid, key: Key, body: &[u8], seen: u64, with: Batch) -> Result<u64> {
+    pub(crate) async fn store(
+        &self,
+        owner: &BareJid,
+        key: Key,
+        body: &[u8],
+        seen: u64,
+        with: Batch,
+    ) -> Result<u64> {
         let old = self.replaced_blob(&key, seen).await?;
         let write_id = record::fresh_id();
         let sealed = record::seal(body, write_id);
@@ -70,7 +87,10 @@ impl Values {
         } else {
             let blob = format!("{}{:016x}", key::account_blobs(owner), record::fresh_id());
             self.blobs.put(&blob, sealed.into(), PutIf::Absent).await?;
-            (record::seal_pointer(&record::to_cbor(&Pointer { blob: blob.clone() }), write_id), Some(blob))
+            (
+                record::seal_pointer(&record::to_cbor(&Pointer { blob: blob.clone() }), write_id),
+                Some(blob),
+            )
         };
         let mut batch = Batch::new().put(key, value, record::unchanged_since(seen));
         batch.operations.extend(with.operations);
@@ -81,7 +101,10 @@ impl Values {
             }
             Err(error) => {
                 // Of a lost answer nobody knows whether the record points at it.
-                if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::TooLarge | ErrorKind::NotAllowed) {
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Conflict | ErrorKind::TooLarge | ErrorKind::NotAllowed
+                ) {
                     self.forget(blob).await;
                 }
                 Err(error)

@@ -26,20 +26,31 @@ pub struct TableAccounts {
 impl TableAccounts {
     /// Accounts in this table.
     pub fn new(table: Arc<dyn Table>) -> Self {
-        Self { records: Records { table } }
+        Self {
+            records: Records { table },
+        }
     }
 
     fn table(&self) -> &dyn Table {
         &*self.records.table
     }
 
-    async fn change(&self, account: &BareJid, seen: u64, change: impl FnOnce(&mut Account) + Send) -> Result<u64> {
-        let Some(mut current) = self.load(account).await? else { return Err(Error::conflict(0, None)) };
+    async fn change(
+        &self,
+        account: &BareJid,
+        seen: u64,
+        change: impl FnOnce(&mut Account) + Send,
+    ) -> Result<u64> {
+        let Some(mut current) = self.load(account).await? else {
+            return Err(Error::conflict(0, None));
+        };
         if current.version != seen {
             return Err(Error::new(ErrorKind::Conflict, "account changed"));
         }
         change(&mut current);
-        self.records.store(record_key(account), &current, seen).await
+        self.records
+            .store(record_key(account), &current, seen)
+            .await
     }
 }
 
@@ -52,8 +63,14 @@ fn tokens_key(account: &BareJid, agent: &str) -> Key {
 }
 
 fn row_key(account: &BareJid) -> Result<Key> {
-    let local = account.local().ok_or_else(|| Error::new(ErrorKind::NotAllowed, "an account without localpart"))?;
-    Ok(Key { space: Space::Idx, partition: key::account_list(account.domain()), sort: key::localpart(local) })
+    let local = account
+        .local()
+        .ok_or_else(|| Error::new(ErrorKind::NotAllowed, "an account without localpart"))?;
+    Ok(Key {
+        space: Space::Idx,
+        partition: key::account_list(account.domain()),
+        sort: key::localpart(local),
+    })
 }
 
 #[async_trait]
@@ -67,29 +84,49 @@ impl AccountRepository for TableAccounts {
         let row = row_key(account)?;
         // Tokens that a removal did not live to remove must not open the new account. While there is no account, none
         // can be put.
-        if let Some(current) = self.table().get(&record_key(account), Consistency::Strong).await? {
+        if let Some(current) = self
+            .table()
+            .get(&record_key(account), Consistency::Strong)
+            .await?
+        {
             return Err(Error::conflict(0, Some(current)));
         }
         self.remove_all_tokens(account).await?;
-        let new = Account { credentials, created_ms: now_ms, disabled: false, version: 0 };
+        let new = Account {
+            credentials,
+            created_ms: now_ms,
+            disabled: false,
+            version: 0,
+        };
         let listed = Batch::new().put(row, ROW, Condition::Any);
-        self.records.store_with(record_key(account), &new, 0, listed).await?;
+        self.records
+            .store_with(record_key(account), &new, 0, listed)
+            .await?;
         Ok(())
     }
 
-    async fn set_credentials(&self, account: &BareJid, credentials: Credentials, seen: u64) -> Result<u64> {
-        self.change(account, seen, |current| current.credentials = credentials).await
+    async fn set_credentials(
+        &self,
+        account: &BareJid,
+        credentials: Credentials,
+        seen: u64,
+    ) -> Result<u64> {
+        self.change(account, seen, |current| current.credentials = credentials)
+            .await
     }
 
     async fn set_disabled(&self, account: &BareJid, disabled: bool, seen: u64) -> Result<u64> {
-        self.change(account, seen, |current| current.disabled = disabled).await
+        self.change(account, seen, |current| current.disabled = disabled)
+            .await
     }
 
     async fn remove(&self, account: &BareJid) -> Result<bool> {
         let key = record_key(account);
         let removed = self.table().get(&key, Consistency::Strong).await?.is_some();
         if removed {
-            let batch = Batch::new().delete(key, Condition::Any).delete(row_key(account)?, Condition::Any);
+            let batch = Batch::new()
+                .delete(key, Condition::Any)
+                .delete(row_key(account)?, Condition::Any);
             self.table().write(batch).await?;
         }
         self.remove_all_tokens(account).await?;
@@ -108,24 +145,38 @@ impl AccountRepository for TableAccounts {
         };
         let rows = paging::collect(self.table(), query, limit).await?;
         let localpart = |sort: &[u8]| {
-            String::from_utf8(sort.to_vec())
-                .map_err(|e| Error::new(ErrorKind::Corrupt, "a localpart that is no text").with_source(e))
+            String::from_utf8(sort.to_vec()).map_err(|e| {
+                Error::new(ErrorKind::Corrupt, "a localpart that is no text").with_source(e)
+            })
         };
         rows.iter().map(|row| localpart(&row.sort)).collect()
     }
 
     async fn tokens(&self, account: &BareJid, agent: &str) -> Result<Option<AgentTokens>> {
-        let found = self.records.load::<AgentTokens>(&tokens_key(account, agent)).await?;
+        let found = self
+            .records
+            .load::<AgentTokens>(&tokens_key(account, agent))
+            .await?;
         Ok(found.map(|(tokens, version)| AgentTokens { version, ..tokens }))
     }
 
-    async fn put_tokens(&self, account: &BareJid, agent: &str, tokens: &AgentTokens, seen: u64) -> Result<u64> {
+    async fn put_tokens(
+        &self,
+        account: &BareJid,
+        agent: &str,
+        tokens: &AgentTokens,
+        seen: u64,
+    ) -> Result<u64> {
         let exists = Batch::new().check(record_key(account), Condition::Exists);
-        self.records.store_with(tokens_key(account, agent), tokens, seen, exists).await
+        self.records
+            .store_with(tokens_key(account, agent), tokens, seen, exists)
+            .await
     }
 
     async fn remove_tokens(&self, account: &BareJid, agent: &str) -> Result<()> {
-        self.table().write(Batch::new().delete(tokens_key(account, agent), Condition::Any)).await
+        self.table()
+            .write(Batch::new().delete(tokens_key(account, agent), Condition::Any))
+            .await
     }
 
     async fn remove_all_tokens(&self, account: &BareJid) -> Result<()> {

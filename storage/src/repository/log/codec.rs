@@ -62,7 +62,6 @@ pub(super) struct Item {
     bytes: Bytes,
     /// Number of its first entry.
     pub(super) first: u64,
-    pub(super) write_id: u64,
     count: u8,
     base: u64,
     /// Where the entries begin.
@@ -75,13 +74,21 @@ impl Item {
         let mut rest = Cursor { bytes: &bytes };
         let [format, count] = rest.array()?;
         if format != FORMAT || count == 0 {
-            return Err(corrupt(format!("log item of format {format} with {count} entries")));
+            return Err(corrupt(format!(
+                "log item of format {format} with {count} entries"
+            )));
         }
-        let write_id = u64::from_le_bytes(rest.array()?);
+        rest.array::<8>()?;
         let base = u64::from_le_bytes(rest.array()?);
         rest.prefixed()?;
         let entries = bytes.len() - rest.bytes.len();
-        Ok(Self { first, write_id, count, base, entries, bytes })
+        Ok(Self {
+            first,
+            count,
+            base,
+            entries,
+            bytes,
+        })
     }
 
     /// Number of its last entry.
@@ -91,14 +98,18 @@ impl Item {
 
     /// The raw entries, in order.
     fn raw(&self) -> impl Iterator<Item = Result<&[u8]>> {
-        let mut rest = Cursor { bytes: &self.bytes[self.entries..] };
+        let mut rest = Cursor {
+            bytes: &self.bytes[self.entries..],
+        };
         (0..self.count).map(move |_| rest.prefixed())
     }
 
     /// The entries whose numbers lie within, in order.
     pub(super) fn entries(&self, from: u64, to: u64) -> impl Iterator<Item = Result<LogEntry>> {
         let numbered = (self.first..).zip(self.raw());
-        numbered.filter(move |(number, _)| (from..=to).contains(number)).map(|(number, raw)| self.entry(number, raw?))
+        numbered
+            .filter(move |(number, _)| (from..=to).contains(number))
+            .map(|(number, raw)| self.entry(number, raw?))
     }
 
     /// The times of the entries, in order.
@@ -125,17 +136,26 @@ impl Item {
     }
 
     fn time(&self, rest: &mut Cursor<'_>) -> Result<u64> {
-        Ok(self.base.wrapping_add(unzigzag(rest.varint()?).cast_unsigned()))
+        Ok(self
+            .base
+            .wrapping_add(unzigzag(rest.varint()?).cast_unsigned()))
     }
 
     fn entry(&self, number: u64, raw: &[u8]) -> Result<LogEntry> {
         let mut rest = Cursor { bytes: raw };
         let flags = EntryFlags::from_bits(u16::from_le_bytes(rest.array()?));
         let time_ms = self.time(&mut rest)?;
-        let peer = std::str::from_utf8(rest.prefixed()?).map_err(|e| corrupt("log entry").with_source(e))?;
+        let peer = std::str::from_utf8(rest.prefixed()?)
+            .map_err(|e| corrupt("log entry").with_source(e))?;
         let peer = Jid::parse(peer).map_err(|e| corrupt("log entry").with_source(e))?;
         let stanza = self.bytes.slice_ref(rest.prefixed()?);
-        Ok(LogEntry { number, time_ms, flags, peer, stanza })
+        Ok(LogEntry {
+            number,
+            time_ms,
+            flags,
+            peer,
+            stanza,
+        })
     }
 }
 
@@ -150,7 +170,10 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self.bytes.split_at_checked(length).ok_or_else(|| corrupt("log item cut short"))?;
+        let (taken, rest) = self
+            .bytes
+            .split_at_checked(length)
+            .ok_or_else(|| corrupt("log item cut short"))?;
         self.bytes = rest;
         Ok(taken)
     }

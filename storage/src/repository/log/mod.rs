@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use xmpp::{BareJid, Jid};
 
-use crate::error::Result;
+use crate::{error::Result, shape::Done};
 
 pub use table::TableLogs;
 
@@ -166,6 +166,16 @@ pub trait LogRepository: Send + Sync + 'static {
         write_id: u64,
         entries: &[NewEntry],
     ) -> Result<()>;
+    /// The same without waiting: encodes at once and calls `done` with the answer, maybe on a thread of the backend, so
+    /// it must be short.
+    fn submit_append(
+        &self,
+        archive: &BareJid,
+        head: u64,
+        write_id: u64,
+        entries: &[NewEntry],
+        done: Done,
+    );
     /// At most `limit` entries of a range in order of their numbers, or from the highest down. Fewer than `limit` only
     /// if the range has no more. One query for the item that holds the start, one per page.
     async fn read(
@@ -180,12 +190,7 @@ pub trait LogRepository: Send + Sync + 'static {
     async fn first_since(&self, archive: &BareJid, time_ms: u64) -> Result<u64>;
     /// Replaces an entry by what `change` makes of it (`None`: leave it); whether it was there and changed. Its number
     /// and its neighbours stay. One query, one conditional write, repeated on conflict.
-    async fn rewrite(
-        &self,
-        archive: &BareJid,
-        number: u64,
-        change: &Rewrite<'_>,
-    ) -> Result<bool>;
+    async fn rewrite(&self, archive: &BareJid, number: u64, change: &Rewrite<'_>) -> Result<bool>;
     /// Removes items that lie wholly before a number, in bounded batches; returns the lowest number still stored
     /// (`head + 1` of an empty log). The newest item always stays, so the numbers go on.
     async fn truncate(&self, archive: &BareJid, before: u64) -> Result<u64>;

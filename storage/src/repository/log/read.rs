@@ -45,18 +45,29 @@ impl Reader<'_> {
 
     async fn first_of(&self, mut query: Query) -> Result<Option<(Item, u64)>> {
         let (records, _) = paging::next_page(self.table, &mut query).await?;
-        records.first().map(|record| Ok((item_of(record)?, record.version))).transpose()
+        records
+            .first()
+            .map(|record| Ok((item_of(record)?, record.version)))
+            .transpose()
     }
 
     /// The item with the head.
     pub(super) async fn newest(&self) -> Result<Option<Item>> {
-        Ok(self.first_of(self.query(true, 1)).await?.map(|(item, _)| item))
+        Ok(self
+            .first_of(self.query(true, 1))
+            .await?
+            .map(|(item, _)| item))
     }
 
     pub(super) async fn tip(&self) -> Result<Tip> {
-        let Some(item) = self.newest().await? else { return Ok(Tip::default()) };
+        let Some(item) = self.newest().await? else {
+            return Ok(Tip::default());
+        };
         let time_ms = item.times().last().transpose()?.unwrap_or_default();
-        Ok(Tip { head: item.last(), time_ms })
+        Ok(Tip {
+            head: item.last(),
+            time_ms,
+        })
     }
 
     /// The item that holds a number, and its version.
@@ -64,7 +75,10 @@ impl Reader<'_> {
         let mut query = self.query(true, 1);
         query.from = Some(key::number(number.saturating_sub(MAX_SPAN)));
         query.until = until(number);
-        Ok(self.first_of(query).await?.filter(|(item, _)| number <= item.last()))
+        Ok(self
+            .first_of(query)
+            .await?
+            .filter(|(item, _)| number <= item.last()))
     }
 
     pub(super) async fn forward(&self, range: LogRange, limit: usize) -> Result<Vec<LogEntry>> {
@@ -86,7 +100,11 @@ impl Reader<'_> {
             query.limit = (limit - found.len()).min(ITEMS_AT_ONCE);
             let (records, more) = paging::next_page(self.table, &mut query).await?;
             for record in &records {
-                take(&mut found, item_of(record)?.entries(range.from, range.to), limit)?;
+                take(
+                    &mut found,
+                    item_of(record)?.entries(range.from, range.to),
+                    limit,
+                )?;
             }
             if !more {
                 break;
@@ -123,7 +141,9 @@ impl Reader<'_> {
         if tip.head == 0 || tip.time_ms < time_ms {
             return Ok(tip.head + 1);
         }
-        let Some((oldest, _)) = self.first_of(self.query(false, 1)).await? else { return Ok(tip.head + 1) };
+        let Some((oldest, _)) = self.first_of(self.query(false, 1)).await? else {
+            return Ok(tip.head + 1);
+        };
         let mut high = tip.head;
         let mut low = match since_in(&oldest, time_ms)? {
             Some(at) => return Ok(at),
@@ -150,7 +170,11 @@ fn until(number: u64) -> Option<Bytes> {
     number.checked_add(1).map(key::number)
 }
 
-fn take(found: &mut Vec<LogEntry>, entries: impl Iterator<Item = Result<LogEntry>>, limit: usize) -> Result<()> {
+fn take(
+    found: &mut Vec<LogEntry>,
+    entries: impl Iterator<Item = Result<LogEntry>>,
+    limit: usize,
+) -> Result<()> {
     for entry in entries.take(limit - found.len()) {
         found.push(entry?);
     }

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     key,
     repository::{paging, record::repeat_on_conflict},
-    shape::{Batch, Condition, Key, Space, Table},
+    shape::{Batch, Condition, Done, Key, Space, Table},
 };
 
 /// How often a rewrite begins again when another was faster.
@@ -35,16 +35,34 @@ impl TableLogs {
     }
 
     fn reader(&self, archive: &BareJid) -> Reader<'_> {
-        Reader { table: &*self.table, partition: key::log(archive) }
+        Reader {
+            table: &*self.table,
+            partition: key::log(archive),
+        }
     }
 
-    async fn rewrite_once(&self, archive: &BareJid, number: u64, change: &Rewrite<'_>) -> Result<bool> {
+    async fn rewrite_once(
+        &self,
+        archive: &BareJid,
+        number: u64,
+        change: &Rewrite<'_>,
+    ) -> Result<bool> {
         let reader = self.reader(archive);
-        let Some((item, version)) = reader.item_with(number).await? else { return Ok(false) };
-        let Some(entry) = item.entries(number, number).next().transpose()? else { return Ok(false) };
-        let Some(new) = change(&entry) else { return Ok(false) };
+        let Some((item, version)) = reader.item_with(number).await? else {
+            return Ok(false);
+        };
+        let Some(entry) = item.entries(number, number).next().transpose()? else {
+            return Ok(false);
+        };
+        let Some(new) = change(&entry) else {
+            return Ok(false);
+        };
         let value = item.with_entry(number, &new)?;
-        let key = Key { space: Space::Log, partition: reader.partition, sort: key::number(item.first) };
+        let key = Key {
+            space: Space::Log,
+            partition: reader.partition,
+            sort: key::number(item.first),
+        };
         let batch = Batch::new().put(key, value.clone(), Condition::Version(version));
         match self.table.write(batch).await {
             // What stands there is what was to be written: an earlier answer was lost.
@@ -62,20 +80,32 @@ fn standing(error: &Error) -> Option<&Bytes> {
 
 /// The batch that appends entries at `head + 1`. Every item is put where no item is: of two appenders from the same
 /// head one fails at the first item, which both begin at the same number.
-fn append_batch(archive: &BareJid, head: u64, write_id: u64, entries: &[NewEntry]) -> Result<Batch> {
+fn append_batch(
+    archive: &BareJid,
+    head: u64,
+    write_id: u64,
+    entries: &[NewEntry],
+) -> Result<Batch> {
     let partition = key::log(archive);
     let mut batch = Batch::new();
     let mut first = head + 1;
     let mut rest = entries;
     while !rest.is_empty() {
         let (item, beyond) = rest.split_at(entries_that_fit(rest));
-        let key = Key { space: Space::Log, partition: partition.clone(), sort: key::number(first) };
+        let key = Key {
+            space: Space::Log,
+            partition: partition.clone(),
+            sort: key::number(first),
+        };
         batch = batch.put(key, codec::encode(write_id, item), Condition::Absent);
         first += item.len() as u64;
         rest = beyond;
     }
     if batch.operations.len() > Batch::MAX {
-        return Err(Error::new(ErrorKind::TooLarge, format!("append of {} entries", entries.len())));
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("append of {} entries", entries.len()),
+        ));
     }
     Ok(batch)
 }
@@ -93,7 +123,11 @@ fn entries_that_fit(entries: &[NewEntry]) -> usize {
 /// Success if what stood in the way was written by this very append.
 fn recognise(result: Result<()>, write_id: u64) -> Result<()> {
     match result {
-        Err(error) if standing(&error).and_then(|value| codec::write_id_of(value)) == Some(write_id) => Ok(()),
+        Err(error)
+            if standing(&error).and_then(|value| codec::write_id_of(value)) == Some(write_id) =>
+        {
+            Ok(())
+        }
         result => result,
     }
 }
@@ -104,7 +138,13 @@ impl LogRepository for TableLogs {
         self.reader(archive).tip().await
     }
 
-    async fn append(&self, archive: &BareJid, head: u64, write_id: u64, entries: &[NewEntry]) -> Result<()> {
+    async fn append(
+        &self,
+        archive: &BareJid,
+        head: u64,
+        write_id: u64,
+        entries: &[NewEntry],
+    ) -> Result<()> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -112,27 +152,54 @@ impl LogRepository for TableLogs {
         recognise(self.table.write(batch).await, write_id)
     }
 
-    async fn read(&self, archive: &BareJid, range: LogRange, reverse: bool, limit: usize) -> Result<Vec<LogEntry>> {
+    fn submit_append(
+        &self,
+        archive: &BareJid,
+        head: u64,
+        write_id: u64,
+        entries: &[NewEntry],
+        done: Done,
+    ) {
+        if entries.is_empty() {
+            return done(Ok(()));
+        }
+        match append_batch(archive, head, write_id, entries) {
+            Ok(batch) => {
+                let done = Box::new(move |result| done(recognise(result, write_id)));
+                self.table.clone().submit(batch, done);
+            }
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    async fn read(
+        &self,
+        archive: &BareJid,
+        range: LogRange,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>> {
         let reader = self.reader(archive);
-        if reverse { reader.backward(range, limit).await } else { reader.forward(range, limit).await }
+        if reverse {
+            reader.backward(range, limit).await
+        } else {
+            reader.forward(range, limit).await
+        }
     }
 
     async fn first_since(&self, archive: &BareJid, time_ms: u64) -> Result<u64> {
         self.reader(archive).first_since(time_ms).await
     }
 
-    async fn rewrite(
-        &self,
-        archive: &BareJid,
-        number: u64,
-        change: &Rewrite<'_>,
-    ) -> Result<bool> {
+    async fn rewrite(&self, archive: &BareJid, number: u64, change: &Rewrite<'_>) -> Result<bool> {
         repeat_on_conflict(MAX_ATTEMPTS, || self.rewrite_once(archive, number, change)).await
     }
 
     async fn truncate(&self, archive: &BareJid, before: u64) -> Result<u64> {
         let reader = self.reader(archive);
-        let Some(newest) = reader.newest().await? else { return Ok(1) };
+        let Some(newest) = reader.newest().await? else {
+            return Ok(1);
+        };
         let mut query = reader.query(false, REMOVED_AT_ONCE);
         // The newest item carries the head.
         query.until = Some(key::number(newest.first));

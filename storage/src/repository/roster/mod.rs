@@ -113,7 +113,10 @@ impl Roster {
 
     /// Puts a contact in its place, as changed by the version that the next store makes.
     pub fn put(&mut self, item: RosterItem) {
-        let item = RosterItem { revision: self.version + 1, ..item };
+        let item = RosterItem {
+            revision: self.version + 1,
+            ..item
+        };
         if item.in_roster {
             self.removed.retain(|(jid, _)| jid != item.jid.as_str());
         }
@@ -128,7 +131,8 @@ impl Roster {
     pub fn remove(&mut self, jid: &BareJid) -> Option<RosterItem> {
         let item = self.items.remove(self.position(jid).ok()?);
         if item.in_roster {
-            self.removed.push((jid.as_str().to_owned(), self.version + 1));
+            self.removed
+                .push((jid.as_str().to_owned(), self.version + 1));
             if self.removed.len() > Self::MAX_REMOVED {
                 self.floor = self.floor.max(self.removed.remove(0).1);
             }
@@ -142,8 +146,17 @@ impl Roster {
         if version < self.floor || version > self.version {
             return None;
         }
-        let changed = self.items.iter().filter(|item| item.in_roster && item.revision > version).collect();
-        let removed = self.removed.iter().filter(|(_, at)| *at > version).map(|(jid, _)| jid.as_str()).collect();
+        let changed = self
+            .items
+            .iter()
+            .filter(|item| item.in_roster && item.revision > version)
+            .collect();
+        let removed = self
+            .removed
+            .iter()
+            .filter(|(_, at)| *at > version)
+            .map(|(jid, _)| jid.as_str())
+            .collect();
         Some((changed, removed))
     }
 

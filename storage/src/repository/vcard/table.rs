@@ -57,42 +57,71 @@ pub struct TableVcards {
 impl TableVcards {
     /// vCards in this table; those of more than `inline_max` bytes in these blobs.
     pub fn new(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, inline_max: usize) -> Self {
-        Self { values: Values { table, blobs, inline_max } }
+        Self {
+            values: Values {
+                table,
+                blobs,
+                inline_max,
+            },
+        }
     }
 
     async fn load(&self, key: &Key) -> Result<Option<(Stored, Loaded)>> {
-        let Some(found) = self.values.load(key).await? else { return Ok(None) };
+        let Some(found) = self.values.load(key).await? else {
+            return Ok(None);
+        };
         Ok(Some((record::from_cbor(&found.body)?, found)))
     }
 
     async fn remove_once(&self, owner: &BareJid) -> Result<()> {
         let key = key::of_account(owner, key::VCARD);
-        let Some((old, found)) = self.load(&key).await? else { return Ok(()) };
-        self.values.remove(key, found, reindex(owner, &old.words, &[])).await
+        let Some((old, found)) = self.load(&key).await? else {
+            return Ok(());
+        };
+        self.values
+            .remove(key, found, reindex(owner, &old.words, &[]))
+            .await
     }
 }
 
 /// The changes of the index when these words become those. Rows of a field change if any word of it does.
 fn reindex(owner: &BareJid, old: &[(VcardField, String)], new: &[(VcardField, String)]) -> Batch {
     let gone = old.iter().filter(|word| !new.contains(word));
-    let batch = gone.fold(Batch::new(), |batch, (field, word)| batch.delete(row_key(owner, *field, word), Condition::Any));
+    let batch = gone.fold(Batch::new(), |batch, (field, word)| {
+        batch.delete(row_key(owner, *field, word), Condition::Any)
+    });
     new.iter().fold(batch, |batch, (field, word)| {
         let words = of_field(new, *field);
         if words == of_field(old, *field) {
             return batch;
         }
-        let row = record::to_cbor(&Row { owner: owner.clone(), words });
-        batch.put(row_key(owner, *field, word), record::seal(&row, 0), Condition::Any)
+        let row = record::to_cbor(&Row {
+            owner: owner.clone(),
+            words,
+        });
+        batch.put(
+            row_key(owner, *field, word),
+            record::seal(&row, 0),
+            Condition::Any,
+        )
     })
 }
 
 fn of_field(words: &[(VcardField, String)], field: VcardField) -> Vec<String> {
-    words.iter().filter(|(of, _)| *of == field).map(|(_, word)| word.clone()).collect()
+    words
+        .iter()
+        .filter(|(of, _)| *of == field)
+        .map(|(_, word)| word.clone())
+        .collect()
 }
 
 fn row_key(owner: &BareJid, field: VcardField, word: &str) -> Key {
     let sort = key::vcard_word(word, owner.local().unwrap_or_default());
-    Key { space: Space::Idx, partition: key::vcard_words(owner.domain(), field.number()), sort }
+    Key {
+        space: Space::Idx,
+        partition: key::vcard_words(owner.domain(), field.number()),
+        sort,
+    }
 }
 
 #[async_trait]
@@ -109,7 +138,10 @@ impl VcardRepository for TableVcards {
 
     async fn put(&self, owner: &BareJid, vcard: &Vcard, seen: u64) -> Result<u64> {
         if vcard.xml.len() > MAX_BYTES {
-            return Err(Error::new(ErrorKind::TooLarge, format!("vcard of {} bytes", vcard.xml.len())));
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("vcard of {} bytes", vcard.xml.len()),
+            ));
         }
         let key = key::of_account(owner, key::VCARD);
         let old = self.load(&key).await?;
@@ -118,9 +150,19 @@ impl VcardRepository for TableVcards {
             return Err(Error::new(ErrorKind::Conflict, "vcard changed"));
         }
         let words = words_of(&vcard.searchable);
-        let index = reindex(owner, &old.map(|(old, _)| old.words).unwrap_or_default(), &words);
-        let stored = Stored { xml: vcard.xml.to_vec().into(), photo_sha1: vcard.photo_sha1.clone(), words };
-        self.values.store(owner, key, &record::to_cbor(&stored), seen, index).await
+        let index = reindex(
+            owner,
+            &old.map(|(old, _)| old.words).unwrap_or_default(),
+            &words,
+        );
+        let stored = Stored {
+            xml: vcard.xml.to_vec().into(),
+            photo_sha1: vcard.photo_sha1.clone(),
+            words,
+        };
+        self.values
+            .store(owner, key, &record::to_cbor(&stored), seen, index)
+            .await
     }
 
     async fn remove(&self, owner: &BareJid) -> Result<()> {
@@ -140,7 +182,9 @@ impl VcardRepository for TableVcards {
         let mut query = Query {
             space: Space::Idx,
             partition: key::vcard_words(domain, field.number()),
-            from: after.map(|after| key::successor(after)).or(Some(beginning.clone()).filter(|from| !from.is_empty())),
+            from: after
+                .map(|after| key::successor(after))
+                .or(Some(beginning.clone()).filter(|from| !from.is_empty())),
             until: key::prefix_end(&beginning),
             reverse: false,
             limit,
