@@ -99,7 +99,7 @@ impl SessionCore {
                 let size = delivery.bytes.len();
                 let sent = if delivery.number != 0 {
                     Sent::Logged(delivery.number)
-                } else if delivery.class.stored_offline() {
+                } else if delivery.class.is_stored_offline() {
                     Sent::Message(delivery.bytes)
                 } else {
                     Sent::Other(delivery.bytes)

@@ -479,7 +479,7 @@ impl SessionCore {
     /// Sends something to the client behind what waits for it.
     pub fn reply(&self, element: xmpp::Element) {
         let bytes = element.to_bytes(ns::CLIENT).into();
-        let class = crate::pipeline::archive_rule::Class::default();
+        let class = Class::URGENT;
         self.handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class }));
     }
 
@@ -522,7 +522,7 @@ impl SessionCore {
             match letter {
                 Letter::Logged(number) => numbers.push(number),
                 Letter::Stanza(delivery) if delivery.number != 0 => numbers.push(delivery.number),
-                Letter::Stanza(delivery) if delivery.class.stored_offline() => homeless.push(delivery.bytes),
+                Letter::Stanza(delivery) if delivery.class.is_stored_offline() => homeless.push(delivery.bytes),
                 Letter::Stanza(_) | Letter::Done(_) | Letter::LaneDone => {}
             }
         }

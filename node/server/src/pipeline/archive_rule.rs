@@ -94,6 +94,20 @@ const COPY_RECEIVED: u8 = 1 << 3;
 const CONTENT: u8 = 1 << 4;
 
 impl Class {
+    /// An IQ, or a presence that asks for an answer.
+    pub const URGENT: Self = Self {
+        kind: Kind::Iq,
+        message: MessageType::Normal,
+        flags: 0,
+        importance: Importance::Now,
+    };
+    /// A presence that tells who is there.
+    pub const PRESENCE: Self = Self {
+        kind: Kind::Presence,
+        importance: Importance::LatestPresence,
+        ..Self::URGENT
+    };
+
     /// Message, presence or IQ.
     pub fn kind(self) -> Kind {
         self.kind

@@ -79,7 +79,7 @@ pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceTyp
             _ => false,
         };
         if reached {
-            let delivery = Delivery { bytes: stanza.raw().clone(), number: 0, class: Class::default() };
+            let delivery = Delivery { bytes: stanza.raw().clone(), number: 0, class: Class::URGENT };
             router.post(entry, Letter::Stanza(delivery));
         }
     }
@@ -140,7 +140,7 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
         for entry in router.entries(account.as_str()).iter() {
             let reached = if flag == 0 { entry.priority.is_some() } else { entry.flags & flag != 0 };
             if reached {
-                let delivery = Delivery { bytes: request.raw().clone(), number: 0, class: Class::default() };
+                let delivery = Delivery { bytes: request.raw().clone(), number: 0, class: Class::URGENT };
                 router.post(entry, Letter::Stanza(delivery));
             }
         }

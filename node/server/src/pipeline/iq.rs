@@ -40,7 +40,7 @@ pub fn for_account(router: &Arc<Router>, stanza: Stanza, to: &Jid, origin: Optio
     let decide = async move {
         match allowed(&router, &stanza, &to, kind).await {
             Ok(Action::ToResource) => {
-                let class = super::archive_rule::Class::default();
+                let class = Class::URGENT;
                 let delivery = Delivery { bytes: stanza.raw().clone(), number: 0, class };
                 router.post(&entry, Letter::Stanza(delivery));
             }

@@ -60,7 +60,7 @@ pub async fn available(
         for (number, other) in home.presences() {
             if number != handle.session.number {
                 let bytes = other.readdressed(None, Some(handle.jid.as_jid())).raw().clone();
-                handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+                handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::URGENT }));
             }
         }
         for item in &roster.items {
@@ -69,7 +69,7 @@ pub async fn available(
             }
             // §3.1.3: until it is answered, a request is shown at each initial presence.
             if let Some(request) = &item.pending_in {
-                let delivery = Delivery { bytes: request.clone(), number: 0, class: Class::default() };
+                let delivery = Delivery { bytes: request.clone(), number: 0, class: Class::URGENT };
                 handle.mailbox.post(Letter::Stanza(delivery));
             }
         }

@@ -264,7 +264,7 @@ impl Outlet for Arc<Router> {
 
     fn push(&self, session: SessionRef, bytes: Bytes) {
         if let Some(handle) = self.sessions.get(session.number) {
-            handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+            handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::URGENT }));
         }
     }
 
