@@ -100,33 +100,29 @@ pub async fn resume(router: &Arc<Router>, identity: &Identity, previd: &str, h: 
         return Err(managed::failed("item-not-found", None));
     };
     let handled = core.inbound.h();
-    let Some(managed) = core.managed.as_mut() else {
+    let Some(mut managed) = core.managed.take() else {
         core.end(None);
         return Err(managed::failed("item-not-found", None));
     };
-    let acknowledged: Vec<u64> = match managed.outbound.ack(h) {
-        Ok(acknowledged) => acknowledged.filter_map(|(sent, _)| sent.number()).collect(),
-        Err(_) => {
-            // XEP-0198 §5: the client is out of step; nothing that was kept for it may be lost.
-            outcome("too_high");
-            core.end(None);
-            return Err(managed::failed("unexpected-request", Some(handled)));
-        }
+    let acknowledged: Option<Vec<u64>> =
+        managed.outbound.ack(h).ok().map(|acknowledged| acknowledged.filter_map(|(sent, _)| sent.number()).collect());
+    let Some(acknowledged) = acknowledged else {
+        // XEP-0198 §5: the client is out of step; nothing that was kept for it may be lost.
+        outcome("too_high");
+        core.managed = Some(managed);
+        core.end(None);
+        return Err(managed::failed("unexpected-request", Some(handled)));
     };
     if !acknowledged.is_empty() {
         core.home.acknowledge(router, &acknowledged);
     }
     // What it has not acknowledged is sent again, before what has come since, and counts from `h` on.
-    let managed_again = core.managed.take().map(|managed| managed.resumed(router.config.stream_management.queue));
-    let Some((managed, again)) = managed_again else {
-        core.end(None);
-        return Err(managed::failed("item-not-found", None));
-    };
+    let (managed, again) = managed.resumed(router.config.stream_management.queue);
     for sent in again.into_iter().rev() {
         core.backlog.push_front(match sent {
             Sent::Logged(number) => Letter::Logged(number),
             Sent::Message(bytes) | Sent::Other(bytes) => {
-                let class = Stanza::parse(bytes.clone()).map_or(Class::URGENT, |stanza| classify(&stanza));
+                let class = Stanza::parse(bytes.clone()).map_or(Class::default(), |stanza| classify(&stanza));
                 Letter::Stanza(Delivery { bytes, number: 0, class })
             }
         });

@@ -22,7 +22,10 @@ use super::{
     render::{self, Direction},
 };
 use crate::{
-    modules::{archive::preferences, blocking},
+    modules::{
+        archive::preferences,
+        blocking::{self, Passing},
+    },
     pipeline::{
         archive_rule::Class,
         delivery::{self, Action, Addressee, Resource},
@@ -551,7 +554,7 @@ impl State {
         let from = parcel.stanza.from();
         if let Some(from) = from
             && from.bare_str() != account.as_str()
-            && blocking::denies_message(&self.privacy, from, router.rosters.cached(account).as_deref())
+            && blocking::denies(&self.privacy, Passing::Message, account, from, router.rosters.cached(account).as_deref())
         {
             // XEP-0191 §3.2: an error for a message; `refuse` gives none in answer to errors.
             return After::Refuse(parcel, Condition::ServiceUnavailable.into());
@@ -560,7 +563,7 @@ impl State {
         let action = action(&parcel, &entries);
         let class = parcel.class;
         let archived = router.config.archive.enabled
-            && class.is_archived()
+            && class.archived()
             && preferences::archives(&self.preferences, from, || router.rosters.cached(account));
         let store = match action {
             Action::Bounce => return After::Refuse(parcel, Condition::ServiceUnavailable.into()),
@@ -575,7 +578,7 @@ impl State {
         };
         let flags = store.then(|| {
             let flag = |on, flag| if on { flag } else { EntryFlags::NONE };
-            flag(archived, EntryFlags::ARCHIVED) | flag(class.is_stored_offline(), EntryFlags::DELIVER)
+            flag(archived, EntryFlags::ARCHIVED) | flag(class.stored_offline(), EntryFlags::DELIVER)
         });
         if flags.is_some() {
             parcel.stanza = render::without_forged_ids(parcel.stanza, account);
@@ -589,7 +592,7 @@ impl State {
 
     fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
         let archived = router.config.archive.enabled
-            && parcel.class.is_archived()
+            && parcel.class.archived()
             && preferences::archives(&self.preferences, parcel.stanza.to(), || router.rosters.cached(&home.account));
         if archived || !self.queue.is_empty() {
             let flags = archived.then_some(EntryFlags::SENT | EntryFlags::ARCHIVED);
@@ -679,7 +682,7 @@ impl State {
                 holders += 1;
             }
         }
-        if holders > 0 && parcel.class.is_copied_when_received() {
+        if holders > 0 && parcel.class.copied_when_received() {
             let others = entries.iter().filter(|entry| !reached(entry));
             carbons(account, router, Direction::Received, others, &bytes, parcel);
         }
@@ -688,7 +691,7 @@ impl State {
 
     /// Sends carbons of what this account sent to its other resources.
     fn copy_to_others(&self, account: &BareJid, router: &Router, parcel: &Parcel, number: u64) {
-        if !parcel.class.is_copied_when_sent() {
+        if !parcel.class.copied_when_sent() {
             return;
         }
         let entries = router.entries(account.as_str());

@@ -49,7 +49,7 @@ pub fn delayed(entry: &LogEntry, account: &BareJid) -> Option<Delivery> {
     let stanza = Stanza::parse(entry.stanza.clone()).ok()?;
     let archived = entry.flags.contains(EntryFlags::ARCHIVED);
     let mut children = if archived { stanza_id(account, entry.number) } else { Vec::new() };
-    payload::delay::delay(account.domain(), entry.time_ms).write_to(&mut children, ns::CLIENT);
+    payload::delay::delay_element(Some(account.domain()), entry.time_ms as i64).write_to(&mut children, ns::CLIENT);
     let bytes = stanza.spliced(|_| false, &children);
     Some(Delivery { bytes, number: entry.number, class: classify(&stanza) })
 }
