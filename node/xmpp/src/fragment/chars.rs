@@ -11,6 +11,12 @@ const WS: u8 = 1;
 const START: u8 = 2;
 /// May stand in a name (ASCII, without the colon).
 const NAME: u8 = 4;
+/// Needs no closer look in an attribute value: plain ASCII, no quote, no `&`, no `<`.
+const PLAIN_VALUE: u8 = 8;
+/// Needs no closer look in text: plain ASCII or white space, no `&`, no `<`, no `]`.
+const PLAIN_TEXT: u8 = 16;
+/// Is written as it is wherever it stands: plain ASCII without the characters that are escaped.
+const UNESCAPED: u8 = 32;
 
 const CLASS: [u8; 256] = {
     let mut table = [0; 256];
@@ -21,6 +27,14 @@ const CLASS: [u8; 256] = {
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => START | NAME,
             b'0'..=b'9' | b'-' | b'.' => NAME,
             _ => 0,
+        };
+        table[byte] |= match byte as u8 {
+            b'\t' | b'\n' | b'\r' => PLAIN_TEXT,
+            0..0x20 | b'&' | b'<' => 0,
+            b'\'' | b'"' => PLAIN_TEXT,
+            b']' => PLAIN_VALUE | UNESCAPED,
+            b'>' => PLAIN_VALUE | PLAIN_TEXT,
+            _ => PLAIN_VALUE | PLAIN_TEXT | UNESCAPED,
         };
         byte += 1;
     }
@@ -38,6 +52,27 @@ pub(crate) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// The first position from `at` on where an attribute value needs a closer look, its closing quote at the latest.
+pub(crate) fn skip_plain_value(bytes: &[u8], at: usize) -> usize {
+    skip(bytes, at, PLAIN_VALUE)
+}
+
+/// The first position from `at` on where text needs a closer look, its `<` at the latest. Gives up after a short while:
+/// long text is passed faster by [`check_text`].
+pub(crate) fn skip_plain_text(bytes: &[u8], at: usize) -> usize {
+    skip(&bytes[..bytes.len().min(at + 64)], at, PLAIN_TEXT)
+}
+
+/// Whether the text can be written without a replacement, wherever it stands.
+pub(crate) fn is_unescaped(bytes: &[u8]) -> bool {
+    skip(bytes, 0, UNESCAPED) == bytes.len()
+}
+
+fn skip(bytes: &[u8], at: usize, class: u8) -> usize {
+    let run = bytes[at..].iter().position(|&byte| CLASS[byte as usize] & class == 0);
+    run.map_or(bytes.len(), |run| at + run)
 }
 
 /// A qualified name: where it ends and how long its prefix is (0: it has none).

@@ -102,12 +102,17 @@ impl Parser {
 
     /// Passes text; answers whether the next `<` was reached.
     fn text(&mut self, buf: &[u8]) -> Result<bool, ParseError> {
-        let Some(found) = memchr(b'<', &buf[self.scan..]) else {
-            self.scan = buf.len();
-            return Ok(false);
-        };
-        let end = self.scan + found;
-        chars::check_text(&buf[self.pos..end])?;
+        let first_try = self.scan == self.pos;
+        let mut end = if first_try { chars::skip_plain_text(buf, self.pos) } else { self.scan };
+        // Short plain text, the usual case, is checked when its end is found.
+        if !first_try || buf.get(end) != Some(&b'<') {
+            let Some(found) = memchr(b'<', &buf[end..]) else {
+                self.scan = buf.len();
+                return Ok(false);
+            };
+            end += found;
+            chars::check_text(&buf[self.pos..end])?;
+        }
         self.begin(end, false);
         Ok(true)
     }
@@ -247,8 +252,8 @@ impl Parser {
             if usize::from(entry.attrs) >= limits.attributes.min(usize::from(u16::MAX)) {
                 return Err(ParseError::TooBig);
             }
-            let name = attr.name_in(buf);
-            if self.slots[slot + ELEMENT_SLOTS..].iter().any(|&other| AttrEntry::read(other).name_in(buf) == name) {
+            let same = |other: AttrEntry| other.name_len == attr.name_len && other.name_in(buf) == attr.name_in(buf);
+            if self.slots[slot + ELEMENT_SLOTS..].iter().any(|&other| same(AttrEntry::read(other))) {
                 return Err(ParseError::NotWellFormed);
             }
             if let Some(declared) = attr.declares(buf) {
@@ -293,8 +298,8 @@ impl Parser {
 
 /// Reads `name='value'`. `None`: it is cut off.
 fn read_attribute(buf: &[u8], start: usize) -> Result<Option<(AttrEntry, usize)>, ParseError> {
-    let Some(Name { end, prefix }) = scan_name(buf, start)? else { return Ok(None) };
-    let mut at = skip_space(buf, end);
+    let Some(name) = scan_name(buf, start)? else { return Ok(None) };
+    let mut at = skip_space(buf, name.end);
     match buf.get(at) {
         None => return Ok(None),
         Some(b'=') => at = skip_space(buf, at + 1),
@@ -306,16 +311,22 @@ fn read_attribute(buf: &[u8], start: usize) -> Result<Option<(AttrEntry, usize)>
         Some(_) => return Err(ParseError::NotWellFormed),
     };
     let value = at + 1;
-    let Some(value_len) = memchr(quote, &buf[value..]) else { return Ok(None) };
-    chars::check_value(&buf[value..value + value_len])?;
+    let plain = chars::skip_plain_value(buf, value);
+    let end = if buf.get(plain) == Some(&quote) {
+        plain
+    } else {
+        let Some(more) = memchr(quote, &buf[plain..]) else { return Ok(None) };
+        chars::check_value(&buf[value..plain + more])?;
+        plain + more
+    };
     let attr = AttrEntry {
         name: start as u32,
-        name_len: length(end - start)?,
-        prefix_len: length(prefix)?,
+        name_len: length(name.end - start)?,
+        prefix_len: length(name.prefix)?,
         value: value as u32,
-        value_len: value_len as u32,
+        value_len: (end - value) as u32,
     };
-    Ok(Some((attr, value + value_len + 1)))
+    Ok(Some((attr, end + 1)))
 }
 
 /// A name's length, which the tape keeps in 16 bits.

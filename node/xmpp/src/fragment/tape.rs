@@ -52,6 +52,13 @@ impl ElementEntry {
         ]
     }
 
+    /// Moves what follows the start tag.
+    pub(crate) fn shift_end(&mut self, distance: u32) {
+        for at in [&mut self.inner, &mut self.inner_end, &mut self.end] {
+            *at = at.wrapping_add(distance);
+        }
+    }
+
     /// Length of the qualified name, which begins one after `start`.
     pub(crate) fn qname_len(&self) -> usize {
         (self.name - self.start) as usize - 1 + self.name_len as usize
@@ -85,6 +92,12 @@ impl AttrEntry {
 
     pub(crate) fn slot(&self) -> Slot {
         [self.name, pack(self.name_len, self.prefix_len), self.value, self.value_len]
+    }
+
+    /// Moves the attribute.
+    pub(crate) fn shift(&mut self, distance: u32) {
+        self.name = self.name.wrapping_add(distance);
+        self.value = self.value.wrapping_add(distance);
     }
 
     pub(crate) fn name_in<'a>(&self, raw: &'a [u8]) -> &'a [u8] {

@@ -130,44 +130,46 @@ fn cut(raw: &[u8], attr: &AttrEntry) -> Range<usize> {
 
 /// The tape of the edited bytes; all that follows the start tag has moved by `distance`.
 fn shifted(slots: &[Slot], root: &ElementEntry, edits: &[Edit<'_>], distance: u32) -> SmallVec<[Slot; 48]> {
-    let root_end = ELEMENT_SLOTS + usize::from(root.attrs);
-    let fresh = edits.iter().filter(|edit| edit.slot.is_none()).count();
-    let moved = |at: u32| at.wrapping_add(distance);
-    let slot = |slot: u32| if slot as usize >= root_end { slot + fresh as u32 } else { slot };
-    let element = |entry: ElementEntry| ElementEntry {
-        start: moved(entry.start),
-        name: moved(entry.name),
-        ns: if entry.ns > NS_XML { slot(entry.ns) } else { entry.ns },
-        next: slot(entry.next),
-        inner: moved(entry.inner),
-        inner_end: moved(entry.inner_end),
-        end: moved(entry.end),
-        ..entry
-    };
-
-    let mut tape = SmallVec::with_capacity(slots.len() + fresh);
-    let attrs = root.attrs + fresh as u16;
-    tape.extend(ElementEntry { start: root.start, name: root.name, attrs, ..element(*root) }.slots());
+    let mut root_end = ELEMENT_SLOTS + usize::from(root.attrs);
+    let mut tape = SmallVec::from_slice(slots);
     let mut shift = 0u32;
-    for (index, &old) in slots[..root_end].iter().enumerate().skip(ELEMENT_SLOTS) {
-        let mut attr = AttrEntry::read(old);
-        attr.name = attr.name.wrapping_add(shift);
-        attr.value = attr.value.wrapping_add(shift);
+    for (index, slot) in tape[..root_end].iter_mut().enumerate().skip(ELEMENT_SLOTS) {
+        let mut attr = AttrEntry::read(*slot);
+        attr.shift(shift);
         if let Some(edit) = edits.iter().find(|edit| edit.slot == Some(index)) {
             shift = shift.wrapping_add(edit.written.value_len).wrapping_sub(attr.value_len);
             attr.value_len = edit.written.value_len;
         }
-        tape.push(attr.slot());
+        *slot = attr.slot();
     }
-    tape.extend(edits.iter().filter(|edit| edit.slot.is_none()).map(|edit| edit.written.slot()));
+    let mut fresh = 0;
+    for edit in edits.iter().filter(|edit| edit.slot.is_none()) {
+        tape.insert(root_end, edit.written.slot());
+        root_end += 1;
+        fresh += 1;
+    }
+    let old_end = root_end as u32 - fresh;
+    let mut root = *root;
+    root.attrs += fresh as u16;
+    root.shift_end(distance);
+    root.next += fresh;
+    tape[..ELEMENT_SLOTS].copy_from_slice(&root.slots());
     let mut index = root_end;
-    while index < slots.len() {
-        let entry = ElementEntry::read(slots, index as u32);
-        tape.extend(element(entry).slots());
+    while index < tape.len() {
+        let mut entry = ElementEntry::read(&tape, index as u32);
+        entry.start = entry.start.wrapping_add(distance);
+        entry.name = entry.name.wrapping_add(distance);
+        entry.shift_end(distance);
+        entry.next += fresh;
+        if entry.ns > NS_XML && entry.ns >= old_end {
+            entry.ns += fresh;
+        }
+        tape[index..index + ELEMENT_SLOTS].copy_from_slice(&entry.slots());
         index += ELEMENT_SLOTS;
-        for &attr in &slots[index..index + usize::from(entry.attrs)] {
-            let attr = AttrEntry::read(attr);
-            tape.push(AttrEntry { name: moved(attr.name), value: moved(attr.value), ..attr }.slot());
+        for slot in &mut tape[index..index + usize::from(entry.attrs)] {
+            let mut attr = AttrEntry::read(*slot);
+            attr.shift(distance);
+            *slot = attr.slot();
         }
         index += usize::from(entry.attrs);
     }
