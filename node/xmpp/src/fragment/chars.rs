@@ -71,7 +71,9 @@ pub(crate) fn is_unescaped(bytes: &[u8]) -> bool {
 }
 
 fn skip(bytes: &[u8], at: usize, class: u8) -> usize {
-    let run = bytes[at..].iter().position(|&byte| CLASS[byte as usize] & class == 0);
+    let run = bytes[at..]
+        .iter()
+        .position(|&byte| CLASS[byte as usize] & class == 0);
     run.map_or(bytes.len(), |run| at + run)
 }
 
@@ -88,7 +90,9 @@ pub(crate) fn scan_name(bytes: &[u8], start: usize) -> Result<Option<Name>, Pars
     let mut prefix = 0;
     let mut first = true;
     loop {
-        let Some(&byte) = bytes.get(at) else { return Ok(None) };
+        let Some(&byte) = bytes.get(at) else {
+            return Ok(None);
+        };
         if CLASS[byte as usize] & if first { START } else { NAME } != 0 {
             at += 1;
             first = false;
@@ -97,7 +101,9 @@ pub(crate) fn scan_name(bytes: &[u8], start: usize) -> Result<Option<Name>, Pars
             at += 1;
             first = true;
         } else if byte >= 0x80 {
-            let Some(length) = wide_name_char(&bytes[at..], first)? else { return Ok(None) };
+            let Some(length) = wide_name_char(&bytes[at..], first)? else {
+                return Ok(None);
+            };
             at += length;
             first = false;
         } else if first {
@@ -114,7 +120,9 @@ fn wide_name_char(bytes: &[u8], first: bool) -> Result<Option<usize>, ParseError
     let head = &bytes[..bytes.len().min(4)];
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        Err(error) if error.valid_up_to() > 0 => std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default(),
+        Err(error) if error.valid_up_to() > 0 => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
+        }
         Err(error) if error.error_len().is_none() => return Ok(None),
         Err(_) => return Err(ParseError::NotWellFormed),
     };
@@ -191,7 +199,9 @@ fn check(bytes: &[u8], seen: u8) -> Result<(), ParseError> {
     if seen & HIGH != 0 {
         let text = std::str::from_utf8(bytes).map_err(|_| ParseError::NotWellFormed)?;
         // UTF-8 excludes the surrogates by itself; of the rest only U+FFFE and U+FFFF are no `Char`.
-        if memchr::memchr_iter(0xEF, text.as_bytes()).any(|at| matches!(bytes.get(at..at + 3), Some([_, 0xBF, 0xBE | 0xBF]))) {
+        if memchr::memchr_iter(0xEF, text.as_bytes())
+            .any(|at| matches!(bytes.get(at..at + 3), Some([_, 0xBF, 0xBE | 0xBF])))
+        {
             return Err(ParseError::NotWellFormed);
         }
     }
@@ -227,8 +237,12 @@ pub(crate) fn reference(bytes: &[u8]) -> Result<(char, usize), ParseError> {
 fn numeric(digits: &[u8], radix: u32) -> Result<char, ParseError> {
     let mut value = 0u32;
     for &digit in digits {
-        let digit = char::from(digit).to_digit(radix).ok_or(ParseError::NotWellFormed)?;
+        let digit = char::from(digit)
+            .to_digit(radix)
+            .ok_or(ParseError::NotWellFormed)?;
         value = value.saturating_mul(radix).saturating_add(digit);
     }
-    char::from_u32(value).filter(|&c| is_xml_char(c)).ok_or(ParseError::NotWellFormed)
+    char::from_u32(value)
+        .filter(|&c| is_xml_char(c))
+        .ok_or(ParseError::NotWellFormed)
 }

@@ -22,15 +22,24 @@ struct Edit<'a> {
 }
 
 /// The fragment with `from` and `to` set where given.
-pub(super) fn with_addresses(fragment: &Fragment, from: Option<&str>, to: Option<&str>) -> Fragment {
+pub(super) fn with_addresses(
+    fragment: &Fragment,
+    from: Option<&str>,
+    to: Option<&str>,
+) -> Fragment {
     let (raw, slots) = (fragment.raw(), fragment.tape());
     let root = ElementEntry::read(slots, 0);
-    let mut edits: SmallVec<[Edit<'_>; 2]> =
-        [("from", from), ("to", to)].into_iter().filter_map(|(name, value)| Some(edit(raw, slots, &root, name, value?))).collect();
+    let mut edits: SmallVec<[Edit<'_>; 2]> = [("from", from), ("to", to)]
+        .into_iter()
+        .filter_map(|(name, value)| Some(edit(raw, slots, &root, name, value?)))
+        .collect();
     // New ones stand last anyhow; of two that exist, the first written comes first.
     edits.sort_by_key(|edit| edit.cut.start);
 
-    let grown: usize = edits.iter().map(|edit| edit.name.len() + edit.value.len() + 4).sum();
+    let grown: usize = edits
+        .iter()
+        .map(|edit| edit.name.len() + edit.value.len() + 4)
+        .sum();
     let cut: usize = edits.iter().map(|edit| edit.cut.len()).sum();
     let mut out = Vec::with_capacity(raw.len() + grown - cut);
     let mut at = 0;
@@ -40,14 +49,27 @@ pub(super) fn with_addresses(fragment: &Fragment, from: Option<&str>, to: Option
         at = edit.cut.end;
     }
     out.extend_from_slice(&raw[at..]);
-    let tape = shifted(slots, &root, &edits, out.len().wrapping_sub(raw.len()) as u32);
+    let tape = shifted(
+        slots,
+        &root,
+        &edits,
+        out.len().wrapping_sub(raw.len()) as u32,
+    );
     Fragment::assemble(trimmed(out), &tape, fragment.default_ns())
 }
 
-fn edit<'a>(raw: &[u8], slots: &[Slot], root: &ElementEntry, name: &'static str, value: &'a str) -> Edit<'a> {
+fn edit<'a>(
+    raw: &[u8],
+    slots: &[Slot],
+    root: &ElementEntry,
+    name: &'static str,
+    value: &'a str,
+) -> Edit<'a> {
     let attrs = ELEMENT_SLOTS..ELEMENT_SLOTS + usize::from(root.attrs);
     let entry = |slot: usize| AttrEntry::read(slots[slot]);
-    let slot = attrs.clone().find(|&slot| entry(slot).name_in(raw) == name.as_bytes());
+    let slot = attrs
+        .clone()
+        .find(|&slot| entry(slot).name_in(raw) == name.as_bytes());
     let after = |slot: usize| (entry(slot).value + entry(slot).value_len) as usize + 1;
     let cut = match slot {
         Some(slot) => entry(slot).value as usize - 1..after(slot),
@@ -57,7 +79,13 @@ fn edit<'a>(raw: &[u8], slots: &[Slot], root: &ElementEntry, name: &'static str,
             end..end
         }
     };
-    Edit { name, value, cut, slot, written: slot.map_or(AttrEntry::default(), entry) }
+    Edit {
+        name,
+        value,
+        cut,
+        slot,
+        written: slot.map_or(AttrEntry::default(), entry),
+    }
 }
 
 impl Edit<'_> {
@@ -86,7 +114,11 @@ pub(super) fn without_attribute(fragment: &Fragment, attr: &AttrEntry) -> Fragme
 }
 
 /// The bytes with some children left out and others appended.
-pub(super) fn spliced(fragment: &Fragment, strip: impl Fn(Node<'_>) -> bool, children: &[u8]) -> Bytes {
+pub(super) fn spliced(
+    fragment: &Fragment,
+    strip: impl Fn(Node<'_>) -> bool,
+    children: &[u8],
+) -> Bytes {
     let raw = fragment.raw();
     let root = fragment.root().entry();
     let stripped: SmallVec<[Range<usize>; 4]> = fragment
@@ -100,7 +132,15 @@ pub(super) fn spliced(fragment: &Fragment, strip: impl Fn(Node<'_>) -> bool, chi
     }
     let qname = &raw[1..=root.qname_len()];
     let removed: usize = stripped.iter().map(|cut| cut.len()).sum();
-    let mut out = Vec::with_capacity(raw.len() - removed + children.len() + if root.is_empty_tag() { qname.len() + 2 } else { 0 });
+    let mut out = Vec::with_capacity(
+        raw.len() - removed
+            + children.len()
+            + if root.is_empty_tag() {
+                qname.len() + 2
+            } else {
+                0
+            },
+    );
     if root.is_empty_tag() {
         out.extend_from_slice(&raw[..raw.len() - 2]);
         out.push(b'>');
@@ -124,12 +164,21 @@ pub(super) fn spliced(fragment: &Fragment, strip: impl Fn(Node<'_>) -> bool, chi
 /// Where an attribute stands, with the white space before it.
 fn cut(raw: &[u8], attr: &AttrEntry) -> Range<usize> {
     let name = attr.name as usize;
-    let space = raw[..name].iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let space = raw[..name]
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_whitespace())
+        .count();
     name - space..(attr.value + attr.value_len) as usize + 1
 }
 
 /// The tape of the edited bytes; all that follows the start tag has moved by `distance`.
-fn shifted(slots: &[Slot], root: &ElementEntry, edits: &[Edit<'_>], distance: u32) -> SmallVec<[Slot; 48]> {
+fn shifted(
+    slots: &[Slot],
+    root: &ElementEntry,
+    edits: &[Edit<'_>],
+    distance: u32,
+) -> SmallVec<[Slot; 48]> {
     let mut root_end = ELEMENT_SLOTS + usize::from(root.attrs);
     let mut tape = SmallVec::from_slice(slots);
     let mut shift = 0u32;
@@ -137,7 +186,9 @@ fn shifted(slots: &[Slot], root: &ElementEntry, edits: &[Edit<'_>], distance: u3
         let mut attr = AttrEntry::read(*slot);
         attr.shift(shift);
         if let Some(edit) = edits.iter().find(|edit| edit.slot == Some(index)) {
-            shift = shift.wrapping_add(edit.written.value_len).wrapping_sub(attr.value_len);
+            shift = shift
+                .wrapping_add(edit.written.value_len)
+                .wrapping_sub(attr.value_len);
             attr.value_len = edit.written.value_len;
         }
         *slot = attr.slot();

@@ -23,10 +23,37 @@ impl Rng {
     }
 }
 
-const NAMES: &[&str] = &["a", "b", "message", "body", "x-1", "_z", "é", "日本", "n.o", "Ω·"];
+const NAMES: &[&str] = &[
+    "a", "b", "message", "body", "x-1", "_z", "é", "日本", "n.o", "Ω·",
+];
 const TEXTS: &[&str] = &[
-    "", "text", " ", "\n\t", "\r\n", "\r", "&amp;", "&lt;", "&gt;", "&apos;", "&quot;", "&#65;", "&#x1F98A;", "&#13;", "&#9;", "é",
-    "\u{1F98A}", "\u{85}", "]]", "]", ">", "'", "\"", "=", "/", "\u{7F}", "\u{FFFD}",
+    "",
+    "text",
+    " ",
+    "\n\t",
+    "\r\n",
+    "\r",
+    "&amp;",
+    "&lt;",
+    "&gt;",
+    "&apos;",
+    "&quot;",
+    "&#65;",
+    "&#x1F98A;",
+    "&#13;",
+    "&#9;",
+    "é",
+    "\u{1F98A}",
+    "\u{85}",
+    "]]",
+    "]",
+    ">",
+    "'",
+    "\"",
+    "=",
+    "/",
+    "\u{7F}",
+    "\u{FFFD}",
 ];
 
 /// A well-formed document: one element.
@@ -53,7 +80,10 @@ fn element(rng: &mut Rng, depth: usize, prefixes: &mut Vec<&'static str>, out: &
         }
     }
     if rng.below(4) == 0 {
-        attrs.push(("xmlns".into(), rng.pick(&["", "jabber:client", "urn:three"]).to_owned()));
+        attrs.push((
+            "xmlns".into(),
+            rng.pick(&["", "jabber:client", "urn:three"]).to_owned(),
+        ));
     }
     for _ in 0..rng.below(4) {
         let name = prefixed(rng, prefixes);
@@ -81,7 +111,11 @@ fn element(rng: &mut Rng, depth: usize, prefixes: &mut Vec<&'static str>, out: &
         out.push('>');
         for _ in 0..rng.below(5) {
             match rng.below(8) {
-                0 => out.push_str(rng.pick(&["<![CDATA[]]>", "<![CDATA[<&>]]>", "<![CDATA[x\r\n]]]]>"])),
+                0 => out.push_str(rng.pick(&[
+                    "<![CDATA[]]>",
+                    "<![CDATA[<&>]]>",
+                    "<![CDATA[x\r\n]]]]>",
+                ])),
                 1..4 if depth < 5 => element(rng, depth + 1, prefixes, out),
                 _ => {
                     let text = rng.pick(TEXTS);
@@ -106,11 +140,59 @@ fn prefixed(rng: &mut Rng, prefixes: &[&str]) -> String {
 }
 
 const PIECES: &[&[u8]] = &[
-    b"<", b">", b"/", b"=", b"'", b"\"", b"&", b";", b":", b"!", b"?", b" ", b"\n", b"]]>", b"<![CDATA[", b"<!--", b"-->", b"<?", b"?>",
-    b"&#0;", b"&#xFFFF;", b"&nbsp;", b"&amp;", b"&#x;", b"&#1114112;", b"xmlns", b"xmlns:p", b"xmlns=''", b" xmlns:xml='x'", b"p:", b"a",
-    b"\0", b"\x01", b"\x7F", b"\x80", b"\xC3", b"\xED\xA0\x80", b"\xEF\xBF\xBE", b"\xEF\xBB\xBF", b"\xF4\x90\x80\x80", b"\xC2\x85",
-    "\u{D7}".as_bytes(), "\u{300}".as_bytes(), "\u{10FFFF}".as_bytes(), b"<a/>", b"</a>", b"<a>", b" a='1'", b" p:a='1' q:a='2'",
-    b" xmlns:p='urn:q' xmlns:q='urn:q'", b"<!DOCTYPE a>", b"]]", b"\r",
+    b"<",
+    b">",
+    b"/",
+    b"=",
+    b"'",
+    b"\"",
+    b"&",
+    b";",
+    b":",
+    b"!",
+    b"?",
+    b" ",
+    b"\n",
+    b"]]>",
+    b"<![CDATA[",
+    b"<!--",
+    b"-->",
+    b"<?",
+    b"?>",
+    b"&#0;",
+    b"&#xFFFF;",
+    b"&nbsp;",
+    b"&amp;",
+    b"&#x;",
+    b"&#1114112;",
+    b"xmlns",
+    b"xmlns:p",
+    b"xmlns=''",
+    b" xmlns:xml='x'",
+    b"p:",
+    b"a",
+    b"\0",
+    b"\x01",
+    b"\x7F",
+    b"\x80",
+    b"\xC3",
+    b"\xED\xA0\x80",
+    b"\xEF\xBF\xBE",
+    b"\xEF\xBB\xBF",
+    b"\xF4\x90\x80\x80",
+    b"\xC2\x85",
+    "\u{D7}".as_bytes(),
+    "\u{300}".as_bytes(),
+    "\u{10FFFF}".as_bytes(),
+    b"<a/>",
+    b"</a>",
+    b"<a>",
+    b" a='1'",
+    b" p:a='1' q:a='2'",
+    b" xmlns:p='urn:q' xmlns:q='urn:q'",
+    b"<!DOCTYPE a>",
+    b"]]",
+    b"\r",
 ];
 
 /// Changes a document a little: a byte, a piece put in, taken out, copied or moved.
