@@ -32,7 +32,12 @@ pub(crate) struct Decl {
 
 impl Parser {
     /// Takes in a declaration whose attribute will stand in the next slot.
-    pub(super) fn declare(&mut self, buf: &[u8], prefix: &[u8], attr: &AttrEntry) -> Result<(), ParseError> {
+    pub(super) fn declare(
+        &mut self,
+        buf: &[u8],
+        prefix: &[u8],
+        attr: &AttrEntry,
+    ) -> Result<(), ParseError> {
         let name = attr.value_in(buf);
         if name.iter().any(|&byte| byte == b'&' || byte < 0x20) {
             return Err(ParseError::Restricted);
@@ -48,14 +53,25 @@ impl Parser {
             return Err(ParseError::BadNamespacePrefix);
         }
         let start = attr.name + u32::from(attr.name_len) - prefix.len() as u32;
-        self.decls.push(Decl { prefix: start, prefix_len: prefix.len() as u16, slot: self.slots.len() as u32 });
+        self.decls.push(Decl {
+            prefix: start,
+            prefix_len: prefix.len() as u16,
+            slot: self.slots.len() as u32,
+        });
         Ok(())
     }
 
     /// The namespace of the prefix that stands at `start`.
-    pub(super) fn resolve(&mut self, buf: &[u8], start: usize, len: usize, outer: Outer<'_>) -> Result<u32, ParseError> {
+    pub(super) fn resolve(
+        &mut self,
+        buf: &[u8],
+        start: usize,
+        len: usize,
+        outer: Outer<'_>,
+    ) -> Result<u32, ParseError> {
         let prefix = &buf[start..start + len];
-        let same = |decl: &&Decl| &buf[decl.prefix as usize..][..decl.prefix_len as usize] == prefix;
+        let same =
+            |decl: &&Decl| &buf[decl.prefix as usize..][..decl.prefix_len as usize] == prefix;
         if let Some(decl) = self.decls.iter().rev().find(same) {
             return Ok(decl.slot);
         }
@@ -74,7 +90,12 @@ impl Parser {
     }
 
     /// Checks the prefixed attributes of the tag whose attributes begin at slot `first`.
-    pub(super) fn check_prefixed(&mut self, buf: &[u8], first: usize, outer: Outer<'_>) -> Result<(), ParseError> {
+    pub(super) fn check_prefixed(
+        &mut self,
+        buf: &[u8],
+        first: usize,
+        outer: Outer<'_>,
+    ) -> Result<(), ParseError> {
         let mut seen: SmallVec<[(u32, u32); 4]> = SmallVec::new();
         for slot in first..self.slots.len() {
             let attr = AttrEntry::read(self.slots[slot]);
@@ -93,7 +114,9 @@ impl Parser {
                 NS_XML => ns::XML.as_bytes(),
                 slot => AttrEntry::read(self.slots[slot as usize]).value_in(buf),
             };
-            let twice = |&(other, other_ns): &(u32, u32)| local(other) == local(slot as u32) && name(other_ns) == name(namespace);
+            let twice = |&(other, other_ns): &(u32, u32)| {
+                local(other) == local(slot as u32) && name(other_ns) == name(namespace)
+            };
             if seen.iter().any(twice) {
                 return Err(ParseError::NotWellFormed);
             }

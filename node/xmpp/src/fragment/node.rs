@@ -68,12 +68,15 @@ impl<'a> Node<'a> {
 
     /// Value of an attribute without a prefix (and of `xml:lang` under that name), references resolved.
     pub fn attr(self, name: &str) -> Option<Cow<'a, str>> {
-        self.attr_entry(name).map(|attr| text::value(attr.value_in(self.view.raw)))
+        self.attr_entry(name)
+            .map(|attr| text::value(attr.value_in(self.view.raw)))
     }
 
     pub(crate) fn attr_entry(self, name: &str) -> Option<AttrEntry> {
         let raw = self.view.raw;
-        let mut found = self.entries().filter(|attr| attr.name_in(raw) == name.as_bytes());
+        let mut found = self
+            .entries()
+            .filter(|attr| attr.name_in(raw) == name.as_bytes());
         found.find(|attr| attr.prefix_len == 0 || attr.prefix_in(raw) == b"xml")
     }
 
@@ -126,14 +129,22 @@ impl<'a> Node<'a> {
     /// An owned tree.
     pub fn to_element(self) -> Element {
         let mut element = Element::new(self.name().to_owned(), self.ns().to_owned());
-        for attr in self.entries().filter(|attr| attr.declares(self.view.raw).is_none()) {
+        for attr in self
+            .entries()
+            .filter(|attr| attr.declares(self.view.raw).is_none())
+        {
             let prefix = attr.prefix_in(self.view.raw);
             if !prefix.is_empty() && prefix != b"xml" {
                 // The tree has no prefixes; an attribute that has one brings its declaration along.
-                let declared = self.declaration(prefix).map_or("", |decl| as_str(decl.value_in(self.view.raw)));
+                let declared = self
+                    .declaration(prefix)
+                    .map_or("", |decl| as_str(decl.value_in(self.view.raw)));
                 element.set_attr(format!("xmlns:{}", as_str(prefix)), declared);
             }
-            element.set_attr(as_str(attr.name_in(self.view.raw)).to_owned(), text::value(attr.value_in(self.view.raw)));
+            element.set_attr(
+                as_str(attr.name_in(self.view.raw)).to_owned(),
+                text::value(attr.value_in(self.view.raw)),
+            );
         }
         self.for_each_part(|part| match part {
             Part::Text(text) => element.push_text(text),
@@ -147,11 +158,16 @@ impl<'a> Node<'a> {
         let mut found = None;
         let mut node = Self { index: 0, ..self };
         loop {
-            found = node.entries().find(|attr| attr.declares(self.view.raw) == Some(prefix)).or(found);
+            found = node
+                .entries()
+                .find(|attr| attr.declares(self.view.raw) == Some(prefix))
+                .or(found);
             if node.index == self.index {
                 return found;
             }
-            node = node.children().find(|child| self.index < child.entry().next)?;
+            node = node
+                .children()
+                .find(|child| self.index < child.entry().next)?;
         }
     }
 

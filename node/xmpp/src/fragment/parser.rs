@@ -57,21 +57,34 @@ pub(crate) struct Parser {
 
 impl Parser {
     /// Goes on with `buf`, which begins with the element's `<` and has only grown since the last call.
-    pub(crate) fn advance(&mut self, buf: &[u8], limits: &Limits, outer: Outer<'_>) -> Result<Progress, ParseError> {
+    pub(crate) fn advance(
+        &mut self,
+        buf: &[u8],
+        limits: &Limits,
+        outer: Outer<'_>,
+    ) -> Result<Progress, ParseError> {
         loop {
             if self.in_text && !self.text(buf)? {
                 return Ok(Progress::Pending);
             }
-            let Some(&second) = buf.get(self.pos + 1) else { return Ok(Progress::Pending) };
+            let Some(&second) = buf.get(self.pos + 1) else {
+                return Ok(Progress::Pending);
+            };
             let end = match second {
-                b'/' if self.open.is_empty() => return Ok(self.find_byte(buf, b'>').map_or(Progress::Pending, Progress::Close)),
+                b'/' if self.open.is_empty() => {
+                    return Ok(self
+                        .find_byte(buf, b'>')
+                        .map_or(Progress::Pending, Progress::Close));
+                }
                 b'/' => self.end_tag(buf)?,
                 b'!' if self.open.is_empty() => return Err(ParseError::Restricted),
                 b'!' => self.cdata(buf)?,
                 b'?' => return Err(ParseError::Restricted),
                 _ => self.start_tag(buf, limits, outer)?,
             };
-            let Some(end) = end else { return Ok(Progress::Pending) };
+            let Some(end) = end else {
+                return Ok(Progress::Pending);
+            };
             if self.open.is_empty() {
                 return Ok(Progress::Element(end));
             }
@@ -80,7 +93,11 @@ impl Parser {
     }
 
     /// Reads a start tag alone: that of a stream. `None`: it is cut off.
-    pub(crate) fn header(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, ParseError> {
+    pub(crate) fn header(
+        &mut self,
+        buf: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<usize>, ParseError> {
         self.start_tag(buf, limits, &[])
     }
 
@@ -91,7 +108,10 @@ impl Parser {
 
     /// The prefixes used that only the stream header declares.
     pub(crate) fn borrowed<'a>(&self, raw: &'a [u8]) -> SmallVec<[&'a str; 2]> {
-        self.borrowed.iter().map(|&(at, length)| as_str(&raw[at as usize..][..length as usize])).collect()
+        self.borrowed
+            .iter()
+            .map(|&(at, length)| as_str(&raw[at as usize..][..length as usize]))
+            .collect()
     }
 
     fn begin(&mut self, pos: usize, in_text: bool) {
@@ -102,12 +122,21 @@ impl Parser {
 
     /// Passes text; answers whether the next `<` was reached.
     fn text(&mut self, buf: &[u8]) -> Result<bool, ParseError> {
-        let Some(found) = memchr(b'<', &buf[self.scan..]) else {
-            self.scan = buf.len();
-            return Ok(false);
+        let first_try = self.scan == self.pos;
+        let mut end = if first_try {
+            chars::skip_plain_text(buf, self.pos)
+        } else {
+            self.scan
         };
-        let end = self.scan + found;
-        chars::check_text(&buf[self.pos..end])?;
+        // Short plain text, the usual case, is checked when its end is found.
+        if !first_try || buf.get(end) != Some(&b'<') {
+            let Some(found) = memchr(b'<', &buf[end..]) else {
+                self.scan = buf.len();
+                return Ok(false);
+            };
+            end += found;
+            chars::check_text(&buf[self.pos..end])?;
+        }
         self.begin(end, false);
         Ok(true)
     }
@@ -127,7 +156,11 @@ impl Parser {
         let seen = &buf[self.pos..];
         if !seen.starts_with(CDATA) {
             // RFC 6120 §11.1: comments and declarations are restricted.
-            return if CDATA.starts_with(seen) { Ok(None) } else { Err(ParseError::Restricted) };
+            return if CDATA.starts_with(seen) {
+                Ok(None)
+            } else {
+                Err(ParseError::Restricted)
+            };
         }
         let inside = self.pos + CDATA.len();
         let from = self.scan.max(inside);
@@ -144,14 +177,18 @@ impl Parser {
     }
 
     fn end_tag(&mut self, buf: &[u8]) -> Result<Option<usize>, ParseError> {
-        let Some(&Open { slot, decls, .. }) = self.open.last() else { return Err(ParseError::NotWellFormed) };
+        let Some(&Open { slot, decls, .. }) = self.open.last() else {
+            return Err(ParseError::NotWellFormed);
+        };
         let mut entry = ElementEntry::read(&self.slots, slot);
         let qname = &buf[entry.start as usize + 1..][..entry.qname_len()];
         let written = &buf[self.pos + 2..];
         let end = if written.starts_with(qname) && written.get(qname.len()) == Some(&b'>') {
             self.pos + 2 + qname.len() + 1
         } else {
-            let Some(end) = self.find_byte(buf, b'>') else { return Ok(None) };
+            let Some(end) = self.find_byte(buf, b'>') else {
+                return Ok(None);
+            };
             match buf[self.pos + 2..end - 1].strip_prefix(qname) {
                 Some(space) if space.iter().all(|&byte| chars::is_space(byte)) => end,
                 _ => return Err(ParseError::NotWellFormed),
@@ -166,7 +203,12 @@ impl Parser {
         Ok(Some(end))
     }
 
-    fn start_tag(&mut self, buf: &[u8], limits: &Limits, outer: Outer<'_>) -> Result<Option<usize>, ParseError> {
+    fn start_tag(
+        &mut self,
+        buf: &[u8],
+        limits: &Limits,
+        outer: Outer<'_>,
+    ) -> Result<Option<usize>, ParseError> {
         let (slots, decls) = (self.slots.len(), self.decls.len());
         let first_try = self.scan == self.pos;
         let mut error = ParseError::NotWellFormed;
@@ -186,7 +228,9 @@ impl Parser {
         if first_try {
             return Err(error);
         }
-        self.read_start_tag(buf, limits, outer)?.ok_or(ParseError::NotWellFormed).map(Some)
+        self.read_start_tag(buf, limits, outer)?
+            .ok_or(ParseError::NotWellFormed)
+            .map(Some)
     }
 
     /// Searches the `>` of a start tag. A `<` inside is an error wherever it stands, so an open quote cannot swallow
@@ -196,7 +240,9 @@ impl Parser {
         while let Some(&byte) = buf.get(at) {
             if self.quote != 0 {
                 match memchr2(self.quote, b'<', &buf[at..]) {
-                    Some(found) if buf[at + found] == b'<' => return Err(ParseError::NotWellFormed),
+                    Some(found) if buf[at + found] == b'<' => {
+                        return Err(ParseError::NotWellFormed);
+                    }
                     Some(found) => {
                         at += found + 1;
                         self.quote = 0;
@@ -217,16 +263,36 @@ impl Parser {
         Ok(false)
     }
 
-    fn read_start_tag(&mut self, buf: &[u8], limits: &Limits, outer: Outer<'_>) -> Result<Option<usize>, ParseError> {
+    fn read_start_tag(
+        &mut self,
+        buf: &[u8],
+        limits: &Limits,
+        outer: Outer<'_>,
+    ) -> Result<Option<usize>, ParseError> {
         let start = self.pos;
-        let Some(Name { end: mut at, prefix }) = scan_name(buf, start + 1)? else { return Ok(None) };
+        let Some(Name {
+            end: mut at,
+            prefix,
+        }) = scan_name(buf, start + 1)?
+        else {
+            return Ok(None);
+        };
         if self.open.len() >= limits.depth {
             return Err(ParseError::TooBig);
         }
         let slot = self.slots.len();
         let decls = self.decls.len();
-        let local = if prefix == 0 { start + 1 } else { start + prefix + 2 };
-        let mut entry = ElementEntry { start: start as u32, name: local as u32, name_len: length(at - local)?, ..Default::default() };
+        let local = if prefix == 0 {
+            start + 1
+        } else {
+            start + prefix + 2
+        };
+        let mut entry = ElementEntry {
+            start: start as u32,
+            name: local as u32,
+            name_len: length(at - local)?,
+            ..Default::default()
+        };
         self.slots.extend(entry.slots());
         let mut prefixed = prefix != 0;
         let empty = loop {
@@ -243,12 +309,19 @@ impl Parser {
                 Some(_) if at == space => return Err(ParseError::NotWellFormed),
                 Some(_) => {}
             }
-            let Some((attr, end)) = read_attribute(buf, at)? else { return Ok(None) };
+            let Some((attr, end)) = read_attribute(buf, at)? else {
+                return Ok(None);
+            };
             if usize::from(entry.attrs) >= limits.attributes.min(usize::from(u16::MAX)) {
                 return Err(ParseError::TooBig);
             }
-            let name = attr.name_in(buf);
-            if self.slots[slot + ELEMENT_SLOTS..].iter().any(|&other| AttrEntry::read(other).name_in(buf) == name) {
+            let same = |other: AttrEntry| {
+                other.name_len == attr.name_len && other.name_in(buf) == attr.name_in(buf)
+            };
+            if self.slots[slot + ELEMENT_SLOTS..]
+                .iter()
+                .any(|&other| same(AttrEntry::read(other)))
+            {
                 return Err(ParseError::NotWellFormed);
             }
             if let Some(declared) = attr.declares(buf) {
@@ -276,7 +349,11 @@ impl Parser {
             entry.end = end as u32;
             self.decls.truncate(decls);
         } else {
-            self.open.push(Open { slot: slot as u32, decls: decls as u32, default_ns });
+            self.open.push(Open {
+                slot: slot as u32,
+                decls: decls as u32,
+                default_ns,
+            });
         }
         self.slots[slot..slot + ELEMENT_SLOTS].copy_from_slice(&entry.slots());
         Ok(Some(end))
@@ -293,8 +370,10 @@ impl Parser {
 
 /// Reads `name='value'`. `None`: it is cut off.
 fn read_attribute(buf: &[u8], start: usize) -> Result<Option<(AttrEntry, usize)>, ParseError> {
-    let Some(Name { end, prefix }) = scan_name(buf, start)? else { return Ok(None) };
-    let mut at = skip_space(buf, end);
+    let Some(name) = scan_name(buf, start)? else {
+        return Ok(None);
+    };
+    let mut at = skip_space(buf, name.end);
     match buf.get(at) {
         None => return Ok(None),
         Some(b'=') => at = skip_space(buf, at + 1),
@@ -306,16 +385,24 @@ fn read_attribute(buf: &[u8], start: usize) -> Result<Option<(AttrEntry, usize)>
         Some(_) => return Err(ParseError::NotWellFormed),
     };
     let value = at + 1;
-    let Some(value_len) = memchr(quote, &buf[value..]) else { return Ok(None) };
-    chars::check_value(&buf[value..value + value_len])?;
+    let plain = chars::skip_plain_value(buf, value);
+    let end = if buf.get(plain) == Some(&quote) {
+        plain
+    } else {
+        let Some(more) = memchr(quote, &buf[plain..]) else {
+            return Ok(None);
+        };
+        chars::check_value(&buf[value..plain + more])?;
+        plain + more
+    };
     let attr = AttrEntry {
         name: start as u32,
-        name_len: length(end - start)?,
-        prefix_len: length(prefix)?,
+        name_len: length(name.end - start)?,
+        prefix_len: length(name.prefix)?,
         value: value as u32,
-        value_len: value_len as u32,
+        value_len: (end - value) as u32,
     };
-    Ok(Some((attr, value + value_len + 1)))
+    Ok(Some((attr, end + 1)))
 }
 
 /// A name's length, which the tape keeps in 16 bits.
