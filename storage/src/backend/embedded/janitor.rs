@@ -265,6 +265,12 @@ fn choose_class(classes: &[u32]) -> Option<std::ops::Range<usize>> {
     })
 }
 
+/// Whether no merge is due.
+#[cfg(test)]
+pub(super) fn is_tidy(runs: &[Arc<Run>], options: &super::EmbeddedOptions) -> bool {
+    choose(runs, options.memtable_bytes as u64).is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

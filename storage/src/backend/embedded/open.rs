@@ -45,6 +45,10 @@ impl Embedded {
         let lock = lock(&directory)?;
         let files = Files::list(&directory)?;
         let manifest = match Manifest::load(&directory)? {
+            // The first log is there before the manifest is.
+            Some(manifest) if files.logs.iter().all(|&log| log < manifest.log) => {
+                return Err(corrupt("a missing log", &directory));
+            }
             Some(manifest) => manifest,
             None if files.runs.is_empty() && matches!(files.logs[..], [] | [1]) => Manifest::new(),
             None => return Err(corrupt("a missing manifest", &directory)),
@@ -156,9 +160,6 @@ fn replay(directory: &Path, manifest: &Manifest, logs: &[u64], table: &Memtable)
         }
         replayed.next_log = log + 1;
         replayed.end = found.end;
-    }
-    if replayed.next_log == manifest.log && (manifest.log > 1 || !manifest.runs.is_empty()) {
-        return Err(corrupt("a missing log", directory));
     }
     Ok(replayed)
 }
