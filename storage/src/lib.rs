@@ -4,6 +4,7 @@ pub mod backend;
 pub mod clock;
 pub mod conformance;
 pub mod error;
+pub mod layer;
 pub mod shape;
 
 pub use clock::{Clock, ManualClock, SystemClock};

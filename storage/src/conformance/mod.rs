@@ -3,8 +3,6 @@
 //! Each backend and each layer calls its suite in one line. Names are made from the `run`, so that a suite may be run
 //! again against a store that keeps what it is given.
 
-#![expect(clippy::missing_panics_doc, reason = "panicking is how a suite tells")]
-
 mod blobs;
 mod cache;
 mod table;

@@ -12,7 +12,10 @@ use crate::{
 const RECORDS: u64 = 20;
 
 fn synced() -> EmbeddedOptions {
-    EmbeddedOptions { sync: true, ..EmbeddedOptions::default() }
+    EmbeddedOptions {
+        sync: true,
+        ..EmbeddedOptions::default()
+    }
 }
 
 /// A store with some records, each of a group of its own, closed.
@@ -20,7 +23,10 @@ async fn filled(directory: &Path, options: EmbeddedOptions) {
     let store = open(directory, options);
     for n in 0..RECORDS {
         let batch = Batch::new().put(key("a", n), vec![n as u8; 50], Condition::Absent);
-        store.write(batch.put(key("b", n), vec![n as u8; 50], Condition::Absent)).await.unwrap();
+        store
+            .write(batch.put(key("b", n), vec![n as u8; 50], Condition::Absent))
+            .await
+            .unwrap();
     }
 }
 
@@ -61,15 +67,21 @@ fn copy(from: &Path) -> tempfile::TempDir {
 
 /// The one file of this kind.
 fn the(directory: &Path, kind: &str) -> std::path::PathBuf {
-    let files = fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
-    let mut files = files.filter(|path| path.extension().is_some_and(|extension| extension == kind));
+    let files = fs::read_dir(directory)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let mut files =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == kind));
     let file = files.next().expect("a file of this kind");
     assert_eq!(files.next(), None);
     file
 }
 
 fn is_corrupt(result: &Result<u64>) -> bool {
-    matches!(result.as_ref().map_err(Error::kind), Err(ErrorKind::Corrupt))
+    matches!(
+        result.as_ref().map_err(Error::kind),
+        Err(ErrorKind::Corrupt)
+    )
 }
 
 #[tokio::test]
@@ -81,12 +93,19 @@ async fn a_torn_last_write_is_dropped_whole() {
     for lost in (1..frame).step_by(7).chain([frame]) {
         for zeros in [0, lost, 4096] {
             let torn = copy(whole.path());
-            let file = fs::File::options().write(true).open(the(torn.path(), "wal")).unwrap();
+            let file = fs::File::options()
+                .write(true)
+                .open(the(torn.path(), "wal"))
+                .unwrap();
             file.set_len(length - lost).unwrap();
             file.set_len(length - lost + zeros).unwrap();
             // Twice, for opening must not make a torn log worse.
             for _ in 0..2 {
-                assert_eq!(read(torn.path()).await.unwrap(), RECORDS - 1, "{lost} bytes lost");
+                assert_eq!(
+                    read(torn.path()).await.unwrap(),
+                    RECORDS - 1,
+                    "{lost} bytes lost"
+                );
             }
         }
     }
@@ -119,14 +138,26 @@ async fn a_log_that_lost_its_end_is_corrupt_once_another_follows() {
     let first = the(whole.path(), "wal");
     open(whole.path(), synced());
     let length = fs::metadata(&first).unwrap().len();
-    fs::File::options().write(true).open(&first).unwrap().set_len(length - 1).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&first)
+        .unwrap()
+        .set_len(length - 1)
+        .unwrap();
     assert!(is_corrupt(&read(whole.path()).await));
 }
 
 #[tokio::test]
 async fn missing_files_are_corrupt() {
     let whole = tempfile::tempdir().unwrap();
-    filled(whole.path(), EmbeddedOptions { memtable_bytes: 2 << 10, ..small() }).await;
+    filled(
+        whole.path(),
+        EmbeddedOptions {
+            memtable_bytes: 2 << 10,
+            ..small()
+        },
+    )
+    .await;
     settle(&open(whole.path(), small()));
     assert_eq!(read(whole.path()).await.unwrap(), RECORDS);
     for file in fs::read_dir(whole.path()).unwrap() {
@@ -143,19 +174,38 @@ async fn missing_files_are_corrupt() {
 }
 
 fn last_log(directory: &Path) -> String {
-    let names = fs::read_dir(directory).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let names = fs::read_dir(directory)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.ends_with(".wal")).max().unwrap()
 }
 
 #[tokio::test]
 async fn a_damaged_run_is_corrupt_and_never_absent() {
     let whole = tempfile::tempdir().unwrap();
-    filled(whole.path(), EmbeddedOptions { sync: true, memtable_bytes: 1 << 10, ..small() }).await;
+    filled(
+        whole.path(),
+        EmbeddedOptions {
+            sync: true,
+            memtable_bytes: 1 << 10,
+            ..small()
+        },
+    )
+    .await;
     {
         // Fill the table once more, so that all records are in runs, and merge these.
-        let store = open(whole.path(), EmbeddedOptions { memtable_bytes: 64, ..synced() });
+        let store = open(
+            whole.path(),
+            EmbeddedOptions {
+                memtable_bytes: 64,
+                ..synced()
+            },
+        );
         for n in 0..5 {
-            store.write(Batch::new().put(key("z", n), "z", Condition::Absent)).await.unwrap();
+            store
+                .write(Batch::new().put(key("z", n), "z", Condition::Absent))
+                .await
+                .unwrap();
             settle(&store);
         }
     }

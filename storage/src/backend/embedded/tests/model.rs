@@ -23,7 +23,11 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
 
 fn any_key() -> impl Strategy<Value = Key> {
     let space = prop::sample::select(vec![Space::Core, Space::Log]);
-    (space, name(), name()).prop_map(|(space, partition, sort)| Key { space, partition: partition.into(), sort: sort.into() })
+    (space, name(), name()).prop_map(|(space, partition, sort)| Key {
+        space,
+        partition: partition.into(),
+        sort: sort.into(),
+    })
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -36,14 +40,26 @@ fn operation() -> impl Strategy<Value = Operation> {
     (any_key(), condition, 0..4, 0..600usize).prop_map(|(key, condition, kind, size)| match kind {
         0 => Operation::Delete { key, condition },
         1 => Operation::Check { key, condition },
-        _ => Operation::Put { key, value: vec![size as u8; size].into(), condition, expires: None },
+        _ => Operation::Put {
+            key,
+            value: vec![size as u8; size].into(),
+            condition,
+            expires: None,
+        },
     })
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let batch = prop::collection::vec(operation(), 1..6).prop_map(|operations| Step::Write(Batch { operations }));
-    let query = (any_key(), prop::option::of(name()), prop::option::of(name()), any::<bool>(), 1..10usize).prop_map(
-        |(key, from, until, reverse, limit)| {
+    let batch = prop::collection::vec(operation(), 1..6)
+        .prop_map(|operations| Step::Write(Batch { operations }));
+    let query = (
+        any_key(),
+        prop::option::of(name()),
+        prop::option::of(name()),
+        any::<bool>(),
+        1..10usize,
+    )
+        .prop_map(|(key, from, until, reverse, limit)| {
             Step::Query(Query {
                 space: key.space,
                 partition: key.partition,
@@ -53,8 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
                 limit,
                 consistency: Consistency::Strong,
             })
-        },
-    );
+        });
     prop_oneof![20 => batch, 6 => query, 1 => Just(Step::Restart)]
 }
 
