@@ -103,16 +103,17 @@ async fn row(store: Arc<Embedded>, appenders: u64, way: Way, time: Duration, pla
     );
 }
 
-async fn append(store: &Embedded, batch: Batch, way: Way) {
+async fn append(store: &Arc<Embedded>, batch: Batch, way: Way) {
     match way {
         Way::Write => store.write(batch).await.expect("append"),
         Way::Submit => {
             let done = Arc::new(Notify::new());
             let tell = done.clone();
-            store.submit(batch, move |result| {
+            let tell = Box::new(move |result: storage::Result<()>| {
                 result.expect("append");
                 tell.notify_one();
             });
+            store.clone().submit(batch, tell);
             done.notified().await;
         }
     }

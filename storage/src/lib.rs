@@ -4,8 +4,12 @@ pub mod backend;
 pub mod clock;
 pub mod conformance;
 pub mod error;
+pub mod key;
 pub mod layer;
+pub mod repository;
 pub mod shape;
+pub mod stores;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Result};
+pub use stores::{StoreLimits, Stores};

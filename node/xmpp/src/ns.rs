@@ -120,3 +120,11 @@ pub const JINGLE_MESSAGE: &str = "urn:xmpp:jingle-message:0";
 pub const PIE: &str = "urn:xmpp:pie:0";
 /// SCRAM credentials in an export (XEP-0227).
 pub const PIE_SCRAM: &str = "urn:xmpp:pie:0#scram";
+/// What rooms say of users (XEP-0045).
+pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+/// Direct invitations (XEP-0249).
+pub const CONFERENCE: &str = "jabber:x:conference";
+/// OpenPGP (XEP-0373).
+pub const OPENPGP: &str = "urn:xmpp:openpgp:0";
+/// Reactions (XEP-0444).
+pub const REACTIONS: &str = "urn:xmpp:reactions:0";

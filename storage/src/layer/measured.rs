@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::Call;
 use crate::{
     error::{ErrorKind, Result},
-    shape::{Batch, Consistency, Key, Page, Query, Record, Space, Table},
+    shape::{Batch, Consistency, Done, Key, Page, Query, Record, Space, Table},
 };
 
 /// A call that ended.
@@ -97,6 +97,18 @@ impl Table for Measured {
         let result = self.inner.write(batch).await;
         self.tell(Call::Write, space, start, &result, operations);
         result
+    }
+
+    fn submit(self: Arc<Self>, batch: Batch, done: Done) {
+        let start = Instant::now();
+        let first = batch.operations.first();
+        let (space, operations) = (first.map(|first| first.key().space), batch.operations.len());
+        let table = self.inner.clone();
+        let tell = Box::new(move |result| {
+            self.tell(Call::Write, space, start, &result, operations);
+            done(result);
+        });
+        table.submit(batch, tell);
     }
 
     async fn partitions(

@@ -55,7 +55,7 @@ use crate::{
     backend::rule,
     clock::Clock,
     error::{Error, ErrorKind, Result},
-    shape::{Batch, Consistency, Key, Operation, Page, Query, Record, Space, Table},
+    shape::{self, Batch, Consistency, Key, Operation, Page, Query, Record, Space, Table},
 };
 
 /// How many reads may wait for the disk at the same time.
@@ -111,22 +111,6 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Submits a batch; `done` is called with the answer, on the writer's thread, so it must be short. Cheaper than
-    /// [`Table::write`]: no future, no waking of a task. When the queue is full the answer is `Throttled`.
-    pub fn submit(&self, batch: Batch, done: impl FnOnce(Result<()>) + Send + 'static) {
-        let size = match rule::check_batch(&batch) {
-            Ok(()) => size_of(&batch),
-            Err(error) => return done(Err(error)),
-        };
-        match self.room.clone().try_acquire_many_owned(self.permits(size)) {
-            Ok(permit) => self.push(batch, size, Done::Call(Box::new(done)), permit),
-            Err(_) => done(Err(Error::new(
-                ErrorKind::Throttled,
-                "too many writes wait",
-            ))),
-        }
-    }
-
     fn push(&self, batch: Batch, size: usize, done: Done, permit: OwnedSemaphorePermit) {
         self.queue.push(Submission {
             batch,
@@ -310,6 +294,21 @@ impl Table for Embedded {
         let (sender, answer) = oneshot::channel();
         self.push(batch, size, Done::Future(sender), permit);
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Calls `done` on the writer's thread. No future, no waking of a task.
+    fn submit(self: Arc<Self>, batch: Batch, done: shape::Done) {
+        let size = match rule::check_batch(&batch) {
+            Ok(()) => size_of(&batch),
+            Err(error) => return done(Err(error)),
+        };
+        match self.room.clone().try_acquire_many_owned(self.permits(size)) {
+            Ok(permit) => self.push(batch, size, Done::Call(done), permit),
+            Err(_) => done(Err(Error::new(
+                ErrorKind::Throttled,
+                "too many writes wait",
+            ))),
+        }
     }
 
     async fn partitions(

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    shape::Batch,
+    shape::{self, Batch},
 };
 
 /// This many batches do not wait for more.
@@ -18,7 +18,7 @@ pub(super) enum Done {
     /// To a future.
     Future(oneshot::Sender<Result<()>>),
     /// To a function, called on the writer's thread.
-    Call(Box<dyn FnOnce(Result<()>) + Send>),
+    Call(shape::Done),
 }
 
 impl Done {

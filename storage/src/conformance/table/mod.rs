@@ -136,6 +136,7 @@ pub async fn table(subject: Subject) {
     write::versions(&subject).await;
     write::limits(&subject).await;
     write::races(&subject).await;
+    write::submissions(&subject).await;
     write::expiry(&subject).await;
     read::ranges(&subject).await;
     read::pages(&subject).await;

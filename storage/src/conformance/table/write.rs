@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{Subject, assert_conflict, assert_kind};
 use crate::{
@@ -220,6 +220,23 @@ pub(super) async fn races(subject: &Subject) {
         subject.value(&counter).await,
         Some((RIVALS.to_string().into(), RIVALS + 1))
     );
+}
+
+/// A batch that is submitted ends as one that is written.
+pub(super) async fn submissions(subject: &Subject) {
+    let key = subject.key("submissions", "s");
+    let submit = async |batch: Batch| {
+        let (sender, answer) = oneshot::channel();
+        let done = Box::new(|result| sender.send(result).expect("who submits waits"));
+        subject.table.clone().submit(batch, done);
+        answer.await.expect("done is called")
+    };
+    let put = || Batch::new().put(key.clone(), "x", Condition::Absent);
+    submit(put()).await.expect("put");
+    assert_eq!(subject.value(&key).await, Some(("x".into(), 1)));
+    assert_conflict(submit(put()).await, 0, Some((b"x", 1)));
+    let twice = put().delete(key.clone(), Condition::Any);
+    assert_kind(submit(twice).await, ErrorKind::NotAllowed);
 }
 
 /// What has expired is absent to every reader and every condition, whether or not it is gone.

@@ -6,6 +6,7 @@ mod model;
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -134,30 +135,24 @@ async fn what_is_replaced_or_removed_leaves_the_disk() {
 #[tokio::test]
 async fn a_full_queue_throttles_those_who_do_not_wait() {
     let directory = tempfile::tempdir().unwrap();
-    let store = open(
+    let store = Arc::new(open(
         directory.path(),
         EmbeddedOptions {
             queue_bytes: 1 << 10,
             ..small()
         },
-    );
+    ));
     let taken = store.room.clone().acquire_owned().await.unwrap();
-    let (sender, answer) = tokio::sync::oneshot::channel();
-    store.submit(
-        Batch::new().put(key("p", 1), "x", Condition::Any),
-        |result| sender.send(result).unwrap(),
-    );
-    assert_eq!(
-        answer.await.unwrap().unwrap_err().kind(),
-        ErrorKind::Throttled
-    );
+    let submit = async || {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        let batch = Batch::new().put(key("p", 1), "x", Condition::Absent);
+        let done = Box::new(|result| sender.send(result).unwrap());
+        store.clone().submit(batch, done);
+        answer.await.unwrap()
+    };
+    assert_eq!(submit().await.unwrap_err().kind(), ErrorKind::Throttled);
     drop(taken);
-    let (sender, answer) = tokio::sync::oneshot::channel();
-    store.submit(
-        Batch::new().put(key("p", 1), "x", Condition::Absent),
-        |result| sender.send(result).unwrap(),
-    );
-    answer.await.unwrap().unwrap();
+    submit().await.unwrap();
     // One that is larger than the queue takes all of it and passes.
     store
         .write(Batch::new().put(key("p", 2), vec![0; 100_000], Condition::Absent))
