@@ -124,15 +124,26 @@ impl Keys {
             return Ok(key.clone());
         }
         let raw_salt = BASE64.decode(salt).map_err(|_| refused("the salt is no base64"))?;
-        let mut salted = vec![0; mechanism.hmac().digest_algorithm().output_len()];
-        pbkdf2::derive(mechanism.pbkdf2(), rounds, &raw_salt, password.as_bytes(), &mut salted);
-        let salted = hmac::Key::new(mechanism.hmac(), &salted);
-        let key = Key {
-            client: hmac::sign(&salted, b"Client Key").as_ref().to_vec(),
-            server: hmac::sign(&salted, b"Server Key").as_ref().to_vec(),
-        };
+        let key = salted(mechanism, password, &raw_salt, rounds);
         self.lock().insert(name, key.clone());
         Ok(key)
+    }
+}
+
+/// What a server stores of a password: `StoredKey` and `ServerKey` (RFC 5802 §3).
+#[must_use]
+pub fn stored(mechanism: Mechanism, password: &str, salt: &[u8], rounds: NonZeroU32) -> (Vec<u8>, Vec<u8>) {
+    let key = salted(mechanism, password, salt, rounds);
+    (digest::digest(mechanism.hmac().digest_algorithm(), &key.client).as_ref().to_vec(), key.server)
+}
+
+fn salted(mechanism: Mechanism, password: &str, salt: &[u8], rounds: NonZeroU32) -> Key {
+    let mut salted = vec![0; mechanism.hmac().digest_algorithm().output_len()];
+    pbkdf2::derive(mechanism.pbkdf2(), rounds, salt, password.as_bytes(), &mut salted);
+    let salted = hmac::Key::new(mechanism.hmac(), &salted);
+    Key {
+        client: hmac::sign(&salted, b"Client Key").as_ref().to_vec(),
+        server: hmac::sign(&salted, b"Server Key").as_ref().to_vec(),
     }
 }
 
