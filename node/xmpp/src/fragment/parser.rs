@@ -325,7 +325,7 @@ impl Parser {
                 return Err(ParseError::NotWellFormed);
             }
             if let Some(declared) = attr.declares(buf) {
-                self.declare(buf, declared, &attr)?;
+                self.declare(buf, declared, &attr, limits)?;
             } else {
                 prefixed |= attr.prefix_len != 0;
             }
