@@ -212,7 +212,7 @@ impl Client {
                     Some(Login::Authenticated(identity)) => break identity,
                     None => {}
                 },
-                (ns::CLIENT, "iq") if self.offer.register && root.child("query", ns::REGISTER).is_some() => {
+                (ns::CLIENT, "iq") if root.child("query", ns::REGISTER).is_some() && self.offer.starttls != Some(true) => {
                     self.register(root).await?;
                 }
                 _ => return Err(refuse(root)),
