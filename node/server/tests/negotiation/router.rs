@@ -10,7 +10,7 @@ use starling::{
     routing::Router,
 };
 use storage::{
-    Error, Result, Stores, SystemClock,
+    Error, Result, Stores,
     backend::memory::{MemoryBlobs, MemoryTable},
     repository::{Account, AccountRepository, AgentTokens, Credentials},
 };

@@ -102,7 +102,7 @@ async fn early_elements_end_the_stream() {
     check("<foo xmlns='urn:foo'/>", Condition::UnsupportedStanzaType).await;
     check("<resume xmlns='urn:xmpp:sm:3' previd='x' h='0'/>", Condition::UnsupportedStanzaType).await;
     check("<a><b></a>", Condition::NotWellFormed).await;
-    check(&header(""), Condition::NotWellFormed).await;
+    check(&header(""), Condition::RestrictedXml).await;
     check(&format!("<message>{}</message>", "x".repeat(20_000)), Condition::PolicyViolation).await;
 }
 
