@@ -112,7 +112,7 @@ pub struct Registration {
 }
 
 /// What one client may use.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ClientLimits {
     /// Of a stream before authentication.
     pub before_auth: Limits,

@@ -11,7 +11,7 @@ use cluster::directory::{Entry, SessionRef};
 use storage::repository::{ArchivePreferences, PrivacyData};
 use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, StreamError};
 
-use crate::{pipeline::delivery::IqType, routing::SessionHandle};
+use crate::{modules::roster::subscription::Sharing, pipeline::delivery::IqType, routing::SessionHandle};
 
 /// A feature. Said once, at the start.
 pub trait Module: Send + Sync {
@@ -215,6 +215,10 @@ pub trait Outlet: Send + Sync {
     fn entries(&self, account: &BareJid) -> Arc<[Entry]>;
     /// Visits every session of this node.
     fn sessions(&self, visit: &mut dyn FnMut(&SessionHandle));
+    /// Sends to a session behind the reply that its request is about to get.
+    fn after_reply(&self, handle: &Arc<SessionHandle>, element: Element);
+    /// What a contact sees of an account's presence begins or ends.
+    fn share(&self, account: &BareJid, contact: &BareJid, sharing: Sharing);
     /// Sends finished bytes to one session.
     fn push(&self, session: SessionRef, bytes: Bytes);
     /// Ends a session with a stream error; whether it was there.

@@ -4,23 +4,37 @@
 
 use std::{
     future::Future,
-    pin::pin,
     task::{Context, Poll, Waker},
 };
 
-use crate::routing::{Origin, Progress};
+use crate::routing::{Origin, Progress, Router};
 
-/// Polls once; what is not ready then becomes a task that tells the origin when it is done.
-pub fn now_or_spawn(task: impl Future<Output = ()> + Send + 'static, origin: Option<Origin>) -> Progress {
+/// Polls once; what is not ready then becomes a task that calls `after` when it is done.
+pub fn now_or_run(
+    router: &Router,
+    task: impl Future<Output = ()> + Send + 'static,
+    after: impl FnOnce() + Send + 'static,
+) -> Progress {
     let mut task = Box::pin(task);
-    if let Poll::Ready(()) = pin!(&mut task).poll(&mut Context::from_waker(Waker::noop())) {
+    if let Poll::Ready(()) = task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         return Progress::Done;
     }
-    tokio::spawn(async move {
+    router.spawn(async move {
         task.await;
+        after();
+    });
+    Progress::Pending
+}
+
+/// The same, telling the origin of a stanza.
+pub fn now_or_tell(
+    router: &Router,
+    task: impl Future<Output = ()> + Send + 'static,
+    origin: Option<Origin>,
+) -> Progress {
+    now_or_run(router, task, move || {
         if let Some(origin) = origin {
             origin.done();
         }
-    });
-    Progress::Pending
+    })
 }

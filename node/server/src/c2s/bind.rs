@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicU32};
 
 use cluster::directory::{Bound, SessionRef};
-use xmpp::{BareJid, Element, StanzaError, StanzaErrorCondition as Condition, ns};
+use xmpp::{BareJid, Element, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
 use super::{
     managed::{self, Sent},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     home,
-    pipeline::archive_rule::Class,
+    pipeline::archive_rule::{Class, classify},
     routing::{Delivery, Letter, Mailbox, Order, Router, SessionHandle},
 };
 
@@ -100,37 +100,35 @@ pub async fn resume(router: &Arc<Router>, identity: &Identity, previd: &str, h: 
         return Err(managed::failed("item-not-found", None));
     };
     let handled = core.inbound.h();
-    let Some(managed) = core.managed.as_mut() else {
+    let Some(mut managed) = core.managed.take() else {
         core.end(None);
         return Err(managed::failed("item-not-found", None));
     };
-    let acknowledged: Vec<u64> = match managed.outbound.ack(h) {
-        Ok(acknowledged) => acknowledged.filter_map(|(sent, _)| sent.number()).collect(),
-        Err(_) => {
-            // XEP-0198 §5: the client is out of step; nothing that was kept for it may be lost.
-            outcome("too_high");
-            core.end(None);
-            return Err(managed::failed("unexpected-request", Some(handled)));
-        }
+    let acknowledged: Option<Vec<u64>> =
+        managed.outbound.ack(h).ok().map(|acknowledged| acknowledged.filter_map(|(sent, _)| sent.number()).collect());
+    let Some(acknowledged) = acknowledged else {
+        // XEP-0198 §5: the client is out of step; nothing that was kept for it may be lost.
+        outcome("too_high");
+        core.managed = Some(managed);
+        core.end(None);
+        return Err(managed::failed("unexpected-request", Some(handled)));
     };
     if !acknowledged.is_empty() {
         core.home.acknowledge(router, &acknowledged);
     }
     // What it has not acknowledged is sent again, before what has come since, and counts from `h` on.
-    let managed_again = core.managed.take().map(|managed| managed.resumed(h));
-    let Some((managed, again)) = managed_again else {
-        core.end(None);
-        return Err(managed::failed("item-not-found", None));
-    };
+    let (managed, again) = managed.resumed(router.config.stream_management.queue);
     for sent in again.into_iter().rev() {
         core.backlog.push_front(match sent {
             Sent::Logged(number) => Letter::Logged(number),
-            Sent::Message(bytes) => Letter::Stanza(Delivery { bytes, number: 0, class: Class::message() }),
-            Sent::Other(bytes) => Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }),
+            Sent::Message(bytes) | Sent::Other(bytes) => {
+                let class = Stanza::parse(bytes.clone()).map_or(Class::default(), |stanza| classify(&stanza));
+                Letter::Stanza(Delivery { bytes, number: 0, class })
+            }
         });
     }
     let id = managed.id.clone();
-    core.managed = Some(managed);
+    core.managed = Some(Box::new(managed));
     core.handle.mailbox.attach();
     router.parked.insert_live(&id, &core.handle);
     router.heard(&core.handle);

@@ -33,6 +33,17 @@ pub struct Managed {
     pub ack_owed: bool,
 }
 
+impl Managed {
+    /// Over a new connection, the client having acknowledged `acked` stanzas in all: what it has not is returned, to be
+    /// sent again.
+    pub(super) fn resumed(self, queue: usize) -> (Self, Vec<Sent>) {
+        let limits = Limits { stanzas: queue, ..Limits::default() };
+        let fresh = Unacked::resumed(self.outbound.acked(), limits, AckPolicy::default());
+        let again = self.outbound.into_items().collect();
+        (Self { outbound: fresh, ack_owed: false, ..self }, again)
+    }
+}
+
 impl SessionCore {
     /// Turns stream management on; the `<enabled/>` to answer with.
     pub fn enable_sm(&mut self, resume: bool, max_s: Option<u32>) -> Element {

@@ -2,10 +2,11 @@
 
 use std::{cell::RefCell, collections::VecDeque};
 
-use super::{managed::Sent, session::SessionCore, stream_management::Full};
+use xmpp::Stanza;
+
+use super::{client_state, managed::Sent, session::SessionCore, stream_management::Full};
 use crate::{
     net::Transport,
-    pipeline::archive_rule,
     routing::{Delivery, Letter, Order},
 };
 
@@ -84,7 +85,9 @@ impl SessionCore {
         let Some(state) = self.client_state.as_mut().filter(|state| state.is_inactive()) else {
             return self.put(delivery, out);
         };
-        let urgency = archive_rule::urgency(&delivery.bytes, delivery.class);
+        // Parsed again: only while the client sleeps.
+        let urgency = Stanza::parse(delivery.bytes.clone())
+            .map_or(client_state::Urgency::Now, |stanza| client_state::urgency(&stanza, delivery.class));
         let mut ready = Vec::new();
         let bytes = delivery.bytes.len();
         state.offer(delivery, bytes, urgency, &mut ready);

@@ -65,6 +65,16 @@ impl Parking {
         tokio::time::timeout(HANDOVER, handover).await.ok()?.ok()
     }
 
+    /// Takes out the parked session behind a handle, if it is parked.
+    pub(super) fn take_parked(&self, handle: &Arc<SessionHandle>) -> Option<Box<SessionCore>> {
+        let mut slots = self.slots.lock();
+        let parked = slots.extract_if(|_, slot| matches!(slot, Slot::Parked(core, _) if Arc::ptr_eq(&core.handle, handle)));
+        match { parked }.next() {
+            Some((_, Slot::Parked(core, _))) => Some(core),
+            _ => None,
+        }
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.slots.lock().values().filter(|slot| matches!(slot, Slot::Parked(..))).count()

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     home::Home,
     net::{Permit, Read, Transport},
-    pipeline::outbound,
+    pipeline::{archive_rule::Class, outbound},
     routing::{Delivery, Letter, Order, Origin, Progress, Router, SessionHandle},
 };
 
@@ -51,7 +51,7 @@ pub struct SessionCore {
     /// The client's state, once it was told.
     pub(super) client_state: Option<Box<ClientState<Delivery>>>,
     /// Who was told directly that the session is there.
-    pub(super) directed: Vec<Jid>,
+    pub directed: Vec<Jid>,
     /// Requests that are answered in order, one at a time; the first is being answered.
     pub(super) lane: VecDeque<(Stanza, Ticket)>,
     /// Letters taken and not sent.
@@ -479,8 +479,7 @@ impl SessionCore {
     /// Sends something to the client behind what waits for it.
     pub fn reply(&self, element: xmpp::Element) {
         let bytes = element.to_bytes(ns::CLIENT).into();
-        let class = crate::pipeline::archive_rule::Class::default();
-        self.handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class }));
+        self.handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
     }
 
     /// Whether nothing more may come in for now.

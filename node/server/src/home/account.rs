@@ -10,21 +10,25 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::Bytes;
 use cluster::directory::Entry;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use storage::{
     ErrorKind,
     repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, NewEntry, PrivacyData},
 };
-use xmpp::{BareJid, ErrorType, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
+use xmpp::{BareJid, ErrorType, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{
     pending::Pending,
     render::{self, Direction},
 };
 use crate::{
-    modules::{archive::preferences, blocking::rules as privacy},
+    modules::{
+        archive::preferences,
+        blocking::{self, Passing},
+    },
     pipeline::{
         archive_rule::Class,
-        delivery::{self, MessageType},
+        delivery::{self, Action, Addressee, Resource},
     },
     routing::{Delivery, Letter, Origin, Posted, Progress, Router, SessionHandle, flags},
 };
@@ -65,7 +69,7 @@ struct State {
     flushing: bool,
     pending: Pending,
     privacy: Arc<PrivacyData>,
-    preferences: Arc<ArchivePreferences>,
+    preferences: Option<Arc<ArchivePreferences>>,
     presences: Vec<(u64, Stanza)>,
     mailbox: Mailbox,
     unsaved_acks: u32,
@@ -83,11 +87,12 @@ pub struct Parcel {
     pub copy: Option<Arc<Home>>,
 }
 
-enum Queued {
-    /// For this account; the flags if it goes into the log.
-    Received(Parcel, Option<EntryFlags>),
-    /// By this account, for its archive and its other resources.
-    Sent(Parcel),
+struct Queued {
+    parcel: Parcel,
+    /// By this account, for its archive and its other resources; otherwise for this account.
+    sent: bool,
+    /// How it goes into the log, if it does.
+    flags: Option<EntryFlags>,
 }
 
 /// What is done after the lock is gone.
@@ -164,11 +169,7 @@ impl Home {
             Inner::Loading(waiting) if waiting.len() < MAX_QUEUE => {
                 waiting.push(Box::new(move |router, home| {
                     let origin = parcel.origin.clone();
-                    if home.receive(router, parcel) == Progress::Done
-                        && let Some(origin) = origin
-                    {
-                        origin.done();
-                    }
+                    tell(home.receive(router, parcel), origin);
                 }));
                 return Progress::Pending;
             }
@@ -181,31 +182,23 @@ impl Home {
     /// A copy of a message this account sent, after the recipient's side is done.
     pub fn sent(self: &Arc<Self>, router: &Arc<Router>, parcel: Parcel) -> Progress {
         let mut inner = self.inner.lock();
-        // A sender's home is loaded as long as its session lives; if the session went meanwhile the copy still counts.
-        let Inner::Ready(state) = &mut *inner else {
-            drop(inner);
-            let account = self.account.clone();
-            let again: Waiting = Box::new(move |router, home| {
-                let origin = parcel.origin.clone();
-                if home.sent(router, parcel) == Progress::Done
-                    && let Some(origin) = origin
-                {
-                    origin.done();
-                }
-            });
-            return match router.homes.get(router, &account) {
-                home if !home.is_gone() && home.when_loaded(router, again) => Progress::Pending,
-                _ => Progress::Pending,
-            };
-        };
-        let archive = router.config.archive.enabled
-            && parcel.class.archived()
-            && preferences::archives(&state.preferences, parcel.stanza.to());
-        let after = if archive || !state.queue.is_empty() {
-            state.enqueue(self, router, Queued::Sent(parcel))
-        } else {
-            state.copy_to_others(&self.account, router, &parcel, 0);
-            After::Done(parcel)
+        let after = match &mut *inner {
+            Inner::Ready(state) => state.sent(self, router, parcel),
+            Inner::Loading(waiting) => {
+                waiting.push(Box::new(move |router, home| {
+                    let origin = parcel.origin.clone();
+                    tell(home.sent(router, parcel), origin);
+                }));
+                return Progress::Pending;
+            }
+            Inner::Absent => After::Done(parcel),
+            // The session went, and the home with it; the copy still counts. If it cannot be kept now the sender is
+            // not told that it is: it stays unacknowledged.
+            Inner::Gone => {
+                drop(inner);
+                let home = router.homes.get(router, &self.account);
+                return if Arc::ptr_eq(&home, self) { Progress::Pending } else { home.sent(router, parcel) };
+            }
         };
         drop(inner);
         self.finish(router, after)
@@ -239,14 +232,12 @@ impl Home {
     /// A session ended: what its client did not acknowledge goes to another available resource, or waits.
     pub fn release(self: &Arc<Self>, router: &Arc<Router>, numbers: Vec<u64>) {
         self.with(|state| {
-            let free = state.pending.release(numbers);
-            let entries = router.directory.lookup(self.account.as_str());
-            if free.is_empty() || delivery::most_available(entries.as_deref().unwrap_or_default()).is_none() {
+            if state.pending.release(numbers).is_empty() {
                 return;
             }
-            let target = delivery::most_available(entries.as_deref().unwrap_or_default())
-                .and_then(|entry| router.sessions.get(entry.session.number));
-            if let Some(target) = target {
+            let entries = router.entries(self.account.as_str());
+            let best = entries.iter().filter(|e| e.priority.is_some_and(|p| p >= 0)).max_by_key(|e| e.priority);
+            if let Some(target) = best.and_then(|entry| router.sessions.get(entry.session.number)) {
                 for number in state.pending.claim() {
                     target.mailbox.post(Letter::Logged(number));
                 }
@@ -283,10 +274,7 @@ impl Home {
                 router.stores.logs.read(&self.account, LogRange { from, to }, false, 128).await?;
             for &number in &rest[..count] {
                 let entry = entries.iter().find(|e| e.number == number);
-                let delivery = entry.and_then(|entry| {
-                    let bytes = render::delayed(entry, &self.account)?;
-                    Some(Delivery { bytes, number, class: Class::message() })
-                });
+                let delivery = entry.and_then(|entry| render::delayed(entry, &self.account));
                 fetched.push((number, delivery));
             }
             rest = &rest[count..];
@@ -295,14 +283,19 @@ impl Home {
     }
 
     /// Remembers or forgets the presence of a session, for those who probe.
-    pub fn set_presence(&self, session: u64, presence: Option<Stanza>) {
+    /// Returns whether there was one.
+    pub fn set_presence(&self, session: u64, presence: Option<Stanza>) -> bool {
         self.with(|state| {
+            let before = state.presences.len();
             state.presences.retain(|(number, _)| *number != session);
+            let known = state.presences.len() < before;
             if let Some(presence) = presence {
                 state.presences.push((session, presence));
             }
             state.presences.shrink_to_fit();
-        });
+            known
+        })
+        .unwrap_or(false)
     }
 
     /// The presence of every available session.
@@ -322,7 +315,7 @@ impl Home {
 
     /// Puts new archive preferences in force.
     pub fn set_preferences(&self, preferences: Arc<ArchivePreferences>) {
-        self.with(|state| state.preferences = preferences);
+        self.with(|state| state.preferences = Some(preferences));
     }
 
     /// Newest committed number of the log.
@@ -469,7 +462,7 @@ impl Home {
             flushing: false,
             pending,
             privacy: Arc::new(stores.privacy.load(&self.account).await?),
-            preferences: Arc::new(stores.archive_preferences.load(&self.account).await?),
+            preferences: stores.archive_preferences.load(&self.account).await?.map(Arc::new),
             presences: Vec::new(),
             mailbox,
             unsaved_acks: 0,
@@ -524,22 +517,17 @@ impl Home {
     /// The store has been failing: senders are told to try again later. What this account itself sent was delivered
     /// already and stays queued, its sender unacknowledged. Whether anything is left.
     fn give_up(self: &Arc<Self>, router: &Arc<Router>) -> bool {
-        let mut refused = Vec::new();
+        let mut refused = VecDeque::new();
         let left = self.with(|state| {
-            let (gone, kept): (VecDeque<_>, VecDeque<_>) =
-                state.queue.drain(..).partition(|q| matches!(q, Queued::Received(..)));
-            refused.extend(gone);
+            let (kept, gone) = state.queue.drain(..).partition(|queued| queued.sent);
             state.queue = kept;
+            refused = gone;
             state.flushing = !state.queue.is_empty();
             state.flushing
         });
-        for queued in refused {
-            if let Queued::Received(parcel, _) = queued {
-                router.refuse(&parcel.stanza, &wait("the message could not be stored; try again later"));
-                if let Some(origin) = parcel.origin {
-                    origin.done();
-                }
-            }
+        for Queued { parcel, .. } in refused {
+            router.refuse(&parcel.stanza, &wait("the message could not be stored; try again later"));
+            tell(Progress::Done, parcel.origin);
         }
         left == Some(true)
     }
@@ -554,67 +542,69 @@ impl Home {
         });
         for parcel in done {
             let origin = parcel.origin.clone();
-            if self.finish(router, After::Done(parcel)) == Progress::Done
-                && let Some(origin) = origin
-            {
-                origin.done();
-            }
+            tell(self.finish(router, After::Done(parcel)), origin);
         }
         more == Some(true)
     }
 }
 
 impl State {
-    fn receive(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
+    fn receive(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut parcel: Parcel) -> After {
+        let account = &home.account;
         let from = parcel.stanza.from();
         if let Some(from) = from
-            && privacy::denies_message_from(&self.privacy, from, router.rosters.cached(&home.account).as_deref())
+            && from.bare_str() != account.as_str()
+            && blocking::denies(&self.privacy, Passing::Message, account, from, router.rosters.cached(account).as_deref())
         {
-            // XEP-0191 §3.2: an error for a message, but none in answer to errors and the like.
+            // XEP-0191 §3.2: an error for a message; `refuse` gives none in answer to errors.
             return After::Refuse(parcel, Condition::ServiceUnavailable.into());
         }
-        let entries = router.directory.lookup(home.account.as_str());
-        let entries = entries.as_deref().unwrap_or_default();
-        let resource = parcel.stanza.to().and_then(Jid::resource);
-        let plan = delivery::message(parcel.class.message_type(), resource, entries, parcel.class.stored_offline());
-        if let Some(condition) = plan.error {
-            return After::Refuse(parcel, condition.into());
+        let entries = router.entries(account.as_str());
+        let action = action(&parcel, &entries);
+        let class = parcel.class;
+        let archived = router.config.archive.enabled
+            && class.archived()
+            && preferences::archives(&self.preferences, from, || router.rosters.cached(account));
+        let store = match action {
+            Action::Bounce => return After::Refuse(parcel, Condition::ServiceUnavailable.into()),
+            Action::Ignore | Action::Serve => return After::Done(parcel),
+            Action::Store if self.pending.len() >= router.config.offline.quota => {
+                // XEP-0160 §3, step 4.
+                let error = StanzaError::new(Condition::ServiceUnavailable, "offline storage is full");
+                return After::Refuse(parcel, error);
+            }
+            Action::Store => true,
+            Action::ToResource | Action::ToNonNegative | Action::ToAvailable => archived,
+        };
+        let flags = store.then(|| {
+            let flag = |on, flag| if on { flag } else { EntryFlags::NONE };
+            flag(archived, EntryFlags::ARCHIVED) | flag(class.stored_offline(), EntryFlags::DELIVER)
+        });
+        if flags.is_some() {
+            parcel.stanza = render::without_forged_ids(parcel.stanza, account);
         }
-        if plan.ignore {
-            return After::Done(parcel);
+        if flags.is_some() || !self.queue.is_empty() {
+            return self.enqueue(home, router, Queued { parcel, sent: false, flags });
         }
+        self.deliver(account, router, &parcel, Numbers::default());
+        After::Done(parcel)
+    }
+
+    fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
         let archived = router.config.archive.enabled
             && parcel.class.archived()
-            && preferences::archives(&self.preferences, from);
-        let reachable = !plan.to.is_empty();
-        if !reachable && plan.store_offline && self.pending.len() >= router.config.offline.quota {
-            return After::Refuse(parcel, StanzaError::new(Condition::ServiceUnavailable, "offline storage is full"));
+            && preferences::archives(&self.preferences, parcel.stanza.to(), || router.rosters.cached(&home.account));
+        if archived || !self.queue.is_empty() {
+            let flags = archived.then_some(EntryFlags::SENT | EntryFlags::ARCHIVED);
+            return self.enqueue(home, router, Queued { parcel, sent: true, flags });
         }
-        let deliver = parcel.class.stored_offline();
-        let flags = if archived || (!reachable && plan.store_offline) {
-            let mut flags = EntryFlags::NONE;
-            if archived {
-                flags |= EntryFlags::ARCHIVED;
-            }
-            if deliver {
-                flags |= EntryFlags::DELIVER;
-            }
-            Some(flags)
-        } else {
-            None
-        };
-        if flags.is_some() || !self.queue.is_empty() {
-            return self.enqueue(home, router, Queued::Received(parcel, flags));
-        }
-        self.deliver(&home.account, router, &parcel, 0);
+        self.copy_to_others(&home.account, router, &parcel, 0);
         After::Done(parcel)
     }
 
     fn enqueue(&mut self, home: &Arc<Home>, router: &Arc<Router>, queued: Queued) -> After {
-        if self.queue.len() >= MAX_QUEUE
-            && let Queued::Received(parcel, _) = queued
-        {
-            return After::Refuse(parcel, wait("too many messages wait for this account"));
+        if self.queue.len() >= MAX_QUEUE && !queued.sent {
+            return After::Refuse(queued.parcel, wait("too many messages wait for this account"));
         }
         self.queue.push_back(queued);
         if !self.flushing {
@@ -637,12 +627,14 @@ impl State {
             }
             entries.push(NewEntry { time_ms: now, flags, peer: peer.clone(), stanza: stanza.clone() });
         }
+        if !entries.is_empty() {
+            self.newest_ms = now;
+        }
         (self.head, entries)
     }
 
     /// Takes off the queue what an append of `logged` entries covered, with what stood between.
     fn settle(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut logged: usize, done: &mut Vec<Parcel>) {
-        self.newest_ms = self.newest_ms.max(crate::clock::now_ms());
         while let Some(front) = self.queue.front() {
             let mut number = 0;
             if front.entry().is_some() {
@@ -653,20 +645,19 @@ impl State {
                 self.head += 1;
                 number = self.head;
             }
-            match self.queue.pop_front() {
-                Some(Queued::Received(parcel, flags)) => {
-                    let holders = self.deliver(&home.account, router, &parcel, number);
-                    if flags.is_some_and(|f| f.contains(EntryFlags::DELIVER)) {
-                        self.pending.add(number, holders);
-                    }
-                    done.push(parcel);
+            let Some(Queued { parcel, sent, flags }) = self.queue.pop_front() else { break };
+            let numbered = |flag| if flags.is_some_and(|f| f.contains(flag)) { number } else { 0 };
+            let numbers =
+                Numbers { archive: numbered(EntryFlags::ARCHIVED), deliver: numbered(EntryFlags::DELIVER) };
+            if sent {
+                self.copy_to_others(&home.account, router, &parcel, numbers.archive);
+            } else {
+                let holders = self.deliver(&home.account, router, &parcel, numbers);
+                if numbers.deliver != 0 {
+                    self.pending.add(number, holders);
                 }
-                Some(Queued::Sent(parcel)) => {
-                    self.copy_to_others(&home.account, router, &parcel, number);
-                    done.push(parcel);
-                }
-                None => {}
             }
+            done.push(parcel);
         }
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
@@ -674,71 +665,86 @@ impl State {
     }
 
     /// Posts a message to the resources that get it, and carbons to those that asked. Returns how many hold it.
-    fn deliver(&self, account: &BareJid, router: &Router, parcel: &Parcel, number: u64) -> usize {
-        let entries = router.directory.lookup(account.as_str());
-        let entries = entries.as_deref().unwrap_or_default();
+    fn deliver(&self, account: &BareJid, router: &Router, parcel: &Parcel, numbers: Numbers) -> usize {
+        let entries = router.entries(account.as_str());
+        let action = action(parcel, &entries);
         let resource = parcel.stanza.to().and_then(Jid::resource);
-        let plan = delivery::message(parcel.class.message_type(), resource, entries, parcel.class.stored_offline());
-        let number = if parcel.class.stored_offline() { number } else { 0 };
-        let bytes = render::live(&parcel.stanza, account, number);
+        let reached = |entry: &Entry| match action {
+            Action::ToResource => Some(&*entry.resource) == resource,
+            Action::ToNonNegative => entry.priority.is_some_and(|priority| priority >= 0),
+            _ => false,
+        };
+        let bytes = render::live(&parcel.stanza, account, numbers.archive);
         let mut holders = 0;
-        for &index in &plan.to {
-            let delivery = Delivery { bytes: bytes.clone(), number, class: parcel.class };
-            if router.post(&entries[index], Letter::Stanza(delivery)) == Posted::Yes {
+        for entry in entries.iter().filter(|entry| reached(entry)) {
+            let delivery = Delivery { bytes: bytes.clone(), number: numbers.deliver, class: parcel.class };
+            if router.post(entry, Letter::Stanza(delivery)) == Posted::Yes {
                 holders += 1;
             }
         }
-        if holders > 0 && parcel.class.carbon() {
-            let others = entries.iter().enumerate().filter(|(i, _)| !plan.to.contains(i)).map(|(_, e)| e);
-            self.carbons(account, router, Direction::Received, others, &bytes, parcel);
+        if holders > 0 && parcel.class.copied_when_received() {
+            let others = entries.iter().filter(|entry| !reached(entry));
+            carbons(account, router, Direction::Received, others, &bytes, parcel);
         }
         holders
     }
 
     /// Sends carbons of what this account sent to its other resources.
     fn copy_to_others(&self, account: &BareJid, router: &Router, parcel: &Parcel, number: u64) {
-        if !parcel.class.carbon() {
+        if !parcel.class.copied_when_sent() {
             return;
         }
-        let entries = router.directory.lookup(account.as_str());
-        let entries = entries.as_deref().unwrap_or_default();
+        let entries = router.entries(account.as_str());
         let sender = parcel.stanza.from().and_then(Jid::resource);
-        let recipient = parcel.stanza.to().filter(|to| to.bare_str() == account.as_str()).and_then(|to| to.resource());
-        let others = entries
-            .iter()
-            .filter(|e| Some(&*e.resource) != sender && Some(&*e.resource) != recipient);
-        if others.clone().all(|e| e.flags & flags::CARBONS == 0) {
-            return;
+        let others = entries.iter().filter(|entry| Some(&*entry.resource) != sender);
+        if others.clone().any(|entry| entry.flags & flags::CARBONS != 0) {
+            let bytes = render::live(&parcel.stanza, account, number);
+            carbons(account, router, Direction::Sent, others, &bytes, parcel);
         }
-        let bytes = render::live(&parcel.stanza, account, number);
-        self.carbons(account, router, Direction::Sent, others, &bytes, parcel);
     }
+}
 
-    fn carbons<'a>(
-        &self, account: &BareJid, router: &Router, direction: Direction,
-        others: impl Iterator<Item = &'a Entry>, bytes: &Bytes, parcel: &Parcel,
-    ) {
-        for entry in others.filter(|e| e.flags & flags::CARBONS != 0) {
-            let kind = parcel.stanza.type_attr();
-            let bytes = render::carbon(direction, bytes, kind.as_deref(), account, &entry.resource);
-            router.post(entry, Letter::Stanza(Delivery { bytes, number: 0, class: parcel.class }));
-        }
+/// The numbers of an entry, 0 where it has none: as the archive shows it, as a client acknowledges it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Numbers {
+    archive: u64,
+    deliver: u64,
+}
+
+fn carbons<'a>(
+    account: &BareJid, router: &Router, direction: Direction, others: impl Iterator<Item = &'a Entry>, bytes: &Bytes,
+    parcel: &Parcel,
+) {
+    for entry in others.filter(|entry| entry.flags & flags::CARBONS != 0) {
+        let kind = parcel.stanza.type_attr();
+        let bytes = render::carbon(direction, bytes, kind.as_deref(), account, &entry.resource);
+        router.post(entry, Letter::Stanza(Delivery { bytes, number: 0, class: parcel.class }));
     }
+}
+
+/// Where a message goes, the account having these sessions now.
+fn action(parcel: &Parcel, entries: &[Entry]) -> Action {
+    let resources: SmallVec<[Resource<'_>; 4]> =
+        entries.iter().map(|entry| Resource { name: &entry.resource, priority: entry.priority }).collect();
+    let to = Addressee { exists: true, resources: &resources, resource: parcel.stanza.to().and_then(Jid::resource) };
+    delivery::message(parcel.class.message_type(), parcel.class.when_away(), to)
 }
 
 impl Queued {
     /// What goes into the log, if anything does.
     fn entry(&self) -> Option<(EntryFlags, &Jid, &Bytes)> {
-        match self {
-            Self::Received(parcel, flags) => {
-                let peer = parcel.stanza.from().or(parcel.stanza.to())?;
-                flags.map(|flags| (flags, peer, parcel.stanza.raw()))
-            }
-            Self::Sent(parcel) => {
-                let flags = EntryFlags::SENT | EntryFlags::ARCHIVED;
-                Some((flags, parcel.stanza.to()?, parcel.stanza.raw()))
-            }
-        }
+        let stanza = &self.parcel.stanza;
+        let peer = if self.sent { stanza.to() } else { stanza.from() };
+        Some((self.flags?, peer?, stanza.raw()))
+    }
+}
+
+/// Tells who waits, if nothing else will.
+fn tell(progress: Progress, origin: Option<Origin>) {
+    if progress == Progress::Done
+        && let Some(origin) = origin
+    {
+        origin.done();
     }
 }
 

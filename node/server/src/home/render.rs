@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use storage::repository::LogEntry;
+use storage::repository::{EntryFlags, LogEntry};
 use xmpp::{BareJid, Node, Stanza, element::escape_into, ns, payload};
+
+use crate::{pipeline::archive_rule::classify, routing::Delivery};
 
 /// Strips ids that claim to be ours: nobody else may speak for our archive (XEP-0359 §4).
 fn forged<'a>(account: &'a BareJid) -> impl Fn(Node<'_>) -> bool + 'a {
@@ -43,11 +45,13 @@ pub fn without_forged_ids(stanza: Stanza, account: &BareJid) -> Stanza {
 }
 
 /// A message from the log, delivered late (XEP-0203, XEP-0160).
-pub fn delayed(entry: &LogEntry, account: &BareJid) -> Option<Bytes> {
+pub fn delayed(entry: &LogEntry, account: &BareJid) -> Option<Delivery> {
     let stanza = Stanza::parse(entry.stanza.clone()).ok()?;
-    let mut children = stanza_id(account, entry.number);
-    payload::delay::delay(account.domain(), entry.time_ms).write_to(&mut children, ns::CLIENT);
-    Some(stanza.spliced(|_| false, &children))
+    let archived = entry.flags.contains(EntryFlags::ARCHIVED);
+    let mut children = if archived { stanza_id(account, entry.number) } else { Vec::new() };
+    payload::delay::delay_element(Some(account.domain()), entry.time_ms as i64).write_to(&mut children, ns::CLIENT);
+    let bytes = stanza.spliced(|_| false, &children);
+    Some(Delivery { bytes, number: entry.number, class: classify(&stanza) })
 }
 
 /// Which way a carbon went.

@@ -1,5 +1,7 @@
 //! Features: one module each.
 
+pub mod archive;
 pub mod blocking;
+pub mod presence;
 pub mod presence_rules;
 pub mod roster;

@@ -5,14 +5,15 @@
 //! Stored: nothing, but for the certificate of a development node (see [`certificate`]).
 //!
 //! Map: [`Listener`] takes connections in and says no to too many of them; each becomes a [`Transport`], plain at first,
-//! upgraded in place by an [`Acceptor`]. The files below them are `wire` (socket and unsent bytes), `secure` (TLS without
-//! buffers), `binding` (what the handshake leaves for authentication), `admission` (who may come in), `proxy_protocol`.
+//! upgraded in place by an [`Acceptor`]. The files below them are `wire` (socket and unsent bytes), `secure` and `records` (TLS
+//! without buffers), `binding` (what the handshake leaves for authentication), `admission` (who may come in), `proxy_protocol`.
 
 mod admission;
 mod binding;
 pub mod certificate;
 mod listener;
 mod proxy_protocol;
+mod records;
 mod scratch;
 mod secure;
 mod tls;

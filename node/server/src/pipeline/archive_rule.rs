@@ -1,7 +1,7 @@
 //! What a stanza is, as far as keeping, copying and waking goes: one pass over its children.
 //!
-//! Sources: XEP-0313 v1.1 §6.1.1 (what a user's archive keeps), XEP-0334 v0.4 (hints), XEP-0160 v1.0.1 §3 (what waits
-//! for an absent user), XEP-0280 v1.0.1 §6.1 (what is copied), XEP-0352 §3.2 (what can wait).
+//! Sources: XEP-0313 v1.1.3 §6.1.1 (what a user's archive keeps), XEP-0334 v1.0.0 (hints), XEP-0160 v1.0.1 §3 (what waits
+//! for an absent user), XEP-0280 v1.0.1 §6.1 (what is copied), XEP-0352 v1.0.0 §3.2 (what can wait).
 //! Where they leave a choice, this is ours:
 //! - The archive keeps what a second device needs to show the same conversation: bodies, encrypted payloads,
 //!   receipts, markers, retractions, reactions, invitations, calls. Not chat states, events, or unknown payloads
@@ -78,7 +78,7 @@ pub enum Importance {
     Never,
 }
 
-/// What a stanza is. Four bytes, by value.
+/// What a stanza is: four bytes, by value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Class {
     kind: Kind,
@@ -93,7 +93,23 @@ const COPY_SENT: u8 = 1 << 2;
 const COPY_RECEIVED: u8 = 1 << 3;
 const CONTENT: u8 = 1 << 4;
 
+impl Default for Class {
+    /// What nobody classified, an IQ say: goes out at once and is kept nowhere.
+    fn default() -> Self {
+        class(Kind::Iq, MessageType::Normal, 0, Importance::Now)
+    }
+}
+
 impl Class {
+    /// A message out of the log, whatever it was when it came: it waited long enough, and may wait again.
+    pub fn message() -> Self {
+        class(
+            Kind::Message,
+            MessageType::Chat,
+            OFFLINE | CONTENT,
+            Importance::Now,
+        )
+    }
     /// Message, presence or IQ.
     pub fn kind(self) -> Kind {
         self.kind
@@ -103,27 +119,27 @@ impl Class {
         self.message
     }
     /// Whether the archives of sender and recipient keep it.
-    pub fn is_archived(self) -> bool {
+    pub fn archived(self) -> bool {
         self.flags & ARCHIVE != 0
     }
     /// Whether it may wait for an absent recipient.
-    pub fn is_stored_offline(self) -> bool {
+    pub fn stored_offline(self) -> bool {
         self.flags & OFFLINE != 0
     }
     /// What to do with a message if no resource may have it.
     pub fn when_away(self) -> WhenAway {
-        match (self.is_stored_offline(), self.flags & CONTENT != 0) {
+        match (self.stored_offline(), self.flags & CONTENT != 0) {
             (true, _) => WhenAway::Store,
             (false, true) => WhenAway::Bounce,
             (false, false) => WhenAway::Drop,
         }
     }
     /// Whether the sender's other resources get a copy (XEP-0280 §8).
-    pub fn is_copied_when_sent(self) -> bool {
+    pub fn copied_when_sent(self) -> bool {
         self.flags & COPY_SENT != 0
     }
     /// Whether the recipient's resources that it was not delivered to get a copy (XEP-0280 §7).
-    pub fn is_copied_when_received(self) -> bool {
+    pub fn copied_when_received(self) -> bool {
         self.flags & COPY_RECEIVED != 0
     }
     /// How soon an inactive client is to hear. Of a carbon, ask the message inside.

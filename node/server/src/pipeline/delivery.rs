@@ -197,6 +197,17 @@ impl Action {
     }
 }
 
+/// Which of some resources is the most available: the place of the highest priority that is not negative, the last
+/// of equals. For what goes to one resource only: messages that waited (XEP-0160 §2), or that another resource left
+/// unacknowledged.
+pub fn most_available(priorities: impl IntoIterator<Item = Option<i8>>) -> Option<usize> {
+    let able = priorities
+        .into_iter()
+        .enumerate()
+        .filter_map(|(place, priority)| Some((priority.filter(|p| *p >= 0)?, place)));
+    able.max().map(|(_, place)| place)
+}
+
 /// A message for an account (RFC 6121 §8.5.1 to §8.5.4).
 pub fn message(kind: MessageType, away: WhenAway, to: Addressee<'_>) -> Action {
     use MessageType as T;

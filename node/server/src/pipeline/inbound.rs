@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use storage::repository::RosterItem;
 use xmpp::{BareJid, Element, FullJid, Jid, Stanza, StanzaError, ns};
 
 use super::{
@@ -13,11 +12,11 @@ use super::{
 };
 use crate::{
     modules::{
-        blocking::rules as privacy,
+        blocking::{self, Passing},
         roster::{
             self,
-            rosters::{item_mut, set_standing, standing},
-            subscription::{self, Sharing, SubscriptionType},
+            rosters::item_mut,
+            subscription::{self, Sharing, Standing, SubscriptionType},
         },
     },
     poll_once,
@@ -32,23 +31,23 @@ pub fn presence(router: &Arc<Router>, stanza: Stanza, to: &Jid, origin: Option<O
     };
     match kind {
         PresenceType::Subscribe | PresenceType::OtherSubscription => {
-            let router = router.clone();
+            let own = router.clone();
             let task = async move {
-                if let Err(error) = subscription_for(&router, &stanza).await {
-                    router.refuse(&stanza, &error);
+                if let Err(error) = subscription_for(&own, &stanza).await {
+                    own.refuse(&stanza, &error);
                 }
             };
-            poll_once::now_or_spawn(task, origin)
+            poll_once::now_or_tell(router, task, origin)
         }
         PresenceType::Probe => {
-            let (router, account) = (router.clone(), to.to_bare());
+            let (own, account) = (router.clone(), to.to_bare());
             let Some(from) = stanza.from().cloned() else { return Progress::Done };
             let task = async move {
-                if let Err(error) = probe(&router, &account, &from, true).await {
+                if let Err(error) = probe(&own, &account, &from, true).await {
                     tracing::debug!(%account, %error, "probe not answered");
                 }
             };
-            poll_once::now_or_spawn(task, origin)
+            poll_once::now_or_tell(router, task, origin)
         }
         PresenceType::Available | PresenceType::Unavailable | PresenceType::Error => {
             notify(router, &stanza, to, kind);
@@ -64,7 +63,7 @@ pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceTyp
         && from.bare_str() != to.bare_str()
         && let Some(home) = router.homes.loaded(to.bare_str())
         && let Some(lists) = home.privacy()
-        && privacy::denies_presence_from(&lists, from, router.rosters.cached(&home.account).as_deref())
+        && blocking::denies(&lists, Passing::PresenceIn, &home.account, from, router.rosters.cached(&home.account).as_deref())
     {
         return;
     }
@@ -101,7 +100,7 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
         return Ok(());
     }
     let roster = router.rosters.load(&account).await?;
-    if home.privacy().is_some_and(|lists| privacy::denies_presence_from(&lists, from, Some(&roster))) {
+    if home.privacy().is_some_and(|lists| blocking::denies(&lists, Passing::Other, &account, from, Some(&roster))) {
         return Ok(());
     }
     let request = stanza.readdressed(Some(contact.as_jid()), Some(account.as_jid()));
@@ -111,7 +110,7 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
         .rosters
         .change(&account, |roster, revision| {
             let full = roster.items.len() >= limit;
-            let before = roster::rosters::item(roster, contact.as_str()).map(standing).unwrap_or_default();
+            let before = roster::rosters::item(roster, contact.as_str()).map(Standing::from).unwrap_or_default();
             let after = subscription::inbound(before, kind);
             outcome = Some(after);
             if after.standing == before {
@@ -123,13 +122,13 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
                 return Ok(None);
             }
             let item = item_mut(roster, &contact);
-            set_standing(item, after.standing, Some(request.raw().clone()));
-            let item = item.clone();
-            if is_nothing(&item) {
-                roster.items.retain(|i| i.jid != contact);
-            }
+            after.standing.apply(item, Some(request.raw()));
             if after.push && item.in_roster {
-                item_mut(roster, &contact).revision = revision;
+                item.revision = revision;
+            }
+            let item = item.clone();
+            if !item.in_roster && !after.standing.is_waiting() {
+                roster.items.retain(|i| i.jid != contact);
             }
             Ok(Some(item))
         })
@@ -154,11 +153,6 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
     }
     share(router, &account, &contact, after.sharing);
     Ok(())
-}
-
-/// Whether an item outside the roster holds nothing any more.
-pub fn is_nothing(item: &RosterItem) -> bool {
-    !item.in_roster && item.pending_in.is_none() && !item.approved && !item.ask
 }
 
 /// A subscription stanza from bare to bare address.
@@ -204,11 +198,11 @@ pub async fn probe(router: &Arc<Router>, account: &BareJid, from: &Jid, explicit
     let prober = from.to_bare();
     let allowed = home.exists(router).await? && {
         let roster = router.rosters.load(account).await?;
-        let denied = home.privacy().is_some_and(|lists| privacy::denies_presence_to(&lists, from, Some(&roster)));
+        let denied = home.privacy().is_some_and(|lists| blocking::denies(&lists, Passing::PresenceOut, account, from, Some(&roster)));
         if denied {
             return Ok(());
         }
-        prober == *account || roster::rosters::item(&roster, prober.as_str()).is_some_and(|i| standing(i).state.is_seen())
+        prober == *account || roster::rosters::item(&roster, prober.as_str()).is_some_and(|i| Standing::from(i).state.is_seen())
     };
     if !allowed {
         if explicit {

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use xmpp::{Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
-use super::delivery::{self, Action, IqType};
+use super::{
+    archive_rule::Class,
+    delivery::{self, Action, IqType},
+};
 use crate::{
     module::{IqRequest, Target},
-    modules::{blocking::rules as privacy, presence::sees_presence},
+    modules::{blocking::{self, Passing}, presence::sees_presence},
     routing::{Delivery, Letter, Origin, Progress, Router},
 };
 
@@ -35,13 +38,13 @@ pub fn for_account(router: &Arc<Router>, stanza: Stanza, to: &Jid, origin: Optio
         }
         return Progress::Done;
     };
+    let via = router.clone();
     let (router, entry, to) = (router.clone(), entry.clone(), to.clone());
     // Whether the sender may reach the resource depends on what may have to be read: its block list and its roster.
     let decide = async move {
         match allowed(&router, &stanza, &to, kind).await {
             Ok(Action::ToResource) => {
-                let class = super::archive_rule::Class::default();
-                let delivery = Delivery { bytes: stanza.raw().clone(), number: 0, class };
+                let delivery = Delivery { bytes: stanza.raw().clone(), number: 0, class: Class::default() };
                 router.post(&entry, Letter::Stanza(delivery));
             }
             Ok(Action::Bounce) => router.refuse(&stanza, &Condition::ServiceUnavailable.into()),
@@ -50,7 +53,7 @@ pub fn for_account(router: &Arc<Router>, stanza: Stanza, to: &Jid, origin: Optio
             Err(_) => {}
         }
     };
-    crate::poll_once::now_or_spawn(decide, origin)
+    crate::poll_once::now_or_tell(&via, decide, origin)
 }
 
 /// RFC 6121 §8.5.3.1: a request reaches a resource only from those who see its presence, or the answer would tell
@@ -68,7 +71,7 @@ async fn allowed(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: IqType) 
             && !lists.lists.is_empty()
         {
             let roster = router.rosters.load(&account).await?;
-            if privacy::denies_iq_from(&lists, from, Some(&roster)) {
+            if blocking::denies(&lists, Passing::Iq, &account, from, Some(&roster)) {
                 return Ok(if kind.is_request() { Action::Bounce } else { Action::Ignore });
             }
         }
@@ -89,7 +92,7 @@ fn spawn(router: &Arc<Router>, stanza: Stanza, target: Target, origin: Option<Or
             }
         }
     };
-    crate::poll_once::now_or_spawn(task, origin)
+    crate::poll_once::now_or_tell(&router, task, origin)
 }
 
 /// Answers an IQ to the server or to an account's bare address; `None` where no answer is due.
@@ -138,7 +141,7 @@ async fn handle(
             && !lists.lists.is_empty()
         {
             let roster = router.rosters.load(&account).await?;
-            if privacy::denies_iq_from(&lists, from, Some(&roster)) {
+            if blocking::denies(&lists, Passing::Iq, &account, from, Some(&roster)) {
                 return Err(Condition::ServiceUnavailable.into());
             }
         }

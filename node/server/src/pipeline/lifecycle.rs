@@ -9,7 +9,7 @@ use xmpp::{FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition,
 use super::{archive_rule::Class, delivery::PresenceType, inbound};
 use crate::{
     home::Home,
-    modules::blocking::rules as privacy,
+    modules::blocking::{self, Passing},
     routing::{Delivery, Letter, Router, SessionHandle},
 };
 
@@ -46,7 +46,7 @@ pub async fn available(
     let roster = router.rosters.load(account).await?;
     let lists = home.privacy();
     let may_see = |contact: &Jid| {
-        !lists.as_ref().is_some_and(|lists| privacy::denies_presence_to(lists, contact, Some(&roster)))
+        !lists.as_ref().is_some_and(|lists| blocking::denies(lists, Passing::PresenceOut, account, contact, Some(&roster)))
     };
     // §4.2.2, §4.4.2: to contacts with a subscription, and to one's own available resources, oneself included.
     for item in &roster.items {
@@ -86,9 +86,8 @@ pub async fn unavailable(
     router: &Arc<Router>, home: &Arc<Home>, handle: &Arc<SessionHandle>, presence: &Stanza, directed: &[Jid],
 ) -> Result<(), StanzaError> {
     let account = &home.account;
-    let was_available = entry(router, handle).is_some_and(|entry| entry.priority.is_some());
     router.set_priority(handle, None);
-    home.set_presence(handle.session.number, None);
+    let was_available = home.set_presence(handle.session.number, None);
     let told = |roster: &storage::repository::Roster, jid: &Jid| {
         was_available
             && crate::modules::roster::rosters::item(roster, jid.bare_str())
@@ -102,7 +101,7 @@ pub async fn unavailable(
                 let denied = || {
                     lists
                         .as_ref()
-                        .is_some_and(|lists| privacy::denies_presence_to(lists, item.jid.as_jid(), Some(roster)))
+                        .is_some_and(|lists| blocking::denies(lists, Passing::PresenceOut, account, item.jid.as_jid(), Some(roster)))
                 };
                 if matches!(item.subscription, Subscription::From | Subscription::Both) && !denied() {
                     broadcast(router, presence, item.jid.as_jid(), PresenceType::Unavailable);

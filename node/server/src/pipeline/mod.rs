@@ -2,3 +2,7 @@
 
 pub mod archive_rule;
 pub mod delivery;
+pub mod inbound;
+pub mod iq;
+pub mod lifecycle;
+pub mod outbound;

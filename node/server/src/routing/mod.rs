@@ -21,7 +21,7 @@ use storage::{
     Stores,
     repository::{ArchivePreferences, PrivacyData},
 };
-use xmpp::{BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError};
+use xmpp::{BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns};
 
 pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted};
 pub use sessions::{SessionHandle, Sessions};
@@ -32,7 +32,7 @@ use crate::{
     home::{Homes, Parcel},
     metrics::Metrics,
     module::{Context, LastActivity, Outlet, Registry},
-    modules::roster::Rosters,
+    modules::roster::{Rosters, subscription::Sharing},
     pipeline::{
         archive_rule::{Class, classify},
         inbound, iq,
@@ -98,6 +98,8 @@ pub struct Router {
     pub registry: OnceLock<Registry>,
     /// Sessions whose connection broke and that wait to be resumed.
     pub parked: crate::c2s::Parking,
+    /// What negotiation keeps from one connection to the next.
+    pub gate: crate::c2s::gate::Gate,
     /// Counters and gauges.
     pub metrics: Metrics,
     /// Running tasks.
@@ -260,6 +262,19 @@ impl Outlet for Arc<Router> {
             handles.iter().for_each(|handle| visit(handle));
             shard += 1;
         }
+    }
+
+    fn after_reply(&self, handle: &Arc<SessionHandle>, element: Element) {
+        // A task runs after the handler that made it has returned its reply to the mailbox.
+        let (handle, bytes) = (handle.clone(), Bytes::from(element.to_bytes(ns::CLIENT)));
+        self.spawn(async move {
+            tokio::task::yield_now().await;
+            handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+        });
+    }
+
+    fn share(&self, account: &BareJid, contact: &BareJid, sharing: Sharing) {
+        inbound::share(self, account, contact, sharing);
     }
 
     fn push(&self, session: SessionRef, bytes: Bytes) {

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 use std::{fs, time::Duration};
 
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, BasicConstraints, KeyPair, OtherNameValue, SanType};
@@ -67,3 +68,6 @@ fn files_without_an_authority_are_refused() {
     fs::write(&path, "").unwrap();
     assert!(matches!(Authority::load(&path), Err(AuthorityError::None { .. })));
 }
+=======
+//! Tests.
+>>>>>>> main

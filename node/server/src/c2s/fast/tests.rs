@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 use super::*;
 
 const MECHANISM: &str = "HT-SHA-256-NONE";
@@ -72,3 +73,6 @@ fn use_is_read() {
     check("count='-1'", Err(SaslFailure::MalformedRequest));
     check("count=''", Err(SaslFailure::MalformedRequest));
 }
+=======
+//! Tests.
+>>>>>>> main

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 use xmpp::codec::Limits;
 
 use super::*;
@@ -137,3 +138,6 @@ fn binding_is_offered_until_it_is_done() {
     check(&authenticated(false, after.clone()), &format!("{bind}{rest}"));
     check(&authenticated(true, after), rest);
 }
+=======
+//! Tests.
+>>>>>>> main

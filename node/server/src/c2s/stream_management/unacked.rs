@@ -80,11 +80,12 @@ pub struct Unacked<T> {
 }
 
 impl<T> Unacked<T> {
-    pub(super) fn new(limits: Limits, policy: AckPolicy) -> Self {
+    /// Nothing sent.
+    pub fn new(limits: Limits, policy: AckPolicy) -> Self {
         Self::resumed(0, limits, policy)
     }
     /// Continues after `acked` stanzas.
-    pub(super) fn resumed(acked: u64, limits: Limits, policy: AckPolicy) -> Self {
+    pub fn resumed(acked: u64, limits: Limits, policy: AckPolicy) -> Self {
         Self {
             queue: VecDeque::new(),
             bytes: 0,
@@ -166,7 +167,8 @@ impl<T> Unacked<T> {
     pub fn sent(&self) -> u32 {
         self.sent as u32
     }
-    pub(super) fn acked(&self) -> u64 {
+    /// How many were acknowledged, in all.
+    pub fn acked(&self) -> u64 {
         self.sent - self.queue.len() as u64
     }
     /// What waits, oldest first.

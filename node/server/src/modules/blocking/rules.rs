@@ -39,7 +39,7 @@ pub enum Passing {
     /// Presence without a type or of type `unavailable` goes out.
     PresenceOut,
     /// What only a rule about everything stops: subscription stanzas and probes either way, messages and IQs that go
-    /// out (§2.12).
+    /// out (§2.13).
     Other,
 }
 
@@ -113,7 +113,7 @@ pub fn matches_jid(rule: &str, other: &Jid) -> bool {
     rule == other.as_str() || rule == other.bare_str() || rule == other.domain()
 }
 
-/// What an incoming stanza that is denied is answered with, so that the owner seems to be away (XEP-0016 §2.13).
+/// What an incoming stanza that is denied is answered with, so that the owner seems to be away (XEP-0016 §2.14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// Nothing: presence, answers to an IQ, errors.

@@ -8,11 +8,9 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use storage::{
     ErrorKind,
-    repository::{Roster, RosterItem, RosterRepository, Subscription},
+    repository::{Roster, RosterItem, RosterRepository},
 };
 use xmpp::{BareJid, StanzaError};
-
-use super::subscription::{Half, Standing, State};
 
 const SHARDS: usize = 32;
 const MAX_CACHED: usize = 8_192;
@@ -145,38 +143,4 @@ pub fn remove(roster: &mut Roster, contact: &BareJid, revision: u64) -> Option<R
         }
     }
     Some(item)
-}
-
-/// The subscription state that an item holds.
-pub fn standing(item: &RosterItem) -> Standing {
-    let half = |granted: bool, pending: bool| match (granted, pending) {
-        (true, _) => Half::Granted,
-        (false, true) => Half::Pending,
-        (false, false) => Half::Absent,
-    };
-    let (to, from) = match item.subscription {
-        Subscription::None => (false, false),
-        Subscription::To => (true, false),
-        Subscription::From => (false, true),
-        Subscription::Both => (true, true),
-    };
-    let state = State { mine: half(to, item.ask), theirs: half(from, item.pending_in.is_some()) };
-    Standing { state, approved: item.approved }
-}
-
-/// Puts a subscription state into an item. `request` is the stanza of a pending request.
-pub fn set_standing(item: &mut RosterItem, standing: Standing, request: Option<bytes::Bytes>) {
-    let State { mine, theirs } = standing.state;
-    item.subscription = match (mine == Half::Granted, theirs == Half::Granted) {
-        (false, false) => Subscription::None,
-        (true, false) => Subscription::To,
-        (false, true) => Subscription::From,
-        (true, true) => Subscription::Both,
-    };
-    item.ask = mine == Half::Pending;
-    item.approved = standing.approved;
-    match theirs {
-        Half::Pending => item.pending_in = request.or_else(|| item.pending_in.take()),
-        Half::Absent | Half::Granted => item.pending_in = None,
-    }
 }

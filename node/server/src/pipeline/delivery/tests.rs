@@ -1,6 +1,7 @@
 use super::{
     Action::{self, *},
-    Addressee, IqType, MessageType, PresenceType, Resource, WhenAway, iq, message, presence,
+    Addressee, IqType, MessageType, PresenceType, Resource, WhenAway, iq, message, most_available,
+    presence,
 };
 
 const fn resource(name: &str, priority: Option<i8>) -> Resource<'_> {
@@ -266,4 +267,20 @@ fn types_are_parsed_as_the_rfc_says() {
     ] {
         assert_eq!(IqType::parse(text), kind, "{text:?}");
     }
+}
+
+#[test]
+fn the_most_available_has_the_highest_priority() {
+    let check = |priorities: &[Option<i8>], expected| {
+        assert_eq!(
+            most_available(priorities.iter().copied()),
+            expected,
+            "{priorities:?}"
+        );
+    };
+    check(&[], None);
+    check(&[None, Some(-1)], None);
+    check(&[None, Some(0), Some(-5)], Some(1));
+    check(&[Some(5), Some(127), None, Some(6)], Some(1));
+    check(&[Some(5), Some(0), Some(5)], Some(2));
 }

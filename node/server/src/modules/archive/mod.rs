@@ -1,0 +1,3 @@
+//! The message archive (XEP-0313).
+
+pub mod preferences;
