@@ -212,7 +212,11 @@ impl Client {
                     Some(Login::Authenticated(identity)) => break identity,
                     None => {}
                 },
+<<<<<<< HEAD
+                (ns::CLIENT, "iq") if root.child("query", ns::REGISTER).is_some() && self.offer.starttls != Some(true) => {
+=======
                 (ns::CLIENT, "iq") if self.offer.register && root.child("query", ns::REGISTER).is_some() => {
+>>>>>>> main
                     self.register(root).await?;
                 }
                 _ => return Err(refuse(root)),

@@ -58,13 +58,16 @@ pub async fn create_account(router: &Arc<Router>, local: &str, domain: &str, pas
 }
 
 impl Client {
-    /// A request of `jabber:iq:register`, which was offered.
+    /// A request of `jabber:iq:register`.
     pub(super) async fn register(&mut self, iq: Node<'_>) -> Result<(), End> {
         self.registrations += 1;
         if self.registrations > MAX_REQUESTS {
             return Err(StreamErrorCondition::PolicyViolation.into());
         }
         let answer = match iq.attr("type").as_deref() {
+            // XEP-0077 §3.1.
+            Some("get") if !self.offer.register => Err(Condition::ServiceUnavailable.into()),
+            Some("set") if !self.offer.register => Err(Condition::NotAllowed.into()),
             Some("get") => Ok(Some(fields())),
             Some("set") => self.create(iq).await.map(|()| None),
             _ => Err(Condition::BadRequest.into()),
