@@ -1,6 +1,6 @@
 //! Transport: a connection, plain or TLS, upgraded in place.
 //!
-//! Source: RFC 6120 §5 (STARTTLS), XEP-0368 v1.2 (direct TLS), RFC 8446.
+//! Source: RFC 6120 §5 (STARTTLS), XEP-0368 v1.1 (direct TLS), RFC 8446.
 //! Why here: a session sees this one type. It waits with [`Transport::readable`] and works with calls that never wait, so
 //! an idle connection holds no buffer, and nothing is lost when a wait is cancelled.
 //! Stored: see `wire` and `secure`.
@@ -139,7 +139,7 @@ impl Transport {
     }
 
     /// Waits until [`Self::try_read`] may make progress. Counts against the task's budget, so that a peer that never
-    /// pauses cannot keep the thread.
+    /// pauses cannot keep the thread. Only one task at a time may wait, and polls this anew after each `try_read`.
     ///
     /// # Errors
     /// The runtime is shutting down.
@@ -147,8 +147,8 @@ impl Transport {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn readable(&self) -> io::Result<()> {
-        tokio::task::consume_budget().await;
         if self.tls.as_ref().is_some_and(|tls| tls.has_news()) {
+            tokio::task::consume_budget().await;
             return Ok(());
         }
         self.wire.readable().await
@@ -228,7 +228,7 @@ impl Transport {
         self.wire.pending()
     }
 
-    /// Waits until the socket may take more.
+    /// Waits until the socket may take more. Only one task at a time may wait.
     ///
     /// # Errors
     /// The runtime is shutting down.

@@ -15,7 +15,7 @@ fn an_idle_connection_is_small() {
     runtime.block_on(async {
         let transport = Transport::plain(sockets().await.1);
         let size = size_of_val(&transport.readable());
-        assert!(size <= 256, "{size}");
+        assert!(size <= 64, "{size}");
     });
 }
 
