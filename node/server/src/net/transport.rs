@@ -74,7 +74,7 @@ impl Transport {
         let witness = Arc::new(Witness::server(context.certificates.clone(), domain));
         let secure = Secure::server(context.config_for(&witness)).map_err(io::Error::other)?;
         drop(context);
-        self.secure(secure, &witness, leftover, Some(acceptor))
+        self.secure(Box::new(secure), &witness, leftover, Some(acceptor))
             .await
     }
 
@@ -95,12 +95,13 @@ impl Transport {
         let mut config = config.clone();
         config.key_log = witness.clone();
         let secure = Secure::client(Arc::new(config), name).map_err(io::Error::other)?;
-        self.secure(secure, &witness, leftover, None).await
+        self.secure(Box::new(secure), &witness, leftover, None)
+            .await
     }
 
     async fn secure(
         mut self,
-        secure: Secure,
+        mut secure: Box<Secure>,
         witness: &Witness,
         leftover: &[u8],
         gate: Option<&Acceptor>,
@@ -118,7 +119,6 @@ impl Transport {
             ));
         }
         self.flush().await?;
-        let mut secure = Box::new(secure);
         secure.greet(&mut self.wire)?;
         while secure.is_handshaking() {
             self.flush().await?;
