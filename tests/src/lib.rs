@@ -1,1 +1,7 @@
-//! Skeleton.
+//! End-to-end tests, the load program and the comparison with other servers.
+//!
+//! [`load`] is the client engine and its scenarios (`cargo run -p tests --bin load`); [`bench`] starts the servers,
+//! runs the same scenarios on each and compares (`cargo run -p tests --bin bench`).
+
+pub mod bench;
+pub mod load;

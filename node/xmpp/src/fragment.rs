@@ -11,6 +11,7 @@ pub(crate) mod chars;
 pub(crate) mod namespaces;
 mod node;
 pub(crate) mod parser;
+mod tag;
 pub(crate) mod tape;
 #[cfg(test)]
 mod tests;

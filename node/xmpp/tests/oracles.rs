@@ -7,7 +7,7 @@
 //! - A bare `\r` is a line end (XML 1.0 §2.11) here and in `quick-xml`; `rxml` loses it or takes offence at what follows.
 //! - U+FEFF may stand in a name (`NameStartChar` has U+FDF0 to U+FFFD); `rxml` refuses it.
 //! - No attribute twice (XML 1.0 §3.1) goes for `xmlns` too; `rxml` lets it pass.
-//! - A namespace name written with a reference or a line end is refused here (`fragment/namespaces.rs`).
+//! - A namespace name with a reference, a line end or more than 512 bytes is refused here (`fragment/namespaces.rs`).
 //! - Limits: depth 256, names of 65,535 bytes, against token limits of `rxml`; the documents stay below both.
 //! - The XML declaration belongs to the stream header here; an element alone must not have one.
 

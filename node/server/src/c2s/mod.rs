@@ -1,9 +1,20 @@
 //! Client connections: from accept to the end of a session.
 
+mod attempts;
+mod authenticate;
 pub mod bind;
 pub mod client_state;
+mod credentials;
+mod external;
+mod fast;
+mod features;
+pub mod gate;
+mod header;
 pub mod managed;
+pub mod negotiation;
 mod outbox;
+mod register;
+mod sasl2;
 pub mod parking;
 pub mod session;
 pub mod stream;

@@ -98,6 +98,8 @@ pub struct Router {
     pub registry: OnceLock<Registry>,
     /// Sessions whose connection broke and that wait to be resumed.
     pub parked: crate::c2s::Parking,
+    /// What negotiation keeps from one connection to the next.
+    pub gate: crate::c2s::gate::Gate,
     /// Counters and gauges.
     pub metrics: Metrics,
     /// Running tasks.

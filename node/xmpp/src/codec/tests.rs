@@ -173,6 +173,10 @@ fn elements_are_refused_with_their_condition() {
         // limits
         ("<a><b><c><d><e/></d></c></b></a>", TooBig),
         ("<a b='' c='' d='' e='' f=''/>", TooBig),
+        (
+            "<a xmlns='a' xmlns:b='b' xmlns:c='c'><d xmlns:e='e' xmlns:f='f'/></a>",
+            TooBig,
+        ),
         // after the end, and the end itself
         ("</stream>", NotWellFormed),
         ("</stream:streamer>", NotWellFormed),
@@ -447,6 +451,20 @@ fn copied_declarations_count_towards_the_limit() {
         decode(format!("{header}<p:a b='{long}'/>").as_bytes())[1..],
         [Seen::Error(ParseError::TooBig)]
     );
+}
+
+/// What every element of a tree would carry a copy of is short.
+#[test]
+fn namespace_names_are_short() {
+    let check = |length: usize, expected: Result<(), ParseError>| {
+        let element = format!("<a xmlns='{}'/>", "x".repeat(length));
+        assert_eq!(
+            Fragment::parse(element.into(), ns::CLIENT).map(drop),
+            expected
+        );
+    };
+    check(512, Ok(()));
+    check(513, Err(ParseError::TooBig));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Namespaces while parsing: declarations in scope, prefixes, attributes that two prefixes make the same.
 //!
 //! Source: Namespaces in XML 1.0 §3 (reserved prefixes), §5 (undeclaring), §6.3 (uniqueness of attributes).
-//! Narrower than the specification in one point: a namespace name holds no references and no line ends, so that it
-//! can be compared and borrowed as it stands (`restricted-xml`).
+//! Narrower than the specification in two points. A namespace name holds no references and no line ends, so that it can
+//! be compared and borrowed as it stands (`restricted-xml`). And it is at most 512 bytes long, with at most as many
+//! declarations in scope as an element may have attributes: every element of a tree carries its namespace and every
+//! prefix is looked up, so that long or many ones would let small stanzas cost much (`policy-violation`).
 
 use std::borrow::Cow;
 
@@ -12,13 +14,19 @@ use super::{
     parser::Parser,
     tape::{AttrEntry, NS_DEFAULT, NS_XML},
 };
-use crate::{codec::ParseError, ns};
+use crate::{
+    codec::{Limits, ParseError},
+    ns,
+};
 
 /// Prefixes that the stream header declares, with their namespaces.
 pub(crate) type Outer<'a> = &'a [(Cow<'static, str>, Cow<'static, str>)];
 
 /// The namespace of `xmlns` itself, which nothing may be bound to.
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+
+/// Bytes of a namespace name.
+const LONGEST_NAME: usize = 512;
 
 /// A declaration in scope.
 #[derive(Clone, Copy)]
@@ -37,8 +45,12 @@ impl Parser {
         buf: &[u8],
         prefix: &[u8],
         attr: &AttrEntry,
+        limits: &Limits,
     ) -> Result<(), ParseError> {
         let name = attr.value_in(buf);
+        if name.len() > LONGEST_NAME || self.decls.len() >= limits.attributes {
+            return Err(ParseError::TooBig);
+        }
         if name.iter().any(|&byte| byte == b'&' || byte < 0x20) {
             return Err(ParseError::Restricted);
         }

@@ -2,7 +2,7 @@
 //!
 //! A write goes to a file of its own under `+tmp`, is synced, and gets its name by renaming, so an object is there whole
 //! or not at all; the directory is synced before the answer. One process at a time (`+lock`), so conditions need no more
-//! than a lock in memory. Names are made by [`path`], where no key can leave the directory. The tag is the hash of the
+//! than a lock in memory. Names are made by `path`, where no key can leave the directory. The tag is the hash of the
 //! bytes, so nothing else is stored.
 
 mod path;

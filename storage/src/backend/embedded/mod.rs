@@ -1,7 +1,28 @@
 //! Embedded: the table of a node that has nothing but a directory.
 //!
-//! An engine of our own, a log-structured merge tree cut to this shape. It exists because of its figures; see
-//! `examples/engine.rs`.
+//! An engine of our own, a log-structured merge tree cut to this shape, because of these figures. Appends of 440 bytes,
+//! each after a look whether the key is absent, spread over 10,000 partitions, synced in groups, one core, CPU time of
+//! the process with its kernel part:
+//!
+//! | engine | group of 1 | 16 | 128 | peak memory |
+//! |---|---|---|---|---|
+//! | redb 4.5 | | 21 us | 15.5 us | 70 MB |
+//! | fjall 3.1 | 56 us | 10.0 us | 9.5 us, 11.4 after 2 million | 136 MB |
+//! | fjall 3.1, values apart | | | 8.8 us | 81 MB |
+//! | a bare log and sorted table | 78 us | 7.3 us | 3.0 us | 23 MB |
+//!
+//! The budget is 5 to 8 us with everything. `examples/engine.rs` measures this engine with everything: the batch, the
+//! tasks and their waking, conditions, log, sync, runs and merges, pinned to one core of a machine that others used too:
+//!
+//! | appenders | appends/s | CPU an append | p50 | p99 |
+//! |---|---|---|---|---|
+//! | 1 | 4,700 | 61 to 87 us | 0.2 ms | 0.4 ms |
+//! | 16 | 14,000 | 9.3 to 11.8 us | 1.1 ms | 1.8 ms |
+//! | 256 | 128,000 to 137,000 | 5.1 to 5.8 us | 1.1 ms | 11 ms |
+//! | 1024 | 103,000 to 127,000 | 5.5 to 6.0 us | 6 to 9 ms | 27 to 31 ms |
+//!
+//! An idle store adds nothing to speak of; under this load the process has 55 MB, 32 of them cache. The newest 20
+//! records of a log that is spread over all runs cost 22 us.
 //!
 //! | file | what | when read |
 //! |---|---|---|
@@ -10,7 +31,7 @@
 //! | `*.wal` | groups of entries, one file for each table in memory | at open |
 //! | `*.run` | sorted entries with index and filter | through the cache |
 //!
-//! `writer` decides and commits, `janitor` moves what is old to runs and merges them, readers look at a [`View`] without
+//! `writer` decides and commits, `janitor` moves what is old to runs and merges them, readers look at a `View` without
 //! waiting for either. Memory: up to three tables of [`EmbeddedOptions::memtable_bytes`], the cache, and 60 bytes for
 //! each MiB on disk.
 //!

@@ -26,6 +26,9 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
+/// So many logs are not read again and again.
+const MANY_LOGS: u64 = 8;
+
 impl Embedded {
     /// Opens the store in a directory, which is made if it is not there.
     ///
@@ -209,6 +212,10 @@ fn replay(
         }
         replayed.next_log = log + 1;
         replayed.end = found.end;
+    }
+    if replayed.next_log - manifest.log > MANY_LOGS {
+        // Each start adds a log: the next write ends them all.
+        replayed.filled = usize::MAX / 2;
     }
     Ok(replayed)
 }

@@ -159,3 +159,23 @@ async fn a_full_queue_throttles_those_who_do_not_wait() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn restarts_do_not_pile_up_logs() {
+    let directory = tempfile::tempdir().unwrap();
+    for n in 0..30 {
+        let store = open(directory.path(), EmbeddedOptions::default());
+        let batch = Batch::new().put(key("p", n), "x", Condition::Absent);
+        store.write(batch).await.unwrap();
+        settle(&store);
+    }
+    let files = std::fs::read_dir(directory.path()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name());
+    let logs = names.filter(|name| name.to_string_lossy().ends_with(".wal"));
+    assert!(logs.count() <= 10);
+    let store = open(directory.path(), EmbeddedOptions::default());
+    for n in 0..30 {
+        let record = store.get(&key("p", n), Consistency::Strong).await;
+        assert!(record.unwrap().is_some(), "record {n}");
+    }
+}
