@@ -12,7 +12,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
@@ -142,11 +142,14 @@ impl Certificate {
         let mut authority = CertificateParams::new(Vec::<String>::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.distinguished_name.push(DnType::CommonName, "Starling test authority");
+        authority.not_after = (SystemTime::now() + Duration::from_hours(30 * 24)).into();
         let authority_certificate = authority.self_signed(&authority_key)?;
         let issuer = Issuer::new(authority, authority_key);
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(vec![DOMAIN.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, DOMAIN);
+        // ejabberd sets a timer for the end, and Erlang's timers reach 49 days.
+        params.not_after = (SystemTime::now() + Duration::from_hours(30 * 24)).into();
         let certificate = params.signed_by(&key, &issuer)?;
         let file = |name: &str, text: &str| -> Result<PathBuf> {
             let path = directory.join(name);

@@ -2,7 +2,7 @@
 //!
 //! Strict, but for what the standards leave to the server; each exception is named below. `{...}` among the children
 //! permits others, `<test:absent>` forbids what it holds, `<test:optional>` permits it; the attribute value `{none}`
-//! demands that the attribute is not there. Children match in any order: nothing in XMPP gives their order a meaning.
+//! demands that the attribute is not there, `{maybe}` leaves it free. Children match in any order: nothing in XMPP gives their order a meaning.
 
 use anyhow::Result;
 
@@ -39,6 +39,7 @@ fn attributes(pattern: &Tree, got: &Tree, values: &Values, top: bool) -> Result<
     for (name, expected) in &pattern.attrs {
         let value = got.attr(name);
         let fits = match (expected.as_str(), value) {
+            ("{maybe}", _) => Some(values.clone()),
             ("{none}", found) => found.is_none().then(|| values.clone()),
             (expected, Some(value)) => template::matches(expected, value, &values)?,
             (_, None) => None,
@@ -64,8 +65,10 @@ fn attribute_may_be_added(got: &Tree, name: &str, top: bool) -> bool {
         // RFC 6120 §4.7.4: the language may be stamped.
         "{http://www.w3.org/XML/1998/namespace}lang" => true,
         // RFC 6120 §8.1: addresses and ids of stanzas are tested where a script names them.
-        "to" | "from" | "id" => top && (is_stanza(got) || got.name == "stream"),
+        "to" | "from" | "id" if top && (is_stanza(got) || got.name == "stream") => true,
         "version" => top && got.name == "stream",
+        // XEP-0203 §2: who delayed it may be told.
+        "from" if got.is("delay", "urn:xmpp:delay") => true,
         // RFC 6120 §8.3.2 permits `by`; `code` is what it was before RFC 3920.
         "by" | "code" => got.name == "error",
         _ => false,
@@ -125,7 +128,7 @@ fn child_may_be_added(parent: &Tree, child: &Tree, top: bool) -> bool {
         // RFC 6120 §8.3.1: an error may carry what it answers.
         _ if top && is_stanza(parent) && parent.attr("type") == Some("error") => child.name != "error",
         // XEP-0359: any server may stamp an id.
-        "message" => child.is("stanza-id", "urn:xmpp:sid:0"),
+        "message" => child.is("stanza-id", "urn:xmpp:sid:0") || child.is("archived", "urn:xmpp:mam:tmp"),
         // XEP-0203 §4, XEP-0153 §4.2 (XEP-0398 lets a server add the hash).
         "presence" => child.is("delay", "urn:xmpp:delay") || child.is("x", "vcard-temp:x:update"),
         // RFC 6120 §4.9.2, §6.5, §8.3.2: text for humans.

@@ -132,6 +132,7 @@ fn evaluate(hole: &str, values: &Values) -> Result<Option<String>> {
         values.get(&format!("{name}.{what}")).cloned().with_context(|| format!("no account {name}"))
     };
     let answer = match words.as_slice() {
+        ["space"] => " ".to_owned(),
         [name] => return Ok(values.get(*name).cloned()),
         ["plain", name] => credentials::plain(&account(name, "local")?, &account(name, "password")?),
         ["plain", name, password] => credentials::plain(&account(name, "local")?, &value(password)),
