@@ -16,7 +16,7 @@ use super::pattern;
 use super::script::{Action, Script, Step};
 use super::template::{self, Values};
 use crate::server::Target;
-use crate::xml::{Incoming, Tree};
+use crate::xml::{Incoming, STREAM_NS, Tree};
 use actor::Actor;
 
 /// How long a script may take in all. It is a bound, not an expectation.
@@ -52,7 +52,7 @@ impl<'a> Stage<'a> {
     }
 
     fn transcripts(&self) -> String {
-        const SHOWN: usize = 12;
+        const SHOWN: usize = 8;
         let mut out = String::new();
         for (name, actor) in &self.actors {
             let mut lines = actor.transcript();
@@ -196,7 +196,10 @@ impl<'a> Stage<'a> {
     async fn receives_nothing(&mut self, who: &str) -> Result<()> {
         self.synchronise(who).await?;
         match self.actor(who).queued() {
-            None => Ok(()),
+            None => {
+                ensure!(self.actor(who).jid.is_some(), "expected nothing, but the connection was closed");
+                Ok(())
+            }
             Some(Incoming::Header(got) | Incoming::Element(got)) => bail!("expected nothing, got\n  {got}"),
             Some(Incoming::Footer) => bail!("expected nothing, but the stream was closed"),
         }
@@ -232,6 +235,7 @@ impl<'a> Stage<'a> {
             match actor.next(&[]).await? {
                 None => return Ok(()),
                 Some(Incoming::Footer) if condition.is_none() => {}
+                Some(Incoming::Element(tree)) if condition.is_none() && tree.is("error", STREAM_NS) => {}
                 Some(other) => bail!("expected the end of the connection, got {other:?}"),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::client::Wire;
 use crate::dialogue::script::Role;
@@ -95,7 +95,11 @@ impl Actor {
     /// Sends a request whose answer shows that everything before it was dealt with.
     pub(super) async fn ask(&mut self, to: &str, id: &str) -> Result<()> {
         let ask = format!("<iq type='get' id='{id}' to='{}'><ping xmlns='urn:xmpp:ping'/></iq>", escaped(to));
-        self.wire()?.send(&ask).await
+        if self.wire()?.send(&ask).await.is_err() {
+            // What the server said before it closed is still to be read.
+            self.jid = None;
+        }
+        Ok(())
     }
 
     /// Reads until the answer to a request; what comes before it is kept.
@@ -119,7 +123,9 @@ impl Actor {
                     }
                 }
                 Err(incoming) => {
-                    other.keep(incoming, "").await?;
+                    if other.keep(incoming, "").await? {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -130,9 +136,13 @@ impl Actor {
         self.keep(incoming, id).await
     }
 
-    /// Keeps what came for later; true if it is the answer `id`.
+    /// Keeps what came for later; true if it is the answer `id`, or if there is none to come.
     async fn keep(&mut self, incoming: Option<Incoming>, id: &str) -> Result<bool> {
-        let Some(incoming) = incoming else { bail!("the connection was closed") };
+        let Some(incoming) = incoming else {
+            // The script may expect just this; no answer will come any more.
+            self.jid = None;
+            return Ok(true);
+        };
         if let Some(found) = self.sync_id(&incoming).await? {
             return Ok(found == id);
         }
