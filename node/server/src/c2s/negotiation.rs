@@ -67,8 +67,6 @@ pub(super) struct Client {
     pub(super) failed: u32,
     /// Requests to make an account on this connection.
     pub(super) registrations: u32,
-    /// One of them made one.
-    pub(super) registered: bool,
 }
 
 /// What negotiation came to.
@@ -163,7 +161,6 @@ impl Client {
             offer: Offer::default(),
             failed: 0,
             registrations: 0,
-            registered: false,
         }
     }
 
@@ -212,11 +209,7 @@ impl Client {
                     Some(Login::Authenticated(identity)) => break identity,
                     None => {}
                 },
-<<<<<<< HEAD
                 (ns::CLIENT, "iq") if root.child("query", ns::REGISTER).is_some() && self.offer.starttls != Some(true) => {
-=======
-                (ns::CLIENT, "iq") if self.offer.register && root.child("query", ns::REGISTER).is_some() => {
->>>>>>> main
                     self.register(root).await?;
                 }
                 _ => return Err(refuse(root)),

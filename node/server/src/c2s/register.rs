@@ -89,9 +89,6 @@ impl Client {
         if query.child("remove", ns::REGISTER).is_some() {
             return Err(Condition::RegistrationRequired.into());
         }
-        if self.registered {
-            return Err(StanzaError::new(Condition::NotAcceptable, "one account a connection"));
-        }
         let (username, password) = wanted(&query)?;
         let (limit, address) = (&self.router.gate.registrations, self.stream.peer.ip());
         if !limit.take(address, Instant::now()) {
@@ -102,7 +99,6 @@ impl Client {
         match created {
             Ok(()) => {
                 tracing::info!(account = username, "account created");
-                self.registered = true;
             }
             Err(_) => limit.give_back(address, Instant::now()),
         }

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 use std::{fs, time::Duration};
 
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, BasicConstraints, KeyPair, OtherNameValue, SanType};
@@ -68,6 +67,3 @@ fn files_without_an_authority_are_refused() {
     fs::write(&path, "").unwrap();
     assert!(matches!(Authority::load(&path), Err(AuthorityError::None { .. })));
 }
-=======
-//! Tests.
->>>>>>> main

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 use super::*;
 
 const MECHANISM: &str = "HT-SHA-256-NONE";
@@ -73,6 +72,3 @@ fn use_is_read() {
     check("count='-1'", Err(SaslFailure::MalformedRequest));
     check("count=''", Err(SaslFailure::MalformedRequest));
 }
-=======
-//! Tests.
->>>>>>> main

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 use xmpp::codec::Limits;
 
 use super::*;
@@ -138,6 +137,3 @@ fn binding_is_offered_until_it_is_done() {
     check(&authenticated(false, after.clone()), &format!("{bind}{rest}"));
     check(&authenticated(true, after), rest);
 }
-=======
-//! Tests.
->>>>>>> main
