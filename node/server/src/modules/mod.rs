@@ -2,6 +2,10 @@
 
 pub mod archive;
 pub mod blocking;
+pub mod carbons;
 pub mod presence;
 pub mod presence_rules;
+pub mod private;
+#[cfg(test)]
+mod recorder;
 pub mod roster;
