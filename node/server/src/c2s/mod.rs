@@ -21,6 +21,7 @@ pub mod parking;
 pub mod session;
 pub mod stream;
 pub mod stream_management;
+mod upgrade;
 
 pub use parking::Parking;
 pub use session::SessionCore;

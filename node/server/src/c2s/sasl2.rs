@@ -6,14 +6,13 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use xmpp::{
-    Element, Node, StanzaError, StreamErrorCondition as Condition, ns,
-    sasl::{Mechanism, SaslFailure, Upgrade, keys::SALT_LEN},
+    Element, Node, StanzaError, ns,
+    sasl::{Mechanism, SaslFailure, Upgrade},
 };
 
 use super::{
     authenticate::{Proven, Refused, decode},
     bind::{self, Identity},
-    credentials,
     fast::Use,
     features::{self, Profile},
     negotiation::{Client, Login},
@@ -115,80 +114,6 @@ impl Client {
         self.upgrade(&request.upgrades, &mut proven).await?;
         let token = self.issue_token(request, &proven.identity).await;
         Ok((proven, token))
-    }
-
-    /// The tasks of XEP-0480, for the hashes that the account has no keys for.
-    async fn upgrade(&mut self, wanted: &[Upgrade], proven: &mut Proven) -> Result<(), Refused> {
-        let offered = self.offer.upgrades.clone();
-        for task in offered.into_iter().filter(|task| wanted.contains(task)) {
-            let Some(account) = &proven.account else {
-                return Ok(());
-            };
-            if credentials::keys(account, task.hash).is_some() {
-                continue;
-            }
-            let tasks = Element::new("tasks", ns::SASL2)
-                .with_child(Element::new("task", ns::SASL2).with_text(task.as_str()));
-            let data = proven.additional.take().map(|data| additional_data(&data));
-            self.send(
-                &Element::new("continue", ns::SASL2)
-                    .with_children(data)
-                    .with_child(tasks),
-            )?;
-
-            let answer = self.task_step("next").await?;
-            if answer.attr("task") != Some(task.as_str()) {
-                return Err(SaslFailure::MalformedRequest.into());
-            }
-            let (salt, iterations) = (
-                random::bytes::<SALT_LEN>(),
-                self.router.config.auth.scram_iterations,
-            );
-            let parameters = Element::new("salt", ns::SCRAM_UPGRADE)
-                .with_attr("iterations", iterations.to_string())
-                .with_text(STANDARD.encode(salt));
-            self.send(&Element::new("task-data", ns::SASL2).with_child(parameters))?;
-
-            let answer = self.task_step("task-data").await?;
-            let hash = answer
-                .child("hash", ns::SCRAM_UPGRADE)
-                .ok_or(SaslFailure::MalformedRequest)?;
-            let keys = task.keys(&decode(&hash.text())?, &salt, iterations)?;
-            self.add_keys(proven, &keys).await;
-        }
-        Ok(())
-    }
-
-    /// The client's next element within a task.
-    async fn task_step(&mut self, name: &str) -> Result<Element, Refused> {
-        let answer = self.element().await?;
-        let root = answer.root();
-        if root.is("abort", ns::SASL2) {
-            return Err(SaslFailure::Aborted.into());
-        }
-        // XEP-0388 §7: `<authenticate/>` in particular is a stream error now.
-        if !root.is(name, ns::SASL2) {
-            return Err(Condition::NotAuthorized.into());
-        }
-        Ok(root.to_element())
-    }
-
-    /// Adds keys to the account that was proven. If it changed meanwhile, these keys may be those of an old password; they
-    /// are dropped, and the task will be there at the next login.
-    async fn add_keys(&self, proven: &mut Proven, keys: &xmpp::sasl::ScramKeys) {
-        let Some(account) = &mut proven.account else {
-            return;
-        };
-        let mut changed = account.credentials.clone();
-        changed.scram.push(credentials::stored(keys));
-        let accounts = &self.router.stores.accounts;
-        match accounts
-            .set_credentials(&proven.identity.account, changed.clone(), account.version)
-            .await
-        {
-            Ok(version) => (account.version, account.credentials) = (version, changed),
-            Err(error) => tracing::warn!(%error, "keys for another hash not stored"),
-        }
     }
 
     /// Does what was asked for inline, and tells.
@@ -300,7 +225,8 @@ impl Client {
     }
 }
 
-fn additional_data(data: &[u8]) -> Element {
+/// The last word of a mechanism.
+pub(super) fn additional_data(data: &[u8]) -> Element {
     Element::new("additional-data", ns::SASL2).with_text(STANDARD.encode(data))
 }
 
