@@ -266,6 +266,8 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
     let config = &router.config;
     let modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(modules::roster::RosterModule::new(router.rosters.clone(), config.limits.roster_items)),
+        Arc::new(modules::disco::DiscoModule::new(router.rosters.clone(), config.contacts.clone())),
+        Arc::new(modules::info::InfoModule::new(router.rosters.clone(), None)),
     ];
     let mut registry = Registry::default();
     for module in modules {

@@ -2,6 +2,8 @@
 
 pub mod archive;
 pub mod blocking;
+pub mod disco;
+pub mod info;
 pub mod presence;
 pub mod presence_rules;
 pub mod roster;
