@@ -273,6 +273,8 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         )),
         Arc::new(modules::carbons::Carbons),
         Arc::new(modules::private::Private::new(stores.private.clone())),
+        Arc::new(modules::disco::DiscoModule::new(router.rosters.clone(), config.contacts.clone())),
+        Arc::new(modules::info::InfoModule::new(router.rosters.clone(), None)),
     ];
     let mut registry = Registry::default();
     for module in modules {

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     config::Security,
+    modules::disco::caps::server_caps,
     net::{Accepted, Acceptor, Permit, Transport},
     random,
     routing::Router,
@@ -348,8 +349,13 @@ impl Client {
     async fn restart(&mut self, identity: &Identity) -> Result<(), End> {
         self.stream.restart();
         self.greet(Some(identity)).await?;
+        self.send(&self.features(false))
+    }
+
+    /// What is offered once the client is who it says.
+    pub(super) fn features(&self, bound: bool) -> Element {
         let limits = features::limits(&self.router.config.limits, true);
-        self.send(&features::authenticated(false, limits))
+        features::authenticated(bound, limits).with_child(server_caps(self.router.registry()))
     }
 
     fn start(self, permit: Permit, core: Box<SessionCore>) {

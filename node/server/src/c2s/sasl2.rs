@@ -14,7 +14,7 @@ use super::{
     authenticate::{Proven, Refused, decode},
     bind::{self, Identity},
     fast::Use,
-    features::{self, Profile},
+    features::Profile,
     negotiation::{Client, Login},
     session::SessionCore,
     stream::End,
@@ -151,16 +151,14 @@ impl Client {
                 .map(Some),
             None => Ok(None),
         };
-        let limits = features::limits(&self.router.config.limits, true);
         match bound {
             Ok(Some((core, bound))) => {
                 results.push(bound);
                 results.extend(token);
                 let success = success(core.jid().as_str(), results);
                 let core = self.settle(core, &success);
-                Ok(Login::Established(
-                    self.settle(core, &features::authenticated(true, limits)),
-                ))
+                let features = self.features(true);
+                Ok(Login::Established(self.settle(core, &features)))
             }
             refused => {
                 if let Err(error) = refused {
@@ -172,7 +170,7 @@ impl Client {
                 }
                 results.extend(token);
                 self.send(&success(identity.account.as_str(), results))?;
-                self.send(&features::authenticated(false, limits))?;
+                self.send(&self.features(false))?;
                 Ok(Login::Authenticated(identity))
             }
         }

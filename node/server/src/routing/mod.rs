@@ -252,6 +252,10 @@ impl Outlet for Arc<Router> {
         Router::uptime(self)
     }
 
+    fn registry(&self) -> &Registry {
+        Router::registry(self)
+    }
+
     fn route(&self, stanza: Stanza) {
         let _ = Router::route(self, stanza, None);
     }
