@@ -59,7 +59,8 @@ impl Stage<'_> {
                 let local = self.values[&format!("{account}.local")].clone();
                 let mut wire = log_in(self.target, &local).await?;
                 if *level >= Level::Bound {
-                    let jid = wire.bind(resource).await?;
+                    let resource = resource.replace("{run}", &self.values["run"]);
+                    let jid = wire.bind(&resource).await?;
                     self.values.insert(name.to_owned(), jid.clone());
                     self.actor(name).jid = Some(jid);
                 }
