@@ -8,6 +8,11 @@ pub mod bench;
 pub mod client;
 pub mod credentials;
 pub mod dialogue;
+//! [`load`] is the client engine and its scenarios (`cargo run -p tests --bin load`); [`bench`] starts the servers,
+//! runs the same scenarios on each and compares (`cargo run -p tests --bin bench`); [`faults`] is what the fault tests
+//! are made of.
+
+pub mod faults;
 pub mod load;
 pub mod server;
 pub mod xml;
