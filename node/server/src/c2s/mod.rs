@@ -4,7 +4,7 @@ mod attempts;
 mod authenticate;
 pub mod bind;
 pub mod client_state;
-mod credentials;
+pub mod credentials;
 mod external;
 mod fast;
 mod features;
