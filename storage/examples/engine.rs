@@ -28,15 +28,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let directory = PathBuf::from(arguments.next().ok_or("which directory?")?);
     let seconds = arguments.next().map_or(Ok(5), |seconds| seconds.parse())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    println!("| appenders | way | appends/s | CPU us/append | p50 ms | p99 ms | RSS MB | disk MB | user MB |");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    println!(
+        "| appenders | way | appends/s | CPU us/append | p50 ms | p99 ms | RSS MB | disk MB | user MB |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     for appenders in [1, 16, 256, 1024] {
         for way in [Way::Write, Way::Submit] {
             let place = directory.join(format!("{appenders}-{way:?}"));
             let _ = std::fs::remove_dir_all(&place);
             let store = Arc::new(Embedded::open(&place, EmbeddedOptions::default())?);
-            runtime.block_on(row(store.clone(), appenders, way, Duration::from_secs(seconds), &place));
+            runtime.block_on(row(
+                store.clone(),
+                appenders,
+                way,
+                Duration::from_secs(seconds),
+                &place,
+            ));
             if appenders == 1024 && matches!(way, Way::Submit) {
                 runtime.block_on(reads(&store));
             }
@@ -92,16 +103,17 @@ async fn row(store: Arc<Embedded>, appenders: u64, way: Way, time: Duration, pla
     );
 }
 
-async fn append(store: &Embedded, batch: Batch, way: Way) {
+async fn append(store: &Arc<Embedded>, batch: Batch, way: Way) {
     match way {
         Way::Write => store.write(batch).await.expect("append"),
         Way::Submit => {
             let done = Arc::new(Notify::new());
             let tell = done.clone();
-            store.submit(batch, move |result| {
+            let tell = Box::new(move |result: storage::Result<()>| {
                 result.expect("append");
                 tell.notify_one();
             });
+            store.clone().submit(batch, tell);
             done.notified().await;
         }
     }
@@ -117,10 +129,14 @@ fn key(log: u64, number: u64) -> Key {
 
 fn batch(log: u64, number: u64) -> Batch {
     let mut value = Vec::with_capacity(400);
-    value.extend_from_slice(b"<message xmlns='jabber:client' type='chat' to='juliet@example.org'><body>");
+    value.extend_from_slice(
+        b"<message xmlns='jabber:client' type='chat' to='juliet@example.org'><body>",
+    );
     let mut state = log << 32 | number;
     while value.len() < 400 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         value.extend_from_slice(&state.to_le_bytes());
     }
     Batch::new().put(key(log, number), value, Condition::Absent)
@@ -144,7 +160,11 @@ async fn reads(store: &Arc<Embedded>) {
             store.query(&query).await.expect("query");
         }
         let each = |seconds: f64| seconds * 1e6 / READS as f64;
-        println!("newest {limit} of a log: {:.1} us, {:.1} us CPU", each(start.elapsed().as_secs_f64()), each(cpu_seconds() - cpu));
+        println!(
+            "newest {limit} of a log: {:.1} us, {:.1} us CPU",
+            each(start.elapsed().as_secs_f64()),
+            each(cpu_seconds() - cpu)
+        );
     }
 }
 
@@ -152,17 +172,29 @@ async fn reads(store: &Arc<Embedded>) {
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
     let after_name = stat.rsplit(')').next().expect("a name in parentheses");
-    let ticks = after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
+    let ticks = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().expect("a number"));
     ticks.sum::<u64>() as f64 / 100.0
 }
 
 fn rss_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("VmRSS");
+    line.split_whitespace()
+        .next()
+        .and_then(|number| number.parse().ok())
+        .expect("a number")
 }
 
 fn disk_bytes(directory: &Path) -> u64 {
     let files = std::fs::read_dir(directory).expect("the store's directory");
-    files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum()
+    files
+        .filter_map(|file| Some(file.ok()?.metadata().ok()?.len()))
+        .sum()
 }

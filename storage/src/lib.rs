@@ -5,6 +5,7 @@ pub mod clock;
 pub mod conformance;
 pub mod error;
 pub mod key;
+pub mod layer;
 pub mod repository;
 pub mod shape;
 pub mod stores;

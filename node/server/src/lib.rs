@@ -4,6 +4,7 @@
 //! (`c2s`); what it sends passes `pipeline::outbound`, is routed (`routing`) to a home (`home`), passes the rules of its
 //! recipient (`pipeline`) and is posted to sessions. Features are `modules`, built on the contract in `module`.
 
+pub mod app;
 pub mod c2s;
 pub mod clock;
 pub mod config;

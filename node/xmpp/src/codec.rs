@@ -28,7 +28,11 @@ pub struct Limits {
 
 impl Limits {
     /// For bytes that we wrote ourselves: what keeps offsets in 32 bits and recursion off the end of the stack.
-    pub const TRUSTED: Self = Self { stanza_bytes: u32::MAX as usize, depth: 256, attributes: 1024 };
+    pub const TRUSTED: Self = Self {
+        stanza_bytes: u32::MAX as usize,
+        depth: 256,
+        attributes: 1024,
+    };
 
     /// The bytes of an element, such that every offset fits the tape.
     pub(crate) fn element_bytes(&self) -> usize {
@@ -39,7 +43,11 @@ impl Limits {
 impl Default for Limits {
     /// 256 KiB, 32 levels, 64 attributes.
     fn default() -> Self {
-        Self { stanza_bytes: 256 * 1024, depth: 32, attributes: 64 }
+        Self {
+            stanza_bytes: 256 * 1024,
+            depth: 32,
+            attributes: 64,
+        }
     }
 }
 

@@ -75,14 +75,22 @@ impl Element {
 
     /// Builder: sets an attribute. `xml:lang` is written with that name.
     #[must_use]
-    pub fn with_attr(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+    pub fn with_attr(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Self {
         self.set_attr(name, value);
         self
     }
 
     /// Builder: sets an attribute if there is a value.
     #[must_use]
-    pub fn with_attr_opt(mut self, name: impl Into<Cow<'static, str>>, value: Option<impl Into<String>>) -> Self {
+    pub fn with_attr_opt(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: Option<impl Into<String>>,
+    ) -> Self {
         if let Some(value) = value {
             self.set_attr(name, value);
         }
@@ -99,7 +107,8 @@ impl Element {
     /// Builder: appends children.
     #[must_use]
     pub fn with_children(mut self, children: impl IntoIterator<Item = Element>) -> Self {
-        self.children.extend(children.into_iter().map(Child::Element));
+        self.children
+            .extend(children.into_iter().map(Child::Element));
         self
     }
 
@@ -126,12 +135,16 @@ impl Element {
 
     /// An attribute's value.
     pub fn attr(&self, name: &str) -> Option<&str> {
-        self.attrs().find(|(known, _)| *known == name).map(|(_, value)| value)
+        self.attrs()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value)
     }
 
     /// All attributes in order.
     pub fn attrs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.attrs.iter().map(|(name, value)| (name.as_ref(), value.as_str()))
+        self.attrs
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_str()))
     }
 
     /// Appends a child.
@@ -209,12 +222,15 @@ impl Element {
         out.extend_from_slice(prefix.as_bytes());
         out.extend_from_slice(self.name.as_bytes());
         if self.ns == ns::STREAM {
-            write_attr(out, "xmlns:stream", ns::STREAM);
+            write_namespace(out, "xmlns:stream", ns::STREAM);
         } else if inner_ns != parent_ns {
-            write_attr(out, "xmlns", &self.ns);
+            write_namespace(out, "xmlns", &self.ns);
         }
         for (name, value) in &self.attrs {
-            write_attr(out, name, value);
+            match name.starts_with("xmlns:") {
+                true => write_namespace(out, name, value),
+                false => write_attr(out, name, value),
+            }
         }
         if self.children.is_empty() {
             out.extend_from_slice(b"/>");
@@ -255,4 +271,25 @@ fn write_attr(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b"='");
     escape_attr_into(out, value);
     out.push(b'\'');
+}
+
+/// A namespace name is read without references, so it is written without them as far as it can be: the quote around it
+/// is the one it does not hold.
+fn write_namespace(out: &mut Vec<u8>, name: &str, namespace: &str) {
+    let quote = if namespace.contains('\'') {
+        b'"'
+    } else {
+        b'\''
+    };
+    if namespace
+        .bytes()
+        .any(|byte| byte == quote || byte < 0x20 || b"&<".contains(&byte))
+    {
+        return write_attr(out, name, namespace);
+    }
+    out.push(b' ');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(&[b'=', quote]);
+    out.extend_from_slice(namespace.as_bytes());
+    out.push(quote);
 }

@@ -11,6 +11,7 @@ pub(crate) mod chars;
 pub(crate) mod namespaces;
 mod node;
 pub(crate) mod parser;
+mod tag;
 pub(crate) mod tape;
 #[cfg(test)]
 mod tests;
@@ -64,14 +65,23 @@ impl Fragment {
     ///
     /// # Errors
     /// As [`Fragment::parse`], and [`ParseError::TooBig`] beyond the limits.
-    pub fn parse_within(raw: Bytes, default_ns: &'static str, limits: &Limits) -> Result<Self, ParseError> {
-        let (parser, raw) = parse_whole(&raw, limits).map(|(parser, range)| (parser, raw.slice(range)))?;
+    pub fn parse_within(
+        raw: Bytes,
+        default_ns: &'static str,
+        limits: &Limits,
+    ) -> Result<Self, ParseError> {
+        let (parser, raw) =
+            parse_whole(&raw, limits).map(|(parser, range)| (parser, raw.slice(range)))?;
         Ok(Self::assemble(raw, parser.slots(), default_ns))
     }
 
     /// From bytes and the tape that belongs to them.
     pub(crate) fn assemble(raw: Bytes, slots: &[Slot], default_ns: &'static str) -> Self {
-        Self { raw, tape: Arc::from(slots), default_ns }
+        Self {
+            raw,
+            tape: Arc::from(slots),
+            default_ns,
+        }
     }
 
     pub(crate) fn tape(&self) -> &[Slot] {
@@ -94,7 +104,11 @@ impl Fragment {
 
     /// The element itself.
     pub fn root(&self) -> Node<'_> {
-        Node::root(View { raw: &self.raw, slots: &self.tape, default_ns: self.default_ns })
+        Node::root(View {
+            raw: &self.raw,
+            slots: &self.tape,
+            default_ns: self.default_ns,
+        })
     }
 
     /// An owned tree.
@@ -107,14 +121,29 @@ impl fmt::Debug for Fragment {
     /// Name and size only: what people write does not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let root = self.root();
-        write!(f, "Fragment({{{}}}{}, {} bytes)", root.ns(), root.name(), self.raw.len())
+        write!(
+            f,
+            "Fragment({{{}}}{}, {} bytes)",
+            root.ns(),
+            root.name(),
+            self.raw.len()
+        )
     }
 }
 
 /// Parses exactly one element; the range is where it stands between the white space.
-fn parse_whole(raw: &[u8], limits: &Limits) -> Result<(Parser, std::ops::Range<usize>), ParseError> {
-    let start = raw.iter().position(|&byte| !is_space(byte)).unwrap_or(raw.len());
-    let end = raw.iter().rposition(|&byte| !is_space(byte)).map_or(start, |last| last + 1);
+fn parse_whole(
+    raw: &[u8],
+    limits: &Limits,
+) -> Result<(Parser, std::ops::Range<usize>), ParseError> {
+    let start = raw
+        .iter()
+        .position(|&byte| !is_space(byte))
+        .unwrap_or(raw.len());
+    let end = raw
+        .iter()
+        .rposition(|&byte| !is_space(byte))
+        .map_or(start, |last| last + 1);
     let bytes = &raw[start..end];
     if bytes.len() > limits.element_bytes() {
         return Err(ParseError::TooBig);
@@ -132,5 +161,10 @@ fn parse_whole(raw: &[u8], limits: &Limits) -> Result<(Parser, std::ops::Range<u
 /// Parses one element into an owned tree; `default_ns` need not be static.
 pub(crate) fn parse_element(bytes: &[u8], default_ns: &str) -> Result<Element, ParseError> {
     let (parser, range) = parse_whole(bytes, &Limits::TRUSTED)?;
-    Ok(Node::root(View { raw: &bytes[range], slots: parser.slots(), default_ns }).to_element())
+    Ok(Node::root(View {
+        raw: &bytes[range],
+        slots: parser.slots(),
+        default_ns,
+    })
+    .to_element())
 }

@@ -110,6 +110,8 @@ pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// SASL upgrade tasks (XEP-0480).
 pub const SASL_UPGRADE: &str = "urn:xmpp:sasl:upgrade:0";
+/// The data of SCRAM's upgrade tasks (XEP-0480 §3).
+pub const SCRAM_UPGRADE: &str = "urn:xmpp:scram-upgrade:0";
 /// FAST (XEP-0484).
 pub const FAST: &str = "urn:xmpp:fast:0";
 /// SCRAM downgrade protection (XEP-0474).

@@ -38,7 +38,9 @@ impl Kind {
 
     /// From an element name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Message, Self::Presence, Self::Iq].into_iter().find(|kind| kind.as_str() == name)
+        [Self::Message, Self::Presence, Self::Iq]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 }
 
@@ -59,11 +61,24 @@ impl Stanza {
     /// [`NotAStanza::Other`]: it is something else. [`NotAStanza::Address`]: `to` or `from` is no address
     /// (`jid-malformed`). Either way the fragment is given back, so that the sender can be answered.
     pub fn new(fragment: Fragment) -> Result<Self, NotAStanza> {
-        let Some(kind) = normal::kind(&fragment) else { return Err(NotAStanza::Other(fragment)) };
+        let Some(kind) = normal::kind(&fragment) else {
+            return Err(NotAStanza::Other(fragment));
+        };
         let fragment = normal::in_client_namespace(fragment);
-        let address = |name: &str| fragment.root().attr(name).map(|text| Jid::parse(&text)).transpose();
+        let address = |name: &str| {
+            fragment
+                .root()
+                .attr(name)
+                .map(|text| Jid::parse(&text))
+                .transpose()
+        };
         match (address("to"), address("from")) {
-            (Ok(to), Ok(from)) => Ok(Self { to, from, kind, fragment }),
+            (Ok(to), Ok(from)) => Ok(Self {
+                to,
+                from,
+                kind,
+                fragment,
+            }),
             (Err(error), _) | (_, Err(error)) => Err(NotAStanza::Address(fragment, error)),
         }
     }
@@ -81,7 +96,8 @@ impl Stanza {
     /// # Panics
     /// If it is no stanza in `jabber:client`, or its `to` or `from` is no address: they come from a [`Jid`].
     pub fn from_element(element: &Element) -> Self {
-        Self::parse(element.to_bytes(ns::CLIENT).into()).expect("built as a stanza in jabber:client, with parsed addresses")
+        Self::parse(element.to_bytes(ns::CLIENT).into())
+            .expect("built as a stanza in jabber:client, with parsed addresses")
     }
 
     /// Which of the three.
@@ -133,9 +149,15 @@ impl Stanza {
     /// an address as it is. Two allocations.
     #[must_use]
     pub fn readdressed(&self, from: Option<&Jid>, to: Option<&Jid>) -> Self {
-        let fragment = edit::with_addresses(&self.fragment, from.map(Jid::as_str), to.map(Jid::as_str));
+        let fragment =
+            edit::with_addresses(&self.fragment, from.map(Jid::as_str), to.map(Jid::as_str));
         let or = |new: Option<&Jid>, old: &Option<Jid>| new.or(old.as_ref()).cloned();
-        Self { fragment, kind: self.kind, to: or(to, &self.to), from: or(from, &self.from) }
+        Self {
+            fragment,
+            kind: self.kind,
+            to: or(to, &self.to),
+            from: or(from, &self.from),
+        }
     }
 
     /// The bytes with `children` (serialised elements) appended as last children and the direct children for which
@@ -170,7 +192,11 @@ impl Stanza {
 impl fmt::Debug for Stanza {
     /// Kind and addresses only: what people write does not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stanza").field("kind", &self.kind).field("from", &self.from).field("to", &self.to).finish_non_exhaustive()
+        f.debug_struct("Stanza")
+            .field("kind", &self.kind)
+            .field("from", &self.from)
+            .field("to", &self.to)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,8 +4,6 @@
 //! Each backend and each layer calls its suite in one line. The suites of shapes make names from the `run`, so that
 //! they may be run again against a store that keeps what it is given; those of repositories want fresh stores.
 
-#![expect(clippy::missing_panics_doc, reason = "panicking is how a suite tells")]
-
 mod account;
 mod archive_preferences;
 mod blobs;

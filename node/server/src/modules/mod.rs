@@ -4,6 +4,8 @@ pub mod admin;
 pub mod archive;
 pub mod blocking;
 pub mod carbons;
+pub mod disco;
+pub mod info;
 pub mod presence;
 pub mod presence_rules;
 pub mod private;

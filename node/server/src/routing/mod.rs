@@ -102,6 +102,8 @@ pub struct Router {
     pub registry: OnceLock<Registry>,
     /// Sessions whose connection broke and that wait to be resumed.
     pub parked: crate::c2s::Parking,
+    /// What negotiation keeps from one connection to the next.
+    pub gate: crate::c2s::gate::Gate,
     /// Counters and gauges.
     pub metrics: Metrics,
     /// Running tasks.
@@ -248,6 +250,10 @@ impl Outlet for Arc<Router> {
 
     fn uptime(&self) -> u32 {
         Router::uptime(self)
+    }
+
+    fn registry(&self) -> &Registry {
+        Router::registry(self)
     }
 
     fn route(&self, stanza: Stanza) {

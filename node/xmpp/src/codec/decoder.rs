@@ -38,7 +38,10 @@ struct Partial {
 
 impl Partial {
     fn empty() -> Box<Self> {
-        Box::new(Self { buf: Vec::new(), parser: Parser::default() })
+        Box::new(Self {
+            buf: Vec::new(),
+            parser: Parser::default(),
+        })
     }
 
     /// Takes in what `input` has, up to `limit` bytes in all.
@@ -46,7 +49,8 @@ impl Partial {
         let more = input.len().min(limit.saturating_sub(self.buf.len()));
         if self.buf.capacity() - self.buf.len() < more {
             // An eighth of slack: little memory, and bytes that come one by one are not moved each time.
-            self.buf.reserve_exact(more.max((self.buf.len() / 8).min(limit - self.buf.len())));
+            self.buf
+                .reserve_exact(more.max((self.buf.len() / 8).min(limit - self.buf.len())));
         }
         self.buf.extend_from_slice(&input[..more]);
     }
@@ -76,7 +80,13 @@ pub struct Decoder {
 impl Decoder {
     /// At the start of a stream.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Start, partial: None, context: None, default_ns: "" }
+        Self {
+            limits,
+            state: State::Start,
+            partial: None,
+            context: None,
+            default_ns: "",
+        }
     }
 
     /// Changes the limits (after authentication).
@@ -115,7 +125,9 @@ impl Decoder {
             if self.partial.is_none() {
                 *input = &input[skip_space(input, 0)..];
             }
-            let Some(&first) = input.first() else { return Ok(None) };
+            let Some(&first) = input.first() else {
+                return Ok(None);
+            };
             if self.partial.is_none() && first != b'<' {
                 return Err(match (self.state, first) {
                     // What UTF-16 and UTF-32 begin with; no UTF-8 does.
@@ -144,8 +156,10 @@ impl Decoder {
         partial.extend(input, limit);
         let buf = &partial.buf;
         let end = match buf.get(1) {
-            Some(b'?') if self.state == State::Start => memchr::memmem::find(&buf[had.saturating_sub(1).max(2)..], b"?>")
-                .map(|found| had.saturating_sub(1).max(2) + found + 2),
+            Some(b'?') if self.state == State::Start => {
+                memchr::memmem::find(&buf[had.saturating_sub(1).max(2)..], b"?>")
+                    .map(|found| had.saturating_sub(1).max(2) + found + 2)
+            }
             Some(b'?' | b'!') => return Err(ParseError::Restricted),
             Some(b'/') => return Err(ParseError::NotWellFormed),
             Some(_) => partial.parser.header(buf, &self.limits)?,
@@ -165,7 +179,11 @@ impl Decoder {
             self.state = State::Declared;
             return Ok(None);
         }
-        let tag = Fragment::assemble(Bytes::copy_from_slice(&buf[..end]), partial.parser.slots(), "");
+        let tag = Fragment::assemble(
+            Bytes::copy_from_slice(&buf[..end]),
+            partial.parser.slots(),
+            "",
+        );
         let (header, default_ns, context) = header::read(&tag)?;
         (self.default_ns, self.context, self.state) = (default_ns, context, State::Open);
         Ok(Some(StreamEvent::Open(header)))
@@ -183,7 +201,10 @@ impl Decoder {
                 if window.len() >= limit {
                     return Err(ParseError::TooBig);
                 }
-                self.partial = Some(Box::new(Partial { buf: window.to_vec(), parser }));
+                self.partial = Some(Box::new(Partial {
+                    buf: window.to_vec(),
+                    parser,
+                }));
                 *input = &[];
                 return Ok(None);
             };
@@ -192,7 +213,9 @@ impl Decoder {
         };
         let had = partial.buf.len();
         partial.extend(input, limit);
-        let progress = partial.parser.advance(&partial.buf, &self.limits, self.outer())?;
+        let progress = partial
+            .parser
+            .advance(&partial.buf, &self.limits, self.outer())?;
         let Some((end, event)) = self.event(&partial.buf, progress, &partial.parser)? else {
             if partial.buf.len() >= limit {
                 return Err(ParseError::TooBig);
@@ -206,21 +229,37 @@ impl Decoder {
     }
 
     fn outer(&self) -> Outer<'_> {
-        self.context.as_ref().map_or(header::USUAL, |context| &context.prefixes)
+        self.context
+            .as_ref()
+            .map_or(header::USUAL, |context| &context.prefixes)
     }
 
     /// What the parser's progress means, and where it ends.
-    fn event(&mut self, buf: &[u8], progress: Progress, parser: &Parser) -> Result<Option<(usize, StreamEvent)>, ParseError> {
+    fn event(
+        &mut self,
+        buf: &[u8],
+        progress: Progress,
+        parser: &Parser,
+    ) -> Result<Option<(usize, StreamEvent)>, ParseError> {
         match progress {
             Progress::Pending => Ok(None),
             Progress::Element(end) => {
                 let raw = &buf[..end];
                 let borrowed = parser.borrowed(raw);
-                let unknown_ns = self.context.as_ref().and_then(|context| context.default_ns.as_deref());
+                let unknown_ns = self
+                    .context
+                    .as_ref()
+                    .and_then(|context| context.default_ns.as_deref());
                 let fragment = if borrowed.is_empty() && unknown_ns.is_none() {
                     Fragment::assemble(Bytes::copy_from_slice(raw), parser.slots(), self.default_ns)
                 } else {
-                    let copied = header::copy_declarations(raw, &borrowed, self.outer(), unknown_ns, parser.slots());
+                    let copied = header::copy_declarations(
+                        raw,
+                        &borrowed,
+                        self.outer(),
+                        unknown_ns,
+                        parser.slots(),
+                    );
                     if copied.len() > self.limits.element_bytes() {
                         return Err(ParseError::TooBig);
                     }
@@ -229,7 +268,10 @@ impl Decoder {
                 Ok(Some((end, StreamEvent::Element(fragment))))
             }
             Progress::Close(end) => {
-                let name = self.context.as_ref().map_or("stream:stream", |context| &context.name);
+                let name = self
+                    .context
+                    .as_ref()
+                    .map_or("stream:stream", |context| &context.name);
                 header::check_end(&buf[..end], name)?;
                 self.state = State::Closed;
                 self.context = None;

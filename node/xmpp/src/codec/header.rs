@@ -21,7 +21,13 @@ use crate::{
 pub(super) const USUAL: Outer<'static> = &[(Cow::Borrowed("stream"), Cow::Borrowed(ns::STREAM))];
 
 /// Default namespaces that need not be copied into each element, because those who read it know them.
-const KNOWN: [&str; 5] = ["", ns::CLIENT, ns::SERVER, ns::STREAM, "jabber:component:accept"];
+const KNOWN: [&str; 5] = [
+    "",
+    ns::CLIENT,
+    ns::SERVER,
+    ns::STREAM,
+    "jabber:component:accept",
+];
 
 /// What an unusual header declares.
 pub(super) struct Context {
@@ -33,7 +39,9 @@ pub(super) struct Context {
 }
 
 /// Reads the header from its start tag.
-pub(super) fn read(tag: &Fragment) -> Result<(StreamHeader, &'static str, Option<Box<Context>>), ParseError> {
+pub(super) fn read(
+    tag: &Fragment,
+) -> Result<(StreamHeader, &'static str, Option<Box<Context>>), ParseError> {
     let root = tag.root();
     if root.name() != "stream" || tag.raw().ends_with(b"/>") {
         return Err(ParseError::BadFormat);
@@ -47,7 +55,10 @@ pub(super) fn read(tag: &Fragment) -> Result<(StreamHeader, &'static str, Option
     for attr in root.entries() {
         match attr.declares(raw) {
             Some([]) => content_ns = as_str(attr.value_in(raw)),
-            Some(prefix) => prefixes.push((as_str(prefix).to_owned().into(), as_str(attr.value_in(raw)).to_owned().into())),
+            Some(prefix) => prefixes.push((
+                as_str(prefix).to_owned().into(),
+                as_str(attr.value_in(raw)).to_owned().into(),
+            )),
             None => {}
         }
     }
@@ -63,7 +74,13 @@ pub(super) fn read(tag: &Fragment) -> Result<(StreamHeader, &'static str, Option
     let known = KNOWN.iter().find(|known| **known == content_ns).copied();
     let name = as_str(&raw[1..=ElementEntry::read(tag.tape(), 0).qname_len()]);
     let usual = known.is_some() && name == "stream:stream" && prefixes == *USUAL;
-    let context = || Box::new(Context { name: name.into(), prefixes, default_ns: known.is_none().then(|| content_ns.into()) });
+    let context = || {
+        Box::new(Context {
+            name: name.into(),
+            prefixes,
+            default_ns: known.is_none().then(|| content_ns.into()),
+        })
+    };
     Ok((header, known.unwrap_or(""), (!usual).then(context)))
 }
 
@@ -88,7 +105,9 @@ pub(super) fn copy_declarations(
     let mut out = Vec::with_capacity(raw.len() + 128);
     out.extend_from_slice(&raw[..after_name]);
     let attrs = &slots[ELEMENT_SLOTS..ELEMENT_SLOTS + usize::from(root.attrs)];
-    let has_default = attrs.iter().any(|&slot| AttrEntry::read(slot).declares(raw) == Some(&[]));
+    let has_default = attrs
+        .iter()
+        .any(|&slot| AttrEntry::read(slot).declares(raw) == Some(&[]));
     if let Some(default_ns) = default_ns.filter(|_| !has_default) {
         declare(&mut out, "", default_ns);
     }
@@ -103,8 +122,16 @@ pub(super) fn copy_declarations(
 
 fn declare(out: &mut Vec<u8>, prefix: &str, namespace: &str) {
     // A namespace name holds no references, so it cannot have both kinds of quotes.
-    let quote = if namespace.contains('\'') { b'"' } else { b'\'' };
-    out.extend_from_slice(if prefix.is_empty() { b" xmlns" } else { b" xmlns:" });
+    let quote = if namespace.contains('\'') {
+        b'"'
+    } else {
+        b'\''
+    };
+    out.extend_from_slice(if prefix.is_empty() {
+        b" xmlns"
+    } else {
+        b" xmlns:"
+    });
     out.extend_from_slice(prefix.as_bytes());
     out.extend_from_slice(&[b'=', quote]);
     out.extend_from_slice(namespace.as_bytes());
@@ -123,27 +150,40 @@ pub(super) fn check_declaration(declaration: &[u8]) -> Result<(), ParseError> {
     if version != b"1.0" {
         return Err(ParseError::NotWellFormed);
     }
-    if let Some(encoding) = pseudo_attribute(&mut rest, b"encoding")? {
-        if !encoding.eq_ignore_ascii_case(b"UTF-8") {
-            return Err(ParseError::UnsupportedEncoding);
-        }
+    if let Some(encoding) = pseudo_attribute(&mut rest, b"encoding")?
+        && !encoding.eq_ignore_ascii_case(b"UTF-8")
+    {
+        return Err(ParseError::UnsupportedEncoding);
     }
-    if let Some(standalone) = pseudo_attribute(&mut rest, b"standalone")? {
-        if !matches!(standalone, b"yes" | b"no") {
-            return Err(ParseError::NotWellFormed);
-        }
+    if let Some(standalone) = pseudo_attribute(&mut rest, b"standalone")?
+        && !matches!(standalone, b"yes" | b"no")
+    {
+        return Err(ParseError::NotWellFormed);
     }
-    if rest.trim_ascii().is_empty() { Ok(()) } else { Err(ParseError::NotWellFormed) }
+    if rest.trim_ascii().is_empty() {
+        Ok(())
+    } else {
+        Err(ParseError::NotWellFormed)
+    }
 }
 
 /// Takes ` name='value'` off the front, if it stands there.
 fn pseudo_attribute<'a>(rest: &mut &'a [u8], name: &[u8]) -> Result<Option<&'a [u8]>, ParseError> {
-    let Some(after) = rest.trim_ascii_start().strip_prefix(name) else { return Ok(None) };
+    let Some(after) = rest.trim_ascii_start().strip_prefix(name) else {
+        return Ok(None);
+    };
     if !rest.first().is_some_and(|&byte| is_space(byte)) {
         return Err(ParseError::NotWellFormed);
     }
-    let after = after.trim_ascii_start().strip_prefix(b"=").ok_or(ParseError::NotWellFormed)?.trim_ascii_start();
-    let (&quote, after) = after.split_first().filter(|(quote, _)| matches!(quote, b'"' | b'\'')).ok_or(ParseError::NotWellFormed)?;
+    let after = after
+        .trim_ascii_start()
+        .strip_prefix(b"=")
+        .ok_or(ParseError::NotWellFormed)?
+        .trim_ascii_start();
+    let (&quote, after) = after
+        .split_first()
+        .filter(|(quote, _)| matches!(quote, b'"' | b'\''))
+        .ok_or(ParseError::NotWellFormed)?;
     let end = memchr::memchr(quote, after).ok_or(ParseError::NotWellFormed)?;
     *rest = &after[end + 1..];
     Ok(Some(&after[..end]))

@@ -3,7 +3,8 @@
 use super::*;
 use crate::ns;
 
-const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+const HEADER: &str =
+    "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
 /// What a stream comes to, for comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,14 +16,20 @@ enum Seen {
 }
 
 fn limits() -> Limits {
-    Limits { stanza_bytes: 400, depth: 4, attributes: 4 }
+    Limits {
+        stanza_bytes: 400,
+        depth: 4,
+        attributes: 4,
+    }
 }
 
 fn feed(decoder: &mut Decoder, mut input: &[u8], seen: &mut Vec<Seen>) {
     loop {
         seen.push(match decoder.next(&mut input) {
             Ok(Some(StreamEvent::Open(header))) => Seen::Open(header),
-            Ok(Some(StreamEvent::Element(fragment))) => Seen::Element(String::from_utf8(fragment.raw().to_vec()).unwrap()),
+            Ok(Some(StreamEvent::Element(fragment))) => {
+                Seen::Element(String::from_utf8(fragment.raw().to_vec()).unwrap())
+            }
             Ok(Some(StreamEvent::Close)) => Seen::Close,
             Ok(None) => return assert!(input.is_empty()),
             Err(error) => return seen.push(Seen::Error(error)),
@@ -43,7 +50,12 @@ fn decode(input: &[u8]) -> Vec<Seen> {
                 break;
             }
         }
-        assert_eq!(cut, whole, "{} in chunks of {size}", String::from_utf8_lossy(input));
+        assert_eq!(
+            cut,
+            whole,
+            "{} in chunks of {size}",
+            String::from_utf8_lossy(input)
+        );
     }
     whole
 }
@@ -57,7 +69,12 @@ fn decode_after_header(input: &[u8]) -> Vec<Seen> {
 fn elements_are_refused_with_their_condition() {
     use ParseError::*;
     let check = |input: &[u8], expected: ParseError| {
-        assert_eq!(decode_after_header(input), [Seen::Error(expected)], "{}", String::from_utf8_lossy(input));
+        assert_eq!(
+            decode_after_header(input),
+            [Seen::Error(expected)],
+            "{}",
+            String::from_utf8_lossy(input)
+        );
     };
     for (input, expected) in [
         // RFC 6120 §11.1
@@ -102,7 +119,10 @@ fn elements_are_refused_with_their_condition() {
         ("<a b='x><c/>", NotWellFormed),
         ("<a b='1' b='2'/>", NotWellFormed),
         ("<a xmlns='x' xmlns='x'/>", NotWellFormed),
-        ("<a x:c='1' y:c='2' xmlns:x='n' xmlns:y='n'/>", NotWellFormed),
+        (
+            "<a x:c='1' y:c='2' xmlns:x='n' xmlns:y='n'/>",
+            NotWellFormed,
+        ),
         ("<a b='&'/>", NotWellFormed),
         ("<a b='\u{1}'/>", NotWellFormed),
         // text
@@ -133,21 +153,45 @@ fn elements_are_refused_with_their_condition() {
         ("<a xmlns:x=''/>", BadNamespacePrefix),
         ("<a xmlns:xml='x'/>", BadNamespacePrefix),
         ("<a xmlns:xmlns='x'/>", BadNamespacePrefix),
-        ("<a xmlns:x='http://www.w3.org/XML/1998/namespace'/>", BadNamespacePrefix),
-        ("<a xmlns='http://www.w3.org/XML/1998/namespace'/>", BadNamespacePrefix),
-        ("<a xmlns:x='http://www.w3.org/2000/xmlns/'/>", BadNamespacePrefix),
-        ("<a xmlns='http://www.w3.org/2000/xmlns/'/>", BadNamespacePrefix),
+        (
+            "<a xmlns:x='http://www.w3.org/XML/1998/namespace'/>",
+            BadNamespacePrefix,
+        ),
+        (
+            "<a xmlns='http://www.w3.org/XML/1998/namespace'/>",
+            BadNamespacePrefix,
+        ),
+        (
+            "<a xmlns:x='http://www.w3.org/2000/xmlns/'/>",
+            BadNamespacePrefix,
+        ),
+        (
+            "<a xmlns='http://www.w3.org/2000/xmlns/'/>",
+            BadNamespacePrefix,
+        ),
         ("<a xmlns='a&amp;b'/>", Restricted),
         // limits
         ("<a><b><c><d><e/></d></c></b></a>", TooBig),
         ("<a b='' c='' d='' e='' f=''/>", TooBig),
+        (
+            "<a xmlns='a' xmlns:b='b' xmlns:c='c'><d xmlns:e='e' xmlns:f='f'/></a>",
+            TooBig,
+        ),
         // after the end, and the end itself
         ("</stream>", NotWellFormed),
         ("</stream:streamer>", NotWellFormed),
     ] {
         check(input.as_bytes(), expected);
     }
-    for invalid in [&b"<a>\xFF</a>"[..], b"<a>\xC0\x80</a>", b"<a>\xED\xA0\x80</a>", b"<a>\xC3</a>", b"<a b='\xE2\x82'/>", b"<\xFFa/>", b"<a><![CDATA[\x80]]></a>"] {
+    for invalid in [
+        &b"<a>\xFF</a>"[..],
+        b"<a>\xC0\x80</a>",
+        b"<a>\xED\xA0\x80</a>",
+        b"<a>\xC3</a>",
+        b"<a b='\xE2\x82'/>",
+        b"<\xFFa/>",
+        b"<a><![CDATA[\x80]]></a>",
+    ] {
         check(invalid, NotWellFormed);
     }
 }
@@ -155,8 +199,17 @@ fn elements_are_refused_with_their_condition() {
 #[test]
 fn elements_end_where_the_limit_is() {
     let check = |input: String, fits: bool| {
-        let expected = if fits { Seen::Element(input.clone()) } else { Seen::Error(ParseError::TooBig) };
-        assert_eq!(decode_after_header(input.as_bytes()), [expected], "{} bytes", input.len());
+        let expected = if fits {
+            Seen::Element(input.clone())
+        } else {
+            Seen::Error(ParseError::TooBig)
+        };
+        assert_eq!(
+            decode_after_header(input.as_bytes()),
+            [expected],
+            "{} bytes",
+            input.len()
+        );
     };
     for (length, fits) in [(400, true), (401, false), (2000, false)] {
         check(format!("<a>{}</a>", "x".repeat(length - 7)), fits);
@@ -166,11 +219,18 @@ fn elements_end_where_the_limit_is() {
     }
     for endless in ["<a>", "<a b='", "<", "<a ", "<a><![CDATA["] {
         let input = format!("{endless}{}", "x".repeat(500));
-        assert_eq!(decode_after_header(input.as_bytes()), [Seen::Error(ParseError::TooBig)], "{endless}");
+        assert_eq!(
+            decode_after_header(input.as_bytes()),
+            [Seen::Error(ParseError::TooBig)],
+            "{endless}"
+        );
     }
     let header = format!("<stream:stream to='{}", "x".repeat(500));
     assert_eq!(decode(header.as_bytes()), [Seen::Error(ParseError::TooBig)]);
-    assert_eq!(decode(format!("<?xml {}", "x".repeat(500)).as_bytes()), [Seen::Error(ParseError::TooBig)]);
+    assert_eq!(
+        decode(format!("<?xml {}", "x".repeat(500)).as_bytes()),
+        [Seen::Error(ParseError::TooBig)]
+    );
 }
 
 #[test]
@@ -200,14 +260,20 @@ fn what_is_well_formed_passes() {
         "<a><b><c><d/></c></b></a>",
         "<a b='' c='' d='' e=''/>",
     ] {
-        assert_eq!(decode_after_header(element.as_bytes()), [Seen::Element(element.to_owned())]);
+        assert_eq!(
+            decode_after_header(element.as_bytes()),
+            [Seen::Element(element.to_owned())]
+        );
     }
 }
 
 #[test]
 fn headers_are_read_or_refused() {
     let streams = "xmlns:stream='http://etherx.jabber.org/streams'";
-    let header = |content: &str| StreamHeader { content_ns: content.into(), ..Default::default() };
+    let header = |content: &str| StreamHeader {
+        content_ns: content.into(),
+        ..Default::default()
+    };
     let check = |input: &str, expected: Result<StreamHeader, ParseError>| {
         let expected = match expected {
             Ok(header) => Seen::Open(header),
@@ -226,7 +292,11 @@ fn headers_are_read_or_refused() {
     let attributes = "to='example.com' from='a&amp;b' id='1' version='1.0' xml:lang='en'";
     let mut decoder = Decoder::new(Limits::default());
     let mut seen = Vec::new();
-    feed(&mut decoder, format!("<stream:stream {attributes} xmlns='jabber:client' {streams}>").as_bytes(), &mut seen);
+    feed(
+        &mut decoder,
+        format!("<stream:stream {attributes} xmlns='jabber:client' {streams}>").as_bytes(),
+        &mut seen,
+    );
     assert_eq!(seen, [Seen::Open(full)]);
 
     for declaration in [
@@ -236,17 +306,38 @@ fn headers_are_read_or_refused() {
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n",
         "\n<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>",
     ] {
-        check(&format!("{declaration}{HEADER}"), Ok(header("jabber:client")));
+        check(
+            &format!("{declaration}{HEADER}"),
+            Ok(header("jabber:client")),
+        );
     }
-    check(&format!("<stream:stream xmlns='jabber:server' {streams}>"), Ok(header("jabber:server")));
+    check(
+        &format!("<stream:stream xmlns='jabber:server' {streams}>"),
+        Ok(header("jabber:server")),
+    );
     check(&format!("<stream:stream {streams}>"), Ok(header("")));
-    check(&format!("<stream:stream xmlns='other' {streams}>"), Ok(header("other")));
-    check("<stream xmlns='http://etherx.jabber.org/streams'>", Ok(header(ns::STREAM)));
-    check("<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client'>", Ok(header("jabber:client")));
+    check(
+        &format!("<stream:stream xmlns='other' {streams}>"),
+        Ok(header("other")),
+    );
+    check(
+        "<stream xmlns='http://etherx.jabber.org/streams'>",
+        Ok(header(ns::STREAM)),
+    );
+    check(
+        "<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client'>",
+        Ok(header("jabber:client")),
+    );
 
     use ParseError::*;
-    check("<stream:stream xmlns='jabber:client'>", Err(BadNamespacePrefix));
-    check("<stream:stream xmlns:stream='other'>", Err(InvalidNamespace));
+    check(
+        "<stream:stream xmlns='jabber:client'>",
+        Err(BadNamespacePrefix),
+    );
+    check(
+        "<stream:stream xmlns:stream='other'>",
+        Err(InvalidNamespace),
+    );
     check("<stream xmlns='jabber:client'>", Err(InvalidNamespace));
     check(&format!("<stream:streams {streams}>"), Err(BadFormat));
     check(&format!("<stream:stream {streams}/>"), Err(BadFormat));
@@ -257,14 +348,23 @@ fn headers_are_read_or_refused() {
     check("<!-- -->", Err(Restricted));
     check("<?php ?>", Err(Restricted));
     check("<?xml-stylesheet href='a'?>", Err(Restricted));
-    check("<?xml version='1.0'?><?xml version='1.0'?>", Err(Restricted));
+    check(
+        "<?xml version='1.0'?><?xml version='1.0'?>",
+        Err(Restricted),
+    );
     check("<?xml?>", Err(NotWellFormed));
     check("<?xml version='1.1'?>", Err(NotWellFormed));
     check("<?xml encoding='UTF-8'?>", Err(NotWellFormed));
     check("<?xml version='1.0'encoding='UTF-8'?>", Err(NotWellFormed));
-    check("<?xml version='1.0' standalone='perhaps'?>", Err(NotWellFormed));
+    check(
+        "<?xml version='1.0' standalone='perhaps'?>",
+        Err(NotWellFormed),
+    );
     check("<?xml version='1.0' more='x'?>", Err(NotWellFormed));
-    check("<?xml version='1.0' encoding='ISO-8859-1'?>", Err(UnsupportedEncoding));
+    check(
+        "<?xml version='1.0' encoding='ISO-8859-1'?>",
+        Err(UnsupportedEncoding),
+    );
     for utf16 in [&b"\xFE\xFF\0<"[..], b"\xFF\xFE<\0", b"\0<\0s"] {
         assert_eq!(decode(utf16), [Seen::Error(UnsupportedEncoding)]);
     }
@@ -274,14 +374,29 @@ fn headers_are_read_or_refused() {
 fn a_stream_from_open_to_close() {
     let stream = format!("<?xml version='1.0'?>\n{HEADER} <a/>\n<b>1</b>\t</stream:stream > ");
     let seen = decode(stream.as_bytes());
-    let [Seen::Open(_), rest @ ..] = &seen[..] else { panic!("{seen:?}") };
-    assert_eq!(rest, [Seen::Element("<a/>".into()), Seen::Element("<b>1</b>".into()), Seen::Close]);
+    let [Seen::Open(_), rest @ ..] = &seen[..] else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(
+        rest,
+        [
+            Seen::Element("<a/>".into()),
+            Seen::Element("<b>1</b>".into()),
+            Seen::Close
+        ]
+    );
     let after = decode(format!("{stream}<a/>").as_bytes());
     assert_eq!(after.last(), Some(&Seen::Error(ParseError::BadFormat)));
     // Another root name must come back in the end tag.
     let other = "<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client'>";
-    assert_eq!(decode(format!("{other}</s:stream>").as_bytes()).last(), Some(&Seen::Close));
-    assert_eq!(decode(format!("{other}</stream:stream>").as_bytes()).last(), Some(&Seen::Error(ParseError::NotWellFormed)));
+    assert_eq!(
+        decode(format!("{other}</s:stream>").as_bytes()).last(),
+        Some(&Seen::Close)
+    );
+    assert_eq!(
+        decode(format!("{other}</stream:stream>").as_bytes()).last(),
+        Some(&Seen::Error(ParseError::NotWellFormed))
+    );
 }
 
 #[test]
@@ -291,12 +406,29 @@ fn declarations_of_the_header_are_copied_into_the_elements_that_need_them() {
         assert_eq!(seen[1..], [Seen::Element(expected.into())]);
     };
     let stream = "xmlns:stream='http://etherx.jabber.org/streams'";
-    check(HEADER, "<stream:features/>", &format!("<stream:features {stream}/>"));
-    check(HEADER, "<a stream:b='c'><stream:d/></a>", &format!("<a {stream} stream:b='c'><stream:d/></a>"));
-    check(HEADER, "<a xmlns:stream='own'><stream:b/></a>", "<a xmlns:stream='own'><stream:b/></a>");
+    check(
+        HEADER,
+        "<stream:features/>",
+        &format!("<stream:features {stream}/>"),
+    );
+    check(
+        HEADER,
+        "<a stream:b='c'><stream:d/></a>",
+        &format!("<a {stream} stream:b='c'><stream:d/></a>"),
+    );
+    check(
+        HEADER,
+        "<a xmlns:stream='own'><stream:b/></a>",
+        "<a xmlns:stream='own'><stream:b/></a>",
+    );
     check(HEADER, "<a xmlns:x='y'/>", "<a xmlns:x='y'/>");
-    let dialback = format!("<stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' {stream}>");
-    check(&dialback, "<db:result to='a'>key</db:result>", "<db:result xmlns:db='jabber:server:dialback' to='a'>key</db:result>");
+    let dialback =
+        format!("<stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' {stream}>");
+    check(
+        &dialback,
+        "<db:result to='a'>key</db:result>",
+        "<db:result xmlns:db='jabber:server:dialback' to='a'>key</db:result>",
+    );
     check(&dialback, "<message/>", "<message/>");
     let quoted = format!("<stream:stream xmlns='it\"s' xmlns:q=\"it's\" {stream}>");
     check(&quoted, "<q:a/>", "<q:a xmlns='it\"s' xmlns:q=\"it's\"/>");
@@ -304,14 +436,35 @@ fn declarations_of_the_header_are_copied_into_the_elements_that_need_them() {
     check(&quoted, "<a/>", "<a xmlns='it\"s'/>");
     // Two prefixes, one name: only the copy shows it.
     let twice = format!("<stream:stream xmlns='jabber:client' xmlns:p='n' xmlns:q='n' {stream}>");
-    assert_eq!(decode(format!("{twice}<a p:b='' q:b=''/>").as_bytes())[1..], [Seen::Error(ParseError::NotWellFormed)]);
+    assert_eq!(
+        decode(format!("{twice}<a p:b='' q:b=''/>").as_bytes())[1..],
+        [Seen::Error(ParseError::NotWellFormed)]
+    );
 }
 
 #[test]
 fn copied_declarations_count_towards_the_limit() {
     let long = "x".repeat(200);
-    let header = format!("<stream:stream xmlns:p='{long}' xmlns:stream='http://etherx.jabber.org/streams'>");
-    assert_eq!(decode(format!("{header}<p:a b='{long}'/>").as_bytes())[1..], [Seen::Error(ParseError::TooBig)]);
+    let header =
+        format!("<stream:stream xmlns:p='{long}' xmlns:stream='http://etherx.jabber.org/streams'>");
+    assert_eq!(
+        decode(format!("{header}<p:a b='{long}'/>").as_bytes())[1..],
+        [Seen::Error(ParseError::TooBig)]
+    );
+}
+
+/// What every element of a tree would carry a copy of is short.
+#[test]
+fn namespace_names_are_short() {
+    let check = |length: usize, expected: Result<(), ParseError>| {
+        let element = format!("<a xmlns='{}'/>", "x".repeat(length));
+        assert_eq!(
+            Fragment::parse(element.into(), ns::CLIENT).map(drop),
+            expected
+        );
+    };
+    check(512, Ok(()));
+    check(513, Err(ParseError::TooBig));
 }
 
 #[test]
@@ -334,14 +487,24 @@ fn an_error_stays_until_a_restart() {
     feed(&mut decoder, b"/>", &mut seen);
     feed(&mut decoder, b"", &mut seen);
     feed(&mut decoder, HEADER.as_bytes(), &mut seen);
-    assert_eq!(seen, [Seen::Error(ParseError::BadFormat), Seen::Error(ParseError::BadFormat), Seen::Error(ParseError::BadFormat)]);
+    assert_eq!(
+        seen,
+        [
+            Seen::Error(ParseError::BadFormat),
+            Seen::Error(ParseError::BadFormat),
+            Seen::Error(ParseError::BadFormat)
+        ]
+    );
     decoder.restart();
     seen.clear();
     feed(&mut decoder, HEADER.as_bytes(), &mut seen);
     feed(&mut decoder, b"<cut", &mut seen);
     decoder.restart();
     feed(&mut decoder, HEADER.as_bytes(), &mut seen);
-    assert!(matches!(seen[..], [Seen::Open(_), Seen::Open(_)]), "{seen:?}");
+    assert!(
+        matches!(seen[..], [Seen::Open(_), Seen::Open(_)]),
+        "{seen:?}"
+    );
 }
 
 /// A megabyte that comes byte by byte: over in a moment if each byte is looked at a few times, never if all are.
@@ -349,8 +512,16 @@ fn an_error_stays_until_a_restart() {
 fn bytes_one_by_one_are_not_scanned_again() {
     const SIZE: usize = 1 << 20;
     let filler = "x".repeat(SIZE);
-    for element in [format!("<a>{filler}</a>"), format!("<a b='{filler}'/>"), format!("<a><![CDATA[{filler}]]></a>"), format!("<a{}/>", " ".repeat(SIZE))] {
-        let mut decoder = Decoder::new(Limits { stanza_bytes: 2 * SIZE, ..limits() });
+    for element in [
+        format!("<a>{filler}</a>"),
+        format!("<a b='{filler}'/>"),
+        format!("<a><![CDATA[{filler}]]></a>"),
+        format!("<a{}/>", " ".repeat(SIZE)),
+    ] {
+        let mut decoder = Decoder::new(Limits {
+            stanza_bytes: 2 * SIZE,
+            ..limits()
+        });
         feed(&mut decoder, HEADER.as_bytes(), &mut Vec::new());
         let mut seen = Vec::new();
         for byte in element.as_bytes().chunks(1) {
@@ -365,7 +536,16 @@ fn limits_may_change_between_elements() {
     let mut decoder = Decoder::new(limits());
     let mut seen = Vec::new();
     feed(&mut decoder, HEADER.as_bytes(), &mut seen);
-    decoder.set_limits(Limits { depth: 1, ..limits() });
+    decoder.set_limits(Limits {
+        depth: 1,
+        ..limits()
+    });
     feed(&mut decoder, b"<a/><a><b/></a>", &mut seen);
-    assert_eq!(seen[1..], [Seen::Element("<a/>".into()), Seen::Error(ParseError::TooBig)]);
+    assert_eq!(
+        seen[1..],
+        [
+            Seen::Element("<a/>".into()),
+            Seen::Error(ParseError::TooBig)
+        ]
+    );
 }

@@ -3,7 +3,7 @@
 //! Source: XML 1.0 §2.4, §2.11 (a bare `\r` would read back as `\n`), §3.3.3 (line ends and tabs in attributes would
 //! read back as spaces). What XML cannot carry at all becomes U+FFFD: it would end the stream of whoever is sent it.
 
-use crate::fragment::chars::is_xml_char;
+use crate::fragment::chars::{is_unescaped, is_xml_char};
 
 /// Appends `text` with `& < > " '` and `\r` escaped. For character data, and for attribute values that hold no line
 /// ends or tabs (addresses, ids).
@@ -17,6 +17,10 @@ pub fn escape_attr_into(out: &mut Vec<u8>, text: &str) {
 }
 
 fn escape(out: &mut Vec<u8>, text: &str, attribute: bool) {
+    if is_unescaped(text.as_bytes()) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     out.reserve(text.len());
     let bytes = text.as_bytes();
     let mut from = 0;

@@ -11,6 +11,12 @@ const WS: u8 = 1;
 const START: u8 = 2;
 /// May stand in a name (ASCII, without the colon).
 const NAME: u8 = 4;
+/// Needs no closer look in an attribute value: plain ASCII, no quote, no `&`, no `<`.
+const PLAIN_VALUE: u8 = 8;
+/// Needs no closer look in text: plain ASCII or white space, no `&`, no `<`, no `]`.
+const PLAIN_TEXT: u8 = 16;
+/// Is written as it is wherever it stands: plain ASCII without the characters that are escaped.
+const UNESCAPED: u8 = 32;
 
 const CLASS: [u8; 256] = {
     let mut table = [0; 256];
@@ -21,6 +27,14 @@ const CLASS: [u8; 256] = {
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => START | NAME,
             b'0'..=b'9' | b'-' | b'.' => NAME,
             _ => 0,
+        };
+        table[byte] |= match byte as u8 {
+            b'\t' | b'\n' | b'\r' => PLAIN_TEXT,
+            0..0x20 | b'&' | b'<' => 0,
+            b'\'' | b'"' => PLAIN_TEXT,
+            b']' => PLAIN_VALUE | UNESCAPED,
+            b'>' => PLAIN_VALUE | PLAIN_TEXT,
+            _ => PLAIN_VALUE | PLAIN_TEXT | UNESCAPED,
         };
         byte += 1;
     }
@@ -40,6 +54,29 @@ pub(crate) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// The first position from `at` on where an attribute value needs a closer look, its closing quote at the latest.
+pub(crate) fn skip_plain_value(bytes: &[u8], at: usize) -> usize {
+    skip(bytes, at, PLAIN_VALUE)
+}
+
+/// The first position from `at` on where text needs a closer look, its `<` at the latest. Gives up after a short while:
+/// long text is passed faster by [`check_text`].
+pub(crate) fn skip_plain_text(bytes: &[u8], at: usize) -> usize {
+    skip(&bytes[..bytes.len().min(at + 64)], at, PLAIN_TEXT)
+}
+
+/// Whether the text can be written without a replacement, wherever it stands.
+pub(crate) fn is_unescaped(bytes: &[u8]) -> bool {
+    skip(bytes, 0, UNESCAPED) == bytes.len()
+}
+
+fn skip(bytes: &[u8], at: usize, class: u8) -> usize {
+    let run = bytes[at..]
+        .iter()
+        .position(|&byte| CLASS[byte as usize] & class == 0);
+    run.map_or(bytes.len(), |run| at + run)
+}
+
 /// A qualified name: where it ends and how long its prefix is (0: it has none).
 #[derive(Clone, Copy)]
 pub(crate) struct Name {
@@ -53,7 +90,9 @@ pub(crate) fn scan_name(bytes: &[u8], start: usize) -> Result<Option<Name>, Pars
     let mut prefix = 0;
     let mut first = true;
     loop {
-        let Some(&byte) = bytes.get(at) else { return Ok(None) };
+        let Some(&byte) = bytes.get(at) else {
+            return Ok(None);
+        };
         if CLASS[byte as usize] & if first { START } else { NAME } != 0 {
             at += 1;
             first = false;
@@ -62,7 +101,9 @@ pub(crate) fn scan_name(bytes: &[u8], start: usize) -> Result<Option<Name>, Pars
             at += 1;
             first = true;
         } else if byte >= 0x80 {
-            let Some(length) = wide_name_char(&bytes[at..], first)? else { return Ok(None) };
+            let Some(length) = wide_name_char(&bytes[at..], first)? else {
+                return Ok(None);
+            };
             at += length;
             first = false;
         } else if first {
@@ -79,7 +120,9 @@ fn wide_name_char(bytes: &[u8], first: bool) -> Result<Option<usize>, ParseError
     let head = &bytes[..bytes.len().min(4)];
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        Err(error) if error.valid_up_to() > 0 => std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default(),
+        Err(error) if error.valid_up_to() > 0 => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
+        }
         Err(error) if error.error_len().is_none() => return Ok(None),
         Err(_) => return Err(ParseError::NotWellFormed),
     };
@@ -156,7 +199,9 @@ fn check(bytes: &[u8], seen: u8) -> Result<(), ParseError> {
     if seen & HIGH != 0 {
         let text = std::str::from_utf8(bytes).map_err(|_| ParseError::NotWellFormed)?;
         // UTF-8 excludes the surrogates by itself; of the rest only U+FFFE and U+FFFF are no `Char`.
-        if memchr::memchr_iter(0xEF, text.as_bytes()).any(|at| matches!(bytes.get(at..at + 3), Some([_, 0xBF, 0xBE | 0xBF]))) {
+        if memchr::memchr_iter(0xEF, text.as_bytes())
+            .any(|at| matches!(bytes.get(at..at + 3), Some([_, 0xBF, 0xBE | 0xBF])))
+        {
             return Err(ParseError::NotWellFormed);
         }
     }
@@ -192,8 +237,12 @@ pub(crate) fn reference(bytes: &[u8]) -> Result<(char, usize), ParseError> {
 fn numeric(digits: &[u8], radix: u32) -> Result<char, ParseError> {
     let mut value = 0u32;
     for &digit in digits {
-        let digit = char::from(digit).to_digit(radix).ok_or(ParseError::NotWellFormed)?;
+        let digit = char::from(digit)
+            .to_digit(radix)
+            .ok_or(ParseError::NotWellFormed)?;
         value = value.saturating_mul(radix).saturating_add(digit);
     }
-    char::from_u32(value).filter(|&c| is_xml_char(c)).ok_or(ParseError::NotWellFormed)
+    char::from_u32(value)
+        .filter(|&c| is_xml_char(c))
+        .ok_or(ParseError::NotWellFormed)
 }

@@ -1,8 +1,10 @@
 //! Namespaces while parsing: declarations in scope, prefixes, attributes that two prefixes make the same.
 //!
 //! Source: Namespaces in XML 1.0 §3 (reserved prefixes), §5 (undeclaring), §6.3 (uniqueness of attributes).
-//! Narrower than the specification in one point: a namespace name holds no references and no line ends, so that it
-//! can be compared and borrowed as it stands (`restricted-xml`).
+//! Narrower than the specification in two points. A namespace name holds no references and no line ends, so that it can
+//! be compared and borrowed as it stands (`restricted-xml`). And it is at most 512 bytes long, with at most as many
+//! declarations in scope as an element may have attributes: every element of a tree carries its namespace and every
+//! prefix is looked up, so that long or many ones would let small stanzas cost much (`policy-violation`).
 
 use std::borrow::Cow;
 
@@ -12,13 +14,19 @@ use super::{
     parser::Parser,
     tape::{AttrEntry, NS_DEFAULT, NS_XML},
 };
-use crate::{codec::ParseError, ns};
+use crate::{
+    codec::{Limits, ParseError},
+    ns,
+};
 
 /// Prefixes that the stream header declares, with their namespaces.
 pub(crate) type Outer<'a> = &'a [(Cow<'static, str>, Cow<'static, str>)];
 
 /// The namespace of `xmlns` itself, which nothing may be bound to.
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+
+/// Bytes of a namespace name.
+const LONGEST_NAME: usize = 512;
 
 /// A declaration in scope.
 #[derive(Clone, Copy)]
@@ -32,8 +40,17 @@ pub(crate) struct Decl {
 
 impl Parser {
     /// Takes in a declaration whose attribute will stand in the next slot.
-    pub(super) fn declare(&mut self, buf: &[u8], prefix: &[u8], attr: &AttrEntry) -> Result<(), ParseError> {
+    pub(super) fn declare(
+        &mut self,
+        buf: &[u8],
+        prefix: &[u8],
+        attr: &AttrEntry,
+        limits: &Limits,
+    ) -> Result<(), ParseError> {
         let name = attr.value_in(buf);
+        if name.len() > LONGEST_NAME || self.decls.len() >= limits.attributes {
+            return Err(ParseError::TooBig);
+        }
         if name.iter().any(|&byte| byte == b'&' || byte < 0x20) {
             return Err(ParseError::Restricted);
         }
@@ -48,14 +65,25 @@ impl Parser {
             return Err(ParseError::BadNamespacePrefix);
         }
         let start = attr.name + u32::from(attr.name_len) - prefix.len() as u32;
-        self.decls.push(Decl { prefix: start, prefix_len: prefix.len() as u16, slot: self.slots.len() as u32 });
+        self.decls.push(Decl {
+            prefix: start,
+            prefix_len: prefix.len() as u16,
+            slot: self.slots.len() as u32,
+        });
         Ok(())
     }
 
     /// The namespace of the prefix that stands at `start`.
-    pub(super) fn resolve(&mut self, buf: &[u8], start: usize, len: usize, outer: Outer<'_>) -> Result<u32, ParseError> {
+    pub(super) fn resolve(
+        &mut self,
+        buf: &[u8],
+        start: usize,
+        len: usize,
+        outer: Outer<'_>,
+    ) -> Result<u32, ParseError> {
         let prefix = &buf[start..start + len];
-        let same = |decl: &&Decl| &buf[decl.prefix as usize..][..decl.prefix_len as usize] == prefix;
+        let same =
+            |decl: &&Decl| &buf[decl.prefix as usize..][..decl.prefix_len as usize] == prefix;
         if let Some(decl) = self.decls.iter().rev().find(same) {
             return Ok(decl.slot);
         }
@@ -74,7 +102,12 @@ impl Parser {
     }
 
     /// Checks the prefixed attributes of the tag whose attributes begin at slot `first`.
-    pub(super) fn check_prefixed(&mut self, buf: &[u8], first: usize, outer: Outer<'_>) -> Result<(), ParseError> {
+    pub(super) fn check_prefixed(
+        &mut self,
+        buf: &[u8],
+        first: usize,
+        outer: Outer<'_>,
+    ) -> Result<(), ParseError> {
         let mut seen: SmallVec<[(u32, u32); 4]> = SmallVec::new();
         for slot in first..self.slots.len() {
             let attr = AttrEntry::read(self.slots[slot]);
@@ -93,7 +126,9 @@ impl Parser {
                 NS_XML => ns::XML.as_bytes(),
                 slot => AttrEntry::read(self.slots[slot as usize]).value_in(buf),
             };
-            let twice = |&(other, other_ns): &(u32, u32)| local(other) == local(slot as u32) && name(other_ns) == name(namespace);
+            let twice = |&(other, other_ns): &(u32, u32)| {
+                local(other) == local(slot as u32) && name(other_ns) == name(namespace)
+            };
             if seen.iter().any(twice) {
                 return Err(ParseError::NotWellFormed);
             }

@@ -68,12 +68,15 @@ impl<'a> Node<'a> {
 
     /// Value of an attribute without a prefix (and of `xml:lang` under that name), references resolved.
     pub fn attr(self, name: &str) -> Option<Cow<'a, str>> {
-        self.attr_entry(name).map(|attr| text::value(attr.value_in(self.view.raw)))
+        self.attr_entry(name)
+            .map(|attr| text::value(attr.value_in(self.view.raw)))
     }
 
     pub(crate) fn attr_entry(self, name: &str) -> Option<AttrEntry> {
         let raw = self.view.raw;
-        let mut found = self.entries().filter(|attr| attr.name_in(raw) == name.as_bytes());
+        let mut found = self
+            .entries()
+            .filter(|attr| attr.name_in(raw) == name.as_bytes());
         found.find(|attr| attr.prefix_len == 0 || attr.prefix_in(raw) == b"xml")
     }
 
@@ -125,34 +128,57 @@ impl<'a> Node<'a> {
 
     /// An owned tree.
     pub fn to_element(self) -> Element {
+        self.to_element_in(&mut self.declarations_around())
+    }
+
+    /// An owned tree; `scope` holds the declarations around it, the innermost last.
+    fn to_element_in(self, scope: &mut Vec<AttrEntry>) -> Element {
+        let raw = self.view.raw;
+        let around = scope.len();
+        scope.extend(self.entries().filter(|attr| attr.declares(raw).is_some()));
         let mut element = Element::new(self.name().to_owned(), self.ns().to_owned());
-        for attr in self.entries().filter(|attr| attr.declares(self.view.raw).is_none()) {
-            let prefix = attr.prefix_in(self.view.raw);
+        for attr in self.entries().filter(|attr| attr.declares(raw).is_none()) {
+            let prefix = attr.prefix_in(raw);
             if !prefix.is_empty() && prefix != b"xml" {
                 // The tree has no prefixes; an attribute that has one brings its declaration along.
-                let declared = self.declaration(prefix).map_or("", |decl| as_str(decl.value_in(self.view.raw)));
-                element.set_attr(format!("xmlns:{}", as_str(prefix)), declared);
+                let declared = scope
+                    .iter()
+                    .rev()
+                    .find(|decl| decl.declares(raw) == Some(prefix));
+                let namespace = declared.map_or("", |decl| as_str(decl.value_in(raw)));
+                element.set_attr(format!("xmlns:{}", as_str(prefix)), namespace);
             }
-            element.set_attr(as_str(attr.name_in(self.view.raw)).to_owned(), text::value(attr.value_in(self.view.raw)));
+            element.set_attr(
+                as_str(attr.name_in(raw)).to_owned(),
+                text::value(attr.value_in(raw)),
+            );
         }
         self.for_each_part(|part| match part {
             Part::Text(text) => element.push_text(text),
-            Part::Child(child) => element.push(child.to_element()),
+            Part::Child(child) => element.push(child.to_element_in(scope)),
         });
+        scope.truncate(around);
         element
     }
 
-    /// The declaration of a prefix that is in scope here: the innermost of this element and its ancestors.
-    fn declaration(self, prefix: &[u8]) -> Option<AttrEntry> {
-        let mut found = None;
+    /// The declarations of this element's ancestors.
+    fn declarations_around(self) -> Vec<AttrEntry> {
+        let mut found = Vec::new();
         let mut node = Self { index: 0, ..self };
-        loop {
-            found = node.entries().find(|attr| attr.declares(self.view.raw) == Some(prefix)).or(found);
-            if node.index == self.index {
-                return found;
+        while node.index != self.index {
+            found.extend(
+                node.entries()
+                    .filter(|attr| attr.declares(self.view.raw).is_some()),
+            );
+            match node
+                .children()
+                .find(|child| self.index < child.entry().next)
+            {
+                Some(child) => node = child,
+                None => break,
             }
-            node = node.children().find(|child| self.index < child.entry().next)?;
         }
+        found
     }
 
     /// Child elements and what stands between them, in order; no empty text.

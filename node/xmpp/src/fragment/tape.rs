@@ -42,14 +42,36 @@ impl ElementEntry {
         let [start, name, lengths, ns] = slots[index];
         let [next, inner, inner_end, end] = slots[index + 1];
         let (name_len, attrs) = unpack(lengths);
-        Self { start, name, name_len, attrs, ns, next, inner, inner_end, end }
+        Self {
+            start,
+            name,
+            name_len,
+            attrs,
+            ns,
+            next,
+            inner,
+            inner_end,
+            end,
+        }
     }
 
     pub(crate) fn slots(&self) -> [Slot; ELEMENT_SLOTS] {
         [
-            [self.start, self.name, pack(self.name_len, self.attrs), self.ns],
+            [
+                self.start,
+                self.name,
+                pack(self.name_len, self.attrs),
+                self.ns,
+            ],
             [self.next, self.inner, self.inner_end, self.end],
         ]
+    }
+
+    /// Moves what follows the start tag.
+    pub(crate) fn shift_end(&mut self, distance: u32) {
+        for at in [&mut self.inner, &mut self.inner_end, &mut self.end] {
+            *at = at.wrapping_add(distance);
+        }
     }
 
     /// Length of the qualified name, which begins one after `start`.
@@ -80,11 +102,28 @@ impl AttrEntry {
     pub(crate) fn read(slot: Slot) -> Self {
         let [name, lengths, value, value_len] = slot;
         let (name_len, prefix_len) = unpack(lengths);
-        Self { name, name_len, prefix_len, value, value_len }
+        Self {
+            name,
+            name_len,
+            prefix_len,
+            value,
+            value_len,
+        }
     }
 
     pub(crate) fn slot(&self) -> Slot {
-        [self.name, pack(self.name_len, self.prefix_len), self.value, self.value_len]
+        [
+            self.name,
+            pack(self.name_len, self.prefix_len),
+            self.value,
+            self.value_len,
+        ]
+    }
+
+    /// Moves the attribute.
+    pub(crate) fn shift(&mut self, distance: u32) {
+        self.name = self.name.wrapping_add(distance);
+        self.value = self.value.wrapping_add(distance);
     }
 
     pub(crate) fn name_in<'a>(&self, raw: &'a [u8]) -> &'a [u8] {

@@ -77,7 +77,11 @@ fn append_spaces(mut raw: &[u8], out: &mut String) {
     while let Some(at) = raw.iter().position(|&byte| byte < 0x20) {
         out.push_str(as_str(&raw[..at]));
         out.push(' ');
-        raw = if raw[at..].starts_with(b"\r\n") { &raw[at + 2..] } else { &raw[at + 1..] };
+        raw = if raw[at..].starts_with(b"\r\n") {
+            &raw[at + 2..]
+        } else {
+            &raw[at + 1..]
+        };
     }
     out.push_str(as_str(raw));
 }

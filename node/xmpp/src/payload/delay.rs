@@ -3,7 +3,9 @@
 //! Source: XEP-0203, XEP-0082 (profile DateTime). Time is a number of milliseconds since 1970 in UTC; finer fractions
 //! of a second are dropped.
 
-use time::{Duration, OffsetDateTime, UtcDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use time::{
+    Duration, OffsetDateTime, UtcDateTime, UtcOffset, format_description::well_known::Rfc3339,
+};
 
 use crate::{Element, Node, ns};
 
@@ -25,13 +27,17 @@ pub fn stamp(unix_ms: i64) -> String {
 
 /// Milliseconds since 1970 from a DateTime with any offset. `None`: it is none.
 pub fn parse_stamp(text: &str) -> Option<i64> {
-    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?.to_offset(UtcOffset::UTC);
+    let at = OffsetDateTime::parse(text, &Rfc3339)
+        .ok()?
+        .to_offset(UtcOffset::UTC);
     i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
 }
 
 /// `<delay/>`: `from` had the stanza since `unix_ms`.
 pub fn delay_element(from: Option<&str>, unix_ms: i64) -> Element {
-    Element::new("delay", ns::DELAY).with_attr_opt("from", from).with_attr("stamp", stamp(unix_ms))
+    Element::new("delay", ns::DELAY)
+        .with_attr_opt("from", from)
+        .with_attr("stamp", stamp(unix_ms))
 }
 
 /// What `<delay/>` says.
@@ -45,8 +51,14 @@ pub struct Delay {
 
 /// Reads `<delay/>`. `None`: it is something else or its stamp is malformed.
 pub fn parse_delay(node: Node<'_>) -> Option<Delay> {
-    let stamp = node.is("delay", ns::DELAY).then(|| node.attr("stamp")).flatten()?;
-    Some(Delay { from: node.attr("from").map(Into::into), unix_ms: parse_stamp(&stamp)? })
+    let stamp = node
+        .is("delay", ns::DELAY)
+        .then(|| node.attr("stamp"))
+        .flatten()?;
+    Some(Delay {
+        from: node.attr("from").map(Into::into),
+        unix_ms: parse_stamp(&stamp)?,
+    })
 }
 
 #[cfg(test)]
@@ -77,7 +89,14 @@ mod tests {
         check("1970-01-01T00:00:00.1239999Z", Some(123));
         check("1970-01-01T07:00:00+07:00", Some(0));
         check("1969-12-31T23:59:59.9999Z", Some(-1));
-        for wrong in ["", "1970-01-01", "1970-01-01T00:00:00", "1970-02-30T00:00:00Z", "19700101T00:00:00", "1970-01-01T25:00:00Z"] {
+        for wrong in [
+            "",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-02-30T00:00:00Z",
+            "19700101T00:00:00",
+            "1970-01-01T25:00:00Z",
+        ] {
             check(wrong, None);
         }
     }
@@ -86,8 +105,15 @@ mod tests {
     fn delay_reads_back() {
         let element = delay_element(Some("capulet.com"), 1_031_699_305_000);
         let fragment = Fragment::parse(element.to_bytes(ns::CLIENT).into(), ns::CLIENT).unwrap();
-        assert_eq!(parse_delay(fragment.root()), Some(Delay { from: Some("capulet.com".into()), unix_ms: 1_031_699_305_000 }));
-        let stampless = Fragment::parse("<delay xmlns='urn:xmpp:delay'/>".into(), ns::CLIENT).unwrap();
+        assert_eq!(
+            parse_delay(fragment.root()),
+            Some(Delay {
+                from: Some("capulet.com".into()),
+                unix_ms: 1_031_699_305_000
+            })
+        );
+        let stampless =
+            Fragment::parse("<delay xmlns='urn:xmpp:delay'/>".into(), ns::CLIENT).unwrap();
         assert_eq!(parse_delay(stampless.root()), None);
     }
 }

@@ -13,7 +13,9 @@ pub fn parse_error(node: Node<'_>) -> Option<StanzaError> {
     let mut error = StanzaError::from(StanzaErrorCondition::UndefinedCondition);
     for child in node.children() {
         if child.ns() != ns::STANZA_ERRORS {
-            error.application.get_or_insert_with(|| Box::new(child.to_element()));
+            error
+                .application
+                .get_or_insert_with(|| Box::new(child.to_element()));
         } else if child.name() == "text" {
             error.text.get_or_insert_with(|| child.text().into_owned());
         } else if let Some(condition) = StanzaErrorCondition::parse(child.name()) {
@@ -29,7 +31,9 @@ pub fn parse_error(node: Node<'_>) -> Option<StanzaError> {
 
 fn parse_type(text: &str) -> Option<ErrorType> {
     use ErrorType as T;
-    [T::Auth, T::Cancel, T::Continue, T::Modify, T::Wait].into_iter().find(|known| known.as_str() == text)
+    [T::Auth, T::Cancel, T::Continue, T::Modify, T::Wait]
+        .into_iter()
+        .find(|known| known.as_str() == text)
 }
 
 #[cfg(test)]
@@ -40,7 +44,13 @@ mod tests {
     #[test]
     fn every_error_reads_back() {
         for &condition in StanzaErrorCondition::ALL {
-            for error_type in [ErrorType::Auth, ErrorType::Cancel, ErrorType::Continue, ErrorType::Modify, ErrorType::Wait] {
+            for error_type in [
+                ErrorType::Auth,
+                ErrorType::Cancel,
+                ErrorType::Continue,
+                ErrorType::Modify,
+                ErrorType::Wait,
+            ] {
                 let error = StanzaError::new(condition, "why <not>")
                     .with_type(error_type)
                     .with_application(Element::new("blocked", ns::BLOCKING_ERRORS));
@@ -56,13 +66,29 @@ mod tests {
         let check = |raw: &'static str, condition, error_type| {
             let fragment = Fragment::parse(raw.into(), ns::CLIENT).unwrap();
             let error = parse_error(fragment.root()).unwrap();
-            assert_eq!((error.condition, error.error_type), (condition, error_type), "{raw}");
+            assert_eq!(
+                (error.condition, error.error_type),
+                (condition, error_type),
+                "{raw}"
+            );
         };
         use StanzaErrorCondition as C;
         check("<error/>", C::UndefinedCondition, ErrorType::Cancel);
-        check("<error type='what'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>", C::Gone, ErrorType::Cancel);
-        check("<error type='wait'><new xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>", C::UndefinedCondition, ErrorType::Wait);
-        check("<error><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>", C::Forbidden, ErrorType::Auth);
+        check(
+            "<error type='what'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
+            C::Gone,
+            ErrorType::Cancel,
+        );
+        check(
+            "<error type='wait'><new xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
+            C::UndefinedCondition,
+            ErrorType::Wait,
+        );
+        check(
+            "<error><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
+            C::Forbidden,
+            ErrorType::Auth,
+        );
         let other = Fragment::parse("<failure/>".into(), ns::CLIENT).unwrap();
         assert_eq!(parse_error(other.root()), None);
     }

@@ -121,17 +121,29 @@ pub struct Field {
 impl Field {
     /// A field of this type and name.
     pub fn new(field_type: FieldType, var: impl Into<String>) -> Self {
-        Self { var: Some(var.into()), field_type: Some(field_type), ..Self::default() }
+        Self {
+            var: Some(var.into()),
+            field_type: Some(field_type),
+            ..Self::default()
+        }
     }
 
     /// A line of text between fields.
     pub fn fixed(text: impl Into<String>) -> Self {
-        Self { field_type: Some(FieldType::Fixed), values: vec![text.into()], ..Self::default() }
+        Self {
+            field_type: Some(FieldType::Fixed),
+            values: vec![text.into()],
+            ..Self::default()
+        }
     }
 
     /// A field of a submitted form or a result: name and value, no type.
     pub fn untyped(var: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { var: Some(var.into()), values: vec![value.into()], ..Self::default() }
+        Self {
+            var: Some(var.into()),
+            values: vec![value.into()],
+            ..Self::default()
+        }
     }
 
     /// Builder: sets the label.
@@ -171,7 +183,10 @@ impl Field {
     /// Builder: appends a choice.
     #[must_use]
     pub fn with_option(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
-        self.options.push(FieldOption { label: Some(label.into()), value: value.into() });
+        self.options.push(FieldOption {
+            label: Some(label.into()),
+            value: value.into(),
+        });
         self
     }
 
@@ -222,12 +237,20 @@ pub struct Form {
 impl Form {
     /// An empty form.
     pub fn new(form_type: FormType) -> Self {
-        Self { form_type, title: None, instructions: Vec::new(), fields: Vec::new(), reported: Vec::new(), items: Vec::new() }
+        Self {
+            form_type,
+            title: None,
+            instructions: Vec::new(),
+            fields: Vec::new(),
+            reported: Vec::new(),
+            items: Vec::new(),
+        }
     }
 
     /// A form whose first field is the hidden `FORM_TYPE` (XEP-0068).
     pub fn of(form_type: FormType, namespace: impl Into<String>) -> Self {
-        Self::new(form_type).with_field(Field::new(FieldType::Hidden, FORM_TYPE).with_value(namespace))
+        Self::new(form_type)
+            .with_field(Field::new(FieldType::Hidden, FORM_TYPE).with_value(namespace))
     }
 
     /// Builder: sets the title.
@@ -253,7 +276,9 @@ impl Form {
 
     /// The field of this name.
     pub fn field(&self, var: &str) -> Option<&Field> {
-        self.fields.iter().find(|field| field.var.as_deref() == Some(var))
+        self.fields
+            .iter()
+            .find(|field| field.var.as_deref() == Some(var))
     }
 
     /// The first value of the field of this name.

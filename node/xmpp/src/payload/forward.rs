@@ -20,7 +20,10 @@ pub fn forwarded(delay: Option<&Element>, stanza_raw: &[u8], out: &mut Vec<u8>) 
 /// Appends the stanza with `xmlns='jabber:client'` in its start tag, unless it stands there: for whatever embeds it in
 /// another namespace, and for WebSocket frames (RFC 7395 §3.3.3).
 pub fn with_namespace(stanza_raw: &[u8], out: &mut Vec<u8>) {
-    let name_end = stanza_raw.iter().position(|byte| b" \t\r\n/>".contains(byte)).unwrap_or(stanza_raw.len());
+    let name_end = stanza_raw
+        .iter()
+        .position(|byte| b" \t\r\n/>".contains(byte))
+        .unwrap_or(stanza_raw.len());
     let (name, rest) = stanza_raw.split_at(name_end);
     out.extend_from_slice(name);
     if !declares_default(rest) {
@@ -36,12 +39,19 @@ fn declares_default(tag: &[u8]) -> bool {
         if matches!(byte, b'>' | b'/') {
             return false;
         }
-        let Some(equals) = memchr::memchr(b'=', &tag[at..]) else { return false };
+        let Some(equals) = memchr::memchr(b'=', &tag[at..]) else {
+            return false;
+        };
         if tag[at..at + equals].trim_ascii_end() == b"xmlns" {
             return true;
         }
         let quote = skip_space(tag, at + equals + 1);
-        let Some(length) = tag.get(quote).and_then(|&byte| memchr::memchr(byte, &tag[quote + 1..])) else { return false };
+        let Some(length) = tag
+            .get(quote)
+            .and_then(|&byte| memchr::memchr(byte, &tag[quote + 1..]))
+        else {
+            return false;
+        };
         at = skip_space(tag, quote + length + 2);
     }
     false
@@ -60,13 +70,28 @@ mod tests {
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         };
         check("<message/>", "<message xmlns='jabber:client'/>");
-        check("<message><a/></message>", "<message xmlns='jabber:client'><a/></message>");
+        check(
+            "<message><a/></message>",
+            "<message xmlns='jabber:client'><a/></message>",
+        );
         check("<iq\n id='1'/>", "<iq xmlns='jabber:client'\n id='1'/>");
         check("<iq xmlns='jabber:client'/>", "<iq xmlns='jabber:client'/>");
-        check("<iq id='>' xmlns = \"jabber:client\" />", "<iq id='>' xmlns = \"jabber:client\" />");
-        check("<iq id=' xmlns='/>", "<iq xmlns='jabber:client' id=' xmlns='/>");
-        check("<iq xmlns:a='b' a:xmlns='c'/>", "<iq xmlns='jabber:client' xmlns:a='b' a:xmlns='c'/>");
-        check("<iq><query xmlns='x'/></iq>", "<iq xmlns='jabber:client'><query xmlns='x'/></iq>");
+        check(
+            "<iq id='>' xmlns = \"jabber:client\" />",
+            "<iq id='>' xmlns = \"jabber:client\" />",
+        );
+        check(
+            "<iq id=' xmlns='/>",
+            "<iq xmlns='jabber:client' id=' xmlns='/>",
+        );
+        check(
+            "<iq xmlns:a='b' a:xmlns='c'/>",
+            "<iq xmlns='jabber:client' xmlns:a='b' a:xmlns='c'/>",
+        );
+        check(
+            "<iq><query xmlns='x'/></iq>",
+            "<iq xmlns='jabber:client'><query xmlns='x'/></iq>",
+        );
     }
 
     #[test]
@@ -78,6 +103,9 @@ mod tests {
         assert!(element.is("forwarded", ns::FORWARD));
         let children: Vec<_> = element.children().collect();
         assert!(children[0].is("delay", ns::DELAY));
-        assert_eq!(*children[1], Element::parse(raw.as_bytes(), ns::CLIENT).unwrap());
+        assert_eq!(
+            *children[1],
+            Element::parse(raw.as_bytes(), ns::CLIENT).unwrap()
+        );
     }
 }

@@ -24,10 +24,14 @@ impl PageRequest {
     /// # Errors
     /// `bad-request` if `max` or `index` is no number.
     pub fn parse(query: &Element) -> Result<Option<Self>, StanzaError> {
-        let Some(set) = query.child("set", ns::RSM) else { return Ok(None) };
+        let Some(set) = query.child("set", ns::RSM) else {
+            return Ok(None);
+        };
         let number = |name: &str| {
             let text = set.child_text(name);
-            text.map(|text| text.trim().parse::<u32>()).transpose().map_err(|_| StanzaErrorCondition::BadRequest)
+            text.map(|text| text.trim().parse::<u32>())
+                .transpose()
+                .map_err(|_| StanzaErrorCondition::BadRequest)
         };
         Ok(Some(Self {
             max: number("max")?,
@@ -65,10 +69,18 @@ pub struct PageReply {
 impl PageReply {
     /// `<set/>`.
     pub fn to_element(&self) -> Element {
-        let child = |name: &'static str, text: &Option<String>| text.as_ref().map(|text| Element::new(name, ns::RSM).with_text(text.clone()));
-        let first = child("first", &self.first).map(|first| first.with_attr_opt("index", self.index.map(|index| index.to_string())));
+        let child = |name: &'static str, text: &Option<String>| {
+            text.as_ref()
+                .map(|text| Element::new(name, ns::RSM).with_text(text.clone()))
+        };
+        let first = child("first", &self.first)
+            .map(|first| first.with_attr_opt("index", self.index.map(|index| index.to_string())));
         let count = child("count", &self.count.map(|count| count.to_string()));
-        Element::new("set", ns::RSM).with_children([first, child("last", &self.last), count].into_iter().flatten())
+        Element::new("set", ns::RSM).with_children(
+            [first, child("last", &self.last), count]
+                .into_iter()
+                .flatten(),
+        )
     }
 }
 
@@ -84,27 +96,88 @@ mod tests {
     #[test]
     fn requests_of_the_xep() {
         let check = |children: &str, expected: PageRequest| {
-            assert_eq!(request(&format!("<set xmlns='http://jabber.org/protocol/rsm'>{children}</set>")), Ok(Some(expected)));
+            assert_eq!(
+                request(&format!(
+                    "<set xmlns='http://jabber.org/protocol/rsm'>{children}</set>"
+                )),
+                Ok(Some(expected))
+            );
         };
         let page = PageRequest::default;
         check("", page());
-        check("<max>10</max>", PageRequest { max: Some(10), ..page() });
-        check("<max>0</max>", PageRequest { max: Some(0), ..page() });
-        check("<max>10</max><after>peter@pan</after>", PageRequest { max: Some(10), after: Some("peter@pan".into()), ..page() });
-        check("<before/>", PageRequest { before: Some(String::new()), ..page() });
+        check(
+            "<max>10</max>",
+            PageRequest {
+                max: Some(10),
+                ..page()
+            },
+        );
+        check(
+            "<max>0</max>",
+            PageRequest {
+                max: Some(0),
+                ..page()
+            },
+        );
+        check(
+            "<max>10</max><after>peter@pan</after>",
+            PageRequest {
+                max: Some(10),
+                after: Some("peter@pan".into()),
+                ..page()
+            },
+        );
+        check(
+            "<before/>",
+            PageRequest {
+                before: Some(String::new()),
+                ..page()
+            },
+        );
         check("<after/>", page());
-        check("<before>x</before>", PageRequest { before: Some("x".into()), ..page() });
-        check("<index> 371 </index>", PageRequest { index: Some(371), ..page() });
+        check(
+            "<before>x</before>",
+            PageRequest {
+                before: Some("x".into()),
+                ..page()
+            },
+        );
+        check(
+            "<index> 371 </index>",
+            PageRequest {
+                index: Some(371),
+                ..page()
+            },
+        );
         assert_eq!(request(""), Ok(None));
-        for wrong in ["<max/>", "<max>-1</max>", "<max>many</max>", "<max>4294967296</max>", "<index>x</index>"] {
+        for wrong in [
+            "<max/>",
+            "<max>-1</max>",
+            "<max>many</max>",
+            "<max>4294967296</max>",
+            "<index>x</index>",
+        ] {
             let set = format!("<set xmlns='http://jabber.org/protocol/rsm'>{wrong}</set>");
-            assert_eq!(request(&set).unwrap_err().condition, StanzaErrorCondition::BadRequest, "{wrong}");
+            assert_eq!(
+                request(&set).unwrap_err().condition,
+                StanzaErrorCondition::BadRequest,
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn limit_is_the_smaller_of_both() {
-        let check = |max, expected| assert_eq!(PageRequest { max, ..Default::default() }.limit(50), expected);
+        let check = |max, expected| {
+            assert_eq!(
+                PageRequest {
+                    max,
+                    ..Default::default()
+                }
+                .limit(50),
+                expected
+            )
+        };
         check(None, 50);
         check(Some(0), 0);
         check(Some(20), 20);
@@ -118,13 +191,34 @@ mod tests {
                 "" => "<set xmlns='http://jabber.org/protocol/rsm'/>".to_owned(),
                 _ => format!("<set xmlns='http://jabber.org/protocol/rsm'>{children}</set>"),
             };
-            assert_eq!(String::from_utf8(reply.to_element().to_bytes(ns::CLIENT)).unwrap(), expected);
+            assert_eq!(
+                String::from_utf8(reply.to_element().to_bytes(ns::CLIENT)).unwrap(),
+                expected
+            );
         };
         check(PageReply::default(), "");
-        check(PageReply { count: Some(790), ..Default::default() }, "<count>790</count>");
-        let full = PageReply { first: Some("a".into()), index: Some(0), last: Some("b".into()), count: Some(800) };
-        check(full, "<first index='0'>a</first><last>b</last><count>800</count>");
-        let bare = PageReply { first: Some("a".into()), last: Some("a".into()), ..Default::default() };
+        check(
+            PageReply {
+                count: Some(790),
+                ..Default::default()
+            },
+            "<count>790</count>",
+        );
+        let full = PageReply {
+            first: Some("a".into()),
+            index: Some(0),
+            last: Some("b".into()),
+            count: Some(800),
+        };
+        check(
+            full,
+            "<first index='0'>a</first><last>b</last><count>800</count>",
+        );
+        let bare = PageReply {
+            first: Some("a".into()),
+            last: Some("a".into()),
+            ..Default::default()
+        };
         check(bare, "<first>a</first><last>a</last>");
     }
 }

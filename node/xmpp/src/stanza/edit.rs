@@ -22,15 +22,24 @@ struct Edit<'a> {
 }
 
 /// The fragment with `from` and `to` set where given.
-pub(super) fn with_addresses(fragment: &Fragment, from: Option<&str>, to: Option<&str>) -> Fragment {
+pub(super) fn with_addresses(
+    fragment: &Fragment,
+    from: Option<&str>,
+    to: Option<&str>,
+) -> Fragment {
     let (raw, slots) = (fragment.raw(), fragment.tape());
     let root = ElementEntry::read(slots, 0);
-    let mut edits: SmallVec<[Edit<'_>; 2]> =
-        [("from", from), ("to", to)].into_iter().filter_map(|(name, value)| Some(edit(raw, slots, &root, name, value?))).collect();
+    let mut edits: SmallVec<[Edit<'_>; 2]> = [("from", from), ("to", to)]
+        .into_iter()
+        .filter_map(|(name, value)| Some(edit(raw, slots, &root, name, value?)))
+        .collect();
     // New ones stand last anyhow; of two that exist, the first written comes first.
     edits.sort_by_key(|edit| edit.cut.start);
 
-    let grown: usize = edits.iter().map(|edit| edit.name.len() + edit.value.len() + 4).sum();
+    let grown: usize = edits
+        .iter()
+        .map(|edit| edit.name.len() + edit.value.len() + 4)
+        .sum();
     let cut: usize = edits.iter().map(|edit| edit.cut.len()).sum();
     let mut out = Vec::with_capacity(raw.len() + grown - cut);
     let mut at = 0;
@@ -40,14 +49,27 @@ pub(super) fn with_addresses(fragment: &Fragment, from: Option<&str>, to: Option
         at = edit.cut.end;
     }
     out.extend_from_slice(&raw[at..]);
-    let tape = shifted(slots, &root, &edits, out.len().wrapping_sub(raw.len()) as u32);
+    let tape = shifted(
+        slots,
+        &root,
+        &edits,
+        out.len().wrapping_sub(raw.len()) as u32,
+    );
     Fragment::assemble(trimmed(out), &tape, fragment.default_ns())
 }
 
-fn edit<'a>(raw: &[u8], slots: &[Slot], root: &ElementEntry, name: &'static str, value: &'a str) -> Edit<'a> {
+fn edit<'a>(
+    raw: &[u8],
+    slots: &[Slot],
+    root: &ElementEntry,
+    name: &'static str,
+    value: &'a str,
+) -> Edit<'a> {
     let attrs = ELEMENT_SLOTS..ELEMENT_SLOTS + usize::from(root.attrs);
     let entry = |slot: usize| AttrEntry::read(slots[slot]);
-    let slot = attrs.clone().find(|&slot| entry(slot).name_in(raw) == name.as_bytes());
+    let slot = attrs
+        .clone()
+        .find(|&slot| entry(slot).name_in(raw) == name.as_bytes());
     let after = |slot: usize| (entry(slot).value + entry(slot).value_len) as usize + 1;
     let cut = match slot {
         Some(slot) => entry(slot).value as usize - 1..after(slot),
@@ -57,7 +79,13 @@ fn edit<'a>(raw: &[u8], slots: &[Slot], root: &ElementEntry, name: &'static str,
             end..end
         }
     };
-    Edit { name, value, cut, slot, written: slot.map_or(AttrEntry::default(), entry) }
+    Edit {
+        name,
+        value,
+        cut,
+        slot,
+        written: slot.map_or(AttrEntry::default(), entry),
+    }
 }
 
 impl Edit<'_> {
@@ -86,7 +114,11 @@ pub(super) fn without_attribute(fragment: &Fragment, attr: &AttrEntry) -> Fragme
 }
 
 /// The bytes with some children left out and others appended.
-pub(super) fn spliced(fragment: &Fragment, strip: impl Fn(Node<'_>) -> bool, children: &[u8]) -> Bytes {
+pub(super) fn spliced(
+    fragment: &Fragment,
+    strip: impl Fn(Node<'_>) -> bool,
+    children: &[u8],
+) -> Bytes {
     let raw = fragment.raw();
     let root = fragment.root().entry();
     let stripped: SmallVec<[Range<usize>; 4]> = fragment
@@ -100,7 +132,15 @@ pub(super) fn spliced(fragment: &Fragment, strip: impl Fn(Node<'_>) -> bool, chi
     }
     let qname = &raw[1..=root.qname_len()];
     let removed: usize = stripped.iter().map(|cut| cut.len()).sum();
-    let mut out = Vec::with_capacity(raw.len() - removed + children.len() + if root.is_empty_tag() { qname.len() + 2 } else { 0 });
+    let mut out = Vec::with_capacity(
+        raw.len() - removed
+            + children.len()
+            + if root.is_empty_tag() {
+                qname.len() + 2
+            } else {
+                0
+            },
+    );
     if root.is_empty_tag() {
         out.extend_from_slice(&raw[..raw.len() - 2]);
         out.push(b'>');
@@ -124,50 +164,63 @@ pub(super) fn spliced(fragment: &Fragment, strip: impl Fn(Node<'_>) -> bool, chi
 /// Where an attribute stands, with the white space before it.
 fn cut(raw: &[u8], attr: &AttrEntry) -> Range<usize> {
     let name = attr.name as usize;
-    let space = raw[..name].iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let space = raw[..name]
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_whitespace())
+        .count();
     name - space..(attr.value + attr.value_len) as usize + 1
 }
 
 /// The tape of the edited bytes; all that follows the start tag has moved by `distance`.
-fn shifted(slots: &[Slot], root: &ElementEntry, edits: &[Edit<'_>], distance: u32) -> SmallVec<[Slot; 48]> {
-    let root_end = ELEMENT_SLOTS + usize::from(root.attrs);
-    let fresh = edits.iter().filter(|edit| edit.slot.is_none()).count();
-    let moved = |at: u32| at.wrapping_add(distance);
-    let slot = |slot: u32| if slot as usize >= root_end { slot + fresh as u32 } else { slot };
-    let element = |entry: ElementEntry| ElementEntry {
-        start: moved(entry.start),
-        name: moved(entry.name),
-        ns: if entry.ns > NS_XML { slot(entry.ns) } else { entry.ns },
-        next: slot(entry.next),
-        inner: moved(entry.inner),
-        inner_end: moved(entry.inner_end),
-        end: moved(entry.end),
-        ..entry
-    };
-
-    let mut tape = SmallVec::with_capacity(slots.len() + fresh);
-    let attrs = root.attrs + fresh as u16;
-    tape.extend(ElementEntry { start: root.start, name: root.name, attrs, ..element(*root) }.slots());
+fn shifted(
+    slots: &[Slot],
+    root: &ElementEntry,
+    edits: &[Edit<'_>],
+    distance: u32,
+) -> SmallVec<[Slot; 48]> {
+    let mut root_end = ELEMENT_SLOTS + usize::from(root.attrs);
+    let mut tape = SmallVec::from_slice(slots);
     let mut shift = 0u32;
-    for (index, &old) in slots[..root_end].iter().enumerate().skip(ELEMENT_SLOTS) {
-        let mut attr = AttrEntry::read(old);
-        attr.name = attr.name.wrapping_add(shift);
-        attr.value = attr.value.wrapping_add(shift);
+    for (index, slot) in tape[..root_end].iter_mut().enumerate().skip(ELEMENT_SLOTS) {
+        let mut attr = AttrEntry::read(*slot);
+        attr.shift(shift);
         if let Some(edit) = edits.iter().find(|edit| edit.slot == Some(index)) {
-            shift = shift.wrapping_add(edit.written.value_len).wrapping_sub(attr.value_len);
+            shift = shift
+                .wrapping_add(edit.written.value_len)
+                .wrapping_sub(attr.value_len);
             attr.value_len = edit.written.value_len;
         }
-        tape.push(attr.slot());
+        *slot = attr.slot();
     }
-    tape.extend(edits.iter().filter(|edit| edit.slot.is_none()).map(|edit| edit.written.slot()));
+    let mut fresh = 0;
+    for edit in edits.iter().filter(|edit| edit.slot.is_none()) {
+        tape.insert(root_end, edit.written.slot());
+        root_end += 1;
+        fresh += 1;
+    }
+    let old_end = root_end as u32 - fresh;
+    let mut root = *root;
+    root.attrs += fresh as u16;
+    root.shift_end(distance);
+    root.next += fresh;
+    tape[..ELEMENT_SLOTS].copy_from_slice(&root.slots());
     let mut index = root_end;
-    while index < slots.len() {
-        let entry = ElementEntry::read(slots, index as u32);
-        tape.extend(element(entry).slots());
+    while index < tape.len() {
+        let mut entry = ElementEntry::read(&tape, index as u32);
+        entry.start = entry.start.wrapping_add(distance);
+        entry.name = entry.name.wrapping_add(distance);
+        entry.shift_end(distance);
+        entry.next += fresh;
+        if entry.ns > NS_XML && entry.ns >= old_end {
+            entry.ns += fresh;
+        }
+        tape[index..index + ELEMENT_SLOTS].copy_from_slice(&entry.slots());
         index += ELEMENT_SLOTS;
-        for &attr in &slots[index..index + usize::from(entry.attrs)] {
-            let attr = AttrEntry::read(attr);
-            tape.push(AttrEntry { name: moved(attr.name), value: moved(attr.value), ..attr }.slot());
+        for slot in &mut tape[index..index + usize::from(entry.attrs)] {
+            let mut attr = AttrEntry::read(*slot);
+            attr.shift(distance);
+            *slot = attr.slot();
         }
         index += usize::from(entry.attrs);
     }

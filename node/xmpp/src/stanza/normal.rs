@@ -28,7 +28,9 @@ pub(super) fn in_client_namespace(fragment: Fragment) -> Fragment {
     let prefixed = entry.name != entry.start + 1;
     match root.attr_entry("xmlns") {
         None if !prefixed => fragment.with_default_ns(ns::CLIENT),
-        Some(xmlns) if !prefixed => edit::without_attribute(&fragment, &xmlns).with_default_ns(ns::CLIENT),
+        Some(xmlns) if !prefixed => {
+            edit::without_attribute(&fragment, &xmlns).with_default_ns(ns::CLIENT)
+        }
         _ => {
             let mut element = fragment.to_element();
             rename(&mut element, content);

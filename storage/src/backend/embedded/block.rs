@@ -25,19 +25,30 @@ impl Block {
         }
         let count = number(&data, data.len().checked_sub(TRAILER)?)? as usize;
         let offsets_at = (data.len() - TRAILER).checked_sub(count.checked_mul(4)?)?;
-        let block = Self { data, offsets_at, count };
+        let block = Self {
+            data,
+            offsets_at,
+            count,
+        };
         (count > 0 && (0..count).all(|index| block.is_sound(index))).then_some(block)
     }
 
     fn is_sound(&self, index: usize) -> bool {
         let (start, end) = self.bounds(index);
-        let entry = (start <= end && end <= self.offsets_at).then(|| Entry::parse(&self.data[start..end]));
+        let entry =
+            (start <= end && end <= self.offsets_at).then(|| Entry::parse(&self.data[start..end]));
         matches!(entry, Some(Some((_, length))) if length == end - start)
     }
 
     fn bounds(&self, index: usize) -> (usize, usize) {
-        let offset = |index: usize| number(&self.data, self.offsets_at + 4 * index).map_or(usize::MAX, |at| at as usize);
-        let end = if index + 1 < self.count { offset(index + 1) } else { self.offsets_at };
+        let offset = |index: usize| {
+            number(&self.data, self.offsets_at + 4 * index).map_or(usize::MAX, |at| at as usize)
+        };
+        let end = if index + 1 < self.count {
+            offset(index + 1)
+        } else {
+            self.offsets_at
+        };
         (offset(index), end)
     }
 
@@ -57,11 +68,15 @@ impl Block {
     /// An entry.
     pub(super) fn entry(&self, index: usize) -> Entry<'_> {
         let (start, end) = self.bounds(index);
-        Entry::parse(&self.data[start..end]).expect("entries were checked when the block was parsed").0
+        Entry::parse(&self.data[start..end])
+            .expect("entries were checked when the block was parsed")
+            .0
     }
     /// The value of an entry; empty for a tombstone.
     pub(super) fn value(&self, index: usize) -> &[u8] {
-        self.entry(index).content.map_or(&[], |content| content.value)
+        self.entry(index)
+            .content
+            .map_or(&[], |content| content.value)
     }
     /// How many entries have keys below this one.
     pub(super) fn below(&self, key: &[u8]) -> usize {
@@ -76,7 +91,11 @@ impl Block {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = usize::midpoint(low, high);
-            if is_before(self.entry(middle).key) { low = middle + 1 } else { high = middle }
+            if is_before(self.entry(middle).key) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         low
     }
@@ -104,7 +123,8 @@ impl BlockBuilder {
         entry.encode(self.begin());
     }
     fn begin(&mut self) -> &mut Vec<u8> {
-        self.offsets.push(u32::try_from(self.data.len()).expect("a block ends long before 4 GiB"));
+        self.offsets
+            .push(u32::try_from(self.data.len()).expect("a block ends long before 4 GiB"));
         &mut self.data
     }
     /// Bytes so far.

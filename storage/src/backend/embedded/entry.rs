@@ -36,7 +36,11 @@ impl<'a> Entry<'a> {
             out.push(TOMBSTONE);
             return;
         };
-        out.push(if content.expires.is_some() { PUT_UNTIL } else { PUT });
+        out.push(if content.expires.is_some() {
+            PUT_UNTIL
+        } else {
+            PUT
+        });
         put_number(out, content.version);
         if let Some(expires) = content.expires {
             put_number(out, expires);
@@ -55,8 +59,16 @@ impl<'a> Entry<'a> {
             TOMBSTONE => None,
             PUT | PUT_UNTIL => {
                 let version = take_number(&mut rest)?;
-                let expires = if kind == PUT_UNTIL { Some(take_number(&mut rest)?) } else { None };
-                Some(Content { version, expires, value: take_bytes(&mut rest)? })
+                let expires = if kind == PUT_UNTIL {
+                    Some(take_number(&mut rest)?)
+                } else {
+                    None
+                };
+                Some(Content {
+                    version,
+                    expires,
+                    value: take_bytes(&mut rest)?,
+                })
             }
             _ => return None,
         };
@@ -159,12 +171,22 @@ mod tests {
 
     fn bytes_key(partition: &[u8], sort: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        put_key(&mut out, &Key { space: Space::Log, partition: partition.to_vec().into(), sort: sort.to_vec().into() });
+        put_key(
+            &mut out,
+            &Key {
+                space: Space::Log,
+                partition: partition.to_vec().into(),
+                sort: sort.to_vec().into(),
+            },
+        );
         out
     }
 
     fn tricky() -> impl Strategy<Value = Vec<u8>> {
-        prop::collection::vec(prop::sample::select(vec![0u8, 1, 2, 0x7f, 0xfe, 0xff]), 0..6)
+        prop::collection::vec(
+            prop::sample::select(vec![0u8, 1, 2, 0x7f, 0xfe, 0xff]),
+            0..6,
+        )
     }
 
     proptest! {

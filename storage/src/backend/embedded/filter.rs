@@ -12,11 +12,14 @@ pub(super) fn hash(key: &[u8]) -> u64 {
     const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
     const MULTIPLIER: u64 = 0xd6e8_feb8_6659_fd93;
     let fold = |state: u64, word: u64| {
-        let product = u128::from(state ^ word).wrapping_mul(u128::from(MULTIPLIER) | 1 << 64 | 0x2545_f491_4f6c_dd1d << 64);
+        let product = u128::from(state ^ word)
+            .wrapping_mul(u128::from(MULTIPLIER) | 1 << 64 | 0x2545_f491_4f6c_dd1d << 64);
         (product as u64) ^ ((product >> 64) as u64)
     };
     let (words, tail) = key.as_chunks::<8>();
-    let state = words.iter().fold(SEED ^ key.len() as u64, |state, word| fold(state, u64::from_le_bytes(*word)));
+    let state = words.iter().fold(SEED ^ key.len() as u64, |state, word| {
+        fold(state, u64::from_le_bytes(*word))
+    });
     let mut last = [0; 8];
     last[..tail.len()].copy_from_slice(tail);
     fold(fold(state, u64::from_le_bytes(last)), SEED)
@@ -61,16 +64,30 @@ mod tests {
 
     #[test]
     fn filters_hold_their_keys_and_few_others() {
-        let hashes = |from: u64, until: u64| (from..until).map(|n| hash(format!("A#user{n}").as_bytes())).collect::<Vec<_>>();
+        let hashes = |from: u64, until: u64| {
+            (from..until)
+                .map(|n| hash(format!("A#user{n}").as_bytes()))
+                .collect::<Vec<_>>()
+        };
         let inside = hashes(0, 20_000);
         let filter = build(&inside);
         assert!(inside.iter().all(|&hash| may_hold(&filter, hash)));
-        let wrong = hashes(20_000, 40_000).iter().filter(|&&hash| may_hold(&filter, hash)).count();
+        let wrong = hashes(20_000, 40_000)
+            .iter()
+            .filter(|&&hash| may_hold(&filter, hash))
+            .count();
         assert!(wrong < 600, "{wrong} of 20,000 strangers pass");
     }
 
     #[test]
     fn hash_is_what_was_stored() {
-        assert_eq!([hash(b""), hash(b"a"), hash(b"A#juliet@example.org")], [13_286_766_515_520_927_854, 13_474_454_965_640_796_499, 17_516_254_359_673_713_289]);
+        assert_eq!(
+            [hash(b""), hash(b"a"), hash(b"A#juliet@example.org")],
+            [
+                13_286_766_515_520_927_854,
+                13_474_454_965_640_796_499,
+                17_516_254_359_673_713_289
+            ]
+        );
     }
 }

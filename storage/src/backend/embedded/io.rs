@@ -43,7 +43,9 @@ impl From<Error> for ReadError {
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::WouldWait => Self::new(ErrorKind::Unavailable, "a read that may wait did not"),
+            ReadError::WouldWait => {
+                Self::new(ErrorKind::Unavailable, "a read that may wait did not")
+            }
             ReadError::Failed(error) => error,
         }
     }
@@ -51,7 +53,11 @@ impl From<ReadError> for Error {
 
 /// An I/O error in the store's words.
 pub(super) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("cannot {what} {}", path.display())).with_source(error)
+    Error::new(
+        ErrorKind::Unavailable,
+        format!("cannot {what} {}", path.display()),
+    )
+    .with_source(error)
 }
 
 /// What is stored cannot be understood.
@@ -80,7 +86,15 @@ impl BlockCache {
     /// A cache of this many bytes.
     pub(super) fn new(bytes: u64) -> Self {
         let expected = usize::try_from(bytes / 8192).unwrap_or(usize::MAX).max(16);
-        Self { blocks: Cache::with(expected, bytes, Size, RandomState::default(), DefaultLifecycle::default()) }
+        Self {
+            blocks: Cache::with(
+                expected,
+                bytes,
+                Size,
+                RandomState::default(),
+                DefaultLifecycle::default(),
+            ),
+        }
     }
     /// A block, if it is held.
     pub(super) fn get(&self, place: Place) -> Option<Arc<Block>> {
@@ -94,14 +108,21 @@ impl BlockCache {
 
 /// Reads and checks the block of `length` bytes at `offset`.
 pub(super) fn read_block(
-    file: &File, path: &Path, offset: u64, length: usize, patience: Patience,
+    file: &File,
+    path: &Path,
+    offset: u64,
+    length: usize,
+    patience: Patience,
 ) -> Result<Block, ReadError> {
     let mut data = vec![0; length];
     match patience {
-        Patience::Wait => file.read_exact_at(&mut data, offset).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => corrupt("a block beyond the end", path),
-            _ => failed("read", path, error),
-        })?,
+        Patience::Wait => {
+            file.read_exact_at(&mut data, offset)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => corrupt("a block beyond the end", path),
+                    _ => failed("read", path, error),
+                })?
+        }
         Patience::Now => read_now(file, path, offset, &mut data)?,
     }
     let block = Block::parse(Bytes::from(data));
@@ -114,7 +135,9 @@ fn read_now(file: &File, path: &Path, offset: u64, data: &mut [u8]) -> Result<()
     let mut buffers = [io::IoSliceMut::new(data)];
     match rustix::io::preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT) {
         Ok(read) if read == length => Ok(()),
-        Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) => Err(ReadError::WouldWait),
+        Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) => {
+            Err(ReadError::WouldWait)
+        }
         Err(error) => Err(failed("read", path, error.into()).into()),
     }
 }

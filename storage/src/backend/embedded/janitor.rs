@@ -1,9 +1,6 @@
 //! Janitor: one thread that writes full tables to runs and merges runs.
 //!
-//! Runs of a size class (each [`FANOUT`] times the one before) are merged when [`FANOUT`] of them stand side by side, so
-//! an entry is written again once for each class it passes. When the younger runs erase more than half of what the
-//! oldest holds, all are merged, so dead records never take more than about half of the disk. A merge gives way to a
-//! table that waits and is given up when the store closes.
+//! Which runs are merged, says `merge`. A merge gives way to a table that waits and is given up when the store closes.
 
 use std::{collections::VecDeque, sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -15,14 +12,13 @@ use super::{
     io::corrupt,
     manifest::Manifest,
     memtable::Memtable,
+    merge::choose,
     run::{Run, RunWriter},
     view::{Range, Scan, View},
     wal::Wal,
 };
 use crate::{backend::rule, error::Result};
 
-/// How many runs of a class make one of the next.
-const FANOUT: usize = 4;
 /// How many full tables may wait before the writer does.
 const SEALED: usize = 2;
 /// After a failure, the next attempt.
@@ -67,7 +63,10 @@ impl Backlog {
     }
     /// Adds a table.
     pub(super) fn add(&self, table: Arc<Memtable>, next_log: u64) {
-        self.state.lock().sealed.push_back(Sealed { table, next_log });
+        self.state
+            .lock()
+            .sealed
+            .push_back(Sealed { table, next_log });
         self.changed.notify_all();
     }
     /// Ends the thread.
@@ -92,9 +91,19 @@ pub(super) struct Janitor {
 
 impl Janitor {
     /// Starts the thread.
-    pub(super) fn start(store: Arc<Store>, backlog: Arc<Backlog>, manifest: Manifest) -> std::io::Result<JoinHandle<()>> {
-        let janitor = Self { store, backlog, manifest };
-        std::thread::Builder::new().name("store-janitor".into()).spawn(move || janitor.run())
+    pub(super) fn start(
+        store: Arc<Store>,
+        backlog: Arc<Backlog>,
+        manifest: Manifest,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let janitor = Self {
+            store,
+            backlog,
+            manifest,
+        };
+        std::thread::Builder::new()
+            .name("store-janitor".into())
+            .spawn(move || janitor.run())
     }
 
     fn run(mut self) {
@@ -103,7 +112,9 @@ impl Janitor {
             let mut state = self.backlog.state.lock();
             match worked {
                 Ok(true) => state.failing = None,
-                Ok(false) if state.sealed.is_empty() && !state.closing => self.backlog.changed.wait(&mut state),
+                Ok(false) if state.sealed.is_empty() && !state.closing => {
+                    self.backlog.changed.wait(&mut state)
+                }
                 Ok(false) => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot tidy the store, trying again");
@@ -123,15 +134,25 @@ impl Janitor {
             return Ok(true);
         }
         let runs = self.store.view.load().runs.clone();
-        let Some(range) = choose(&runs, self.store.options.memtable_bytes as u64) else { return Ok(false) };
+        let Some(range) = choose(&runs, self.store.options.memtable_bytes as u64) else {
+            return Ok(false);
+        };
         self.merge(&runs[range.clone()], range.end == runs.len())?;
         Ok(true)
     }
 
     /// Writes the oldest waiting table to a run; `false` if none waits.
     fn flush(&mut self) -> Result<bool> {
-        let waiting = self.backlog.state.lock().sealed.front().map(|sealed| (sealed.table.clone(), sealed.next_log));
-        let Some((table, next_log)) = waiting else { return Ok(false) };
+        let waiting = self
+            .backlog
+            .state
+            .lock()
+            .sealed
+            .front()
+            .map(|sealed| (sealed.table.clone(), sealed.next_log));
+        let Some((table, next_log)) = waiting else {
+            return Ok(false);
+        };
         let mut writer = self.new_run()?;
         let written = table.try_each(|entry, bytes| writer.push(entry, bytes));
         let run = finish(writer, written)?.map(Arc::new);
@@ -170,8 +191,14 @@ impl Janitor {
         let run = run.map(Arc::new);
         let is_input = |id: u64| inputs.iter().any(|input| input.id == id);
         let mut manifest = self.manifest.clone();
-        let at = manifest.runs.iter().position(|&id| is_input(id)).unwrap_or(0);
-        manifest.runs.splice(at..at + inputs.len(), run.iter().map(|run| run.id));
+        let at = manifest
+            .runs
+            .iter()
+            .position(|&id| is_input(id))
+            .unwrap_or(0);
+        manifest
+            .runs
+            .splice(at..at + inputs.len(), run.iter().map(|run| run.id));
         manifest.save(&self.store.directory)?;
         self.manifest = manifest;
         self.store.view.rcu(|view| {
@@ -188,8 +215,17 @@ impl Janitor {
     }
 
     /// Copies what is alive; `false` if the store closes meanwhile.
-    fn copy(&mut self, inputs: &[Arc<Run>], to_the_end: bool, writer: &mut RunWriter) -> Result<bool> {
-        let everything = Range { from: Vec::new(), until: vec![0xff], reverse: false };
+    fn copy(
+        &mut self,
+        inputs: &[Arc<Run>],
+        to_the_end: bool,
+        writer: &mut RunWriter,
+    ) -> Result<bool> {
+        let everything = Range {
+            from: Vec::new(),
+            until: vec![0xff],
+            reverse: false,
+        };
         let mut scan = Scan::of_runs(inputs, everything)?;
         let now = self.store.clock.seconds();
         let mut tombstone = Vec::new();
@@ -205,13 +241,21 @@ impl Janitor {
                 }
             }
             let Some((entry, _)) = Entry::parse(&bytes) else {
-                return Err(corrupt("an entry that cannot be read", &self.store.directory));
+                return Err(corrupt(
+                    "an entry that cannot be read",
+                    &self.store.directory,
+                ));
             };
-            let is_live = entry.content.is_some_and(|content| rule::is_live(content.expires, now));
+            let is_live = entry
+                .content
+                .is_some_and(|content| rule::is_live(content.expires, now));
             if is_live {
                 writer.push(&entry, &bytes)?;
             } else if !to_the_end {
-                let dead = Entry { key: entry.key, content: None };
+                let dead = Entry {
+                    key: entry.key,
+                    content: None,
+                };
                 tombstone.clear();
                 dead.encode(&mut tombstone);
                 writer.push(&dead, &tombstone)?;
@@ -235,61 +279,5 @@ fn finish(writer: RunWriter, written: Result<()>) -> Result<Option<Run>> {
             writer.discard();
             Err(error)
         }
-    }
-}
-
-/// Which neighbours to merge.
-fn choose(runs: &[Arc<Run>], unit: u64) -> Option<std::ops::Range<usize>> {
-    let (oldest, younger) = runs.split_last()?;
-    if younger.iter().map(|run| run.erasing).sum::<u64>() * 2 > oldest.entries {
-        return Some(0..runs.len());
-    }
-    let classes: Vec<u32> = runs.iter().map(|run| class(run.size, unit)).collect();
-    choose_class(&classes)
-}
-
-/// How many times a run has grown by the fan-out.
-fn class(size: u64, unit: u64) -> u32 {
-    (size / (unit / 2).max(1)).max(1).ilog(FANOUT as u64)
-}
-
-fn choose_class(classes: &[u32]) -> Option<std::ops::Range<usize>> {
-    (0..=classes.iter().copied().max()?).find_map(|class| {
-        // Between larger runs: from the first of this class, if there are enough of them.
-        classes.split(|&other| other > class).find_map(|stretch| {
-            let first = stretch.iter().position(|&other| other == class)?;
-            let enough = stretch.iter().filter(|&&other| other == class).count() >= FANOUT;
-            let start = classes.element_offset(stretch.first()?)?;
-            enough.then_some(start + first..start + stretch.len())
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(classes: &[u32], expected: Option<std::ops::Range<usize>>) {
-        assert_eq!(choose_class(classes), expected, "{classes:?}");
-    }
-
-    #[test]
-    fn neighbours_of_a_class_are_merged() {
-        check(&[], None);
-        check(&[0, 0, 0], None);
-        check(&[0, 0, 0, 1], None);
-        check(&[0, 0, 0, 0], Some(0..4));
-        check(&[0, 0, 0, 0, 0, 1], Some(0..5));
-        check(&[0, 1, 1, 1, 1, 2], Some(1..5));
-        check(&[0, 1, 0, 1, 1, 1, 2], Some(1..6));
-        check(&[0, 2, 1, 1, 1, 1], Some(2..6));
-        check(&[1, 1, 1, 2, 1], None);
-        check(&[0, 2, 1, 1, 1, 2, 2, 2], Some(1..8));
-    }
-
-    #[test]
-    fn classes_grow_by_the_fan_out() {
-        let unit = 8 << 20;
-        assert_eq!([1, 4, 7, 16, 63, 64].map(|mib| class(mib << 20, unit)), [0, 0, 0, 1, 1, 2]);
     }
 }

@@ -28,16 +28,24 @@ pub(super) struct Manifest {
 impl Manifest {
     /// Of an empty store.
     pub(super) fn new() -> Self {
-        Self { log: 1, next: 1, runs: Vec::new() }
+        Self {
+            log: 1,
+            next: 1,
+            runs: Vec::new(),
+        }
     }
 
     /// Reads it; `None` where no store is yet.
     pub(super) fn load(directory: &Path) -> Result<Option<Self>> {
         let path = directory.join(NAME);
         match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text).map(Some).ok_or_else(|| corrupt("a damaged manifest", &path)),
+            Ok(text) => Self::parse(&text)
+                .map(Some)
+                .ok_or_else(|| corrupt("a damaged manifest", &path)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(corrupt("a damaged manifest", &path)),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Err(corrupt("a damaged manifest", &path))
+            }
             Err(error) => Err(failed("read", &path, error)),
         }
     }
@@ -83,14 +91,24 @@ mod tests {
 
     #[test]
     fn a_manifest_comes_back_and_a_damaged_one_does_not() {
-        let manifest = Manifest { log: 7, next: 12, runs: vec![11, 9, 2] };
+        let manifest = Manifest {
+            log: 7,
+            next: 12,
+            runs: vec![11, 9, 2],
+        };
         let text = manifest.to_text();
         assert_eq!(Manifest::parse(&text), Some(manifest));
         for cut in 0..text.len() {
             assert_eq!(Manifest::parse(&text[..cut]), None, "{cut}");
             let mut damaged = text.clone().into_bytes();
             damaged[cut] ^= 1;
-            assert_eq!(String::from_utf8(damaged).ok().and_then(|text| Manifest::parse(&text)), None, "{cut}");
+            assert_eq!(
+                String::from_utf8(damaged)
+                    .ok()
+                    .and_then(|text| Manifest::parse(&text)),
+                None,
+                "{cut}"
+            );
         }
     }
 }

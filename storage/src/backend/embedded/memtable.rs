@@ -35,7 +35,12 @@ impl Memtable {
     }
 
     /// Up to `limit` entries of the range, from its start or beyond `after`.
-    pub(super) fn range(&self, range: &Range, after: Option<&[u8]>, limit: usize) -> Vec<(Bytes, Bytes)> {
+    pub(super) fn range(
+        &self,
+        range: &Range,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Vec<(Bytes, Bytes)> {
         let (mut start, mut end) = (Included(&range.from[..]), Excluded(&range.until[..]));
         match after {
             Some(after) if range.reverse => end = Excluded(after),
@@ -46,13 +51,23 @@ impl Memtable {
         let entries = self.entries.read();
         let found = entries.range::<[u8], _>((start, end));
         let copy = |(key, entry): (&Bytes, &Bytes)| (key.clone(), entry.clone());
-        if range.reverse { found.rev().take(limit).map(copy).collect() } else { found.take(limit).map(copy).collect() }
+        if range.reverse {
+            found.rev().take(limit).map(copy).collect()
+        } else {
+            found.take(limit).map(copy).collect()
+        }
     }
 
     /// Calls `with` for each entry in order, until it fails. Only for sealed tables: the lock is held throughout.
-    pub(super) fn try_each<E>(&self, mut with: impl FnMut(&Entry<'_>, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn try_each<E>(
+        &self,
+        mut with: impl FnMut(&Entry<'_>, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let entries = self.entries.read();
-        for bytes in entries.range::<[u8], _>((Unbounded, Unbounded)).map(|(_, bytes)| bytes) {
+        for bytes in entries
+            .range::<[u8], _>((Unbounded, Unbounded))
+            .map(|(_, bytes)| bytes)
+        {
             let (entry, _) = Entry::parse(bytes).expect("entries were parsed when they came in");
             with(&entry, bytes)?;
         }

@@ -1,7 +1,28 @@
 //! Embedded: the table of a node that has nothing but a directory.
 //!
-//! An engine of our own, a log-structured merge tree cut to this shape. It exists because of its figures; see
-//! `examples/engine.rs`.
+//! An engine of our own, a log-structured merge tree cut to this shape, because of these figures. Appends of 440 bytes,
+//! each after a look whether the key is absent, spread over 10,000 partitions, synced in groups, one core, CPU time of
+//! the process with its kernel part:
+//!
+//! | engine | group of 1 | 16 | 128 | peak memory |
+//! |---|---|---|---|---|
+//! | redb 4.5 | | 21 us | 15.5 us | 70 MB |
+//! | fjall 3.1 | 56 us | 10.0 us | 9.5 us, 11.4 after 2 million | 136 MB |
+//! | fjall 3.1, values apart | | | 8.8 us | 81 MB |
+//! | a bare log and sorted table | 78 us | 7.3 us | 3.0 us | 23 MB |
+//!
+//! The budget is 5 to 8 us with everything. `examples/engine.rs` measures this engine with everything: the batch, the
+//! tasks and their waking, conditions, log, sync, runs and merges, pinned to one core of a machine that others used too:
+//!
+//! | appenders | appends/s | CPU an append | p50 | p99 |
+//! |---|---|---|---|---|
+//! | 1 | 4,700 | 61 to 87 us | 0.2 ms | 0.4 ms |
+//! | 16 | 14,000 | 9.3 to 11.8 us | 1.1 ms | 1.8 ms |
+//! | 256 | 128,000 to 137,000 | 5.1 to 5.8 us | 1.1 ms | 11 ms |
+//! | 1024 | 103,000 to 127,000 | 5.5 to 6.0 us | 6 to 9 ms | 27 to 31 ms |
+//!
+//! An idle store adds nothing to speak of; under this load the process has 55 MB, 32 of them cache. The newest 20
+//! records of a log that is spread over all runs cost 22 us.
 //!
 //! | file | what | when read |
 //! |---|---|---|
@@ -10,7 +31,7 @@
 //! | `*.wal` | groups of entries, one file for each table in memory | at open |
 //! | `*.run` | sorted entries with index and filter | through the cache |
 //!
-//! `writer` decides and commits, `janitor` moves what is old to runs and merges them, readers look at a [`View`] without
+//! `writer` decides and commits, `janitor` moves what is old to runs and merges them, readers look at a `View` without
 //! waiting for either. Memory: up to three tables of [`EmbeddedOptions::memtable_bytes`], the cache, and 60 bytes for
 //! each MiB on disk.
 //!
@@ -25,6 +46,8 @@ mod io;
 mod janitor;
 mod manifest;
 mod memtable;
+mod merge;
+mod queue;
 mod run;
 mod view;
 mod wal;
@@ -45,14 +68,15 @@ use self::{
     entry::{Entry, after_partition, partition_of, put_key, put_partition},
     io::{BlockCache, Patience, ReadError},
     janitor::Backlog,
+    queue::{Done, Queue, Submission},
     view::{Range, Scan, View},
-    writer::{Done, Queue, Submission, live_record},
+    writer::live_record,
 };
 use crate::{
     backend::rule,
     clock::Clock,
     error::{Error, ErrorKind, Result},
-    shape::{Batch, Consistency, Key, Operation, Page, Query, Record, Space, Table},
+    shape::{self, Batch, Consistency, Key, Operation, Page, Query, Record, Space, Table},
 };
 
 /// How many reads may wait for the disk at the same time.
@@ -104,25 +128,17 @@ pub struct Embedded {
     room: Arc<Semaphore>,
     slow_reads: Arc<Semaphore>,
     threads: Vec<JoinHandle<()>>,
-    _lock: std::fs::File,
+    lock: std::fs::File,
 }
 
 impl Embedded {
-    /// Submits a batch; `done` is called with the answer, on the writer's thread, so it must be short. Cheaper than
-    /// [`Table::write`]: no future, no waking of a task. When the queue is full the answer is `Throttled`.
-    pub fn submit(&self, batch: Batch, done: impl FnOnce(Result<()>) + Send + 'static) {
-        let size = match rule::check_batch(&batch) {
-            Ok(()) => size_of(&batch),
-            Err(error) => return done(Err(error)),
-        };
-        match self.room.clone().try_acquire_many_owned(self.permits(size)) {
-            Ok(permit) => self.push(batch, size, Done::Call(Box::new(done)), permit),
-            Err(_) => done(Err(Error::new(ErrorKind::Throttled, "too many writes wait"))),
-        }
-    }
-
     fn push(&self, batch: Batch, size: usize, done: Done, permit: OwnedSemaphorePermit) {
-        self.queue.push(Submission { batch, size, done, permit });
+        self.queue.push(Submission {
+            batch,
+            size,
+            done,
+            permit,
+        });
     }
 
     /// A batch larger than the queue takes all of it.
@@ -133,7 +149,8 @@ impl Embedded {
 
     /// Reads at once if memory holds what is needed, else on a thread that may wait.
     async fn read<T: Send + 'static>(
-        &self, read: impl Fn(&Store, Patience) -> Result<T, ReadError> + Send + 'static,
+        &self,
+        read: impl Fn(&Store, Patience) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T> {
         match read(&self.store, Patience::Now) {
             Err(ReadError::WouldWait) => {}
@@ -141,13 +158,19 @@ impl Embedded {
             Ok(found) => return Ok(found),
         }
         let gone = |_| Error::new(ErrorKind::Unavailable, "the store is closed");
-        let permit = self.slow_reads.clone().acquire_owned().await.map_err(gone)?;
+        let permit = self
+            .slow_reads
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(gone)?;
         let store = self.store.clone();
         let waiting = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             read(&store, Patience::Wait)
         });
-        let ended = |error| Error::new(ErrorKind::Unavailable, "a read was given up").with_source(error);
+        let ended =
+            |error| Error::new(ErrorKind::Unavailable, "a read was given up").with_source(error);
         Ok(waiting.await.map_err(ended)??)
     }
 }
@@ -161,13 +184,25 @@ impl Drop for Embedded {
                 tracing::error!("a thread of the store panicked");
             }
         }
+        // Said aloud, because a process that is just being forked holds what is only closed.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "cannot unlock the store");
+        }
     }
 }
 
 impl Store {
-    fn get(&self, key: &[u8], sort: &[u8], patience: Patience) -> Result<Option<Record>, ReadError> {
+    fn get(
+        &self,
+        key: &[u8],
+        sort: &[u8],
+        patience: Patience,
+    ) -> Result<Option<Record>, ReadError> {
         let now = self.clock.seconds();
-        let found = self.view.load().find(key, filter::hash(key), &self.cache, patience)?;
+        let found = self
+            .view
+            .load()
+            .find(key, filter::hash(key), &self.cache, patience)?;
         Ok(found.and_then(|bytes| live_record(&bytes, sort, now)))
     }
 
@@ -178,16 +213,25 @@ impl Store {
         let bound = |sort: &Bytes| [&prefix[..], sort].concat();
         let range = Range {
             from: query.from.as_ref().map_or_else(|| prefix.clone(), bound),
-            until: query.until.as_ref().map_or_else(|| after_partition(&prefix), bound),
+            until: query
+                .until
+                .as_ref()
+                .map_or_else(|| after_partition(&prefix), bound),
             reverse: query.reverse,
         };
         let view = self.view.load_full();
         let mut scan = Scan::new(&view, range, &self.cache, patience)?;
-        let mut page = Page { records: Vec::new(), more: false };
+        let mut page = Page {
+            records: Vec::new(),
+            more: false,
+        };
         let mut bytes = 0;
         while let Some(entry) = scan.next()? {
-            let sort = Entry::parse(&entry).map_or(&[][..], |(entry, _)| &entry.key[prefix.len()..]);
-            let Some(record) = live_record(&entry, sort, now) else { continue };
+            let sort =
+                Entry::parse(&entry).map_or(&[][..], |(entry, _)| &entry.key[prefix.len()..]);
+            let Some(record) = live_record(&entry, sort, now) else {
+                continue;
+            };
             if page.records.len() >= query.limit.max(1) || bytes >= rule::PAGE_BYTES {
                 page.more = true;
                 break;
@@ -199,7 +243,11 @@ impl Store {
     }
 
     fn partitions(
-        &self, space: Space, after: Option<&[u8]>, limit: usize, patience: Patience,
+        &self,
+        space: Space,
+        after: Option<&[u8]>,
+        limit: usize,
+        patience: Patience,
     ) -> Result<Vec<Bytes>, ReadError> {
         let now = self.clock.seconds();
         let view = self.view.load_full();
@@ -212,15 +260,22 @@ impl Store {
         }
         let mut found = Vec::new();
         while found.len() < limit {
-            let range = Range { from: from.clone(), until: until.clone(), reverse: false };
+            let range = Range {
+                from: from.clone(),
+                until: until.clone(),
+                reverse: false,
+            };
             let mut scan = Scan::new(&view, range, &self.cache, patience)?;
             let live = loop {
-                let Some(entry) = scan.next()? else { return Ok(found) };
+                let Some(entry) = scan.next()? else {
+                    return Ok(found);
+                };
                 if live_record(&entry, &[], now).is_some() {
                     break entry;
                 }
             };
-            let partition = Entry::parse(&live).and_then(|(entry, _)| Some((entry.key, partition_of(entry.key)?)));
+            let partition = Entry::parse(&live)
+                .and_then(|(entry, _)| Some((entry.key, partition_of(entry.key)?)));
             let Some((key, (length, partition))) = partition else {
                 return Err(io::corrupt("a key without a partition", &self.directory).into());
             };
@@ -237,34 +292,66 @@ impl Table for Embedded {
         let mut bytes = Vec::with_capacity(key.partition.len() + key.sort.len() + 4);
         put_key(&mut bytes, key);
         let sort = key.sort.clone();
-        self.read(move |store, patience| store.get(&bytes, &sort, patience)).await
+        self.read(move |store, patience| store.get(&bytes, &sort, patience))
+            .await
     }
 
     async fn query(&self, query: &Query) -> Result<Page> {
         let query = query.clone();
-        self.read(move |store, patience| store.page(&query, patience)).await
+        self.read(move |store, patience| store.page(&query, patience))
+            .await
     }
 
     async fn write(&self, batch: Batch) -> Result<()> {
         rule::check_batch(&batch)?;
         let size = size_of(&batch);
         let gone = || Error::new(ErrorKind::Unavailable, "the store is closed");
-        let permit = self.room.clone().acquire_many_owned(self.permits(size)).await.map_err(|_| gone())?;
+        let permit = self
+            .room
+            .clone()
+            .acquire_many_owned(self.permits(size))
+            .await
+            .map_err(|_| gone())?;
         let (sender, answer) = oneshot::channel();
         self.push(batch, size, Done::Future(sender), permit);
         answer.await.map_err(|_| gone())?
     }
 
-    async fn partitions(&self, space: Space, after: Option<&[u8]>, limit: usize) -> Result<Vec<Bytes>> {
+    /// Calls `done` on the writer's thread. No future, no waking of a task.
+    fn submit(self: Arc<Self>, batch: Batch, done: shape::Done) {
+        let size = match rule::check_batch(&batch) {
+            Ok(()) => size_of(&batch),
+            Err(error) => return done(Err(error)),
+        };
+        match self.room.clone().try_acquire_many_owned(self.permits(size)) {
+            Ok(permit) => self.push(batch, size, Done::Call(done), permit),
+            Err(_) => done(Err(Error::new(
+                ErrorKind::Throttled,
+                "too many writes wait",
+            ))),
+        }
+    }
+
+    async fn partitions(
+        &self,
+        space: Space,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Bytes>> {
         let after = after.map(<[u8]>::to_vec);
-        self.read(move |store, patience| store.partitions(space, after.as_deref(), limit, patience)).await
+        self.read(move |store, patience| store.partitions(space, after.as_deref(), limit, patience))
+            .await
     }
 }
 
 /// About how many bytes a batch becomes.
 fn size_of(batch: &Batch) -> usize {
     let of = |operation: &Operation| {
-        let value = if let Operation::Put { value, .. } = operation { value.len() } else { 0 };
+        let value = if let Operation::Put { value, .. } = operation {
+            value.len()
+        } else {
+            0
+        };
         operation.key().partition.len() + operation.key().sort.len() + value + 32
     };
     batch.operations.iter().map(of).sum()

@@ -31,7 +31,11 @@ impl View {
 
     /// The newest entry of a key, which may be a tombstone.
     pub(super) fn find(
-        &self, key: &[u8], hash: u64, cache: &BlockCache, patience: Patience,
+        &self,
+        key: &[u8],
+        hash: u64,
+        cache: &BlockCache,
+        patience: Patience,
     ) -> Result<Option<Bytes>, ReadError> {
         if let Some(found) = self.memtables().find_map(|table| table.find(key)) {
             return Ok(Some(found));
@@ -82,13 +86,25 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// Over a view.
-    pub(super) fn new(view: &View, range: Range, cache: &'a BlockCache, patience: Patience) -> Result<Self, ReadError> {
+    pub(super) fn new(
+        view: &View,
+        range: Range,
+        cache: &'a BlockCache,
+        patience: Patience,
+    ) -> Result<Self, ReadError> {
         let mut sources = Vec::with_capacity(view.runs.len() + 3);
         for table in view.memtables() {
             let chunk = VecDeque::from(table.range(&range, None, CHUNK));
             let is_last = chunk.len() < CHUNK;
-            let mut rest = Rest::Memory(Chunks { table: table.clone(), chunk, is_last });
-            sources.push(Source { head: rest.take(&range)?, rest });
+            let mut rest = Rest::Memory(Chunks {
+                table: table.clone(),
+                chunk,
+                is_last,
+            });
+            sources.push(Source {
+                head: rest.take(&range)?,
+                rest,
+            });
         }
         Self::over_runs(sources, &view.runs, range, Some(cache), patience)
     }
@@ -99,12 +115,29 @@ impl<'a> Scan<'a> {
     }
 
     fn over_runs(
-        mut sources: Vec<Source<'a>>, runs: &[Arc<Run>], range: Range, cache: Option<&'a BlockCache>, patience: Patience,
+        mut sources: Vec<Source<'a>>,
+        runs: &[Arc<Run>],
+        range: Range,
+        cache: Option<&'a BlockCache>,
+        patience: Patience,
     ) -> Result<Self, ReadError> {
-        let start = if range.reverse { &range.until } else { &range.from };
+        let start = if range.reverse {
+            &range.until
+        } else {
+            &range.from
+        };
         for run in runs {
-            let mut rest = Rest::Disk(Box::new(Cursor::seek(run.clone(), start, range.reverse, cache, patience)?));
-            sources.push(Source { head: rest.take(&range)?, rest });
+            let mut rest = Rest::Disk(Box::new(Cursor::seek(
+                run.clone(),
+                start,
+                range.reverse,
+                cache,
+                patience,
+            )?));
+            sources.push(Source {
+                head: rest.take(&range)?,
+                rest,
+            });
         }
         Ok(Self { sources, range })
     }
@@ -113,14 +146,28 @@ impl<'a> Scan<'a> {
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
         let mut best: Option<(usize, &[u8])> = None;
         for (at, source) in self.sources.iter().enumerate() {
-            let Some((key, _)) = &source.head else { continue };
-            if best.is_none_or(|(_, least)| if self.range.reverse { key > least } else { key < least }) {
+            let Some((key, _)) = &source.head else {
+                continue;
+            };
+            if best.is_none_or(|(_, least)| {
+                if self.range.reverse {
+                    key > least
+                } else {
+                    key < least
+                }
+            }) {
                 best = Some((at, key));
             }
         }
-        let Some((newest, _)) = best else { return Ok(None) };
-        let (newest, older) = self.sources[newest..].split_first_mut().expect("the best is one of them");
-        let Some((key, bytes)) = newest.head.take() else { return Ok(None) };
+        let Some((newest, _)) = best else {
+            return Ok(None);
+        };
+        let (newest, older) = self.sources[newest..]
+            .split_first_mut()
+            .expect("the best is one of them");
+        let Some((key, bytes)) = newest.head.take() else {
+            return Ok(None);
+        };
         newest.head = newest.rest.take(&self.range)?;
         for source in older {
             if source.head.as_ref().is_some_and(|(other, _)| *other == key) {
@@ -137,7 +184,9 @@ impl Rest<'_> {
         match self {
             Self::Memory(chunks) => Ok(chunks.take(range)),
             Self::Disk(cursor) => {
-                let found = cursor.peek().filter(|(key, _)| range.from[..] <= key[..] && key[..] < range.until[..]);
+                let found = cursor
+                    .peek()
+                    .filter(|(key, _)| range.from[..] <= key[..] && key[..] < range.until[..]);
                 if found.is_some() {
                     cursor.advance()?;
                 }

@@ -55,7 +55,11 @@ impl Wal {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let file = File::options().write(true).create(true).truncate(false).open(&fresh)?;
+            let file = File::options()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&fresh)?;
             let salt = random()?;
             let mut header = Vec::with_capacity(HEADER);
             header.extend_from_slice(&MAGIC);
@@ -69,7 +73,14 @@ impl Wal {
             file.sync_all()?;
             std::fs::rename(&fresh, &path)?;
             File::open(directory)?.sync_all()?;
-            Ok(Self { id, path: path.clone(), file, salt, end: HEADER as u64, sync })
+            Ok(Self {
+                id,
+                path: path.clone(),
+                file,
+                salt,
+                end: HEADER as u64,
+                sync,
+            })
         };
         start().map_err(|error| failed("start", &path, error))
     }
@@ -93,11 +104,20 @@ impl Wal {
     pub(super) fn append(&mut self, mut frame: Vec<u8>) -> Result<Bytes> {
         let length = u32::try_from(frame.len() - FRAME)
             .map_err(|_| Error::new(ErrorKind::TooLarge, "a group of more than 4 GiB"))?;
-        let head = head(self.salt, length, crc32fast::hash(&frame[FRAME..]), self.end);
+        let head = head(
+            self.salt,
+            length,
+            crc32fast::hash(&frame[FRAME..]),
+            self.end,
+        );
         frame[..FRAME].copy_from_slice(&head);
         let write = || {
             self.file.write_all_at(&frame, self.end)?;
-            if self.sync { self.file.sync_data() } else { Ok(()) }
+            if self.sync {
+                self.file.sync_data()
+            } else {
+                Ok(())
+            }
         };
         write().map_err(|error| failed("write", &self.path, error))?;
         self.end += frame.len() as u64;
@@ -106,13 +126,20 @@ impl Wal {
 
     /// Ends the log: all of it is durable, whatever the options say.
     pub(super) fn seal(&mut self) -> Result<()> {
-        if self.sync { Ok(()) } else { self.file.sync_data().map_err(|error| failed("write", &self.path, error)) }
+        if self.sync {
+            Ok(())
+        } else {
+            self.file
+                .sync_data()
+                .map_err(|error| failed("write", &self.path, error))
+        }
     }
 
     /// Keeps the file of a log that is no longer needed for the next one; the one kept before makes way.
     pub(super) fn retire(directory: &Path, id: u64) -> Result<()> {
         let path = directory.join(Self::file_name(id));
-        std::fs::rename(&path, directory.join(SPARE)).map_err(|error| failed("retire", &path, error))
+        std::fs::rename(&path, directory.join(SPARE))
+            .map_err(|error| failed("retire", &path, error))
     }
 }
 
@@ -151,7 +178,11 @@ pub(super) struct Replay {
 pub(super) fn replay(directory: &Path, id: u64) -> Result<Replay> {
     let path = directory.join(Wal::file_name(id));
     let data = Bytes::from(std::fs::read(&path).map_err(|error| failed("read", &path, error))?);
-    let number = |at: usize| data.get(at..at + 8).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight")));
+    let number = |at: usize| {
+        data.get(at..at + 8).map_or(0, |bytes| {
+            u64::from_le_bytes(bytes.try_into().expect("eight"))
+        })
+    };
     let sum = data.get(HEADER - 4..HEADER);
     let is_sound = sum.is_some_and(|sum| crc32fast::hash(&data[..HEADER - 4]).to_le_bytes() == sum);
     if !is_sound || !data.starts_with(&MAGIC) || number(8) != id {
@@ -162,7 +193,9 @@ pub(super) fn replay(directory: &Path, id: u64) -> Result<Replay> {
     let mut groups = Vec::new();
     while let Some(length) = frame_at(&data, salt, at) {
         let payload = at + FRAME..at + FRAME + length;
-        let whole = data.get(payload.clone()).is_some_and(|payload| crc32fast::hash(payload).to_le_bytes() == data[at + 4..at + 8]);
+        let whole = data
+            .get(payload.clone())
+            .is_some_and(|payload| crc32fast::hash(payload).to_le_bytes() == data[at + 4..at + 8]);
         if !whole {
             break;
         }
@@ -172,7 +205,11 @@ pub(super) fn replay(directory: &Path, id: u64) -> Result<Replay> {
     if synced && (at + 1..data.len()).any(|later| frame_at(&data, salt, later).is_some()) {
         return Err(corrupt(&format!("a damaged frame at {at}"), &path));
     }
-    Ok(Replay { groups, end: at as u64, previous_end })
+    Ok(Replay {
+        groups,
+        end: at as u64,
+        previous_end,
+    })
 }
 
 /// The length of the payload of the frame that stands there, if a head does.

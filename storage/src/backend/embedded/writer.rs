@@ -13,9 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use hashbrown::HashTable;
-use parking_lot::{Condvar, Mutex};
 use smallvec::SmallVec;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     Store,
@@ -24,118 +22,29 @@ use super::{
     io::{Patience, corrupt},
     janitor::Backlog,
     memtable::Memtable,
+    queue::{Queue, Submission},
     view::View,
     wal::Wal,
 };
 use crate::{
     backend::rule,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     shape::{Batch, Operation, Record},
 };
 
 /// A group of this many batches shows that more are coming.
 const BUSY: usize = 8;
-/// This many batches do not wait for more.
-const FULL: usize = 512;
 /// A group ends after this many bytes.
 const GROUP_BYTES: usize = 8 << 20;
 /// What an entry costs in memory beside its bytes.
 const OVERHEAD: usize = 160;
-
-/// How the answer to a batch goes back.
-pub(super) enum Done {
-    /// To a future.
-    Future(oneshot::Sender<Result<()>>),
-    /// To a function, called on the writer's thread.
-    Call(Box<dyn FnOnce(Result<()>) + Send>),
-}
-
-impl Done {
-    fn answer(self, result: Result<()>) {
-        match self {
-            // A caller that no longer waits has given its answer up.
-            Self::Future(sender) => drop(sender.send(result)),
-            Self::Call(call) => call(result),
-        }
-    }
-}
-
-/// A batch that waits for its turn.
-pub(super) struct Submission {
-    pub(super) batch: Batch,
-    /// About how many bytes it will be.
-    pub(super) size: usize,
-    pub(super) done: Done,
-    /// Its part of what may wait at the same time.
-    pub(super) permit: OwnedSemaphorePermit,
-}
-
-#[derive(Default)]
-struct Waiting {
-    submissions: Vec<Submission>,
-    /// The writer sleeps until there are this many.
-    wake_at: Option<usize>,
-    closed: bool,
-}
-
-/// The batches that wait; bounded by the permits that they hold.
-#[derive(Default)]
-pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
-    changed: Condvar,
-}
-
-impl Queue {
-    /// Adds a batch.
-    pub(super) fn push(&self, submission: Submission) {
-        let mut waiting = self.waiting.lock();
-        if waiting.closed {
-            drop(waiting);
-            submission.done.answer(Err(Error::new(ErrorKind::Unavailable, "the store is closed")));
-            return;
-        }
-        waiting.submissions.push(submission);
-        if waiting.wake_at.is_some_and(|count| waiting.submissions.len() >= count) {
-            waiting.wake_at = None;
-            self.changed.notify_one();
-        }
-    }
-
-    /// Takes no more; what waits is still committed.
-    pub(super) fn close(&self) {
-        self.waiting.lock().closed = true;
-        self.changed.notify_one();
-    }
-
-    /// Takes all that waits, in exchange for an empty list; `false` when closed and empty.
-    fn take(&self, list: &mut Vec<Submission>, gather_until: Option<Instant>) -> bool {
-        let mut waiting = self.waiting.lock();
-        while waiting.submissions.is_empty() && !waiting.closed {
-            waiting.wake_at = Some(1);
-            self.changed.wait(&mut waiting);
-        }
-        if let Some(until) = gather_until {
-            while waiting.submissions.len() < FULL && !waiting.closed {
-                waiting.wake_at = Some(FULL);
-                if self.changed.wait_until(&mut waiting, until).timed_out() {
-                    break;
-                }
-            }
-        }
-        waiting.wake_at = None;
-        mem::swap(&mut waiting.submissions, list);
-        !list.is_empty()
-    }
-}
 
 /// Closes the queue when the writer ends, also by a panic.
 struct CloseAtEnd(Arc<Queue>);
 
 impl Drop for CloseAtEnd {
     fn drop(&mut self) {
-        self.0.close();
-        // Answers of what is dropped here are `Unavailable`: their senders are gone.
-        self.0.waiting.lock().submissions.clear();
+        self.0.abandon();
     }
 }
 
@@ -162,11 +71,24 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(
-        store: Arc<Store>, backlog: Arc<Backlog>, queue: Arc<Queue>, wal: Wal, filled: usize,
+        store: Arc<Store>,
+        backlog: Arc<Backlog>,
+        queue: Arc<Queue>,
+        wal: Wal,
+        filled: usize,
     ) -> std::io::Result<JoinHandle<()>> {
-        let writer =
-            Self { store, backlog, wal, filled, broken: None, staged: HashTable::new(), keys: Vec::new() };
-        std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(&queue))
+        let writer = Self {
+            store,
+            backlog,
+            wal,
+            filled,
+            broken: None,
+            staged: HashTable::new(),
+            keys: Vec::new(),
+        };
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run(&queue))
     }
 
     fn run(mut self, queue: &Arc<Queue>) {
@@ -175,7 +97,8 @@ impl Writer {
         let mut list = Vec::new();
         let mut gather_until = None;
         while queue.take(&mut list, gather_until) {
-            gather_until = (list.len() >= BUSY && gather > Duration::ZERO).then(|| Instant::now() + gather);
+            gather_until =
+                (list.len() >= BUSY && gather > Duration::ZERO).then(|| Instant::now() + gather);
             let mut group = Vec::with_capacity(list.len());
             let mut bytes = 0;
             for submission in list.drain(..) {
@@ -205,9 +128,15 @@ impl Writer {
         let mut frame = Wal::begin(bytes);
         let empty = frame.len();
         self.staged.clear();
-        let outcomes: Vec<_> =
-            group.iter().map(|submission| self.stage(&view, &submission.batch, &mut frame, now)).collect();
-        let written = if frame.len() > empty { self.write(&view, frame) } else { Ok(()) };
+        let outcomes: Vec<_> = group
+            .iter()
+            .map(|submission| self.stage(&view, &submission.batch, &mut frame, now))
+            .collect();
+        let written = if frame.len() > empty {
+            self.write(&view, frame)
+        } else {
+            Ok(())
+        };
         for (submission, outcome) in group.into_iter().zip(outcomes) {
             let Submission { done, permit, .. } = submission;
             drop(permit);
@@ -243,7 +172,12 @@ impl Writer {
     }
 
     fn decide(
-        &self, view: &View, batch: &Batch, frame: &[u8], keys: &mut Vec<u8>, now: u64,
+        &self,
+        view: &View,
+        batch: &Batch,
+        frame: &[u8],
+        keys: &mut Vec<u8>,
+        now: u64,
     ) -> Result<SmallVec<[Step; 4]>> {
         let mut plan = SmallVec::with_capacity(batch.operations.len());
         for (index, operation) in batch.operations.iter().enumerate() {
@@ -256,38 +190,62 @@ impl Writer {
                 None => view.find(key, hash, &self.store.cache, Patience::Wait)?,
             };
             let current = found.as_deref().and_then(live_content(now));
-            if !operation.condition().holds_for(current.map(|content| content.version)) {
+            if !operation
+                .condition()
+                .holds_for(current.map(|content| content.version))
+            {
                 let record = current.map(|content| content.to_record(&operation.key().sort));
                 return Err(Error::conflict(index, record));
             }
             let version = current.map_or(0, |content| content.version);
-            plan.push(Step { start, end: keys.len(), hash, version, is_known: found.is_some() });
+            plan.push(Step {
+                start,
+                end: keys.len(),
+                hash,
+                version,
+                is_known: found.is_some(),
+            });
         }
         Ok(plan)
     }
 
     fn staged_entry<'a>(&self, frame: &'a [u8], key: &[u8], hash: u64) -> Option<&'a [u8]> {
-        let is_same = |staged: &Staged| staged.hash == hash && key_of(&frame[staged.start..staged.end]) == Some(key);
-        self.staged.find(hash, is_same).map(|staged| &frame[staged.start..staged.end])
+        let is_same = |staged: &Staged| {
+            staged.hash == hash && key_of(&frame[staged.start..staged.end]) == Some(key)
+        };
+        self.staged
+            .find(hash, is_same)
+            .map(|staged| &frame[staged.start..staged.end])
     }
 
     fn append(&mut self, operation: &Operation, step: &Step, keys: &[u8], frame: &mut Vec<u8>) {
         let key = &keys[step.start..step.end];
         let content = match operation {
-            Operation::Put { value, expires, .. } => {
-                Some(Content { version: step.version + 1, expires: *expires, value })
-            }
+            Operation::Put { value, expires, .. } => Some(Content {
+                version: step.version + 1,
+                expires: *expires,
+                value,
+            }),
             // What was never there needs no tombstone.
             Operation::Delete { .. } if step.is_known => None,
             Operation::Delete { .. } | Operation::Check { .. } => return,
         };
         let start = frame.len();
         Entry { key, content }.encode(frame);
-        let staged = Staged { hash: step.hash, start, end: frame.len() };
-        let is_same = |other: &Staged| other.hash == step.hash && key_of(&frame[other.start..other.end]) == Some(key);
+        let staged = Staged {
+            hash: step.hash,
+            start,
+            end: frame.len(),
+        };
+        let is_same = |other: &Staged| {
+            other.hash == step.hash && key_of(&frame[other.start..other.end]) == Some(key)
+        };
         match self.staged.find_mut(step.hash, is_same) {
             Some(other) => *other = staged,
-            None => drop(self.staged.insert_unique(step.hash, staged, |staged| staged.hash)),
+            None => drop(
+                self.staged
+                    .insert_unique(step.hash, staged, |staged| staged.hash),
+            ),
         }
     }
 
@@ -302,13 +260,19 @@ impl Writer {
         self.backlog.wait_for_room()?;
         self.wal.seal()?;
         let options = &self.store.options;
-        self.wal = Wal::create(&self.store.directory, self.wal.id + 1, self.wal.end(), options.sync)?;
+        self.wal = Wal::create(
+            &self.store.directory,
+            self.wal.id + 1,
+            self.wal.end(),
+            options.sync,
+        )?;
         self.filled = 0;
         let table = self.store.view.load().active.clone();
         let fresh = Arc::new(Memtable::default());
         self.store.view.rcu(|view| {
             let mut view = View::clone(view);
-            view.sealed.insert(0, mem::replace(&mut view.active, fresh.clone()));
+            view.sealed
+                .insert(0, mem::replace(&mut view.active, fresh.clone()));
             view
         });
         self.backlog.add(table, self.wal.id);

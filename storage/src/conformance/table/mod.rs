@@ -30,11 +30,20 @@ pub struct Subject {
 impl Subject {
     /// A fresh table that reads this clock.
     pub fn new(table: impl Table, clock: ManualClock) -> Self {
-        Self { table: Arc::new(table), clock: Some(clock), run: "conformance".into() }
+        Self {
+            table: Arc::new(table),
+            clock: Some(clock),
+            run: "conformance".into(),
+        }
     }
 
     fn now(&self) -> u64 {
-        let system = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let system = || {
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs()
+        };
         self.clock.as_ref().map_or_else(system, Clock::seconds)
     }
     fn partition(&self, name: &[u8]) -> Bytes {
@@ -44,28 +53,46 @@ impl Subject {
         self.key_in(Space::Core, partition.as_bytes(), sort.as_ref())
     }
     fn key_in(&self, space: Space, partition: &[u8], sort: &[u8]) -> Key {
-        Key { space, partition: self.partition(partition), sort: Bytes::copy_from_slice(sort) }
+        Key {
+            space,
+            partition: self.partition(partition),
+            sort: Bytes::copy_from_slice(sort),
+        }
     }
     async fn get(&self, key: &Key) -> Option<Record> {
         self.table.get(key, Consistency::Strong).await.expect("get")
     }
     async fn value(&self, key: &Key) -> Option<(Bytes, u64)> {
-        self.get(key).await.map(|record| (record.value, record.version))
+        self.get(key)
+            .await
+            .map(|record| (record.value, record.version))
     }
     async fn put(&self, key: &Key, value: impl Into<Bytes>) {
-        self.table.write(Batch::new().put(key.clone(), value, Condition::Any)).await.expect("put");
+        self.table
+            .write(Batch::new().put(key.clone(), value, Condition::Any))
+            .await
+            .expect("put");
     }
     /// All pages of a query, after the rules that hold for each.
     async fn all(&self, mut query: Query) -> Vec<Record> {
         let mut all: Vec<Record> = Vec::new();
         loop {
             let Page { records, more } = self.table.query(&query).await.expect("query");
-            assert!(records.len() <= query.limit, "a page of {} where {} were asked for", records.len(), query.limit);
+            assert!(
+                records.len() <= query.limit,
+                "a page of {} where {} were asked for",
+                records.len(),
+                query.limit
+            );
             all.extend(records);
             if !more {
                 return all;
             }
-            let last = all.last().expect("a page that is not the last has records").sort.clone();
+            let last = all
+                .last()
+                .expect("a page that is not the last has records")
+                .sort
+                .clone();
             if query.reverse {
                 query.until = Some(last);
             } else {
@@ -91,7 +118,10 @@ fn assert_conflict(result: Result<()>, index: usize, current: Option<(&[u8], u64
     let error = result.expect_err("a condition that does not hold");
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     let at = error.conflict_at().expect("a conflict says where");
-    let found = at.current.as_ref().map(|record| (&record.value[..], record.version));
+    let found = at
+        .current
+        .as_ref()
+        .map(|record| (&record.value[..], record.version));
     assert_eq!((at.index, found), (index, current));
 }
 
@@ -106,6 +136,7 @@ pub async fn table(subject: Subject) {
     write::versions(&subject).await;
     write::limits(&subject).await;
     write::races(&subject).await;
+    write::submissions(&subject).await;
     write::expiry(&subject).await;
     read::ranges(&subject).await;
     read::pages(&subject).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{Subject, assert_conflict, assert_kind};
 use crate::{
@@ -40,12 +40,22 @@ pub(super) async fn conditions(subject: &Subject) {
                     _ => before,
                 };
                 if holds {
-                    result.unwrap_or_else(|error| panic!("{operation} {condition:?} over {before:?}: {error}"));
+                    result.unwrap_or_else(|error| {
+                        panic!("{operation} {condition:?} over {before:?}: {error}")
+                    });
                 } else {
-                    assert_conflict(result, 0, before.map(|(value, version)| (value.as_bytes(), version)));
+                    assert_conflict(
+                        result,
+                        0,
+                        before.map(|(value, version)| (value.as_bytes(), version)),
+                    );
                 }
                 let found = subject.value(&key).await;
-                assert_eq!(found, after.map(|(value, version)| (value.into(), version)), "{operation} {condition:?}");
+                assert_eq!(
+                    found,
+                    after.map(|(value, version)| (value.into(), version)),
+                    "{operation} {condition:?}"
+                );
             }
         }
     }
@@ -55,8 +65,22 @@ pub(super) async fn conditions(subject: &Subject) {
 pub(super) async fn all_or_nothing(subject: &Subject) {
     let there = subject.key("whole", "there");
     subject.put(&there, "old").await;
-    let fresh = |n: usize| subject.key_in([Space::Core, Space::Log, Space::Idx][n % 3], b"whole", &[n as u8]);
-    for (total, refused) in [(2, 0), (2, 1), (3, 1), (10, 9), (100, 0), (100, 50), (100, 99)] {
+    let fresh = |n: usize| {
+        subject.key_in(
+            [Space::Core, Space::Log, Space::Idx][n % 3],
+            b"whole",
+            &[n as u8],
+        )
+    };
+    for (total, refused) in [
+        (2, 0),
+        (2, 1),
+        (3, 1),
+        (10, 9),
+        (100, 0),
+        (100, 50),
+        (100, 99),
+    ] {
         let mut batch = Batch::new();
         for n in 0..total {
             batch = if n == refused {
@@ -67,7 +91,11 @@ pub(super) async fn all_or_nothing(subject: &Subject) {
         }
         assert_conflict(subject.table.write(batch).await, refused, Some((b"old", 1)));
         for n in 0..total {
-            assert_eq!(subject.get(&fresh(n)).await, None, "operation {n} of a refused batch was done");
+            assert_eq!(
+                subject.get(&fresh(n)).await,
+                None,
+                "operation {n} of a refused batch was done"
+            );
         }
     }
     // Of two, the first is named.
@@ -84,9 +112,16 @@ pub(super) async fn all_or_nothing(subject: &Subject) {
     subject.table.write(batch).await.expect("a batch of 100");
     assert_eq!(subject.get(&there).await, None);
     for n in 1..Batch::MAX {
-        assert_eq!(subject.value(&fresh(n)).await, Some((n.to_string().into(), 1)));
+        assert_eq!(
+            subject.value(&fresh(n)).await,
+            Some((n.to_string().into(), 1))
+        );
     }
-    subject.table.write(Batch::new()).await.expect("an empty batch");
+    subject
+        .table
+        .write(Batch::new())
+        .await
+        .expect("an empty batch");
 }
 
 /// Versions count the changes of a record's life and start again after it.
@@ -99,18 +134,30 @@ pub(super) async fn versions(subject: &Subject) {
     let delete = || Batch::new().delete(key.clone(), Condition::Any);
     subject.table.write(delete()).await.expect("delete");
     assert_eq!(subject.get(&key).await, None);
-    subject.table.write(delete()).await.expect("deleting twice is fine");
-    subject.table.write(Batch::new().put(key.clone(), "again", Condition::Absent)).await.expect("put");
+    subject
+        .table
+        .write(delete())
+        .await
+        .expect("deleting twice is fine");
+    subject
+        .table
+        .write(Batch::new().put(key.clone(), "again", Condition::Absent))
+        .await
+        .expect("put");
     assert_eq!(subject.value(&key).await, Some(("again".into(), 1)));
 }
 
 /// What no backend takes.
 pub(super) async fn limits(subject: &Subject) {
     let key = |n: usize| subject.key("limits", n.to_be_bytes());
-    let many = (0..=Batch::MAX).fold(Batch::new(), |batch, n| batch.put(key(n), "", Condition::Any));
+    let many = (0..=Batch::MAX).fold(Batch::new(), |batch, n| {
+        batch.put(key(n), "", Condition::Any)
+    });
     assert_kind(subject.table.write(many).await, ErrorKind::TooLarge);
     for others in [0, 20] {
-        let batch = Batch::new().put(key(900), "a", Condition::Any).delete(key(900), Condition::Any);
+        let batch = Batch::new()
+            .put(key(900), "a", Condition::Any)
+            .delete(key(900), Condition::Any);
         let batch = (0..others).fold(batch, |batch, n| batch.put(key(n), "", Condition::Any));
         assert_kind(subject.table.write(batch).await, ErrorKind::NotAllowed);
     }
@@ -130,8 +177,14 @@ pub(super) async fn races(subject: &Subject) {
             rivals.spawn(async move { (rival, table.write(batch).await) });
         }
         let outcomes = rivals.join_all().await;
-        let winners: Vec<u64> = outcomes.iter().filter(|(_, result)| result.is_ok()).map(|(rival, _)| *rival).collect();
-        let [winner] = winners[..] else { panic!("{winners:?} all won") };
+        let winners: Vec<u64> = outcomes
+            .iter()
+            .filter(|(_, result)| result.is_ok())
+            .map(|(rival, _)| *rival)
+            .collect();
+        let [winner] = winners[..] else {
+            panic!("{winners:?} all won")
+        };
         let winner = winner.to_string();
         assert_eq!(subject.value(&key).await, Some((winner.clone().into(), 1)));
         for (_, lost) in outcomes.into_iter().filter(|(_, result)| result.is_err()) {
@@ -147,7 +200,11 @@ pub(super) async fn races(subject: &Subject) {
         steps.spawn(async move {
             let mut version = 1;
             loop {
-                let batch = Batch::new().put(key.clone(), version.to_string(), Condition::Version(version));
+                let batch = Batch::new().put(
+                    key.clone(),
+                    version.to_string(),
+                    Condition::Version(version),
+                );
                 match table.write(batch).await {
                     Ok(()) => return,
                     Err(error) => {
@@ -159,7 +216,27 @@ pub(super) async fn races(subject: &Subject) {
         });
     }
     steps.join_all().await;
-    assert_eq!(subject.value(&counter).await, Some((RIVALS.to_string().into(), RIVALS + 1)));
+    assert_eq!(
+        subject.value(&counter).await,
+        Some((RIVALS.to_string().into(), RIVALS + 1))
+    );
+}
+
+/// A batch that is submitted ends as one that is written.
+pub(super) async fn submissions(subject: &Subject) {
+    let key = subject.key("submissions", "s");
+    let submit = async |batch: Batch| {
+        let (sender, answer) = oneshot::channel();
+        let done = Box::new(|result| sender.send(result).expect("who submits waits"));
+        subject.table.clone().submit(batch, done);
+        answer.await.expect("done is called")
+    };
+    let put = || Batch::new().put(key.clone(), "x", Condition::Absent);
+    submit(put()).await.expect("put");
+    assert_eq!(subject.value(&key).await, Some(("x".into(), 1)));
+    assert_conflict(submit(put()).await, 0, Some((b"x", 1)));
+    let twice = put().delete(key.clone(), Condition::Any);
+    assert_kind(submit(twice).await, ErrorKind::NotAllowed);
 }
 
 /// What has expired is absent to every reader and every condition, whether or not it is gone.
@@ -175,16 +252,26 @@ pub(super) async fn expiry(subject: &Subject) {
     put("later", now + 10_000).await;
     let sorts = || async {
         let records = subject.all(subject.query("expiry")).await;
-        records.into_iter().map(|record| String::from_utf8_lossy(&record.sort).into_owned()).collect::<Vec<_>>()
+        records
+            .into_iter()
+            .map(|record| String::from_utf8_lossy(&record.sort).into_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(sorts().await, ["later", "soon"]);
     assert_eq!(subject.get(&subject.key("expiry", "past")).await, None);
-    let soon = subject.get(&subject.key("expiry", "soon")).await.expect("not yet expired");
+    let soon = subject
+        .get(&subject.key("expiry", "soon"))
+        .await
+        .expect("not yet expired");
     assert_eq!((soon.expires, soon.version), (Some(now + 100), 1));
     let past = subject.key("expiry", "past");
     let exists = Batch::new().check(past.clone(), Condition::Exists);
     assert_conflict(subject.table.write(exists).await, 0, None);
-    subject.table.write(Batch::new().put(past.clone(), "new", Condition::Absent)).await.expect("the old one expired");
+    subject
+        .table
+        .write(Batch::new().put(past.clone(), "new", Condition::Absent))
+        .await
+        .expect("the old one expired");
     assert_eq!(subject.value(&past).await, Some(("new".into(), 1)));
 
     let Some(clock) = &subject.clock else { return };
@@ -193,5 +280,8 @@ pub(super) async fn expiry(subject: &Subject) {
     clock.advance(Duration::from_secs(1));
     assert_eq!(sorts().await, ["later", "past"]);
     put("soon", now + 10_000).await;
-    assert_eq!(subject.value(&subject.key("expiry", "soon")).await, Some(("soon".into(), 1)));
+    assert_eq!(
+        subject.value(&subject.key("expiry", "soon")).await,
+        Some(("soon".into(), 1))
+    );
 }

@@ -26,15 +26,38 @@ pub(in crate::backend::embedded) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// Stands at the first entry from `key` on; in reverse, at the last one before it. A merge reads past the cache.
     pub(in crate::backend::embedded) fn seek(
-        run: Arc<Run>, key: &[u8], reverse: bool, cache: Option<&'a BlockCache>, patience: Patience,
+        run: Arc<Run>,
+        key: &[u8],
+        reverse: bool,
+        cache: Option<&'a BlockCache>,
+        patience: Patience,
     ) -> Result<Self, ReadError> {
-        let mut cursor =
-            Self { run, cache, patience, reverse, section: 0, index: None, in_index: 0, data: None, in_data: 0 };
+        let mut cursor = Self {
+            run,
+            cache,
+            patience,
+            reverse,
+            section: 0,
+            index: None,
+            in_index: 0,
+            data: None,
+            in_data: 0,
+        };
         // Where all keys are above, the first entry is the right one forward, and there is none in reverse.
-        let first = |block: &Block| if reverse { block.below(key).checked_sub(1) } else { Some(block.floor(key).unwrap_or(0)) };
-        let Some(section) = first(&cursor.run.top) else { return Ok(cursor) };
+        let first = |block: &Block| {
+            if reverse {
+                block.below(key).checked_sub(1)
+            } else {
+                Some(block.floor(key).unwrap_or(0))
+            }
+        };
+        let Some(section) = first(&cursor.run.top) else {
+            return Ok(cursor);
+        };
         let index = cursor.load_section(section)?;
-        let Some(in_index) = first(&index) else { return Ok(cursor) };
+        let Some(in_index) = first(&index) else {
+            return Ok(cursor);
+        };
         let data = cursor.load_data(in_index)?;
         let below = data.below(key);
         if !reverse {
@@ -80,7 +103,9 @@ impl<'a> Cursor<'a> {
 
     /// Forward, beyond the end of a block: to the start of the next.
     fn settle(&mut self) -> Result<(), ReadError> {
-        let past = |block: &Option<Arc<Block>>, at: usize| block.as_ref().is_some_and(|block| at >= block.count());
+        let past = |block: &Option<Arc<Block>>, at: usize| {
+            block.as_ref().is_some_and(|block| at >= block.count())
+        };
         if !past(&self.data, self.in_data) {
             return Ok(());
         }
@@ -107,8 +132,13 @@ impl<'a> Cursor<'a> {
     }
 
     fn load_data(&mut self, in_index: usize) -> Result<Arc<Block>, ReadError> {
-        let index = self.index.as_ref().expect("a section is loaded before its data");
-        let data = self.run.block(self.run.place(index, in_index)?, self.cache, self.patience)?;
+        let index = self
+            .index
+            .as_ref()
+            .expect("a section is loaded before its data");
+        let data = self
+            .run
+            .block(self.run.place(index, in_index)?, self.cache, self.patience)?;
         self.in_index = in_index;
         self.data = Some(data.clone());
         Ok(data)

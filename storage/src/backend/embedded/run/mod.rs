@@ -49,7 +49,10 @@ impl Place {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (offset, rest) = bytes.split_first_chunk()?;
         let (length, _) = rest.split_first_chunk()?;
-        Some(Self { offset: u64::from_le_bytes(*offset), length: u32::from_le_bytes(*length) })
+        Some(Self {
+            offset: u64::from_le_bytes(*offset),
+            length: u32::from_le_bytes(*length),
+        })
     }
 }
 
@@ -85,32 +88,65 @@ impl Run {
             std::io::ErrorKind::NotFound => corrupt("a missing run", &path),
             _ => failed("open", &path, error),
         })?;
-        let size = file.metadata().map_err(|error| failed("read", &path, error))?.len();
+        let size = file
+            .metadata()
+            .map_err(|error| failed("read", &path, error))?
+            .len();
         let mut trailer = [0; TRAILER];
-        let at = size.checked_sub(TRAILER as u64).ok_or_else(|| corrupt("a run cut short", &path))?;
-        file.read_exact_at(&mut trailer, at).map_err(|error| failed("read", &path, error))?;
+        let at = size
+            .checked_sub(TRAILER as u64)
+            .ok_or_else(|| corrupt("a run cut short", &path))?;
+        file.read_exact_at(&mut trailer, at)
+            .map_err(|error| failed("read", &path, error))?;
         let (body, sum) = trailer.split_at(TRAILER - 4);
-        let number = |at: usize| u64::from_le_bytes(body[at..at + 8].try_into().expect("eight bytes"));
-        let place = Place::from_bytes(&body[8..]).filter(|place| place.offset + u64::from(place.length) <= at);
-        let (Some(place), true) = (place, body.starts_with(&MAGIC) && crc32fast::hash(body).to_le_bytes() == sum) else {
+        let number =
+            |at: usize| u64::from_le_bytes(body[at..at + 8].try_into().expect("eight bytes"));
+        let place = Place::from_bytes(&body[8..])
+            .filter(|place| place.offset + u64::from(place.length) <= at);
+        let (Some(place), true) = (
+            place,
+            body.starts_with(&MAGIC) && crc32fast::hash(body).to_le_bytes() == sum,
+        ) else {
             return Err(corrupt("a damaged trailer", &path));
         };
-        let top = read_block(&file, &path, place.offset, place.length as usize, Patience::Wait)?;
-        Ok(Self { id, size, entries: number(20), erasing: number(28), file, top, path })
+        let top = read_block(
+            &file,
+            &path,
+            place.offset,
+            place.length as usize,
+            Patience::Wait,
+        )?;
+        Ok(Self {
+            id,
+            size,
+            entries: number(20),
+            erasing: number(28),
+            file,
+            top,
+            path,
+        })
     }
 
     /// The entry of a key, tombstones included.
     pub(super) fn find(
-        &self, key: &[u8], hash: u64, cache: &BlockCache, patience: Patience,
+        &self,
+        key: &[u8],
+        hash: u64,
+        cache: &BlockCache,
+        patience: Patience,
     ) -> Result<Option<Bytes>, ReadError> {
-        let Some(section) = self.top.floor(key) else { return Ok(None) };
+        let Some(section) = self.top.floor(key) else {
+            return Ok(None);
+        };
         let (index, filter) = self.section(section)?;
         let filter = self.block(filter, Some(cache), patience)?;
         if !filter::may_hold(filter.value(0), hash) {
             return Ok(None);
         }
         let index = self.block(index, Some(cache), patience)?;
-        let Some(at) = index.floor(key) else { return Ok(None) };
+        let Some(at) = index.floor(key) else {
+            return Ok(None);
+        };
         let data = self.block(self.place(&index, at)?, Some(cache), patience)?;
         let at = data.floor(key).filter(|&at| data.entry(at).key == key);
         Ok(at.map(|at| data.bytes(at)))
@@ -120,16 +156,24 @@ impl Run {
     fn section(&self, at: usize) -> Result<(Place, Place)> {
         let value = self.top.value(at);
         let places = value.split_at_checked(Place::SIZE);
-        let places = places.and_then(|(index, filter)| Some((Place::from_bytes(index)?, Place::from_bytes(filter)?)));
+        let places = places.and_then(|(index, filter)| {
+            Some((Place::from_bytes(index)?, Place::from_bytes(filter)?))
+        });
         places.ok_or_else(|| corrupt("a section without a place", &self.path))
     }
 
     /// Where a data block is.
     fn place(&self, index: &Block, at: usize) -> Result<Place> {
-        Place::from_bytes(index.value(at)).ok_or_else(|| corrupt("a block without a place", &self.path))
+        Place::from_bytes(index.value(at))
+            .ok_or_else(|| corrupt("a block without a place", &self.path))
     }
 
-    fn block(&self, place: Place, cache: Option<&BlockCache>, patience: Patience) -> Result<Arc<Block>, ReadError> {
+    fn block(
+        &self,
+        place: Place,
+        cache: Option<&BlockCache>,
+        patience: Patience,
+    ) -> Result<Arc<Block>, ReadError> {
         let name = (self.id, place.offset);
         if let Some(block) = cache.and_then(|cache| cache.get(name)) {
             return Ok(block);
@@ -137,7 +181,13 @@ impl Run {
         if place.offset + u64::from(place.length) > self.size {
             return Err(corrupt("a block beyond the end", &self.path).into());
         }
-        let block = read_block(&self.file, &self.path, place.offset, place.length as usize, patience)?;
+        let block = read_block(
+            &self.file,
+            &self.path,
+            place.offset,
+            place.length as usize,
+            patience,
+        )?;
         let block = Arc::new(block);
         if let Some(cache) = cache {
             cache.insert(name, block.clone());

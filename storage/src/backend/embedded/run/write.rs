@@ -66,7 +66,11 @@ impl RunWriter {
     }
 
     /// Adds an entry and its encoding; its key is above all before.
-    pub(in crate::backend::embedded) fn push(&mut self, entry: &Entry<'_>, bytes: &[u8]) -> Result<()> {
+    pub(in crate::backend::embedded) fn push(
+        &mut self,
+        entry: &Entry<'_>,
+        bytes: &[u8],
+    ) -> Result<()> {
         if self.data.count() == 0 {
             self.data_key.clear();
             self.data_key.extend_from_slice(entry.key);
@@ -75,7 +79,11 @@ impl RunWriter {
         self.hashes.push(filter::hash(entry.key));
         self.entries += 1;
         self.erasing += u64::from(entry.content.is_none_or(|content| content.version > 1));
-        if self.data.size() >= BLOCK { self.end_block() } else { Ok(()) }
+        if self.data.size() >= BLOCK {
+            self.end_block()
+        } else {
+            Ok(())
+        }
     }
 
     fn end_block(&mut self) -> Result<()> {
@@ -83,11 +91,16 @@ impl RunWriter {
         if self.index.count() == 0 {
             self.section_key.clone_from(&self.data_key);
         }
-        self.index.push_entry(&named(&self.data_key, &place.to_bytes()));
+        self.index
+            .push_entry(&named(&self.data_key, &place.to_bytes()));
         if self.index.count() >= SECTION {
             self.end_section();
         }
-        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= BUFFER {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn end_section(&mut self) {
@@ -101,7 +114,9 @@ impl RunWriter {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.file.write_all(&self.buffer).map_err(|error| failed("write", &self.path, error))?;
+        self.file
+            .write_all(&self.buffer)
+            .map_err(|error| failed("write", &self.path, error))?;
         self.flushed += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -128,7 +143,9 @@ impl RunWriter {
         let sum = crc32fast::hash(&self.buffer[start..]);
         self.buffer.extend_from_slice(&sum.to_le_bytes());
         self.flush()?;
-        self.file.sync_all().map_err(|error| failed("write", &self.path, error))?;
+        self.file
+            .sync_all()
+            .map_err(|error| failed("write", &self.path, error))?;
         Run::open(&self.directory, self.id).map(Some)
     }
 
@@ -148,5 +165,12 @@ fn put(block: &mut BlockBuilder, buffer: &mut Vec<u8>, flushed: u64) -> Place {
 }
 
 fn named<'a>(key: &'a [u8], value: &'a [u8]) -> Entry<'a> {
-    Entry { key, content: Some(Content { version: 0, expires: None, value }) }
+    Entry {
+        key,
+        content: Some(Content {
+            version: 0,
+            expires: None,
+            value,
+        }),
+    }
 }
