@@ -3,5 +3,6 @@
 //! Counts that acceptance wants higher are read from the environment; each test names its variable. `STARLING_SEED`
 //! repeats the choices of a run.
 
+mod failing_store;
 mod kill;
 mod play;
