@@ -1,17 +1,42 @@
-//! Configuration as it is meant: types for what was written. See `config/raw.rs` for what may be written.
+//! Configuration as it is meant: types for what was written.
+//!
+//! | file | what |
+//! |---|---|
+//! | `raw` | what was written, with the place where it stands: file, environment, flags laid over each other |
+//! | `values` | durations, sizes, addresses: text to value |
+//! | `reader` | takes a section apart; what nobody asked for is unknown |
+//! | `meaning` | every key: from what was written to [`Config`] |
+//! | `mistake` | what is wrong, where, and what to do |
+//! | `load` | finds the file, reads the environment, reports every mistake at once |
+//!
+//! Every key with its default stands in `docs/starling.example.toml`, which the tests hold to this code.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+pub mod load;
+mod meaning;
+mod mistake;
+mod raw;
+mod reader;
+mod secret;
+mod values;
+
+use std::{net::SocketAddr, path::{Path, PathBuf}, time::Duration};
 
 use cluster::directory::Conflict;
 use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
 
 use crate::net::{AdmissionLimits, CertificateFiles, Network};
 
+pub use load::{Loaded, Overrides, Sources, load};
+pub use mistake::{Mistake, Mistakes};
+pub use secret::Secret;
+
 /// Everything that can be configured.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The domains whose accounts we host; the first is the main one.
     pub domains: Vec<String>,
+    /// The directory of this node: the certificate made here, the administration socket, the embedded store by default.
+    pub data: PathBuf,
     /// Where state is kept.
     pub storage: Storage,
     /// Where clients connect.
@@ -42,6 +67,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Whether this is a development node: accounts may be made in band.
     pub development: bool,
+    /// Written once the node listens, see [`crate::ready_file`].
+    pub ready_file: Option<PathBuf>,
 }
 
 /// Where state is kept.
@@ -180,7 +207,8 @@ impl Config {
         };
         Self {
             domains: vec!["localhost".to_owned()],
-            storage: Storage::Embedded { path, sync: true, cache_bytes: 32 << 20 },
+            storage: Storage::Embedded { path: path.clone(), sync: true, cache_bytes: 32 << 20 },
+            data: path,
             listeners: vec![
                 listener(5222, Security::StartTls { required: true }),
                 listener(5223, Security::Direct),
@@ -215,6 +243,32 @@ impl Config {
             log: Log { filter: "info".to_owned(), json: false },
             shutdown_grace: Duration::from_secs(10),
             development: true,
+            ready_file: None,
         }
     }
+
+    /// What holds for the keys that a configuration file leaves out: as a development node, but reachable from
+    /// everywhere, and strangers may not make accounts.
+    pub fn served(path: PathBuf) -> Self {
+        let mut config = Self::development(path);
+        for listener in &mut config.listeners {
+            listener.address.set_ip(std::net::Ipv6Addr::UNSPECIFIED.into());
+        }
+        config.registration = Registration { enabled: false, per_hour: 10 };
+        config.development = false;
+        config
+    }
+
+    /// Where the node answers `starling user`.
+    pub fn admin_socket(&self) -> PathBuf {
+        admin_socket(&self.data)
+    }
 }
+
+/// Where a node with this directory answers `starling user`.
+pub fn admin_socket(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
+
+#[cfg(test)]
+mod tests;

@@ -266,6 +266,10 @@ pub trait Outlet: Send + Sync {
     fn push(&self, session: SessionRef, bytes: Bytes);
     /// Ends a session with a stream error; whether it was there.
     fn end_session(&self, session: SessionRef, error: StreamError) -> bool;
+    /// Ends a session behind the reply that its request is about to get.
+    fn end_after_reply(&self, handle: &Arc<SessionHandle>, error: StreamError);
+    /// The presence of every available session of an account, as its client sent it.
+    fn presences(&self, account: &BareJid) -> Vec<Stanza>;
     /// Changes what a session asked for (`routing::flags`).
     fn set_flags(&self, session: SessionRef, set: u16, clear: u16);
     /// The account was made or removed.

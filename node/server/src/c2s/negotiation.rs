@@ -68,8 +68,6 @@ pub(super) struct Client {
     pub(super) failed: u32,
     /// Requests to make an account on this connection.
     pub(super) registrations: u32,
-    /// One of them made one.
-    pub(super) registered: bool,
 }
 
 /// What negotiation came to.
@@ -164,7 +162,6 @@ impl Client {
             offer: Offer::default(),
             failed: 0,
             registrations: 0,
-            registered: false,
         }
     }
 
@@ -213,7 +210,7 @@ impl Client {
                     Some(Login::Authenticated(identity)) => break identity,
                     None => {}
                 },
-                (ns::CLIENT, "iq") if self.offer.register && root.child("query", ns::REGISTER).is_some() => {
+                (ns::CLIENT, "iq") if root.child("query", ns::REGISTER).is_some() && self.offer.starttls != Some(true) => {
                     self.register(root).await?;
                 }
                 _ => return Err(refuse(root)),

@@ -58,13 +58,16 @@ pub async fn create_account(router: &Arc<Router>, local: &str, domain: &str, pas
 }
 
 impl Client {
-    /// A request of `jabber:iq:register`, which was offered.
+    /// A request of `jabber:iq:register`.
     pub(super) async fn register(&mut self, iq: Node<'_>) -> Result<(), End> {
         self.registrations += 1;
         if self.registrations > MAX_REQUESTS {
             return Err(StreamErrorCondition::PolicyViolation.into());
         }
         let answer = match iq.attr("type").as_deref() {
+            // XEP-0077 §3.1.
+            Some("get") if !self.offer.register => Err(Condition::ServiceUnavailable.into()),
+            Some("set") if !self.offer.register => Err(Condition::NotAllowed.into()),
             Some("get") => Ok(Some(fields())),
             Some("set") => self.create(iq).await.map(|()| None),
             _ => Err(Condition::BadRequest.into()),
@@ -86,9 +89,6 @@ impl Client {
         if query.child("remove", ns::REGISTER).is_some() {
             return Err(Condition::RegistrationRequired.into());
         }
-        if self.registered {
-            return Err(StanzaError::new(Condition::NotAcceptable, "one account a connection"));
-        }
         let (username, password) = wanted(&query)?;
         let (limit, address) = (&self.router.gate.registrations, self.stream.peer.ip());
         if !limit.take(address, Instant::now()) {
@@ -99,7 +99,6 @@ impl Client {
         match created {
             Ok(()) => {
                 tracing::info!(account = username, "account created");
-                self.registered = true;
             }
             Err(_) => limit.give_back(address, Instant::now()),
         }

@@ -2,8 +2,12 @@
 
 pub mod archive;
 pub mod blocking;
+pub mod carbons;
 pub mod disco;
 pub mod info;
 pub mod presence;
 pub mod presence_rules;
+pub mod private;
+#[cfg(test)]
+mod recorder;
 pub mod roster;
