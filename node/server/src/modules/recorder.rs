@@ -20,7 +20,7 @@ use storage::{
 use xmpp::{BareJid, Element, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition, StreamError, ns};
 
 use crate::{
-    module::{Context, IqHandler, IqRequest, LastActivity, Outlet},
+    module::{Context, IqHandler, IqRequest, LastActivity, Outlet, Registry},
     modules::roster::subscription::Sharing,
     pipeline::delivery::IqType,
     routing::{Mailbox, SessionHandle},
@@ -38,6 +38,7 @@ pub(crate) struct World {
     handles: Mutex<Vec<Arc<SessionHandle>>>,
     presences: Mutex<BTreeMap<BareJid, Vec<Stanza>>>,
     accounts: Mutex<BTreeSet<BareJid>>,
+    registry: Registry,
     pub(crate) activity: Mutex<BTreeMap<BareJid, LastActivity>>,
 }
 
@@ -136,6 +137,9 @@ impl Outlet for Recorder {
     }
     fn uptime(&self) -> u32 {
         3_600
+    }
+    fn registry(&self) -> &Registry {
+        &self.0.registry
     }
     fn route(&self, stanza: Stanza) {
         self.note(format!("route {}", text(stanza.raw())));
