@@ -119,15 +119,9 @@ impl App {
 
     fn listen(&mut self) -> anyhow::Result<()> {
         let config = self.router.config.clone();
-        let certificates = match (&config.certificates[..], &config.storage) {
-            ([], Storage::Embedded { path, .. }) => {
-                vec![certificate::self_signed(path, &config.domains, SystemTime::now())?]
-            }
-            ([], Storage::Memory) => {
-                let path = std::env::temp_dir().join(format!("starling-{}", std::process::id()));
-                vec![certificate::self_signed(&path, &config.domains, SystemTime::now())?]
-            }
-            (certificates, _) => certificates.to_vec(),
+        let certificates = match &config.certificates[..] {
+            [] => vec![certificate::self_signed(&config.data, &config.domains, SystemTime::now())?],
+            certificates => certificates.to_vec(),
         };
         let mut acceptors: HashMap<bool, Arc<Acceptor>> = HashMap::new();
         for listener in &config.listeners {
@@ -143,6 +137,7 @@ impl App {
                     };
                     let acceptor = Arc::new(Acceptor::new(settings).context("reading the certificates")?);
                     self.watch(acceptor.clone());
+                    crate::gauges::watch_certificates(&self.router.metrics, &acceptor);
                     acceptors.insert(direct, acceptor.clone());
                     acceptor
                 }
