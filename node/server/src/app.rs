@@ -258,9 +258,18 @@ fn ask_the_silent(router: &Router) {
 
 /// Every module, and what it answers for.
 fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
-    let config = &router.config;
+    let (config, stores) = (&router.config, &router.stores);
     let modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(modules::roster::RosterModule::new(router.rosters.clone(), config.limits.roster_items)),
+        Arc::new(modules::archive::Archive::new(
+            stores.logs.clone(),
+            stores.archive_preferences.clone(),
+            config.archive.page,
+        )),
+        Arc::new(modules::carbons::Carbons),
+        Arc::new(modules::private::Private::new(stores.private.clone())),
+        Arc::new(modules::disco::DiscoModule::new(router.rosters.clone(), config.contacts.clone())),
+        Arc::new(modules::info::InfoModule::new(router.rosters.clone(), None)),
     ];
     let mut registry = Registry::default();
     for module in modules {

@@ -3,13 +3,16 @@
 //! Registrations are data. Only what has no order is registered (IQ namespaces, features, services with an address of
 //! their own); what has order is a line in `pipeline`. Two owners of one namespace stop the start.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::directory::{Entry, SessionRef};
 use storage::repository::{ArchivePreferences, PrivacyData};
-use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, StreamError};
+use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns};
 
 use crate::{modules::roster::subscription::Sharing, pipeline::delivery::IqType, routing::SessionHandle};
 
@@ -52,6 +55,18 @@ impl IqRequest {
     pub fn is_own(&self) -> bool {
         self.from.bare_str() == self.to.as_str()
     }
+
+    /// Checks that this is a request for the payload `name`, which can only be read.
+    ///
+    /// # Errors
+    /// `bad-request`: another payload. `not-allowed`: it wants to change something.
+    pub fn only_get(&self, name: &str) -> Result<(), StanzaError> {
+        match (self.payload.name() == name, self.kind) {
+            (false, _) => Err(Condition::BadRequest.into()),
+            (true, IqType::Set) => Err(Condition::NotAllowed.into()),
+            (true, _) => Ok(()),
+        }
+    }
 }
 
 /// Answers IQs of one namespace.
@@ -64,6 +79,12 @@ pub trait IqHandler: Send + Sync {
     fn own_only(&self) -> bool {
         false
     }
+
+    /// What is answered in the name of an account that does not exist: what a namespace that nobody handles is answered
+    /// with (RFC 6120 §10.5.3.1), unless a stranger could tell that from the answer in the name of one that does.
+    fn absent(&self, _iq: &IqRequest) -> Result<Option<Element>, StanzaError> {
+        Err(Condition::ServiceUnavailable.into())
+    }
 }
 
 /// Something with a domain of its own, beside the accounts'.
@@ -72,7 +93,8 @@ pub trait Service: Send + Sync {
     fn receive(&self, stanza: &Stanza, cx: &Context);
 }
 
-/// Answers service discovery for what a module knows (XEP-0030): `None` if it does not know the node.
+/// Answers service discovery for what a module knows (XEP-0030): a `<query/>`, `None` if it does not know the node. For
+/// an account it is asked only in the name of those who see the account's presence.
 #[async_trait]
 pub trait DiscoNode: Send + Sync {
     /// disco#info of a node.
@@ -105,6 +127,7 @@ pub struct Spec {
 #[derive(Default)]
 pub struct Registry {
     handlers: BTreeMap<(Target, &'static str), Arc<dyn IqHandler>>,
+    identities: Vec<(Target, Element)>,
     features: BTreeMap<Target, Vec<&'static str>>,
     nodes: Vec<Arc<dyn DiscoNode>>,
     items: Vec<(Target, Element)>,
@@ -112,6 +135,7 @@ pub struct Registry {
     services: BTreeMap<String, Arc<dyn Service>>,
     specs: Vec<Spec>,
     mistakes: Vec<String>,
+    verification: OnceLock<String>,
 }
 
 impl Registry {
@@ -120,6 +144,12 @@ impl Registry {
         if self.handlers.insert((target, ns), handler).is_some() {
             self.mistakes.push(format!("two modules answer IQs of {ns} for {target:?}"));
         }
+    }
+
+    /// Announces what a target is (XEP-0030), by a category and a type of the registrar's.
+    pub fn disco_identity(&mut self, target: Target, category: &'static str, kind: &'static str) {
+        let identity = Element::new("identity", ns::DISCO_INFO).with_attr("category", category).with_attr("type", kind);
+        self.identities.push((target, identity));
     }
 
     /// Announces a feature (XEP-0030).
@@ -135,7 +165,8 @@ impl Registry {
         self.nodes.push(node);
     }
 
-    /// An item of the server or of an account (disco#items without a node).
+    /// An item of the server or of an account (disco#items without a node). One without `jid` is at the address that is
+    /// asked.
     pub fn disco_item(&mut self, target: Target, item: Element) {
         self.items.push((target, item));
     }
@@ -166,6 +197,16 @@ impl Registry {
     pub fn handler(&self, target: Target, ns: &str) -> Option<&Arc<dyn IqHandler>> {
         // The map's keys live for ever, ours need not: a scan of the range is a look-up.
         self.handlers.iter().find(|((t, n), _)| *t == target && *n == ns).map(|(_, h)| h)
+    }
+
+    /// What a target is.
+    pub fn identities(&self, target: Target) -> impl Iterator<Item = &Element> {
+        self.identities.iter().filter(move |(t, _)| *t == target).map(|(_, identity)| identity)
+    }
+
+    /// The verification string of the server's capabilities (XEP-0115), computed once.
+    pub fn verification(&self, compute: impl FnOnce() -> String) -> &str {
+        self.verification.get_or_init(compute)
     }
 
     /// The features of a target, sorted.
@@ -209,6 +250,8 @@ pub trait Outlet: Send + Sync {
     fn now_ms(&self) -> u64;
     /// Seconds since the server started.
     fn uptime(&self) -> u32;
+    /// What the modules registered.
+    fn registry(&self) -> &Registry;
     /// Sends a stanza that has `from` and `to`.
     fn route(&self, stanza: Stanza);
     /// The sessions of an account.
@@ -223,6 +266,10 @@ pub trait Outlet: Send + Sync {
     fn push(&self, session: SessionRef, bytes: Bytes);
     /// Ends a session with a stream error; whether it was there.
     fn end_session(&self, session: SessionRef, error: StreamError) -> bool;
+    /// Ends a session behind the reply that its request is about to get.
+    fn end_after_reply(&self, handle: &Arc<SessionHandle>, error: StreamError);
+    /// The presence of every available session of an account, as its client sent it.
+    fn presences(&self, account: &BareJid) -> Vec<Stanza>;
     /// Changes what a session asked for (`routing::flags`).
     fn set_flags(&self, session: SessionRef, set: u16, clear: u16);
     /// The account was made or removed.

@@ -29,8 +29,9 @@ pub struct Managed {
     pub resume: Option<Duration>,
     /// What the client has not acknowledged.
     pub outbound: Unacked<Sent>,
-    /// The client asked, and its stanzas are not all handled yet.
-    pub ack_owed: bool,
+    /// The client asked when so many of its stanzas had come in (modulo 2^32), and they are not all handled yet. Its
+    /// answer waits for them, or the client would learn little; it does not wait for what came after.
+    pub ack_owed: Option<u32>,
 }
 
 impl Managed {
@@ -40,7 +41,7 @@ impl Managed {
         let limits = Limits { stanzas: queue, ..Limits::default() };
         let fresh = Unacked::resumed(self.outbound.acked(), limits, AckPolicy::default());
         let again = self.outbound.into_items().collect();
-        (Self { outbound: fresh, ack_owed: false, ..self }, again)
+        (Self { outbound: fresh, ack_owed: None, ..self }, again)
     }
 }
 
@@ -61,7 +62,7 @@ impl SessionCore {
         }
         self.inbound = Handled::new();
         let outbound = Unacked::new(limits, AckPolicy::default());
-        self.managed = Some(Box::new(Managed { id, resume, outbound, ack_owed: false }));
+        self.managed = Some(Box::new(Managed { id, resume, outbound, ack_owed: None }));
         enabled
     }
 
@@ -76,8 +77,8 @@ impl SessionCore {
             // XEP-0198 §3, §5: once per stream, and resumption only before binding.
             ("enable" | "resume", _) => Ok(failed("unexpected-request", None).to_bytes(ns::CLIENT)),
             ("r", Some(managed)) => {
-                if self.inbound.in_flight() > 0 || !self.lane.is_empty() {
-                    managed.ack_owed = true;
+                if self.inbound.in_flight() > 0 {
+                    managed.ack_owed = Some(self.inbound.received());
                     return Ok(Vec::new());
                 }
                 Ok(self.ack())
@@ -101,14 +102,16 @@ impl SessionCore {
     /// `<a/>` with what is handled.
     pub(super) fn ack(&mut self) -> Vec<u8> {
         if let Some(managed) = &mut self.managed {
-            managed.ack_owed = false;
+            managed.ack_owed = None;
         }
         format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.inbound.h()).into_bytes()
     }
 
-    /// The `<a/>` that is owed, now that everything is handled.
+    /// The `<a/>` that is owed, if what it waited for is handled.
     pub(super) fn owed_ack(&mut self) -> Option<Vec<u8>> {
-        (self.managed.as_ref()?.ack_owed && self.is_settled()).then(|| self.ack())
+        let asked = self.managed.as_ref()?.ack_owed?;
+        // `h` is at or behind what had come in; how far behind is less than the window.
+        (asked.wrapping_sub(self.inbound.h()) as i32 <= 0).then(|| self.ack())
     }
 
     /// A last word on what was handled, before the stream closes (XEP-0198 §4).

@@ -22,7 +22,8 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::AlgorithmIdentifier;
 
-use super::tls::{CertificateFiles, TlsError};
+use super::error::TlsError;
+use super::tls::CertificateFiles;
 
 /// A certificate made here lives that long, and is replaced when less than [`RENEW`] is left.
 const LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);

@@ -1,6 +1,6 @@
 //! TLS: settings, certificates by domain, and their replacement while the server runs.
 //!
-//! Source: RFC 6120 §5, §13.7; RFC 7590 and RFC 9325 (use of TLS); XEP-0368 v1.2 (ALPN); RFC 6066 §3 (SNI).
+//! Source: RFC 6120 §5, §13.7; RFC 7590 and RFC 9325 (use of TLS); XEP-0368 v1.1 (ALPN); RFC 6066 §3 (SNI).
 //! Left out: early data (replays), session ids (tickets serve); ticket keys shared by the cluster.
 //! Why here: the one place that configures rustls. Suites and groups are the provider's defaults: forward secrecy and
 //! authenticated encryption only.
@@ -8,27 +8,22 @@
 //! `tls-server-end-point` than its certificate's.
 
 use std::collections::HashMap;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
-    verify_tls13_signature,
-};
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::binding::Witness;
 use super::certificate::{Facts, Identity};
+use super::error::TlsError;
+use super::peer_certificate::AnyCertificate;
 
 /// The ALPN name of client streams on a direct TLS port (XEP-0368 §5).
 pub const ALPN_CLIENT: &[u8] = b"xmpp-client";
@@ -72,66 +67,6 @@ impl Default for TlsSettings {
             concurrent_handshakes: 2 * std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
-}
-
-/// Why TLS cannot be configured.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// No certificate is configured.
-    #[error("no certificate is configured")]
-    Unconfigured,
-    /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A file cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A file cannot be read, or is not PEM.
-    #[error("cannot read {}: {source}", path.display())]
-    Pem {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        source: rustls::pki_types::pem::Error,
-    },
-    /// A chain is empty.
-    #[error("no certificate in {}", path.display())]
-    NoCertificate {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// A certificate cannot be parsed.
-    #[error("bad certificate in {}: {source}", path.display())]
-    Certificate {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        source: x509_parser::error::X509Error,
-    },
-    /// A key is of no use, or is not that of its certificate.
-    #[error("bad private key in {}: {source}", path.display())]
-    Key {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        source: rustls::Error,
-    },
-    /// A certificate cannot be made.
-    #[error("cannot make a certificate: {0}")]
-    Make(#[from] rcgen::Error),
-    /// rustls refuses the configuration.
-    #[error("cannot configure TLS: {0}")]
-    Config(#[from] rustls::Error),
 }
 
 /// What a look at the certificate files came to.
@@ -332,50 +267,4 @@ fn stamps(settings: &TlsSettings) -> Result<Vec<Stamp>, TlsError> {
             })
         })
         .collect()
-}
-
-/// Asks for a certificate, accepts any and none: who the peer is, is decided by SASL EXTERNAL or dialback.
-#[derive(Debug)]
-struct AnyCertificate(WebPkiSupportedAlgorithms);
-
-impl ClientCertVerifier for AnyCertificate {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    // That the peer holds the certificate's key is verified in any case.
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }

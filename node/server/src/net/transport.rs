@@ -1,6 +1,6 @@
 //! Transport: a connection, plain or TLS, upgraded in place.
 //!
-//! Source: RFC 6120 §5 (STARTTLS), XEP-0368 v1.2 (direct TLS), RFC 8446.
+//! Source: RFC 6120 §5 (STARTTLS), XEP-0368 v1.1 (direct TLS), RFC 8446.
 //! Why here: a session sees this one type. It waits with [`Transport::readable`] and works with calls that never wait, so
 //! an idle connection holds no buffer, and nothing is lost when a wait is cancelled.
 //! Stored: see `wire` and `secure`.
@@ -74,7 +74,7 @@ impl Transport {
         let witness = Arc::new(Witness::server(context.certificates.clone(), domain));
         let secure = Secure::server(context.config_for(&witness)).map_err(io::Error::other)?;
         drop(context);
-        self.secure(secure, &witness, leftover, Some(acceptor))
+        self.secure(Box::new(secure), &witness, leftover, Some(acceptor))
             .await
     }
 
@@ -95,12 +95,13 @@ impl Transport {
         let mut config = config.clone();
         config.key_log = witness.clone();
         let secure = Secure::client(Arc::new(config), name).map_err(io::Error::other)?;
-        self.secure(secure, &witness, leftover, None).await
+        self.secure(Box::new(secure), &witness, leftover, None)
+            .await
     }
 
     async fn secure(
         mut self,
-        secure: Secure,
+        mut secure: Box<Secure>,
         witness: &Witness,
         leftover: &[u8],
         gate: Option<&Acceptor>,
@@ -118,7 +119,6 @@ impl Transport {
             ));
         }
         self.flush().await?;
-        let mut secure = Box::new(secure);
         secure.greet(&mut self.wire)?;
         while secure.is_handshaking() {
             self.flush().await?;
@@ -139,7 +139,7 @@ impl Transport {
     }
 
     /// Waits until [`Self::try_read`] may make progress. Counts against the task's budget, so that a peer that never
-    /// pauses cannot keep the thread.
+    /// pauses cannot keep the thread. Only one task at a time may wait, and polls this anew after each `try_read`.
     ///
     /// # Errors
     /// The runtime is shutting down.
@@ -147,8 +147,8 @@ impl Transport {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn readable(&self) -> io::Result<()> {
-        tokio::task::consume_budget().await;
         if self.tls.as_ref().is_some_and(|tls| tls.has_news()) {
+            tokio::task::consume_budget().await;
             return Ok(());
         }
         self.wire.readable().await
@@ -228,7 +228,7 @@ impl Transport {
         self.wire.pending()
     }
 
-    /// Waits until the socket may take more.
+    /// Waits until the socket may take more. Only one task at a time may wait.
     ///
     /// # Errors
     /// The runtime is shutting down.

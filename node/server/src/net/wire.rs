@@ -56,20 +56,22 @@ impl Wire {
         self.end != End::Open
     }
 
-    /// Waits until the socket may have something for us.
+    /// Waits until the socket may have something for us. For one task at a time.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
+        // Not `TcpStream::readable`, whose future has 152 bytes (it serves any number of tasks) and does not count against
+        // the task's budget.
+        std::future::poll_fn(|cx| self.stream.poll_read_ready(cx)).await
     }
 
-    /// Waits until the socket may take something.
+    /// Waits until the socket may take something. For one task at a time.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        self.stream.writable().await
+        std::future::poll_fn(|cx| self.stream.poll_write_ready(cx)).await
     }
 
     /// Reads once. `None`: nothing there now. `Some(0)`: the peer is done.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         // `poll_read`, other than `try_read`, clears readiness after a short read, which saves the second system call that
-        // would only say "would block". It keeps no buffer and needs no waker: who waits, waits in `readable`.
+        // would only say "would block". It needs no waker: who waits, waits in `readable`, which sets its own.
         // `unconstrained`, since a `Pending` that means "your budget is spent" would look like "nothing there".
         let mut buffer = ReadBuf::new(buffer);
         let read = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_read(cx, &mut buffer));

@@ -126,6 +126,7 @@ async fn handle(
     let Some(handler) = router.registry().handler(target, child.ns()) else {
         return Err(Condition::ServiceUnavailable.into());
     };
+    let request = |session| IqRequest { kind, from: from.clone(), to: to.to_bare(), session, payload: child.to_element() };
     let own = from.bare_str() == to.bare_str();
     if target == Target::Account && !own {
         if handler.own_only() {
@@ -133,9 +134,8 @@ async fn handle(
         }
         let account = to.to_bare();
         let home = router.homes.get(router, &account);
-        // RFC 6120 §10.5.3.1; the same answer as for a namespace nobody handles, so nobody can tell.
         if !home.exists(router).await? {
-            return Err(Condition::ServiceUnavailable.into());
+            return handler.absent(&request(None));
         }
         if let Some(lists) = home.privacy()
             && !lists.lists.is_empty()
@@ -147,6 +147,5 @@ async fn handle(
         }
     }
     router.metrics.iqs.inc();
-    let request = IqRequest { kind, from: from.clone(), to: to.to_bare(), session, payload: child.to_element() };
-    handler.handle(&request, &router.context()).await
+    handler.handle(&request(session), &router.context()).await
 }

@@ -8,7 +8,7 @@ pub mod sessions;
 use std::{
     future::Future,
     sync::{Arc, OnceLock, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -51,6 +51,10 @@ pub mod flags {
     /// It is administered by an anonymous user (XEP-0175).
     pub const ANONYMOUS: u16 = 1 << 3;
 }
+
+/// How often a session that is to end behind a reply is looked at, and how many times.
+const REPLY_TICK: Duration = Duration::from_millis(10);
+const REPLY_TICKS: u32 = 100;
 
 /// Who waits for the outcome of a stanza.
 #[derive(Clone)]
@@ -248,6 +252,10 @@ impl Outlet for Arc<Router> {
         Router::uptime(self)
     }
 
+    fn registry(&self) -> &Registry {
+        Router::registry(self)
+    }
+
     fn route(&self, stanza: Stanza) {
         let _ = Router::route(self, stanza, None);
     }
@@ -285,7 +293,32 @@ impl Outlet for Arc<Router> {
 
     fn end_session(&self, session: SessionRef, error: StreamError) -> bool {
         let Some(handle) = self.sessions.get(session.number) else { return false };
+        // Nobody reads the mailbox of a session that waits to be resumed.
+        if let Some(parked) = self.parked.take_parked(&handle) {
+            parked.end(None);
+            return true;
+        }
         handle.mailbox.order(Order::End(error)) == Posted::Yes
+    }
+
+    fn end_after_reply(&self, handle: &Arc<SessionHandle>, error: StreamError) {
+        let handle = handle.clone();
+        self.spawn(async move {
+            // An order is seen before letters: the reply must have been taken. A client that does not read is not
+            // waited for.
+            for _ in 0..REPLY_TICKS {
+                tokio::time::sleep(REPLY_TICK).await;
+                if handle.mailbox.is_empty() {
+                    break;
+                }
+            }
+            handle.mailbox.order(Order::End(error));
+        });
+    }
+
+    fn presences(&self, account: &BareJid) -> Vec<Stanza> {
+        let home = self.homes.loaded(account.as_str());
+        home.map(|home| home.presences().into_iter().map(|(_, presence)| presence).collect()).unwrap_or_default()
     }
 
     fn set_flags(&self, session: SessionRef, set: u16, clear: u16) {

@@ -59,6 +59,10 @@ impl Handled {
     pub fn h(&self) -> u32 {
         self.h
     }
+    /// How many came in, modulo 2^32: the value of `h` once they are all handled.
+    pub fn received(&self) -> u32 {
+        self.h.wrapping_add(self.begun)
+    }
     /// How many were begun and `h` has not passed.
     pub fn in_flight(&self) -> u32 {
         self.begun

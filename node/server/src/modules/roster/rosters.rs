@@ -10,7 +10,9 @@ use storage::{
     ErrorKind,
     repository::{Roster, RosterItem, RosterRepository},
 };
-use xmpp::{BareJid, StanzaError};
+use xmpp::{BareJid, Jid, StanzaError};
+
+use super::subscription::Standing;
 
 const SHARDS: usize = 32;
 const MAX_CACHED: usize = 8_192;
@@ -53,6 +55,19 @@ impl Rosters {
         let roster = Arc::new(self.repository.load(account).await?);
         self.keep(account, roster.clone());
         Ok(roster)
+    }
+
+    /// Whether somebody may see the presence of an account: by a subscription (`from` or `both`), or because it is the
+    /// account itself.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn shows_presence(&self, account: &BareJid, other: &Jid) -> Result<bool, StanzaError> {
+        if other.bare_str() == account.as_str() {
+            return Ok(true);
+        }
+        let roster = self.load(account).await?;
+        Ok(item(&roster, other.bare_str()).is_some_and(|item| Standing::from(item).state.is_seen()))
     }
 
     /// Changes a roster. `change` gets a copy and the version that the change will have, and may be called again if

@@ -1,0 +1,95 @@
+//! Starts the server of this repository.
+//!
+//! The binary is `STARLING_BIN`, or the one beside the running test. It writes its ports to `--ready-file` once it
+//! accepts clients, so no port is guessed.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use super::{Certificate, DOMAIN, Product, Target, spawn, wait_until};
+
+/// What `--ready-file` holds.
+#[derive(Deserialize)]
+struct Ready {
+    c2s: u16,
+    c2s_tls: Option<u16>,
+    http: Option<u16>,
+}
+
+pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Child, Target)> {
+    let config = directory.join("starling.toml");
+    fs::write(&config, configuration(directory, certificate))?;
+    let ready = directory.join("ready.json");
+    let mut command = Command::new(binary()?);
+    command.arg("run").arg("--config").arg(&config).arg("--ready-file").arg(&ready);
+    let mut child = spawn(&mut command, directory)?;
+    let ports = wait_until(&mut child, directory, || {
+        // A file half written is not JSON yet.
+        serde_json::from_slice::<Ready>(&fs::read(&ready).ok()?).ok()
+    })?;
+    let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let target = Target {
+        product: Product::Starling,
+        c2s: at(ports.c2s),
+        c2s_tls: ports.c2s_tls.map(at),
+        http: ports.http.map(at),
+        domain: DOMAIN.to_owned(),
+        authority: certificate.authority.clone(),
+    };
+    Ok((child, target))
+}
+
+/// The binary under test.
+///
+/// # Errors
+/// If it was not built.
+pub(super) fn binary() -> Result<PathBuf> {
+    let path = match std::env::var_os("STARLING_BIN") {
+        Some(path) => PathBuf::from(path),
+        // target/<profile>/deps/<test> stands beside target/<profile>/starling.
+        None => std::env::current_exe()?
+            .parent()
+            .and_then(Path::parent)
+            .context("the test has no directory")?
+            .join(format!("starling{}", std::env::consts::EXE_SUFFIX)),
+    };
+    ensure!(path.is_file(), "no server at {}: build it with `cargo build --workspace`", path.display());
+    Ok(path)
+}
+
+fn configuration(directory: &Path, certificate: &Certificate) -> String {
+    let quoted = |path: &Path| toml_string(&path.display().to_string());
+    format!(
+        r#"# Written by the test harness.
+domain = "{DOMAIN}"
+
+[storage]
+directory = {data}
+
+[tls]
+certificate = {chain}
+key = {key}
+
+[listen]
+c2s = ["127.0.0.1:0"]
+c2s_tls = ["127.0.0.1:0"]
+http = ["127.0.0.1:0"]
+
+[registration]
+open = true
+"#,
+        data = quoted(&directory.join("data")),
+        chain = quoted(&certificate.chain),
+        key = quoted(&certificate.key),
+    )
+}
+
+/// A TOML basic string. JSON's escapes are a subset of TOML's.
+fn toml_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
