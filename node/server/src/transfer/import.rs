@@ -249,7 +249,9 @@ impl User<'_> {
         if element.is("place", OWN) {
             let stamp = element.attr("stamp").and_then(payload::delay::parse_stamp).unwrap_or_default();
             let empty = empty_entry(&self.account, u64::try_from(stamp).unwrap_or_default());
-            return self.log.append(id, empty).await.map(drop);
+            self.log.append(id, empty).await?;
+            done.messages += 1;
+            return Ok(());
         }
         let forwarded = element.child("forwarded", ns::FORWARD);
         let message = forwarded.and_then(|it| it.child("message", ns::CLIENT));
