@@ -40,7 +40,6 @@ pub(crate) struct World {
     handles: Mutex<Vec<Arc<SessionHandle>>>,
     presences: Mutex<BTreeMap<BareJid, Vec<Stanza>>>,
     accounts: Mutex<BTreeSet<BareJid>>,
-    registry: Registry,
     pub(crate) activity: Mutex<BTreeMap<BareJid, LastActivity>>,
     registry: Registry,
 }
@@ -250,10 +249,6 @@ impl Outlet for Recorder {
     }
     fn forget(&self, account: &BareJid) {
         self.note(format!("forget {account}"));
-    }
-    fn registry(&self) -> &crate::module::Registry {
-        static EMPTY: std::sync::LazyLock<crate::module::Registry> = std::sync::LazyLock::new(Default::default);
-        &EMPTY
     }
     fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>) {
         self.note(format!("lists {account} version {}", lists.version));
