@@ -196,6 +196,9 @@ impl Running {
     }
 
     fn terminate(&mut self) -> io::Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
         Command::new("kill")
             .args(["-TERM", &self.pid().to_string()])
             .status()?;
