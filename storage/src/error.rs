@@ -45,7 +45,12 @@ pub struct ConflictAt {
 impl Error {
     /// An error of this kind, with what was being done.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), source: None, conflict: None }
+        Self {
+            kind,
+            context: context.into(),
+            source: None,
+            conflict: None,
+        }
     }
     /// The same with its cause.
     #[must_use]
@@ -55,7 +60,10 @@ impl Error {
     }
     /// A refused condition.
     pub fn conflict(index: usize, current: Option<Record>) -> Self {
-        Self { conflict: Some(Box::new(ConflictAt { index, current })), ..Self::new(ErrorKind::Conflict, "condition not met") }
+        Self {
+            conflict: Some(Box::new(ConflictAt { index, current })),
+            ..Self::new(ErrorKind::Conflict, "condition not met")
+        }
     }
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
@@ -75,6 +83,24 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|s| s.as_ref() as &(dyn StdError + 'static))
+        self.source
+            .as_ref()
+            .map(|s| s.as_ref() as &(dyn StdError + 'static))
+    }
+}
+
+/// What a sender is told: an outage is never "not found", and says that trying again later may help.
+impl From<Error> for xmpp::StanzaError {
+    fn from(error: Error) -> Self {
+        use xmpp::StanzaErrorCondition as C;
+        let (condition, error_type) = match error.kind {
+            ErrorKind::Conflict | ErrorKind::Throttled | ErrorKind::Unavailable => {
+                (C::ResourceConstraint, xmpp::ErrorType::Wait)
+            }
+            ErrorKind::Corrupt => (C::InternalServerError, xmpp::ErrorType::Wait),
+            ErrorKind::NotAllowed => (C::NotAllowed, xmpp::ErrorType::Cancel),
+            ErrorKind::TooLarge => (C::PolicyViolation, xmpp::ErrorType::Modify),
+        };
+        Self::from(condition).with_type(error_type)
     }
 }

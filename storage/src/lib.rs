@@ -1,6 +1,15 @@
 //! Storage: three shapes, the backends that implement them, the repositories over them.
 
+pub mod backend;
+pub mod clock;
+pub mod conformance;
 pub mod error;
+pub mod key;
+pub mod layer;
+pub mod repository;
 pub mod shape;
+pub mod stores;
 
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Result};
+pub use stores::{StoreLimits, Stores};

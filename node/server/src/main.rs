@@ -1,2 +1,5 @@
-//! Starling.
-fn main() {}
+//! Arguments; nothing else.
+
+fn main() -> std::process::ExitCode {
+    starling::cli::main()
+}

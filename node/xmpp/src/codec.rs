@@ -1,9 +1,22 @@
 //! Bytes to stream events, sans-I/O, with limits (RFC 6120 §4, §11).
+//!
+//! What has come completely is parsed where it lies and copied once; only an element that is cut off is kept, with the
+//! state of its parser, until its end has come. An idle stream holds nothing.
+//!
+//! Left out: what streams may not use (DTDs, comments, processing instructions). Wider than XML in one point: white
+//! space may precede the XML declaration, because it may be the tail of the stream before a restart.
+
+mod decoder;
+mod header;
+#[cfg(test)]
+mod tests;
+
+pub use decoder::Decoder;
 
 use crate::Fragment;
 
 /// What an attacker may make us hold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one first-level element or stream header.
     pub stanza_bytes: usize,
@@ -11,6 +24,31 @@ pub struct Limits {
     pub depth: usize,
     /// Attributes of one element.
     pub attributes: usize,
+}
+
+impl Limits {
+    /// For bytes that we wrote ourselves: what keeps offsets in 32 bits and recursion off the end of the stack.
+    pub const TRUSTED: Self = Self {
+        stanza_bytes: u32::MAX as usize,
+        depth: 256,
+        attributes: 1024,
+    };
+
+    /// The bytes of an element, such that every offset fits the tape.
+    pub(crate) fn element_bytes(&self) -> usize {
+        self.stanza_bytes.min(u32::MAX as usize)
+    }
+}
+
+impl Default for Limits {
+    /// 256 KiB, 32 levels, 64 attributes.
+    fn default() -> Self {
+        Self {
+            stanza_bytes: 256 * 1024,
+            depth: 32,
+            attributes: 64,
+        }
+    }
 }
 
 /// The attributes of a stream header that matter.
@@ -31,6 +69,7 @@ pub struct StreamHeader {
 }
 
 /// What came in.
+#[derive(Debug)]
 pub enum StreamEvent {
     /// `<stream:stream ...>`
     Open(StreamHeader),
@@ -64,21 +103,4 @@ pub enum ParseError {
     /// `invalid-xml` / `bad-format`: text where no text may be, a wrong root element.
     #[error("XML that is no stream")]
     BadFormat,
-}
-
-/// The incremental decoder of one direction of a stream. Holds memory only while an element is incomplete.
-pub struct Decoder { limits: Limits }
-
-impl Decoder {
-    /// At the start of a stream.
-    pub fn new(limits: Limits) -> Self { Self { limits } }
-    /// Changes the limits (after authentication).
-    pub fn set_limits(&mut self, limits: Limits) { self.limits = limits; }
-    /// Forgets the stream: the peer sends a new header next (after STARTTLS or SASL). Drops buffered bytes.
-    pub fn restart(&mut self) { todo!() }
-    /// Takes bytes off the front of `input` up to the end of the next event. `None`: more is needed, `input` is empty
-    /// and what was incomplete is kept. White space between elements is consumed silently.
-    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<StreamEvent>, ParseError> { let _ = input; todo!() }
-    /// Bytes held for an incomplete element.
-    pub fn buffered(&self) -> usize { 0 }
 }

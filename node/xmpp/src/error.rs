@@ -97,9 +97,18 @@ impl StanzaErrorCondition {
     pub fn default_type(self) -> ErrorType {
         use StanzaErrorCondition as C;
         match self {
-            C::BadRequest | C::JidMalformed | C::NotAcceptable | C::PolicyViolation | C::Redirect => ErrorType::Modify,
-            C::Forbidden | C::NotAuthorized | C::RegistrationRequired | C::SubscriptionRequired => ErrorType::Auth,
-            C::RecipientUnavailable | C::RemoteServerTimeout | C::ResourceConstraint | C::UnexpectedRequest => ErrorType::Wait,
+            C::BadRequest
+            | C::JidMalformed
+            | C::NotAcceptable
+            | C::PolicyViolation
+            | C::Redirect => ErrorType::Modify,
+            C::Forbidden | C::NotAuthorized | C::RegistrationRequired | C::SubscriptionRequired => {
+                ErrorType::Auth
+            }
+            C::RecipientUnavailable
+            | C::RemoteServerTimeout
+            | C::ResourceConstraint
+            | C::UnexpectedRequest => ErrorType::Wait,
             _ => ErrorType::Cancel,
         }
     }
@@ -121,14 +130,22 @@ pub struct StanzaError {
 
 impl From<StanzaErrorCondition> for StanzaError {
     fn from(condition: StanzaErrorCondition) -> Self {
-        Self { condition, error_type: condition.default_type(), text: None, application: None }
+        Self {
+            condition,
+            error_type: condition.default_type(),
+            text: None,
+            application: None,
+        }
     }
 }
 
 impl StanzaError {
     /// An error of this condition with text for people.
     pub fn new(condition: StanzaErrorCondition, text: impl Into<String>) -> Self {
-        Self { text: Some(text.into()), ..condition.into() }
+        Self {
+            text: Some(text.into()),
+            ..condition.into()
+        }
     }
     /// The same with another type.
     #[must_use]
@@ -171,21 +188,31 @@ pub struct StreamError {
 
 impl From<StreamErrorCondition> for StreamError {
     fn from(condition: StreamErrorCondition) -> Self {
-        Self { condition, text: None, application: None }
+        Self {
+            condition,
+            text: None,
+            application: None,
+        }
     }
 }
 
 impl StreamError {
     /// An error of this condition with text for people.
     pub fn new(condition: StreamErrorCondition, text: impl Into<String>) -> Self {
-        Self { text: Some(text.into()), ..condition.into() }
+        Self {
+            text: Some(text.into()),
+            ..condition.into()
+        }
     }
     /// `<stream:error/>`, its prefix being declared on the stream header.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = b"<stream:error>".to_vec();
         Element::new(self.condition.as_str(), ns::STREAM_ERRORS).write_to(&mut out, ns::CLIENT);
         if let Some(text) = &self.text {
-            Element::new("text", ns::STREAM_ERRORS).with_attr("xml:lang", "en").with_text(text.clone()).write_to(&mut out, ns::CLIENT);
+            Element::new("text", ns::STREAM_ERRORS)
+                .with_attr("xml:lang", "en")
+                .with_text(text.clone())
+                .write_to(&mut out, ns::CLIENT);
         }
         if let Some(application) = &self.application {
             application.write_to(&mut out, ns::CLIENT);

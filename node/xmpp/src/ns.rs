@@ -60,6 +60,8 @@ pub const CAPS: &str = "http://jabber.org/protocol/caps";
 pub const ADMIN: &str = "http://jabber.org/protocol/admin";
 /// vCard-based avatars (XEP-0153).
 pub const VCARD_UPDATE: &str = "vcard-temp:x:update";
+/// Validation of data forms (XEP-0122).
+pub const DATA_VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
 /// Message receipts (XEP-0184).
 pub const RECEIPTS: &str = "urn:xmpp:receipts";
 /// Blocking (XEP-0191).
@@ -84,6 +86,8 @@ pub const FORWARD: &str = "urn:xmpp:forward:0";
 pub const MAM: &str = "urn:xmpp:mam:2";
 /// Extended archive queries (XEP-0313).
 pub const MAM_EXTENDED: &str = "urn:xmpp:mam:2#extended";
+/// The archive query field `include-groupchat` is understood (XEP-0313).
+pub const MAM_GROUPCHAT_FIELD: &str = "urn:xmpp:mam:2#groupchat-field";
 /// Chat markers (XEP-0333).
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// Processing hints (XEP-0334).
@@ -98,12 +102,16 @@ pub const BIND2: &str = "urn:xmpp:bind:0";
 pub const SASL2: &str = "urn:xmpp:sasl:2";
 /// Retraction (XEP-0424).
 pub const RETRACT: &str = "urn:xmpp:message-retract:1";
+/// Retracted messages leave a tombstone in the archive (XEP-0424).
+pub const RETRACT_TOMBSTONE: &str = "urn:xmpp:message-retract:1#tombstone";
 /// Channel-binding types (XEP-0440).
 pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// Stream limits (XEP-0478).
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// SASL upgrade tasks (XEP-0480).
 pub const SASL_UPGRADE: &str = "urn:xmpp:sasl:upgrade:0";
+/// The data of SCRAM's upgrade tasks (XEP-0480 §3).
+pub const SCRAM_UPGRADE: &str = "urn:xmpp:scram-upgrade:0";
 /// FAST (XEP-0484).
 pub const FAST: &str = "urn:xmpp:fast:0";
 /// SCRAM downgrade protection (XEP-0474).
@@ -120,3 +128,11 @@ pub const JINGLE_MESSAGE: &str = "urn:xmpp:jingle-message:0";
 pub const PIE: &str = "urn:xmpp:pie:0";
 /// SCRAM credentials in an export (XEP-0227).
 pub const PIE_SCRAM: &str = "urn:xmpp:pie:0#scram";
+/// What rooms say of users (XEP-0045).
+pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+/// Direct invitations (XEP-0249).
+pub const CONFERENCE: &str = "jabber:x:conference";
+/// OpenPGP (XEP-0373).
+pub const OPENPGP: &str = "urn:xmpp:openpgp:0";
+/// Reactions (XEP-0444).
+pub const REACTIONS: &str = "urn:xmpp:reactions:0";

@@ -26,7 +26,13 @@ pub trait Cache: Send + Sync + 'static {
     /// Sets if absent; whether it did.
     async fn add(&self, key: &str, value: Bytes, expires: Duration) -> Result<bool>;
     /// Sets if the token is still that; whether it did.
-    async fn compare_and_set(&self, key: &str, token: u64, value: Bytes, expires: Duration) -> Result<bool>;
+    async fn compare_and_set(
+        &self,
+        key: &str,
+        token: u64,
+        value: Bytes,
+        expires: Duration,
+    ) -> Result<bool>;
     /// Forgets.
     async fn remove(&self, key: &str) -> Result<()>;
 }

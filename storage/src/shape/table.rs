@@ -2,6 +2,8 @@
 //!
 //! Modelled on the production store (DynamoDB), so nothing is lost there; embedded and memory imitate it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -104,13 +106,29 @@ impl Batch {
     /// Adds a put.
     #[must_use]
     pub fn put(mut self, key: Key, value: impl Into<Bytes>, condition: Condition) -> Self {
-        self.operations.push(Operation::Put { key, value: value.into(), condition, expires: None });
+        self.operations.push(Operation::Put {
+            key,
+            value: value.into(),
+            condition,
+            expires: None,
+        });
         self
     }
     /// Adds a put that expires (seconds since 1970).
     #[must_use]
-    pub fn put_until(mut self, key: Key, value: impl Into<Bytes>, condition: Condition, expires: u64) -> Self {
-        self.operations.push(Operation::Put { key, value: value.into(), condition, expires: Some(expires) });
+    pub fn put_until(
+        mut self,
+        key: Key,
+        value: impl Into<Bytes>,
+        condition: Condition,
+        expires: u64,
+    ) -> Self {
+        self.operations.push(Operation::Put {
+            key,
+            value: value.into(),
+            condition,
+            expires: Some(expires),
+        });
         self
     }
     /// Adds a delete.
@@ -164,6 +182,9 @@ pub struct Page {
     pub more: bool,
 }
 
+/// Who is told how a batch ended.
+pub type Done = Box<dyn FnOnce(Result<()>) + Send>;
+
 /// The shape.
 #[async_trait]
 pub trait Table: Send + Sync + 'static {
@@ -177,7 +198,18 @@ pub trait Table: Send + Sync + 'static {
     /// `Conflict` with the index of the first operation whose condition failed and what stood there. `Unavailable`:
     /// it may or may not have happened; a caller that repeats must be able to recognise its own write.
     async fn write(&self, batch: Batch) -> Result<()>;
+    /// The same without waiting: `done` is called with the answer, maybe on a thread of the backend, so it must be
+    /// short. A backend that has a cheaper way than a task overrides it; otherwise it needs a runtime. When too much
+    /// waits already the answer is `Throttled`.
+    fn submit(self: Arc<Self>, batch: Batch, done: Done) {
+        tokio::spawn(async move { done(self.write(batch).await) });
+    }
     /// The partitions of a table in byte order, paged: `after` is the last one of the page before. For maintenance and
     /// administration only; never on a hot path.
-    async fn partitions(&self, space: Space, after: Option<&[u8]>, limit: usize) -> Result<Vec<Bytes>>;
+    async fn partitions(
+        &self,
+        space: Space,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Bytes>>;
 }

@@ -1,0 +1,299 @@
+//! Builds every part by hand, in order; stops them in reverse.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::Context as _;
+use cluster::{NodeId, directory::Local};
+use storage::{
+    Stores,
+    backend::{
+        directory::DirectoryBlobs,
+        embedded::Embedded,
+        memory::{MemoryBlobs, MemoryTable},
+    },
+    shape::{Blobs, Table},
+};
+
+use crate::{
+    c2s::{
+        Parking,
+        gate::{Gate, load_secret},
+        negotiation::{self, ListenerContext},
+    },
+    config::{Config, Security, Storage},
+    home::Homes,
+    metrics::Metrics,
+    module::{Module, Registry},
+    modules,
+    net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, TlsSettings, certificate},
+    routing::{Order, Router, Sessions},
+    shutdown::{Stop, Stopping, Tasks, signal},
+};
+
+/// How often what nobody uses is dropped from memory, and silence is noticed.
+const SWEEP: Duration = Duration::from_secs(15);
+/// How often certificate files are looked at.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
+
+/// A running node.
+pub struct App {
+    /// What its parts share.
+    pub router: Arc<Router>,
+    /// Where it listens.
+    pub addresses: Vec<(Security, SocketAddr)>,
+    stop: Stop,
+    stopping: Stopping,
+}
+
+/// Opens the stores that are configured.
+///
+/// # Errors
+/// The directory cannot be opened, or another process has it.
+pub fn open_stores(config: &Config) -> anyhow::Result<(Stores, Arc<dyn Table>)> {
+    let (table, blobs): (Arc<dyn Table>, Arc<dyn Blobs>) = match &config.storage {
+        Storage::Memory => {
+            (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()))
+        }
+        Storage::Embedded { path, sync, cache_bytes } => {
+            let options = storage::backend::embedded::EmbeddedOptions {
+                sync: *sync,
+                cache_bytes: *cache_bytes,
+                ..Default::default()
+            };
+            let table = Embedded::open(path.join("table"), options)
+                .with_context(|| format!("opening the store in {}", path.display()))?;
+            let blobs = DirectoryBlobs::open(path.join("blobs"))
+                .with_context(|| format!("opening the objects in {}", path.display()))?;
+            (Arc::new(table), Arc::new(blobs))
+        }
+    };
+    Ok((Stores::over(table.clone(), blobs), table))
+}
+
+impl App {
+    /// Builds a node and opens its listeners.
+    ///
+    /// # Errors
+    /// A store, a certificate or a port is not to be had; two modules claim the same.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let (stores, table) = open_stores(&config)?;
+        Self::start_with(config, stores, table).await
+    }
+
+    /// The same over stores that are open.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_with(config: Config, stores: Stores, table: Arc<dyn Table>) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
+        let (stop, stopping) = signal();
+        let secret = load_secret(&*table).await.context("reading the node's secret")?;
+        let gate = Gate::new(&config, secret).context("reading the authorities for client certificates")?;
+        let router = Arc::new(Router {
+            node: NodeId(crate::random::number()),
+            rosters: Arc::new(modules::roster::Rosters::new(stores.rosters.clone())),
+            config: config.clone(),
+            stores,
+            directory: Local::default(),
+            sessions: Sessions::default(),
+            homes: Homes::default(),
+            registry: OnceLock::new(),
+            parked: Parking::default(),
+            active_lists: Arc::default(),
+            gate,
+            metrics: Metrics::default(),
+            tasks: Tasks::default(),
+            started: Instant::now(),
+        });
+        let registry = registry(&router)?;
+        router.registry.set(registry).map_err(|_| anyhow::anyhow!("modules are registered once"))?;
+        let mut app = Self { router, addresses: Vec::new(), stop, stopping };
+        app.listen()?;
+        app.sweep();
+        Ok(app)
+    }
+
+    fn listen(&mut self) -> anyhow::Result<()> {
+        let config = self.router.config.clone();
+        let certificates = match &config.certificates[..] {
+            [] => vec![certificate::self_signed(&config.data, &config.domains, SystemTime::now())?],
+            certificates => certificates.to_vec(),
+        };
+        let mut acceptors: HashMap<bool, Arc<Acceptor>> = HashMap::new();
+        for listener in &config.listeners {
+            let direct = listener.security == Security::Direct;
+            let acceptor = match acceptors.get(&direct) {
+                Some(acceptor) => acceptor.clone(),
+                None => {
+                    let settings = TlsSettings {
+                        certificates: certificates.clone(),
+                        alpn: if direct { vec![ALPN_CLIENT.to_vec()] } else { Vec::new() },
+                        request_client_certificate: config.auth.client_ca.is_some(),
+                        ..TlsSettings::default()
+                    };
+                    let acceptor = Arc::new(Acceptor::new(settings).context("reading the certificates")?);
+                    self.watch(acceptor.clone());
+                    crate::gauges::watch_certificates(&self.router.metrics, &acceptor);
+                    acceptors.insert(direct, acceptor.clone());
+                    acceptor
+                }
+            };
+            let settings = ListenerSettings {
+                limits: config.limits.admission.clone(),
+                trusted_proxies: listener.proxies.clone(),
+                ..ListenerSettings::default()
+            };
+            let socket = Listener::bind(listener.address, settings)
+                .with_context(|| format!("listening on {}", listener.address))?;
+            self.addresses.push((listener.security, socket.local_addr()?));
+            let context = Arc::new(ListenerContext {
+                security: listener.security,
+                starttls: (!direct).then(|| acceptor.clone()),
+                direct: direct.then_some(acceptor),
+            });
+            self.accept(socket, context);
+        }
+        Ok(())
+    }
+
+    fn accept(&self, socket: Listener, context: Arc<ListenerContext>) {
+        let (router, stopping) = (self.router.clone(), self.stopping.clone());
+        let mut stop = self.stopping.clone();
+        self.router.spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = socket.accept() => accepted,
+                    () = stop.wait() => return,
+                };
+                let serve = negotiation::serve(router.clone(), accepted, context.clone(), stopping.clone());
+                router.spawn(Box::pin(serve));
+            }
+        });
+    }
+
+    fn watch(&self, acceptor: Arc<Acceptor>) {
+        let mut stop = self.stopping.clone();
+        self.router.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(CERTIFICATE_CHECK) => {}
+                    () = stop.wait() => return,
+                }
+                let checked = acceptor.clone();
+                match tokio::task::spawn_blocking(move || checked.check_reload()).await {
+                    Ok(Ok(crate::net::Reload::Unchanged)) | Err(_) => {}
+                    Ok(Ok(_)) => tracing::info!("certificates reloaded"),
+                    Ok(Err(error)) => tracing::error!(%error, "new certificates cannot be used"),
+                }
+            }
+        });
+    }
+
+    /// Drops what nobody uses, ends what nobody resumes, asks the silent for a sign of life.
+    fn sweep(&self) {
+        let (router, mut stop) = (self.router.clone(), self.stopping.clone());
+        self.router.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(SWEEP) => {}
+                    () = stop.wait() => return,
+                }
+                router.parked.sweep(false);
+                router.homes.sweep(&router);
+                router.rosters.retain(|account| router.directory.lookup(account.as_str()).is_some());
+                ask_the_silent(&router);
+            }
+        });
+    }
+
+    /// Stops: nobody new comes in, every session is told, and what is under way may finish within the grace period.
+    pub async fn shutdown(self) {
+        self.stop.stop();
+        let router = self.router;
+        for handle in handles(&router) {
+            handle.mailbox.order(Order::Shutdown);
+        }
+        router.parked.sweep(true);
+        let left = router.tasks.finish(router.config.shutdown_grace).await;
+        router.homes.sweep(&router);
+        let unsaved = router.tasks.finish(Duration::from_secs(2)).await;
+        if left > 0 || unsaved > 0 {
+            tracing::warn!(tasks = left, "stopped before everything had finished");
+        }
+    }
+}
+
+fn handles(router: &Router) -> Vec<Arc<crate::routing::SessionHandle>> {
+    let mut all = Vec::new();
+    let mut shard = 0;
+    while let Some(handles) = router.sessions.shard_snapshot(shard) {
+        all.extend(handles);
+        shard += 1;
+    }
+    all
+}
+
+fn ask_the_silent(router: &Router) {
+    let now = router.uptime();
+    let limits = &router.config.limits;
+    let ask = limits.idle_ping.as_secs() as u32;
+    let give_up = ask + limits.ping_timeout.as_secs() as u32;
+    let mut shard = 0;
+    while let Some(handles) = router.sessions.shard_snapshot(shard) {
+        shard += 1;
+        for handle in handles {
+            let silent = now.saturating_sub(handle.heard.load(std::sync::atomic::Ordering::Relaxed));
+            if silent >= give_up {
+                handle.mailbox.order(Order::Dead);
+            } else if silent >= ask && silent < ask + SWEEP.as_secs() as u32 {
+                handle.mailbox.order(Order::Ping);
+            }
+        }
+    }
+}
+
+/// Every module, and what it answers for.
+fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
+    let (config, stores) = (&router.config, &router.stores);
+    let lists = Arc::new(modules::blocking::Lists::new(
+        stores.privacy.clone(),
+        router.rosters.clone(),
+        router.active_lists.clone(),
+    ));
+    let accounts = modules::register::Accounts::new(
+        stores.clone(),
+        router.rosters.clone(),
+        config.auth.scram_iterations,
+    );
+    let mut modules: Vec<Arc<dyn Module>> = vec![
+        Arc::new(modules::roster::RosterModule::new(router.rosters.clone(), config.limits.roster_items)),
+        Arc::new(modules::carbons::Carbons),
+        Arc::new(modules::private::Private::new(stores.private.clone())),
+        Arc::new(modules::disco::DiscoModule::new(router.rosters.clone(), config.contacts.clone())),
+        Arc::new(modules::info::InfoModule::new(router.rosters.clone(), None)),
+        Arc::new(modules::blocking::Blocking::new(lists.clone())),
+        Arc::new(modules::blocking::PrivacyLists::new(lists)),
+        Arc::new(modules::register::Register::new(accounts.clone(), config.registration.enabled)),
+        Arc::new(modules::admin::Admin::new(config.admins.clone(), config.domains.clone(), accounts)),
+    ];
+    if config.archive.enabled {
+        modules.push(Arc::new(modules::archive::Archive::new(
+            stores.logs.clone(),
+            stores.archive_preferences.clone(),
+            config.archive.page,
+        )));
+    }
+    let mut registry = Registry::default();
+    for module in modules {
+        module.register(&mut registry);
+    }
+    match registry.mistakes() {
+        [] => Ok(registry),
+        mistakes => Err(anyhow::anyhow!("modules disagree: {}", mistakes.join("; "))),
+    }
+}

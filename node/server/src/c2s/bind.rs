@@ -1,0 +1,138 @@
+//! Resource binding (RFC 6120 §7) and resumption (XEP-0198 §5), whichever profile asks for them.
+
+use std::sync::{Arc, atomic::AtomicU32};
+
+use cluster::directory::{Bound, SessionRef};
+use xmpp::{BareJid, Element, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
+
+use super::{
+    managed::{self, Sent},
+    session::SessionCore,
+};
+use crate::{
+    home,
+    pipeline::archive_rule::{Class, classify},
+    routing::{Delivery, Letter, Mailbox, Order, Router, SessionHandle},
+};
+
+/// Who a stream was authenticated as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The account.
+    pub account: BareJid,
+    /// It exists as long as its session (XEP-0175).
+    pub anonymous: bool,
+}
+
+/// A session that goes on over a new connection.
+pub struct Resumed {
+    /// The session.
+    pub core: Box<SessionCore>,
+    /// `<resumed/>`; what the client lacks is sent by the session itself once it runs.
+    pub element: Element,
+}
+
+/// Binds a resource; made up if none is asked for. The session that had it ends, or this one is refused or renamed, as
+/// configured.
+///
+/// # Errors
+/// `conflict`, `resource-constraint` (too many sessions of the account), `bad-request` (no resourcepart), `wait` if the
+/// account cannot be read.
+pub async fn bind(
+    router: &Arc<Router>, identity: &Identity, resource: Option<&str>,
+) -> Result<Box<SessionCore>, StanzaError> {
+    let account = &identity.account;
+    let made_up = crate::random::token();
+    let wanted = resource.filter(|resource| !resource.is_empty()).unwrap_or(&made_up);
+    let bad = |_| StanzaError::new(Condition::BadRequest, "not a resourcepart");
+    let full = account.with_resource(wanted).map_err(bad)?;
+    let home = router.homes.get(router, account);
+    if !home.exists(router).await? && !identity.anonymous {
+        return Err(Condition::NotAllowed.into());
+    }
+    let session = SessionRef { node: router.node, number: router.sessions.next_number() };
+    let limits = &router.config.limits;
+    let alternative = format!("{wanted}-{}", &made_up[..8]);
+    let bound = router.directory.bind(
+        account.as_str(),
+        full.resource(),
+        &alternative,
+        session,
+        limits.resource_conflict,
+        limits.sessions_per_account,
+    );
+    let jid = match bound {
+        Bound::As { resource, replaced } => {
+            if let Some(old) = replaced.and_then(|old| router.sessions.get(old.number)) {
+                end_replaced(router, &old);
+            }
+            account.with_resource(&resource).map_err(bad)?
+        }
+        Bound::Taken => return Err(Condition::Conflict.into()),
+        Bound::TooMany => return Err(home::wait("the account has too many sessions")),
+    };
+    let handle = Arc::new(SessionHandle {
+        session,
+        jid,
+        mailbox: Mailbox::default(),
+        heard: AtomicU32::new(router.uptime()),
+    });
+    router.sessions.insert(handle.clone());
+    if identity.anonymous {
+        router.set_flags(&handle, crate::routing::flags::ANONYMOUS, 0);
+    }
+    Ok(Box::new(SessionCore::new(router.clone(), handle, home, identity.anonymous)))
+}
+
+fn end_replaced(router: &Router, old: &Arc<SessionHandle>) {
+    if let Some(parked) = router.parked.take_parked(old) {
+        parked.end(None);
+    } else {
+        old.mailbox.order(Order::End(SessionCore::conflict()));
+    }
+}
+
+/// Resumes a session of this account by its SM id; `Err` is the `<failed/>` to answer with (with `h` if it is known).
+pub async fn resume(router: &Arc<Router>, identity: &Identity, previd: &str, h: u32) -> Result<Resumed, Element> {
+    let outcome = |label| router.metrics.resumptions.with_label_values(&[label]).inc();
+    let Some(mut core) = router.parked.take(previd, &identity.account).await else {
+        outcome("not_found");
+        return Err(managed::failed("item-not-found", None));
+    };
+    let handled = core.inbound.h();
+    let Some(mut managed) = core.managed.take() else {
+        core.end(None);
+        return Err(managed::failed("item-not-found", None));
+    };
+    let acknowledged: Option<Vec<u64>> =
+        managed.outbound.ack(h).ok().map(|acknowledged| acknowledged.filter_map(|(sent, _)| sent.number()).collect());
+    let Some(acknowledged) = acknowledged else {
+        // XEP-0198 §5: the client is out of step; nothing that was kept for it may be lost.
+        outcome("too_high");
+        core.managed = Some(managed);
+        core.end(None);
+        return Err(managed::failed("unexpected-request", Some(handled)));
+    };
+    if !acknowledged.is_empty() {
+        core.home.acknowledge(router, &acknowledged);
+    }
+    // What it has not acknowledged is sent again, before what has come since, and counts from `h` on.
+    let (managed, again) = managed.resumed(router.config.stream_management.queue);
+    for sent in again.into_iter().rev() {
+        core.backlog.push_front(match sent {
+            Sent::Logged(number) => Letter::Logged(number),
+            Sent::Message(bytes) | Sent::Other(bytes) => {
+                let class = Stanza::parse(bytes.clone()).map_or(Class::default(), |stanza| classify(&stanza));
+                Letter::Stanza(Delivery { bytes, number: 0, class })
+            }
+        });
+    }
+    let id = managed.id.clone();
+    core.managed = Some(Box::new(managed));
+    core.handle.mailbox.attach();
+    router.parked.insert_live(&id, &core.handle);
+    router.heard(&core.handle);
+    outcome("resumed");
+    let element = Element::new("resumed", ns::SM).with_attr("previd", id).with_attr("h", handled.to_string());
+    Ok(Resumed { core, element })
+}

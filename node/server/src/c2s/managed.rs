@@ -1,0 +1,146 @@
+//! Stream management of a session: its elements over the pure counters (XEP-0198 1.6.3).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use xmpp::{Element, Node, StreamError, StreamErrorCondition as Condition, ns};
+
+use super::{
+    session::SessionCore,
+    stream_management::{AckPolicy, Handled, Limits, TooHigh, Unacked},
+};
+
+/// What is kept of a stanza until the client acknowledges it.
+#[derive(Debug, Clone)]
+pub enum Sent {
+    /// It is in the log under this number.
+    Logged(u64),
+    /// A message that is in no log and must not be lost.
+    Message(Bytes),
+    /// Anything else.
+    Other(Bytes),
+}
+
+/// The managed half of a session.
+pub struct Managed {
+    /// By which the client resumes it.
+    pub id: String,
+    /// How long it may be resumed; `None`: the client did not ask for that.
+    pub resume: Option<Duration>,
+    /// What the client has not acknowledged.
+    pub outbound: Unacked<Sent>,
+    /// The client asked when so many of its stanzas had come in (modulo 2^32), and they are not all handled yet. Its
+    /// answer waits for them, or the client would learn little; it does not wait for what came after.
+    pub ack_owed: Option<u32>,
+}
+
+impl Managed {
+    /// Over a new connection, the client having acknowledged `acked` stanzas in all: what it has not is returned, to be
+    /// sent again.
+    pub(super) fn resumed(self, queue: usize) -> (Self, Vec<Sent>) {
+        let limits = Limits { stanzas: queue, ..Limits::default() };
+        let fresh = Unacked::resumed(self.outbound.acked(), limits, AckPolicy::default());
+        let again = self.outbound.into_items().collect();
+        (Self { outbound: fresh, ack_owed: None, ..self }, again)
+    }
+}
+
+impl SessionCore {
+    /// Turns stream management on; the `<enabled/>` to answer with.
+    pub fn enable_sm(&mut self, resume: bool, max_s: Option<u32>) -> Element {
+        let config = self.router.config.stream_management;
+        let wanted = max_s.map_or(config.resume, |max| config.resume.min(Duration::from_secs(max.into())));
+        let resume = (resume && !wanted.is_zero() && !self.anonymous).then_some(wanted);
+        let limits = Limits { stanzas: config.queue, ..Limits::default() };
+        let id = crate::random::token();
+        let mut enabled = Element::new("enabled", ns::SM);
+        if let Some(resume) = resume {
+            self.router.parked.insert_live(&id, &self.handle);
+            enabled.set_attr("id", id.clone());
+            enabled.set_attr("resume", "true");
+            enabled.set_attr("max", resume.as_secs().to_string());
+        }
+        self.inbound = Handled::new();
+        let outbound = Unacked::new(limits, AckPolicy::default());
+        self.managed = Some(Box::new(Managed { id, resume, outbound, ack_owed: None }));
+        enabled
+    }
+
+    /// An element of stream management; what to write at once.
+    pub(super) fn management(&mut self, root: Node<'_>) -> Result<Vec<u8>, StreamError> {
+        match (root.name(), &mut self.managed) {
+            ("enable", None) => {
+                let resume = matches!(root.attr("resume").as_deref(), Some("true" | "1"));
+                let max = root.attr("max").and_then(|max| max.parse().ok());
+                Ok(self.enable_sm(resume, max).to_bytes(ns::CLIENT))
+            }
+            // XEP-0198 §3, §5: once per stream, and resumption only before binding.
+            ("enable" | "resume", _) => Ok(failed("unexpected-request", None).to_bytes(ns::CLIENT)),
+            ("r", Some(managed)) => {
+                if self.inbound.in_flight() > 0 {
+                    managed.ack_owed = Some(self.inbound.received());
+                    return Ok(Vec::new());
+                }
+                Ok(self.ack())
+            }
+            ("a", Some(managed)) => {
+                let h = root.attr("h").and_then(|h| h.parse().ok());
+                let h: u32 = h.ok_or_else(|| StreamError::new(Condition::BadFormat, "h is no counter"))?;
+                let acknowledged = managed.outbound.ack(h).map_err(too_high)?;
+                let numbers: Vec<u64> = acknowledged.filter_map(|(sent, _)| sent.number()).collect();
+                if !numbers.is_empty() {
+                    self.home.acknowledge(&self.router, &numbers);
+                }
+                Ok(Vec::new())
+            }
+            // XEP-0198 §3: neither before it was enabled.
+            ("r" | "a", None) => Ok(failed("unexpected-request", None).to_bytes(ns::CLIENT)),
+            _ => Err(Condition::UnsupportedStanzaType.into()),
+        }
+    }
+
+    /// `<a/>` with what is handled.
+    pub(super) fn ack(&mut self) -> Vec<u8> {
+        if let Some(managed) = &mut self.managed {
+            managed.ack_owed = None;
+        }
+        format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.inbound.h()).into_bytes()
+    }
+
+    /// The `<a/>` that is owed, if what it waited for is handled.
+    pub(super) fn owed_ack(&mut self) -> Option<Vec<u8>> {
+        let asked = self.managed.as_ref()?.ack_owed?;
+        // `h` is at or behind what had come in; how far behind is less than the window.
+        (asked.wrapping_sub(self.inbound.h()) as i32 <= 0).then(|| self.ack())
+    }
+
+    /// A last word on what was handled, before the stream closes (XEP-0198 §4).
+    pub(super) fn last_ack(&mut self) -> Vec<u8> {
+        self.ack()
+    }
+}
+
+impl Sent {
+    /// Its number in the log.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            Self::Logged(number) => Some(*number),
+            Self::Message(_) | Self::Other(_) => None,
+        }
+    }
+}
+
+/// `<failed/>`, with the count of what was handled if that is known.
+pub fn failed(condition: &'static str, h: Option<u32>) -> Element {
+    Element::new("failed", ns::SM)
+        .with_attr_opt("h", h.map(|h| h.to_string()))
+        .with_child(Element::new(condition, ns::STANZA_ERRORS))
+}
+
+/// The client acknowledged more than it was sent (XEP-0198 §4).
+pub fn too_high(error: TooHigh) -> StreamError {
+    let application = Element::new("handled-count-too-high", ns::SM)
+        .with_attr("h", error.h.to_string())
+        .with_attr("send-count", error.sent.to_string());
+    StreamError { application: Some(Box::new(application)), ..Condition::UndefinedCondition.into() }
+}

@@ -1,0 +1,27 @@
+//! Client connections: from accept to the end of a session.
+
+mod attempts;
+mod authenticate;
+pub mod bind;
+pub mod client_state;
+pub mod credentials;
+mod establish;
+mod external;
+mod fast;
+mod features;
+pub mod gate;
+mod header;
+pub mod managed;
+mod mechanisms;
+pub mod negotiation;
+mod outbox;
+pub mod register;
+mod sasl2;
+pub mod parking;
+pub mod session;
+pub mod stream;
+pub mod stream_management;
+mod upgrade;
+
+pub use parking::Parking;
+pub use session::SessionCore;

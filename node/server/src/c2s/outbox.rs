@@ -1,0 +1,174 @@
+//! Outbox: what leaves a session, in order: client state (XEP-0352), then stream management, then the socket.
+
+use std::{cell::RefCell, collections::VecDeque};
+
+use xmpp::Stanza;
+
+use super::{client_state, managed::Sent, session::SessionCore, stream_management::Full};
+use crate::{
+    net::Transport,
+    routing::{Delivery, Letter, Order},
+};
+
+/// Entries that are read from the log at once.
+const FETCH: usize = 50;
+/// Bytes gathered before they are handed to the connection.
+const BURST: usize = 32 << 10;
+
+/// Why nothing more can be sent.
+pub enum Stop {
+    /// More waits for the client's acknowledgement than may.
+    Full,
+    /// The connection broke.
+    Broken,
+}
+
+thread_local! {
+    /// Where a burst is gathered: one for all sessions of a thread.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Sends what waits, until the socket takes no more or the log has to be read.
+pub fn send(core: &mut SessionCore, transport: &mut Transport, congested: usize) -> Result<(), Stop> {
+    SCRATCH.with_borrow_mut(|out| {
+        out.clear();
+        if let Some(ack) = core.owed_ack() {
+            out.extend_from_slice(&ack);
+        }
+        while !core.fetching && transport.pending_bytes() < congested {
+            match core.backlog.pop_front() {
+                Some(Letter::Stanza(delivery)) => core.offer(delivery, out)?,
+                Some(Letter::Logged(number)) => {
+                    core.backlog.push_front(Letter::Logged(number));
+                    core.fetch();
+                }
+                Some(Letter::Done(_) | Letter::LaneDone) => {}
+                None => break,
+            }
+            if out.len() >= BURST {
+                flush(core, transport, out)?;
+            }
+        }
+        if core.backlog.is_empty() {
+            core.backlog = VecDeque::new();
+        }
+        if let Some(managed) = &mut core.managed
+            && managed.outbound.wants_ack()
+        {
+            out.extend_from_slice(b"<r xmlns='urn:xmpp:sm:3'/>");
+        }
+        flush(core, transport, out)
+    })
+}
+
+fn flush(core: &mut SessionCore, transport: &mut Transport, out: &mut Vec<u8>) -> Result<(), Stop> {
+    if !out.is_empty() {
+        transport.write(out).map_err(|_| Stop::Broken)?;
+        out.clear();
+    }
+    if transport.pending_bytes() == 0 {
+        core.written();
+    }
+    Ok(())
+}
+
+/// Puts stanzas in front of what waits.
+pub fn put_first(backlog: &mut VecDeque<Letter>, deliveries: Vec<Delivery>) {
+    for delivery in deliveries.into_iter().rev() {
+        backlog.push_front(Letter::Stanza(delivery));
+    }
+}
+
+impl SessionCore {
+    /// Offers a stanza to the client state; what is to be sent now is written to `out`.
+    fn offer(&mut self, delivery: Delivery, out: &mut Vec<u8>) -> Result<(), Stop> {
+        let Some(state) = self.client_state.as_mut().filter(|state| state.is_inactive()) else {
+            return self.put(delivery, out);
+        };
+        // Parsed again: only while the client sleeps.
+        let urgency = Stanza::parse(delivery.bytes.clone())
+            .map_or(client_state::Urgency::Now, |stanza| client_state::urgency(&stanza, delivery.class));
+        let mut ready = Vec::new();
+        let bytes = delivery.bytes.len();
+        state.offer(delivery, bytes, urgency, &mut ready);
+        ready.into_iter().try_for_each(|delivery| self.put(delivery, out))
+    }
+
+    /// Counts a stanza and writes it.
+    fn put(&mut self, delivery: Delivery, out: &mut Vec<u8>) -> Result<(), Stop> {
+        out.extend_from_slice(&delivery.bytes);
+        match &mut self.managed {
+            Some(managed) => {
+                let size = delivery.bytes.len();
+                let sent = if delivery.number != 0 {
+                    Sent::Logged(delivery.number)
+                } else if delivery.class.stored_offline() {
+                    Sent::Message(delivery.bytes)
+                } else {
+                    Sent::Other(delivery.bytes)
+                };
+                managed.outbound.push(sent, size).map_err(|Full(_)| Stop::Full)
+            }
+            None => {
+                if delivery.number != 0 {
+                    self.unwritten.push(delivery.number);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The socket took everything: without stream management that is all the acknowledgement there is.
+    pub(super) fn written(&mut self) {
+        if !self.unwritten.is_empty() {
+            let numbers = std::mem::take(&mut self.unwritten);
+            self.home.acknowledge(&self.router, &numbers);
+        }
+    }
+
+    /// Reads the first entries of the backlog from the log, as a task.
+    fn fetch(&mut self) {
+        let numbers: Vec<u64> = self
+            .backlog
+            .iter()
+            .map_while(|letter| if let Letter::Logged(number) = letter { Some(*number) } else { None })
+            .take(FETCH)
+            .collect();
+        self.fetching = true;
+        let (home, router, handle) = (self.home.clone(), self.router.clone(), self.handle.clone());
+        self.router.spawn(async move {
+            let mut delay = std::time::Duration::from_millis(50);
+            loop {
+                match home.fetch(&router, &numbers).await {
+                    Ok(entries) => {
+                        handle.mailbox.order(Order::Fetched(entries));
+                        return;
+                    }
+                    Err(error) => {
+                        tracing::warn!(account = %home.account, %error, "messages not read from the log");
+                        tokio::time::sleep(delay).await;
+                        delay = (delay * 2).min(std::time::Duration::from_secs(5));
+                    }
+                }
+            }
+        });
+    }
+
+    /// Entries of the log were read: they take the place of their numbers.
+    pub(super) fn fetched(&mut self, entries: Vec<(u64, Option<Delivery>)>) {
+        self.fetching = false;
+        let mut deliveries = Vec::with_capacity(entries.len());
+        let mut gone = Vec::new();
+        for (number, delivery) in entries {
+            self.backlog.pop_front();
+            match delivery {
+                Some(delivery) => deliveries.push(delivery),
+                None => gone.push(number),
+            }
+        }
+        if !gone.is_empty() {
+            self.home.acknowledge(&self.router, &gone);
+        }
+        put_first(&mut self.backlog, deliveries);
+    }
+}

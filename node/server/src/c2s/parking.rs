@@ -1,0 +1,226 @@
+//! Sessions without a connection, waiting to be resumed (XEP-0198 §5).
+//!
+//! A parked session is its counters, a few flags and the numbers of what waits in the log: presence of its contacts and
+//! what is in no log are kept in its mailbox, which is bounded.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use xmpp::{BareJid, StreamErrorCondition as Condition};
+
+use super::session::SessionCore;
+use crate::routing::{Order, Posted, Router, SessionHandle};
+
+/// How long a session that lost its connection may take to finish what its client had sent.
+const SETTLE: Duration = Duration::from_secs(10);
+/// How long a live session may take to hand itself over.
+const HANDOVER: Duration = Duration::from_secs(10);
+
+/// By SM id, every session that may be resumed.
+#[derive(Default)]
+pub struct Parking {
+    slots: Mutex<HashMap<String, Slot, foldhash::fast::RandomState>>,
+}
+
+enum Slot {
+    /// It has a connection, as far as anybody knows.
+    Live(Arc<SessionHandle>),
+    /// It waits.
+    Parked(Box<SessionCore>, Instant),
+}
+
+impl Parking {
+    /// A session that may be resumed has a connection.
+    pub(super) fn insert_live(&self, id: &str, handle: &Arc<SessionHandle>) {
+        self.slots.lock().insert(id.to_owned(), Slot::Live(handle.clone()));
+    }
+
+    /// A session is over.
+    pub(super) fn forget(&self, id: &str) {
+        self.slots.lock().remove(id);
+    }
+
+    /// Takes a session of this account out, from its connection if it still has one. `None`: there is none (any more).
+    pub(super) async fn take(&self, id: &str, account: &BareJid) -> Option<Box<SessionCore>> {
+        let handover = {
+            let mut slots = self.slots.lock();
+            match slots.get(id)? {
+                Slot::Parked(core, _) if core.home.account == *account => match slots.remove(id) {
+                    Some(Slot::Parked(core, _)) => return Some(core),
+                    _ => return None,
+                },
+                Slot::Live(handle) if handle.jid.bare_str() == account.as_str() => {
+                    let (sender, receiver) = oneshot::channel();
+                    // Under the lock: a session that parks looks for this order under the same lock.
+                    (handle.mailbox.order(Order::Handover(sender)) == Posted::Yes).then_some(receiver)?
+                }
+                _ => return None,
+            }
+        };
+        tokio::time::timeout(HANDOVER, handover).await.ok()?.ok()
+    }
+
+    /// Takes out the parked session behind a handle, if it is parked.
+    pub(crate) fn take_parked(&self, handle: &Arc<SessionHandle>) -> Option<Box<SessionCore>> {
+        let mut slots = self.slots.lock();
+        let parked = slots.extract_if(|_, slot| matches!(slot, Slot::Parked(core, _) if Arc::ptr_eq(&core.handle, handle)));
+        match { parked }.next() {
+            Some((_, Slot::Parked(core, _))) => Some(core),
+            _ => None,
+        }
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.slots.lock().values().filter(|slot| matches!(slot, Slot::Parked(..))).count()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends those whose time is over; all of them if `all`.
+    pub fn sweep(&self, all: bool) {
+        let now = Instant::now();
+        let expired: Vec<_> = self
+            .slots
+            .lock()
+            .extract_if(|_, slot| matches!(slot, Slot::Parked(_, until) if all || *until <= now))
+            .collect();
+        for (_, slot) in expired {
+            if let Slot::Parked(core, _) = slot {
+                core.router.metrics.resumptions.with_label_values(&["expired"]).inc();
+                core.end(None);
+            }
+        }
+    }
+}
+
+/// Finishes what the client had sent; orders that matter are obeyed. `None`: the session ended.
+async fn settle(mut core: Box<SessionCore>) -> Option<(Box<SessionCore>, Option<oneshot::Sender<Box<SessionCore>>>)> {
+    let until = tokio::time::Instant::now() + SETTLE;
+    let mut heir = None;
+    loop {
+        while let Some(order) = core.handle.mailbox.take_order() {
+            match order {
+                Order::Handover(to) => heir = Some(to),
+                Order::Fetched(entries) => core.fetched(entries),
+                Order::End(_) | Order::Shutdown => {
+                    core.end(None);
+                    return None;
+                }
+                Order::Ping | Order::Dead => {}
+            }
+        }
+        if core.take_mail().is_err() {
+            core.end(None);
+            return None;
+        }
+        if core.is_settled() && !core.fetching {
+            return Some((core, heir));
+        }
+        let mail = std::future::poll_fn(|cx| core.handle.mailbox.poll_ready(cx, true));
+        if tokio::time::timeout_at(until, mail).await.is_err() {
+            // The store has not answered for long. What is not handled is not acknowledged: the client sends it again.
+            core.end(None);
+            return None;
+        }
+    }
+}
+
+/// The connection broke: the session waits for its client, or ends if it may not.
+pub(super) async fn park(core: Box<SessionCore>) {
+    let resume = core.managed.as_ref().and_then(|managed| managed.resume);
+    let Some((mut core, heir)) = settle(core).await else { return };
+    if let Some(heir) = heir {
+        give(core, heir);
+        return;
+    }
+    let Some(resume) = resume else {
+        core.end(None);
+        return;
+    };
+    core.shrink();
+    let router = core.router.clone();
+    let id = core.managed.as_ref().map(|managed| managed.id.clone()).unwrap_or_default();
+    let mut slots = router.parked.slots.lock();
+    core.handle.mailbox.detach();
+    // An order given before the slot changed would be seen by nobody.
+    while let Some(order) = core.handle.mailbox.take_order() {
+        match order {
+            Order::Handover(heir) => {
+                drop(slots);
+                give(core, heir);
+                return;
+            }
+            Order::End(_) | Order::Shutdown => {
+                drop(slots);
+                core.end(None);
+                return;
+            }
+            _ => {}
+        }
+    }
+    slots.insert(id, Slot::Parked(core, Instant::now() + resume));
+}
+
+/// Another connection goes on with the session; the old one is told (RFC 6120 §4.9.3.3).
+pub(super) async fn hand_over(core: Box<SessionCore>, heir: oneshot::Sender<Box<SessionCore>>) {
+    if let Some((core, newer)) = settle(core).await {
+        give(core, newer.unwrap_or(heir));
+    }
+}
+
+fn give(core: Box<SessionCore>, heir: oneshot::Sender<Box<SessionCore>>) {
+    if let Err(core) = heir.send(core) {
+        // Whoever asked is gone: the session ends as if nobody had come in time.
+        tracing::debug!(jid = %core.handle.jid, "nobody took a session that was asked for");
+        core.end(None);
+    }
+}
+
+impl SessionCore {
+    /// Gives back memory that a session without connection does not need.
+    fn shrink(&mut self) {
+        if let Some(mut state) = self.client_state.take() {
+            let mut ready = Vec::new();
+            state.activate(&mut ready);
+            super::outbox::put_first(&mut self.backlog, ready);
+        }
+        for letter in &mut self.backlog {
+            if let crate::routing::Letter::Stanza(delivery) = letter
+                && delivery.number != 0
+            {
+                *letter = crate::routing::Letter::Logged(delivery.number);
+            }
+        }
+        self.backlog.shrink_to_fit();
+        self.directed.shrink_to_fit();
+    }
+
+    /// The stream error for a session that loses its name to another.
+    pub fn conflict() -> xmpp::StreamError {
+        xmpp::StreamError::new(Condition::Conflict, "another session took this resource")
+    }
+}
+
+/// Ends parked sessions of an account, as the end of the account must.
+pub fn end_parked(router: &Router, account: &BareJid) {
+    let ended: Vec<_> = router
+        .parked
+        .slots
+        .lock()
+        .extract_if(|_, slot| matches!(slot, Slot::Parked(core, _) if core.home.account == *account))
+        .collect();
+    for (_, slot) in ended {
+        if let Slot::Parked(core, _) = slot {
+            core.end(None);
+        }
+    }
+}

@@ -1,0 +1,561 @@
+//! Session: the task of one connected resource.
+//!
+//! Source: RFC 6120 §8, RFC 6121, XEP-0198, XEP-0352. `next` is the only place that waits, `handle` runs to its end.
+//! What the session is made of apart from its connection is [`SessionCore`]; it outlives the connection while the
+//! client may resume.
+
+use std::{collections::VecDeque, future::poll_fn, sync::Arc};
+
+use xmpp::{
+    Fragment, FullJid, Jid, Kind, Stanza, StreamError, StreamErrorCondition as Condition,
+    codec::{Decoder, ParseError, StreamEvent},
+    ns,
+    stanza::NotAStanza,
+};
+
+use super::{
+    client_state::ClientState,
+    managed::{Managed, Sent},
+    outbox,
+    stream::{self, Stream},
+    stream_management::{Handled, Ticket},
+};
+use crate::{
+    home::Home,
+    net::{Permit, Read, Transport},
+    pipeline::{archive_rule::Class, outbound},
+    routing::{Delivery, Letter, Order, Origin, Progress, Router, SessionHandle},
+};
+
+/// Unsent bytes beyond which a session takes no more letters.
+const CONGESTED: usize = 128 << 10;
+/// Letters that a session keeps while it waits for the log or the socket.
+const MAX_BACKLOG: usize = 1024;
+/// Addresses that one session may send directed presence to.
+const MAX_DIRECTED: usize = 1_000;
+
+/// A session without its connection.
+pub struct SessionCore {
+    /// What others hold of it.
+    pub handle: Arc<SessionHandle>,
+    /// The home of its account.
+    pub home: Arc<Home>,
+    /// What everything needs.
+    pub router: Arc<Router>,
+    /// Its account is gone with it (XEP-0175).
+    pub anonymous: bool,
+    /// Stanzas of the client on their way.
+    pub(super) inbound: Handled,
+    /// Stream management, if enabled.
+    pub(super) managed: Option<Box<Managed>>,
+    /// The client's state, once it was told.
+    pub(super) client_state: Option<Box<ClientState<Delivery>>>,
+    /// Who was told directly that the session is there.
+    pub directed: Vec<Jid>,
+    /// Requests that are answered in order, one at a time; the first is being answered.
+    pub(super) lane: VecDeque<(Stanza, Ticket)>,
+    /// Letters taken and not sent.
+    pub(super) backlog: VecDeque<Letter>,
+    /// Entries of the log are being read for the first letters of the backlog.
+    pub(super) fetching: bool,
+    /// Entries of the log that the socket has not taken in full.
+    pub(super) unwritten: Vec<u64>,
+    /// Stanzas of the client that wait for the window to open.
+    pub(super) held: VecDeque<StreamEvent>,
+}
+
+/// The task of a session.
+struct Session {
+    core: Box<SessionCore>,
+    transport: Transport,
+    decoder: Decoder,
+    fault: Option<ParseError>,
+    /// Nothing was heard since the server asked for a sign of life.
+    pinged: bool,
+    _permit: Permit,
+}
+
+/// What woke a session.
+enum Event {
+    Mail,
+    Readable,
+    Writable,
+    Broken,
+}
+
+/// How a session goes on after an event.
+pub(super) enum Flow {
+    Continue,
+    /// The client closed the stream.
+    Closed,
+    /// The connection broke.
+    Broken,
+    /// Somebody else goes on with it.
+    Handover(tokio::sync::oneshot::Sender<Box<SessionCore>>),
+}
+
+impl SessionCore {
+    pub(super) fn new(router: Arc<Router>, handle: Arc<SessionHandle>, home: Arc<Home>, anonymous: bool) -> Self {
+        Self {
+            handle,
+            home,
+            router,
+            anonymous,
+            inbound: Handled::new(),
+            managed: None,
+            client_state: None,
+            directed: Vec::new(),
+            lane: VecDeque::new(),
+            backlog: VecDeque::new(),
+            fetching: false,
+            unwritten: Vec::new(),
+            held: VecDeque::new(),
+        }
+    }
+
+    /// The session's full address.
+    pub fn jid(&self) -> &FullJid {
+        &self.handle.jid
+    }
+
+    /// Turns carbons on (XEP-0280), as Bind 2 asks inline.
+    pub fn enable_carbons(&mut self) {
+        self.router.set_flags(&self.handle, crate::routing::flags::CARBONS, 0);
+    }
+
+    /// The client is inactive (XEP-0352), as Bind 2 says inline.
+    pub fn set_inactive(&mut self) {
+        self.client_state.get_or_insert_with(|| Box::new(ClientState::new(Default::default()))).deactivate();
+    }
+
+    fn origin(&self, ticket: Ticket) -> Origin {
+        Origin { handle: self.handle.clone(), ticket }
+    }
+
+    /// A stanza's effects are committed.
+    fn complete(&mut self, ticket: Ticket) {
+        self.inbound.complete(ticket);
+    }
+
+    /// Puts a request behind those that are being answered; answers at once if there are none.
+    fn enter_lane(&mut self, stanza: Stanza, ticket: Ticket) {
+        self.lane.push_back((stanza, ticket));
+        if self.lane.len() == 1 {
+            self.run_lane();
+        }
+    }
+
+    /// Answers requests until one has to wait.
+    fn run_lane(&mut self) {
+        while let Some((stanza, _)) = self.lane.front() {
+            if outbound::ordered(self, stanza.clone()) == Progress::Pending {
+                return;
+            }
+            self.lane_done();
+        }
+    }
+
+    fn lane_done(&mut self) {
+        if let Some((_, ticket)) = self.lane.pop_front() {
+            self.complete(ticket);
+        }
+    }
+
+    /// Remembers who was told directly that the session is there (RFC 6121 §4.6.2).
+    pub fn note_directed(&mut self, to: &Jid, available: bool) {
+        if !available {
+            self.directed.retain(|jid| jid != to);
+        } else if !self.directed.contains(to) && self.directed.len() < MAX_DIRECTED {
+            self.directed.push(to.clone());
+        }
+    }
+
+    /// Whether every stanza that came in is handled.
+    pub(super) fn is_settled(&self) -> bool {
+        self.inbound.in_flight() == 0 && self.lane.is_empty()
+    }
+
+    /// Takes the mail: outcomes count at once, stanzas join the backlog.
+    pub(super) fn take_mail(&mut self) -> Result<(), StreamError> {
+        let mut letters = VecDeque::new();
+        if self.handle.mailbox.take(&mut letters).is_err() {
+            self.router.metrics.overruns.inc();
+            return Err(StreamError::new(Condition::ResourceConstraint, "too much waits for a client that reads too slowly"));
+        }
+        for letter in letters {
+            match letter {
+                Letter::Done(ticket) => self.complete(ticket),
+                Letter::LaneDone => {
+                    self.lane_done();
+                    self.run_lane();
+                }
+                letter @ (Letter::Stanza(_) | Letter::Logged(_)) => self.backlog.push_back(letter),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs a bound or resumed session over its stream, as a task of its own.
+pub fn start(router: Arc<Router>, stream: Stream, permit: Permit, core: Box<SessionCore>) {
+    let (transport, decoder, events, fault) = stream.into_parts();
+    let mut session = Session { core, transport, decoder, fault, pinged: false, _permit: permit };
+    session.core.held.extend(events);
+    router.clone().tasks.spawn(session.run());
+}
+
+impl Session {
+    async fn run(mut self) {
+        // What came in with the last step of the negotiation, and what waits from before a resumption.
+        let mut flow = self.work();
+        loop {
+            match flow {
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Closed) => {
+                    let last = if self.core.managed.is_some() { self.core.last_ack() } else { Vec::new() };
+                    self.core.end(None);
+                    stream::finish(self.transport, &[&last[..], b"</stream:stream>"].concat()).await;
+                    return;
+                }
+                Ok(Flow::Broken) => {
+                    drop(self.transport);
+                    super::parking::park(self.core).await;
+                    return;
+                }
+                Ok(Flow::Handover(to)) => {
+                    drop(self.transport);
+                    super::parking::hand_over(self.core, to).await;
+                    return;
+                }
+                Err(error) => {
+                    self.core.router.metrics.stream_errors.with_label_values(&[error.condition.as_str()]).inc();
+                    let mut last = error.to_bytes();
+                    last.extend_from_slice(b"</stream:stream>");
+                    self.core.end(None);
+                    stream::finish(self.transport, &last).await;
+                    return;
+                }
+            }
+            let event = self.next().await;
+            flow = self.handle(event);
+        }
+    }
+
+    /// Waits for something to do. Cancel safe.
+    async fn next(&self) -> Event {
+        let congested = self.transport.pending_bytes() > 0;
+        let letters = self.core.backlog.len() < MAX_BACKLOG;
+        let reading = self.core.held.is_empty() && self.fault.is_none();
+        let mail = poll_fn(|cx| self.core.handle.mailbox.poll_ready(cx, letters));
+        tokio::select! {
+            biased;
+            () = mail => Event::Mail,
+            writable = self.transport.writable(), if congested => if writable.is_ok() { Event::Writable } else { Event::Broken },
+            readable = self.transport.readable(), if reading => if readable.is_ok() { Event::Readable } else { Event::Broken },
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Result<Flow, StreamError> {
+        match event {
+            Event::Mail => {
+                while let Some(order) = self.core.handle.mailbox.take_order() {
+                    match self.obey(order)? {
+                        Flow::Continue => {}
+                        flow => return Ok(flow),
+                    }
+                }
+                self.core.take_mail()?;
+            }
+            Event::Readable => match self.read() {
+                Ok(true) => {}
+                Ok(false) => return Ok(self.disconnected()),
+                Err(_) => return Ok(Flow::Broken),
+            },
+            Event::Writable => match self.transport.try_flush() {
+                Ok(true) => self.core.written(),
+                Ok(false) => {}
+                Err(_) => return Ok(Flow::Broken),
+            },
+            Event::Broken => return Ok(Flow::Broken),
+        }
+        self.work()
+    }
+
+    /// Handles what came in as far as the window allows, then sends what waits.
+    fn work(&mut self) -> Result<Flow, StreamError> {
+        while let Some(event) = self.core.held.pop_front() {
+            match self.take_in(event)? {
+                Flow::Continue => {}
+                flow => return Ok(flow),
+            }
+            if self.core.is_stalled() {
+                break;
+            }
+        }
+        if self.core.held.is_empty() {
+            self.core.held = VecDeque::new();
+            if let Some(error) = self.fault {
+                return Err(stream::parse_error(error));
+            }
+        }
+        self.core.take_mail()?;
+        match outbox::send(&mut self.core, &mut self.transport, CONGESTED) {
+            Ok(()) => Ok(Flow::Continue),
+            Err(outbox::Stop::Full) => Err(StreamError::new(Condition::ResourceConstraint, "too much waits for an acknowledgement")),
+            Err(outbox::Stop::Broken) => Ok(Flow::Broken),
+        }
+    }
+
+    /// Reads once. False: the peer is gone.
+    fn read(&mut self) -> std::io::Result<bool> {
+        self.core.router.heard(&self.core.handle);
+        self.pinged = false;
+        let (decoder, held, fault) = (&mut self.decoder, &mut self.core.held, &mut self.fault);
+        let read = self.transport.try_read_with(|mut input| {
+            while fault.is_none() {
+                match decoder.next(&mut input) {
+                    Ok(Some(event)) => held.push_back(event),
+                    Ok(None) => break,
+                    Err(error) => *fault = Some(error),
+                }
+            }
+        })?;
+        Ok(!matches!(read, Read::Closed { .. }))
+    }
+
+    /// The connection ended without the stream being closed first: what came with its end still counts.
+    fn disconnected(&mut self) -> Flow {
+        while let Some(event) = self.core.held.pop_front() {
+            match self.take_in(event) {
+                Ok(Flow::Continue) => {}
+                Ok(flow) => return flow,
+                Err(_) => return Flow::Broken,
+            }
+        }
+        Flow::Broken
+    }
+
+    fn take_in(&mut self, event: StreamEvent) -> Result<Flow, StreamError> {
+        match event {
+            StreamEvent::Element(fragment) => self.element(fragment),
+            StreamEvent::Close => Ok(Flow::Closed),
+            // RFC 6120 §4.3.3: a restart is for the negotiation.
+            StreamEvent::Open(_) => Err(Condition::BadFormat.into()),
+        }
+    }
+
+    fn element(&mut self, fragment: Fragment) -> Result<Flow, StreamError> {
+        match Stanza::new(fragment) {
+            Ok(stanza) => self.core.stanza(stanza),
+            Err(NotAStanza::Address(fragment, _)) => {
+                self.core.bad_address(&fragment);
+                Ok(Flow::Continue)
+            }
+            Err(NotAStanza::Other(fragment)) => self.nonza(fragment),
+        }
+    }
+
+    /// An element that is no stanza.
+    fn nonza(&mut self, fragment: Fragment) -> Result<Flow, StreamError> {
+        let root = fragment.root();
+        match (root.name(), root.ns()) {
+            ("enable", ns::SM) if self.core.inbound.in_flight() > 0 => {
+                // Counting starts here: what came before must be settled first.
+                self.core.held.push_front(StreamEvent::Element(fragment));
+                self.core.wait_for_settling();
+                Ok(Flow::Continue)
+            }
+            (_, ns::SM) => {
+                let answer = self.core.management(root)?;
+                if !answer.is_empty() && self.transport.write(&answer).is_err() {
+                    return Ok(Flow::Broken);
+                }
+                Ok(Flow::Continue)
+            }
+            ("active", ns::CSI) => {
+                let core = &mut *self.core;
+                if let Some(state) = &mut core.client_state {
+                    let mut ready = Vec::new();
+                    state.activate(&mut ready);
+                    outbox::put_first(&mut core.backlog, ready);
+                    core.client_state = None;
+                }
+                Ok(Flow::Continue)
+            }
+            ("inactive", ns::CSI) => {
+                self.core.set_inactive();
+                Ok(Flow::Continue)
+            }
+            _ => Err(Condition::UnsupportedStanzaType.into()),
+        }
+    }
+
+    fn obey(&mut self, order: Order) -> Result<Flow, StreamError> {
+        match order {
+            Order::End(error) => Err(error),
+            Order::Shutdown => Err(Condition::SystemShutdown.into()),
+            Order::Dead if self.pinged => match &self.core.managed {
+                Some(managed) if managed.resume.is_some() => Ok(Flow::Broken),
+                _ => Err(StreamError::new(Condition::ConnectionTimeout, "no sign of life")),
+            },
+            Order::Dead => Ok(Flow::Continue),
+            Order::Ping => {
+                self.pinged = true;
+                let ping = self.core.ping();
+                match self.transport.write(&ping) {
+                    Ok(()) => Ok(Flow::Continue),
+                    Err(_) => Ok(Flow::Broken),
+                }
+            }
+            Order::Handover(to) => Ok(Flow::Handover(to)),
+            Order::Fetched(entries) => {
+                self.core.fetched(entries);
+                Ok(Flow::Continue)
+            }
+        }
+    }
+}
+
+impl SessionCore {
+    /// A stanza of the client (RFC 6120 §8).
+    fn stanza(&mut self, stanza: Stanza) -> Result<Flow, StreamError> {
+        let Some(ticket) = self.inbound.begin() else {
+            // `is_stalled` lets nothing in while the window is full.
+            return Err(Condition::PolicyViolation.into());
+        };
+        let stanza = self.stamped(stanza)?;
+        match stanza.kind() {
+            Kind::Message => {
+                let origin = self.origin(ticket);
+                if outbound::message(self, stanza, origin) == Progress::Done {
+                    self.complete(ticket);
+                }
+            }
+            Kind::Iq => match outbound::iq_way(self, &stanza) {
+                outbound::Way::Lane => self.enter_lane(stanza, ticket),
+                outbound::Way::Route => {
+                    let origin = self.origin(ticket);
+                    if self.router.route(stanza, Some(origin)) == Progress::Done {
+                        self.complete(ticket);
+                    }
+                }
+                outbound::Way::Nowhere => self.complete(ticket),
+            },
+            Kind::Presence => self.enter_lane(stanza, ticket),
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// The stanza with the session's address as `from`, and its account as `to` if it names nobody.
+    fn stamped(&self, stanza: Stanza) -> Result<Stanza, StreamError> {
+        let jid = self.jid().as_jid();
+        if let Some(from) = stanza.from()
+            && from != jid
+            && from.as_str() != jid.bare_str()
+        {
+            // RFC 6120 §8.1.2.1, §4.9.3.9.
+            return Err(StreamError::new(Condition::InvalidFrom, "the 'from' address is not that of this stream"));
+        }
+        let from = (stanza.from() != Some(jid)).then_some(jid);
+        // RFC 6120 §8.1.1.1: without 'to', a message or IQ is for the account itself.
+        let own = self.home.account.as_jid();
+        let to = (stanza.to().is_none() && stanza.kind() != Kind::Presence).then_some(own);
+        if from.is_none() && to.is_none() { Ok(stanza) } else { Ok(stanza.readdressed(from, to)) }
+    }
+
+    /// A stanza whose `to` or `from` is no address (RFC 6120 §8.3.3.8): it counts, and is answered.
+    fn bad_address(&mut self, fragment: &Fragment) {
+        let Some(ticket) = self.inbound.begin() else { return };
+        let mut element = fragment.to_element();
+        element.remove_attr("to");
+        element.set_attr("from", self.jid().as_str());
+        let error = xmpp::StanzaErrorCondition::JidMalformed.into();
+        if let Some(reply) = Stanza::from_element(&element).error_reply(&error) {
+            self.reply(reply);
+        }
+        self.complete(ticket);
+    }
+
+    /// Sends something to the client behind what waits for it.
+    pub fn reply(&self, element: xmpp::Element) {
+        let bytes = element.to_bytes(ns::CLIENT).into();
+        self.handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+    }
+
+    /// Whether nothing more may come in for now.
+    fn is_stalled(&self) -> bool {
+        self.inbound.is_full() || self.settling()
+    }
+
+    fn settling(&self) -> bool {
+        // `<enable/>` stands first among what is held until nothing is in flight.
+        matches!(self.held.front(), Some(StreamEvent::Element(f)) if f.root().is("enable", ns::SM))
+            && self.inbound.in_flight() > 0
+    }
+
+    fn wait_for_settling(&mut self) {
+        debug_assert!(self.settling(), "only called with <enable/> held");
+    }
+
+    /// A ping of the server's (XEP-0199 §4.1), or `<r/>` where stream management makes that cheaper.
+    fn ping(&mut self) -> Vec<u8> {
+        if self.managed.is_some() {
+            return b"<r xmlns='urn:xmpp:sm:3'/>".to_vec();
+        }
+        let ping = xmpp::Element::new("iq", ns::CLIENT)
+            .with_attr("type", "get")
+            .with_attr("from", self.home.account.domain())
+            .with_attr("to", self.jid().as_str())
+            .with_attr("id", crate::random::token())
+            .with_child(xmpp::Element::new("ping", ns::PING));
+        ping.to_bytes(ns::CLIENT)
+    }
+
+    /// The session is over: its presence ends, its name is free, what its client did not get waits for another.
+    pub fn end(self: Box<Self>, presence: Option<Stanza>) {
+        let Self { handle, home, router, managed, directed, backlog, unwritten, anonymous, .. } = *self;
+        let left = handle.mailbox.close();
+        let mut numbers = unwritten;
+        let mut homeless = Vec::new();
+        for letter in backlog.into_iter().chain(left) {
+            match letter {
+                Letter::Logged(number) => numbers.push(number),
+                Letter::Stanza(delivery) if delivery.number != 0 => numbers.push(delivery.number),
+                Letter::Stanza(delivery) if delivery.class.stored_offline() => homeless.push(delivery.bytes),
+                Letter::Stanza(_) | Letter::Done(_) | Letter::LaneDone => {}
+            }
+        }
+        router.active_lists.ended(handle.session);
+        if let Some(managed) = managed {
+            router.parked.forget(&managed.id);
+            for sent in managed.outbound.into_items() {
+                match sent {
+                    Sent::Logged(number) => numbers.push(number),
+                    Sent::Message(bytes) => homeless.push(bytes),
+                    Sent::Other(_) => {}
+                }
+            }
+        }
+        let presence = presence.unwrap_or_else(|| crate::pipeline::inbound::unavailable(&handle.jid, None));
+        router.clone().spawn(async move {
+            let ended = crate::pipeline::lifecycle::unavailable(&router, &home, &handle, &presence, &directed).await;
+            if let Err(error) = ended {
+                tracing::debug!(jid = %handle.jid, %error, "contacts not told of the end of a session");
+            }
+            router.directory.unbind(home.account.as_str(), handle.session);
+            router.sessions.remove(handle.session.number);
+            numbers.sort_unstable();
+            home.release(&router, numbers);
+            for bytes in homeless {
+                // It was accepted for this account; now it is kept as if it had just come.
+                if let Ok(stanza) = Stanza::parse(bytes) {
+                    let _ = router.route(stanza, None);
+                }
+            }
+            home.save(&router);
+            if anonymous {
+                router.homes.forget(home.account.as_str());
+            }
+        });
+    }
+}

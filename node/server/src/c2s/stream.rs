@@ -1,0 +1,234 @@
+//! A stream while it is negotiated: a connection, the decoder of what comes in, and what was promised to the peer.
+//!
+//! Source: RFC 6120 §4. A session keeps only the connection and the decoder of it.
+
+use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc};
+
+use xmpp::{
+    Element, Fragment, StreamError, StreamErrorCondition as Condition,
+    codec::{Decoder, Limits, ParseError, StreamEvent, StreamHeader},
+    element::escape_into,
+    ns,
+};
+
+use crate::net::{Acceptor, Read, Transport};
+
+/// A stream that is not a session yet.
+pub struct Stream {
+    /// The connection.
+    pub transport: Transport,
+    /// Who is at the other end.
+    pub peer: SocketAddr,
+    decoder: Decoder,
+    events: VecDeque<StreamEvent>,
+    fault: Option<ParseError>,
+    /// Our header is out: errors may follow it.
+    opened: bool,
+}
+
+/// Why a negotiation ended without a session.
+#[derive(Debug)]
+pub enum End {
+    /// The peer closed the stream or the connection.
+    Closed,
+    /// The connection broke.
+    Io(io::Error),
+    /// We end it with this error.
+    Error(StreamError),
+}
+
+impl From<StreamError> for End {
+    fn from(error: StreamError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Condition> for End {
+    fn from(condition: Condition) -> Self {
+        Self::Error(condition.into())
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// The stream error for what the decoder refuses (RFC 6120 §4.9.3, §11).
+pub fn parse_error(error: ParseError) -> StreamError {
+    let condition = match error {
+        ParseError::NotWellFormed => Condition::NotWellFormed,
+        ParseError::Restricted => Condition::RestrictedXml,
+        ParseError::TooBig => Condition::PolicyViolation,
+        ParseError::InvalidNamespace => Condition::InvalidNamespace,
+        ParseError::BadNamespacePrefix => Condition::BadNamespacePrefix,
+        ParseError::UnsupportedEncoding => Condition::UnsupportedEncoding,
+        ParseError::BadFormat => Condition::BadFormat,
+    };
+    StreamError::new(condition, error.to_string())
+}
+
+impl Stream {
+    /// Over a connection whose peer speaks first.
+    pub fn new(transport: Transport, peer: SocketAddr, limits: Limits) -> Self {
+        Self { transport, peer, decoder: Decoder::new(limits), events: VecDeque::new(), fault: None, opened: false }
+    }
+
+    /// The next event. Cancel safe.
+    ///
+    /// # Errors
+    /// The stream is at its end: closed, broken, or malformed (then what was well-formed before comes first).
+    pub async fn next(&mut self) -> Result<StreamEvent, End> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            if let Some(error) = self.fault {
+                return Err(parse_error(error).into());
+            }
+            self.transport.readable().await?;
+            let (decoder, events, fault) = (&mut self.decoder, &mut self.events, &mut self.fault);
+            let read = self.transport.try_read_with(|mut input| {
+                while fault.is_none() {
+                    match decoder.next(&mut input) {
+                        Ok(Some(event)) => events.push_back(event),
+                        Ok(None) => break,
+                        Err(error) => *fault = Some(error),
+                    }
+                }
+            })?;
+            if matches!(read, Read::Closed { .. }) && self.events.is_empty() && self.fault.is_none() {
+                return Err(End::Closed);
+            }
+        }
+    }
+
+    /// The next element; a stream header or footer in its place ends the stream.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn element(&mut self) -> Result<Fragment, End> {
+        match self.next().await? {
+            StreamEvent::Element(element) => Ok(element),
+            StreamEvent::Open(_) => Err(Condition::BadFormat.into()),
+            StreamEvent::Close => Err(End::Closed),
+        }
+    }
+
+    /// Waits for the peer's stream header (the first, or the one after a restart).
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn header(&mut self) -> Result<StreamHeader, End> {
+        match self.next().await? {
+            StreamEvent::Open(header) => Ok(header),
+            StreamEvent::Element(_) => Err(Condition::BadFormat.into()),
+            StreamEvent::Close => Err(End::Closed),
+        }
+    }
+
+    /// Sends our stream header (RFC 6120 §4.7).
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub fn open(&mut self, id: &str, from: &str, to: Option<&str>, lang: &str) -> io::Result<()> {
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(
+            b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+              version='1.0'",
+        );
+        let mut attr = |name: &str, value: &str| {
+            out.extend_from_slice(b" ");
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"='");
+            escape_into(&mut out, value);
+            out.push(b'\'');
+        };
+        attr("id", id);
+        attr("from", from);
+        attr("xml:lang", lang);
+        if let Some(to) = to {
+            attr("to", to);
+        }
+        out.push(b'>');
+        self.opened = true;
+        self.transport.write(&out)
+    }
+
+    /// Sends an element.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub fn send(&mut self, element: &Element) -> io::Result<()> {
+        self.transport.write(&element.to_bytes(ns::CLIENT))
+    }
+
+    /// The peer sends a new header next. Whatever it sent ahead is dropped (RFC 6120 §5.4.3.3, §6.4.6).
+    pub fn restart(&mut self) {
+        self.decoder.restart();
+        self.events.clear();
+        self.opened = false;
+    }
+
+    /// Upgrades to TLS; the stream restarts.
+    ///
+    /// # Errors
+    /// Bytes were sent ahead unprotected, or the handshake failed.
+    pub async fn secure(mut self, acceptor: &Acceptor, domain: Option<&str>) -> io::Result<Self> {
+        let ahead = self.decoder.buffered() > 0 || !self.events.is_empty() || self.fault.is_some();
+        self.restart();
+        let leftover: &[u8] = if ahead { b"x" } else { b"" };
+        self.transport = self.transport.accept_tls(acceptor, domain, leftover).await?;
+        Ok(self)
+    }
+
+    /// Other limits from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.decoder.set_limits(limits);
+    }
+
+    /// The parts that a session keeps, with what came in already.
+    pub fn into_parts(self) -> (Transport, Decoder, VecDeque<StreamEvent>, Option<ParseError>) {
+        (self.transport, self.decoder, self.events, self.fault)
+    }
+
+    /// Ends the stream, with an error if there is one: header first if it is not out yet (RFC 6120 §4.9.1.2).
+    pub async fn close(mut self, error: Option<&StreamError>, from: &str) {
+        if !self.opened && error.is_some() {
+            let _ = self.open(&crate::random::token(), from, None, "en");
+        }
+        let mut out = error.map(StreamError::to_bytes).unwrap_or_default();
+        if self.opened {
+            out.extend_from_slice(b"</stream:stream>");
+        }
+        finish(self.transport, &out).await;
+    }
+}
+
+/// Sends the last bytes and closes, without waiting long for a peer that does not read.
+pub async fn finish(mut transport: Transport, last: &[u8]) {
+    let ending = async {
+        if !last.is_empty() && transport.write(last).is_err() {
+            return;
+        }
+        transport.start_close();
+        if transport.flush().await.is_err() {
+            return;
+        }
+        // The peer gets to read the error before a reset could overtake it.
+        loop {
+            if transport.readable().await.is_err() {
+                return;
+            }
+            match transport.try_read_with(|_| {}) {
+                Ok(Read::Closed { .. }) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(3), Box::pin(ending)).await;
+}
+
+/// Certificates and TLS settings shared by listeners of one kind.
+pub type SharedAcceptor = Arc<Acceptor>;

@@ -1,0 +1,74 @@
+//! The inbound half: `h` follows the completed prefix.
+
+/// How many stanzas of a client may be under way at once: the back-pressure on a session.
+const WINDOW: u32 = 64;
+
+/// Stanzas received and not completed, and how many are handled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Handled {
+    /// How many are handled, modulo 2^32.
+    h: u32,
+    /// How many after those were begun.
+    begun: u32,
+    /// Bit n: the stanza `h + 1 + n` is completed.
+    done: u64,
+}
+
+/// A stanza that is being handled.
+#[must_use = "a ticket that is never completed stops `h` and in the end the stream"]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(u32);
+
+impl Handled {
+    /// Nothing received.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Continues after `h` stanzas.
+    pub(super) fn resumed(h: u32) -> Self {
+        Self {
+            h,
+            ..Self::default()
+        }
+    }
+    /// A stanza came in. `None`: the window is full, nothing more is read until one is completed.
+    pub fn begin(&mut self) -> Option<Ticket> {
+        if self.is_full() {
+            return None;
+        }
+        self.begun += 1;
+        Some(Ticket(self.h.wrapping_add(self.begun)))
+    }
+    /// The stanza is handled: what it asked for is done, stored, or answered with an error. Returns whether `h`
+    /// moved.
+    pub fn complete(&mut self, ticket: Ticket) -> bool {
+        // A ticket always lies in the window: only `complete` moves the window past it, and consumes it.
+        let offset = ticket.0.wrapping_sub(self.h).wrapping_sub(1);
+        debug_assert!(offset < self.begun, "a ticket of another stream");
+        if offset >= self.begun {
+            return false;
+        }
+        self.done |= 1 << offset;
+        let prefix = self.done.trailing_ones();
+        self.done = self.done.checked_shr(prefix).unwrap_or(0);
+        self.begun -= prefix;
+        self.h = self.h.wrapping_add(prefix);
+        prefix > 0
+    }
+    /// The value for `<a h='...'/>`.
+    pub fn h(&self) -> u32 {
+        self.h
+    }
+    /// How many came in, modulo 2^32: the value of `h` once they are all handled.
+    pub fn received(&self) -> u32 {
+        self.h.wrapping_add(self.begun)
+    }
+    /// How many were begun and `h` has not passed.
+    pub fn in_flight(&self) -> u32 {
+        self.begun
+    }
+    /// Whether nothing more may be begun.
+    pub fn is_full(&self) -> bool {
+        self.begun == WINDOW
+    }
+}

@@ -1,0 +1,315 @@
+use proptest::prelude::*;
+use xmpp::StreamErrorCondition;
+
+use super::{
+    AckPolicy, Entry, Full, Handled, Limits, Malformed, StreamManagement, TooHigh, Unacked,
+};
+
+const LIMITS: Limits = Limits {
+    stanzas: 100,
+    bytes: 10_000,
+};
+const POLICY: AckPolicy = AckPolicy {
+    stanzas: 3,
+    bytes: 1_000,
+};
+
+fn stream() -> StreamManagement<u64> {
+    StreamManagement::new(LIMITS, POLICY)
+}
+
+/// `acked` stanzas acknowledged, then these waiting.
+fn waiting(acked: u64, items: std::ops::Range<u64>) -> Unacked<u64> {
+    let mut queue = Unacked::resumed(acked, LIMITS, POLICY);
+    for item in items {
+        queue.push(item, 1).unwrap();
+    }
+    queue
+}
+
+#[test]
+fn h_stays_behind_the_oldest_that_is_under_way() {
+    let mut handled = Handled::new();
+    let [first, second, third] = [(); 3].map(|()| handled.begin().unwrap());
+    assert!(!handled.complete(third));
+    assert!(!handled.complete(second));
+    assert_eq!((handled.h(), handled.in_flight()), (0, 3));
+    assert!(handled.complete(first));
+    assert_eq!((handled.h(), handled.in_flight()), (3, 0));
+}
+
+#[test]
+fn a_full_window_stops_the_reader() {
+    let mut handled = Handled::resumed(u32::MAX - 10);
+    let mut tickets: Vec<_> = std::iter::from_fn(|| handled.begin()).collect();
+    assert_eq!(tickets.len(), 64);
+    assert!(handled.is_full());
+    for ticket in tickets.drain(1..) {
+        assert!(!handled.complete(ticket));
+    }
+    assert!(handled.begin().is_none());
+    assert!(handled.complete(tickets.remove(0)));
+    assert_eq!((handled.h(), handled.in_flight()), (53, 0));
+    assert!(handled.begin().is_some());
+}
+
+#[test]
+fn ack_takes_out_what_it_passes() {
+    let check = |acked: u64, count: u64, h: u32, expected: Result<Vec<u64>, TooHigh>| {
+        let mut queue = waiting(acked, 0..count);
+        let got = queue
+            .ack(h)
+            .map(|items| items.map(|(item, _)| item).collect());
+        assert_eq!(got, expected, "{acked}+{count}, h={h}");
+        let taken = expected.map_or(0, |items| items.len() as u64);
+        assert_eq!(queue.len() as u64, count - taken);
+        assert_eq!(queue.bytes() as u64, count - taken);
+    };
+    let wrap = 1 << 32;
+    check(0, 0, 0, Ok(vec![]));
+    check(0, 3, 0, Ok(vec![]));
+    check(0, 3, 2, Ok(vec![0, 1]));
+    check(0, 3, 3, Ok(vec![0, 1, 2]));
+    check(0, 3, 4, Err(TooHigh { h: 4, sent: 3 }));
+    check(
+        0,
+        0,
+        u32::MAX,
+        Err(TooHigh {
+            h: u32::MAX,
+            sent: 0,
+        }),
+    );
+    // An acknowledgement that came before says nothing new.
+    check(5, 3, 5, Ok(vec![]));
+    check(5, 3, 4, Ok(vec![]));
+    check(5, 3, 0, Ok(vec![]));
+    check(
+        5,
+        3,
+        u32::MAX,
+        Err(TooHigh {
+            h: u32::MAX,
+            sent: 8,
+        }),
+    );
+    // 2^32 - 1 is followed by 0.
+    check(wrap - 2, 4, u32::MAX, Ok(vec![0]));
+    check(wrap - 2, 4, 0, Ok(vec![0, 1]));
+    check(wrap - 2, 4, 2, Ok(vec![0, 1, 2, 3]));
+    check(wrap - 2, 4, 3, Err(TooHigh { h: 3, sent: 2 }));
+    check(wrap + 1, 2, u32::MAX, Ok(vec![]));
+    check(wrap + 1, 2, 3, Ok(vec![0, 1]));
+}
+
+#[test]
+fn too_high_names_both_counts() {
+    let error = xmpp::StreamError::from(TooHigh { h: 10, sent: 8 });
+    assert_eq!(error.condition, StreamErrorCondition::UndefinedCondition);
+    let detail = error.application.unwrap();
+    assert!(detail.is("handled-count-too-high", "urn:xmpp:sm:3"));
+    assert_eq!(detail.attr("h"), Some("10"));
+    assert_eq!(detail.attr("send-count"), Some("8"));
+}
+
+#[test]
+fn a_full_queue_gives_the_item_back() {
+    let limits = Limits {
+        stanzas: 2,
+        bytes: 10,
+    };
+    let mut queue = Unacked::resumed(0, limits, POLICY);
+    assert_eq!(queue.push('a', 50), Ok(()), "alone it may be any size");
+    assert_eq!(queue.push('b', 1), Err(Full('b')));
+    assert_eq!(queue.ack(1).unwrap().count(), 1);
+    assert_eq!(queue.push('c', 5), Ok(()));
+    assert_eq!(queue.push('d', 6), Err(Full('d')), "11 bytes");
+    assert_eq!(queue.push('e', 5), Ok(()));
+    assert_eq!(queue.push('f', 0), Err(Full('f')), "3 stanzas");
+    assert_eq!(queue.sent(), 3, "what was refused was not sent");
+    assert_eq!(queue.into_items().collect::<String>(), "ce");
+}
+
+#[test]
+fn an_ack_is_asked_for_after_some_stanzas_or_bytes() {
+    let mut queue = waiting(0, 0..0);
+    let mut push = |bytes| {
+        queue.push(0, bytes).unwrap();
+        queue.wants_ack()
+    };
+    assert_eq!([push(1), push(1), push(1)], [false, false, true]);
+    assert_eq!([push(1), push(1_000)], [false, true]);
+    assert_eq!([push(999), push(1)], [false, true]);
+    assert!(!push(0));
+}
+
+#[test]
+fn resumption_sends_again_what_was_lost() {
+    let mut stream = stream();
+    for item in 0..5 {
+        stream.outbound.push(item, 10).unwrap();
+    }
+    while stream.outbound.wants_ack() {}
+    let again: Vec<_> = stream.resume(2).unwrap().copied().collect();
+    assert_eq!(again, [2, 3, 4]);
+    assert!(stream.outbound.wants_ack());
+    assert_eq!(stream.outbound.len(), 3);
+    assert_eq!(stream.outbound.sent(), 5, "counters are not reset");
+    assert_eq!(stream.resume(6).map(|_| ()), Err(TooHigh { h: 6, sent: 5 }));
+}
+
+fn logged(item: &u64) -> Entry<'_> {
+    Entry::Logged(*item)
+}
+
+fn from_entry(entry: Entry<'_>) -> (u64, usize) {
+    match entry {
+        Entry::Logged(number) => (number, 1),
+        Entry::Inline(bytes) => (u64::MAX, bytes.len()),
+    }
+}
+
+#[test]
+fn a_detached_stream_is_small() {
+    let mut stream = stream();
+    for item in 0..100 {
+        stream.outbound.push(item, 1).unwrap();
+    }
+    assert_eq!(stream.detach(logged).unwrap().len(), 24 + 8 * 100);
+}
+
+#[test]
+fn a_stream_is_not_detached_while_something_is_handled() {
+    let mut stream = stream();
+    let ticket = stream.inbound.begin().unwrap();
+    assert_eq!(stream.detach(logged), None);
+    stream.inbound.complete(ticket);
+    assert!(stream.detach(logged).is_some());
+}
+
+#[test]
+fn malformed_bytes_are_refused() {
+    let mut stream = stream();
+    stream.outbound.push(7, 1).unwrap();
+    let good = stream.detach(|_| Entry::Inline(b"<presence/>")).unwrap();
+    let attach = |bytes: &[u8]| {
+        StreamManagement::attach(bytes, LIMITS, POLICY, from_entry).map(|s| s.outbound.bytes())
+    };
+    assert_eq!(attach(&good), Ok(11));
+    for length in 0..good.len() {
+        assert_eq!(attach(&good[..length]), Err(Malformed), "{length}");
+    }
+    assert_eq!(attach(&[&good[..], &[0]].concat()), Err(Malformed));
+    assert_eq!(attach(&[&[2], &good[1..]].concat()), Err(Malformed));
+}
+
+/// What a naive implementation would keep: a flag for each stanza that ever came in.
+struct Flags(Vec<bool>);
+
+impl Flags {
+    fn h(&self) -> usize {
+        self.0.iter().take_while(|done| **done).count()
+    }
+}
+
+proptest! {
+    #[test]
+    fn h_is_the_length_of_the_completed_prefix(
+        start in prop_oneof![Just(0u32), Just(u32::MAX - 40), any::<u32>()],
+        steps in prop::collection::vec(prop::option::of(any::<prop::sample::Index>()), 0..400),
+    ) {
+        let mut handled = Handled::resumed(start);
+        let mut model = Flags(Vec::new());
+        let mut open = Vec::new();
+        for step in steps {
+            match step {
+                None => match handled.begin() {
+                    Some(ticket) => {
+                        open.push((model.0.len(), ticket));
+                        model.0.push(false);
+                    }
+                    None => prop_assert_eq!(model.0.len() - model.h(), 64),
+                },
+                Some(index) if !open.is_empty() => {
+                    let (place, ticket) = open.remove(index.index(open.len()));
+                    let before = model.h();
+                    model.0[place] = true;
+                    prop_assert_eq!(handled.complete(ticket), model.h() > before);
+                }
+                Some(_) => {}
+            }
+            prop_assert_eq!(handled.h(), start.wrapping_add(model.h() as u32));
+            prop_assert_eq!(handled.in_flight() as usize, model.0.len() - model.h());
+        }
+    }
+
+    #[test]
+    fn the_queue_is_what_was_sent_and_not_acknowledged(
+        start in prop_oneof![Just(0u64), Just((1 << 32) - 20), 0..1u64 << 34],
+        steps in prop::collection::vec((any::<bool>(), -5..30i64), 0..200),
+    ) {
+        let mut queue = waiting(start, 0..0);
+        // A naive implementation counts without wrapping.
+        let (mut acked, mut sent) = (start, start);
+        for (push, n) in steps {
+            if push {
+                match queue.push(sent, 1) {
+                    Ok(()) => sent += 1,
+                    Err(Full(item)) => prop_assert_eq!((item, sent - acked), (sent, 100)),
+                }
+            } else {
+                let claim = acked.saturating_add_signed(n);
+                let got = queue.ack(claim as u32).map(|items| items.map(|(item, _)| item).collect::<Vec<_>>());
+                if claim > sent {
+                    prop_assert_eq!(got, Err(TooHigh { h: claim as u32, sent: sent as u32 }));
+                } else {
+                    prop_assert_eq!(got, Ok((acked..claim).collect()));
+                    acked = acked.max(claim);
+                }
+            }
+            prop_assert_eq!(queue.sent(), sent as u32);
+            prop_assert!(queue.iter().copied().eq(acked..sent));
+        }
+    }
+
+    #[test]
+    fn detached_streams_come_back_as_they_were(
+        h in any::<u32>(),
+        acked in prop_oneof![0..100u64, (1u64 << 32) - 5..1 << 33],
+        items in prop::collection::vec(prop_oneof![
+            (0..1u64 << 63).prop_map(Ok),
+            prop::collection::vec(any::<u8>(), 0..40).prop_map(Err),
+        ], 0..50),
+        lost in any::<prop::sample::Index>(),
+    ) {
+        fn entry(item: &Result<u64, Vec<u8>>) -> Entry<'_> {
+            item.as_ref().map_or_else(|bytes| Entry::Inline(bytes), |number| Entry::Logged(*number))
+        }
+        let mut stream = StreamManagement {
+            inbound: Handled::resumed(h),
+            outbound: Unacked::resumed(acked, LIMITS, POLICY),
+        };
+        for item in &items {
+            stream.outbound.push(item.clone(), 1).unwrap();
+        }
+        let bytes = stream.detach(entry).unwrap();
+        let mut back = StreamManagement::attach(&bytes, LIMITS, POLICY, |entry| match entry {
+            Entry::Logged(number) => (Ok(number), 1),
+            Entry::Inline(bytes) => (Err(bytes.to_vec()), 1),
+        }).unwrap();
+        prop_assert_eq!(back.inbound.h(), h);
+        prop_assert_eq!(back.outbound.sent(), stream.outbound.sent());
+        let had = lost.index(items.len() + 1);
+        let again: Vec<_> = back.resume((acked + had as u64) as u32).unwrap().cloned().collect();
+        prop_assert_eq!(again, &items[had..]);
+    }
+
+    #[test]
+    fn attaching_any_bytes_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut with_version = vec![1, 0, 0, 0];
+        with_version.extend(&bytes);
+        for bytes in [&bytes, &with_version] {
+            drop(StreamManagement::attach(bytes, LIMITS, POLICY, from_entry));
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Configuration as it is meant: types for what was written.
+//!
+//! | file | what |
+//! |---|---|
+//! | `raw` | what was written, with the place where it stands: file, environment, flags laid over each other |
+//! | `values` | durations, sizes, addresses: text to value |
+//! | `reader` | takes a section apart; what nobody asked for is unknown |
+//! | `meaning` | every key: from what was written to [`Config`] |
+//! | `mistake` | what is wrong, where, and what to do |
+//! | `load` | finds the file, reads the environment, reports every mistake at once |
+//!
+//! Every key with its default stands in `docs/starling.example.toml`, which the tests hold to this code.
+
+pub mod load;
+mod meaning;
+mod mistake;
+mod raw;
+mod reader;
+mod secret;
+mod values;
+
+use std::{net::SocketAddr, path::{Path, PathBuf}, time::Duration};
+
+use cluster::directory::Conflict;
+use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
+
+use crate::net::{AdmissionLimits, CertificateFiles, Network};
+
+pub use load::{Loaded, Overrides, Sources, load};
+pub use mistake::{Mistake, Mistakes};
+pub use secret::Secret;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The domains whose accounts we host; the first is the main one.
+    pub domains: Vec<String>,
+    /// The directory of this node: the certificate made here, the administration socket, the embedded store by default.
+    pub data: PathBuf,
+    /// Where state is kept.
+    pub storage: Storage,
+    /// Where clients connect.
+    pub listeners: Vec<ListenerConfig>,
+    /// Where metrics and health are served; `None`: nowhere.
+    pub http: Option<SocketAddr>,
+    /// Certificates. Empty: one is made and kept beside the data.
+    pub certificates: Vec<CertificateFiles>,
+    /// Who may log in, and how.
+    pub auth: Auth,
+    /// In-band registration (XEP-0077).
+    pub registration: Registration,
+    /// What one client may use.
+    pub limits: ClientLimits,
+    /// Stream management (XEP-0198).
+    pub stream_management: StreamManagement,
+    /// The archive (XEP-0313).
+    pub archive: Archive,
+    /// Messages for accounts with nobody available (XEP-0160).
+    pub offline: Offline,
+    /// Addresses of people (XEP-0157), by field: `abuse`, `admin`, `support` and the like; URIs.
+    pub contacts: Vec<(String, Vec<String>)>,
+    /// Who may use service administration (XEP-0133).
+    pub admins: Vec<BareJid>,
+    /// How logs are written.
+    pub log: Log,
+    /// How long a graceful stop may take.
+    pub shutdown_grace: Duration,
+    /// Whether this is a development node: accounts may be made in band.
+    pub development: bool,
+    /// Written once the node listens, see [`crate::ready_file`].
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Where state is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// In memory: gone at the stop.
+    Memory,
+    /// In a directory of this machine.
+    Embedded {
+        /// Which.
+        path: PathBuf,
+        /// Whether every commit waits for the disk.
+        sync: bool,
+        /// Memory for what was read.
+        cache_bytes: u64,
+    },
+}
+
+/// How a listener begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// Plain, TLS by STARTTLS (RFC 6120 §5).
+    StartTls {
+        /// Whether nothing but STARTTLS is offered before it.
+        required: bool,
+    },
+    /// TLS from the first byte (XEP-0368).
+    Direct,
+}
+
+/// One place where clients connect.
+#[derive(Debug, Clone)]
+pub struct ListenerConfig {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// How it begins.
+    pub security: Security,
+    /// Load balancers that send a PROXY header.
+    pub proxies: Vec<Network>,
+}
+
+/// Who may log in, and how.
+#[derive(Debug, Clone)]
+pub struct Auth {
+    /// What is offered, by preference.
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether PLAIN is offered without TLS: for tests behind a tunnel only.
+    pub plain_without_tls: bool,
+    /// Iterations of SCRAM for new passwords.
+    pub scram_iterations: u32,
+    /// Certificate authorities for SASL EXTERNAL (XEP-0178), PEM; `None`: EXTERNAL is off.
+    pub client_ca: Option<PathBuf>,
+    /// How long a FAST token lives (XEP-0484).
+    pub fast_lifetime: Duration,
+    /// Failed attempts of one address in ten minutes before it must wait.
+    pub attempts: u32,
+    /// Time for everything between connect and a bound session.
+    pub negotiation_timeout: Duration,
+}
+
+/// In-band registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registration {
+    /// Whether strangers may make accounts.
+    pub enabled: bool,
+    /// Accounts that one address may make in an hour.
+    pub per_hour: u32,
+}
+
+/// What one client may use.
+#[derive(Debug, Clone)]
+pub struct ClientLimits {
+    /// Of a stream before authentication.
+    pub before_auth: Limits,
+    /// Of a stream after it.
+    pub after_auth: Limits,
+    /// Connections.
+    pub admission: AdmissionLimits,
+    /// Sessions of one account.
+    pub sessions_per_account: usize,
+    /// Contacts in one roster.
+    pub roster_items: usize,
+    /// What to do when a resource is taken.
+    pub resource_conflict: Conflict,
+    /// Silence after which the client is asked for a sign of life.
+    pub idle_ping: Duration,
+    /// Time to answer that.
+    pub ping_timeout: Duration,
+}
+
+/// Stream management.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamManagement {
+    /// How long a broken session may be resumed.
+    pub resume: Duration,
+    /// Stanzas that may wait for an acknowledgement.
+    pub queue: usize,
+}
+
+/// The archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Archive {
+    /// Whether messages are archived.
+    pub enabled: bool,
+    /// Messages of one page at most.
+    pub page: usize,
+}
+
+/// Offline messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offline {
+    /// Messages that may wait for one account.
+    pub quota: usize,
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Which, as `tracing` filters say it.
+    pub filter: String,
+    /// JSON lines instead of text.
+    pub json: bool,
+}
+
+impl Config {
+    /// A development node: domain `localhost`, default ports on loopback, accounts may be made in band.
+    pub fn development(path: PathBuf) -> Self {
+        use xmpp::sasl::Hash;
+        let scram = |plus| {
+            [Hash::Sha512, Hash::Sha256, Hash::Sha1].map(|hash| Mechanism::Scram { hash, plus })
+        };
+        let listener = |port, security| ListenerConfig {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            security,
+            proxies: Vec::new(),
+        };
+        Self {
+            domains: vec!["localhost".to_owned()],
+            storage: Storage::Embedded { path: path.clone(), sync: true, cache_bytes: 32 << 20 },
+            data: path,
+            listeners: vec![
+                listener(5222, Security::StartTls { required: true }),
+                listener(5223, Security::Direct),
+            ],
+            http: Some(SocketAddr::from(([127, 0, 0, 1], 5280))),
+            certificates: Vec::new(),
+            auth: Auth {
+                mechanisms: scram(true).into_iter().chain(scram(false)).chain([Mechanism::Plain]).collect(),
+                plain_without_tls: false,
+                scram_iterations: 10_000,
+                client_ca: None,
+                fast_lifetime: Duration::from_secs(21 * 86_400),
+                attempts: 30,
+                negotiation_timeout: Duration::from_secs(60),
+            },
+            registration: Registration { enabled: true, per_hour: 1_000 },
+            limits: ClientLimits {
+                before_auth: Limits { stanza_bytes: 16 << 10, depth: 16, attributes: 32 },
+                after_auth: Limits { stanza_bytes: 512 << 10, depth: 64, attributes: 128 },
+                admission: AdmissionLimits::default(),
+                sessions_per_account: 64,
+                roster_items: 20_000,
+                resource_conflict: Conflict::Replace,
+                idle_ping: Duration::from_secs(300),
+                ping_timeout: Duration::from_secs(60),
+            },
+            stream_management: StreamManagement { resume: Duration::from_secs(3_600), queue: 2_000 },
+            archive: Archive { enabled: true, page: 250 },
+            offline: Offline { quota: 10_000 },
+            contacts: Vec::new(),
+            admins: Vec::new(),
+            log: Log { filter: "info".to_owned(), json: false },
+            shutdown_grace: Duration::from_secs(10),
+            development: true,
+            ready_file: None,
+        }
+    }
+
+    /// What holds for the keys that a configuration file leaves out: as a development node, but reachable from
+    /// everywhere, and strangers may not make accounts.
+    pub fn served(path: PathBuf) -> Self {
+        let mut config = Self::development(path);
+        for listener in &mut config.listeners {
+            listener.address.set_ip(std::net::Ipv6Addr::UNSPECIFIED.into());
+        }
+        config.registration = Registration { enabled: false, per_hour: 10 };
+        config.development = false;
+        config
+    }
+
+    /// Where the node answers `starling user`.
+    pub fn admin_socket(&self) -> PathBuf {
+        admin_socket(&self.data)
+    }
+}
+
+/// Where a node with this directory answers `starling user`.
+pub fn admin_socket(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
+
+#[cfg(test)]
+mod tests;

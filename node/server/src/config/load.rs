@@ -1,0 +1,222 @@
+//! Load: flags over environment over file over defaults, and every mistake at once.
+//!
+//! A variable `STARLING_<KEY>` sets a key, `__` stands for the dot: `STARLING_STORAGE__BACKEND=memory`,
+//! `STARLING_DOMAINS=example.org,example.net`, `STARLING_LISTENERS=:5222,direct:5223`. Its value is TOML where it is some,
+//! else text; a list may be written with commas. `STARLING_CONFIG` names the file. Variables whose first word is no key
+//! are left alone (a container's host sets some of its own for every service) and named in [`Loaded::notes`].
+//!
+//! Without a file and without a domain the node is a development node, see [`Config::development`].
+
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Config,
+    meaning,
+    mistake::{Mistake, Mistakes, Place},
+    raw::{self, Node, Table, Value},
+};
+
+const PREFIX: &str = "STARLING_";
+/// Variables that are no keys: the file, and what the command line reads by itself.
+const RESERVED: [&str; 1] = ["CONFIG"];
+/// First words of keys.
+const KEYS: [&str; 16] = [
+    "domains", "data", "storage", "listeners", "http", "certificates", "auth", "registration", "limits",
+    "stream_management", "archive", "offline", "contacts", "admins", "log", "shutdown_grace",
+];
+const READY_FILE: &str = "ready_file";
+
+/// Values from the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--domain`, repeatable.
+    pub domains: Vec<String>,
+    /// `--data`.
+    pub data: Option<PathBuf>,
+    /// `--listen`, repeatable: `[::]:5222`, `direct:[::]:5223`.
+    pub listeners: Vec<String>,
+    /// `--http`: an address, or `off`.
+    pub http: Option<String>,
+    /// `--log`.
+    pub log: Option<String>,
+    /// `--log-format`.
+    pub log_format: Option<String>,
+    /// `--memory`.
+    pub memory: bool,
+    /// `--ready-file`.
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Where configuration comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// `--config`.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub environment: Vec<(String, String)>,
+    /// The command line.
+    pub overrides: Overrides,
+}
+
+impl Sources {
+    /// From this process.
+    pub fn of_process(file: Option<PathBuf>, overrides: Overrides) -> Self {
+        // A variable that is no Unicode cannot be ours.
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self { file, environment: std::env::vars_os().filter_map(text).collect(), overrides }
+    }
+}
+
+/// A configuration and what to tell about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The file it came from.
+    pub file: Option<PathBuf>,
+    /// What is worth a warning.
+    pub notes: Vec<String>,
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// Every mistake there is.
+pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
+    let mistakes = RefCell::new(Vec::new());
+    let mut notes = Vec::new();
+    let variable = |name: &str| sources.environment.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str());
+    let file = sources.file.clone().or_else(|| variable("STARLING_CONFIG").map(PathBuf::from));
+    let mut table = match &file {
+        Some(path) => read(path, &mistakes),
+        None => Table::new(),
+    };
+    let unreadable = !mistakes.borrow().is_empty();
+    environment(&sources.environment, &mut table, &mut notes);
+    flags(&sources.overrides, &mut table);
+
+    let served = file.is_some() || table.contains_key("domains");
+    let data = default_data(variable("XDG_DATA_HOME"));
+    let defaults = if served { Config::served(data) } else { Config::development(data) };
+    if served && !table.contains_key("domains") && !unreadable {
+        mistakes.borrow_mut().push(Mistake {
+            place: Place::Nowhere,
+            key: "domains".to_owned(),
+            wrong: "no domain is named".to_owned(),
+            remedy: "write domains = [\"example.org\"]".to_owned(),
+        });
+    }
+    let config = meaning::config(table, defaults, &mistakes);
+    let mut mistakes = mistakes.into_inner();
+    if mistakes.is_empty() {
+        return Ok(Loaded { config, file, notes });
+    }
+    mistakes.sort();
+    mistakes.dedup();
+    Err(Mistakes(mistakes))
+}
+
+/// `$XDG_DATA_HOME/starling`, or `starling-data` where the node is started.
+fn default_data(xdg: Option<&str>) -> PathBuf {
+    match xdg.map(Path::new) {
+        // The XDG specification: a relative path is to be ignored.
+        Some(home) if home.is_absolute() => home.join("starling"),
+        _ => PathBuf::from("starling-data"),
+    }
+}
+
+fn read(path: &Path, mistakes: &RefCell<Vec<Mistake>>) -> Table {
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let (table, found) = raw::from_toml(path, &text);
+            mistakes.borrow_mut().extend(found);
+            table
+        }
+        Err(error) => {
+            mistakes.borrow_mut().push(Mistake {
+                place: Place::Flag("--config"),
+                key: path.display().to_string(),
+                wrong: format!("the file cannot be read ({error})"),
+                remedy: "name another file, or leave the argument out for a development node".to_owned(),
+            });
+            Table::new()
+        }
+    }
+}
+
+fn environment(variables: &[(String, String)], table: &mut Table, notes: &mut Vec<String>) {
+    let mut variables: Vec<_> = variables
+        .iter()
+        .filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)))
+        .filter(|(_, key, _)| !RESERVED.contains(key))
+        .collect();
+    variables.sort();
+    for (name, key, value) in variables {
+        let path: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
+        let known = path.first().is_some_and(|first| KEYS.contains(&first.as_str()) || first == READY_FILE);
+        if !known {
+            notes.push(format!("environment {name} is no key of the configuration and is left alone"));
+            continue;
+        }
+        let node = raw::from_text(&Place::Environment(name.clone()), value);
+        raw::overlay(table, &path, node);
+    }
+}
+
+fn flags(overrides: &Overrides, table: &mut Table) {
+    let mut set = |flag: &'static str, path: &[&str], value: Value| {
+        let path: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
+        raw::overlay(table, &path, Node { place: Place::Flag(flag), value });
+    };
+    let list = |flag, texts: &[String]| {
+        let node = |text: &String| Node { place: Place::Flag(flag), value: Value::Text(text.clone()) };
+        Value::Array(texts.iter().map(node).collect())
+    };
+    let text = |text: &Path| Value::Text(text.to_string_lossy().into_owned());
+    if !overrides.domains.is_empty() {
+        set("--domain", &["domains"], list("--domain", &overrides.domains));
+    }
+    if let Some(data) = &overrides.data {
+        set("--data", &["data"], text(data));
+    }
+    if !overrides.listeners.is_empty() {
+        set("--listen", &["listeners"], list("--listen", &overrides.listeners));
+    }
+    if let Some(http) = &overrides.http {
+        let value = if http == "off" { Value::Boolean(false) } else { Value::Text(http.clone()) };
+        set("--http", &["http"], value);
+    }
+    if let Some(filter) = &overrides.log {
+        set("--log", &["log", "filter"], Value::Text(filter.clone()));
+    }
+    if let Some(format) = &overrides.log_format {
+        set("--log-format", &["log", "format"], Value::Text(format.clone()));
+    }
+    if overrides.memory {
+        // All that was said of another backend falls with it.
+        let mut storage = Table::new();
+        raw::overlay(
+            &mut storage,
+            &["backend".to_owned()],
+            Node { place: Place::Flag("--memory"), value: Value::Text("memory".to_owned()) },
+        );
+        table.remove("storage");
+        raw::overlay(
+            table,
+            &["storage".to_owned()],
+            Node { place: Place::Flag("--memory"), value: Value::Table(storage) },
+        );
+    }
+    if let Some(path) = &overrides.ready_file {
+        raw::overlay(
+            table,
+            &[READY_FILE.to_owned()],
+            Node { place: Place::Flag("--ready-file"), value: text(path) },
+        );
+    }
+}

@@ -1,0 +1,346 @@
+//! Meaning: every key of the configuration, from what was written to [`Config`].
+//!
+//! One function a section, in the order of `docs/starling.example.toml`. Each reads all of its keys and notes what is
+//! wrong; nothing here stops at a mistake.
+
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use cluster::directory::Conflict;
+use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
+
+use super::{
+    Auth, ClientLimits, Config, ListenerConfig, Security, Storage,
+    mistake::{Mistake, Place},
+    raw::{Node, Table, Value},
+    reader::{Section, Wrong, boolean, choice, duration, number, size, text},
+    values::{nearest, parse_address},
+};
+use crate::net::{CertificateFiles, Network};
+
+/// What XEP-0157 knows of people.
+const CONTACTS: [&str; 7] = ["abuse", "admin", "feedback", "sales", "security", "status", "support"];
+
+/// Reads all of it over the defaults.
+pub(super) fn config(table: Table, mut config: Config, mistakes: &RefCell<Vec<Mistake>>) -> Config {
+    let mut root = Section::root(table, mistakes);
+    if let Some(domains) = root.list("domains", domain) {
+        if domains.is_empty() {
+            root.mistake(None, "domains", Wrong::new("there is none", "name the domains to serve"));
+        }
+        config.domains = domains;
+    }
+    root.read("data", &mut config.data, path);
+    storage(root.section("storage"), &mut config);
+    listeners(&mut root, &mut config);
+    root.read("http", &mut config.http, |node| match node.value {
+        Value::Boolean(false) => Ok(None),
+        _ => address(node).map(Some),
+    });
+    certificates(&mut root, &mut config.certificates);
+    auth(root.section("auth"), &mut config.auth);
+    let mut registration = root.section("registration");
+    registration.read("enabled", &mut config.registration.enabled, boolean);
+    registration.read("per_hour", &mut config.registration.per_hour, number(1, 1_000_000));
+    registration.finish();
+    limits(root.section("limits"), &mut config.limits);
+    let mut stream_management = root.section("stream_management");
+    stream_management.read("resume", &mut config.stream_management.resume, duration("0s", "7d"));
+    stream_management.read("queue", &mut config.stream_management.queue, number(16, 1_000_000));
+    stream_management.finish();
+    let mut archive = root.section("archive");
+    archive.read("enabled", &mut config.archive.enabled, boolean);
+    archive.read("page", &mut config.archive.page, number(1, 10_000));
+    archive.finish();
+    let mut offline = root.section("offline");
+    offline.read("quota", &mut config.offline.quota, number(0, 100_000_000));
+    offline.finish();
+    contacts(root.section("contacts"), &mut config.contacts);
+    if let Some(admins) = root.list("admins", account) {
+        config.admins = admins;
+    }
+    let mut log = root.section("log");
+    log.read("filter", &mut config.log.filter, filter);
+    log.read("format", &mut config.log.json, choice(&[("text", false), ("json", true)]));
+    log.finish();
+    root.read("shutdown_grace", &mut config.shutdown_grace, duration("0s", "1h"));
+    root.read("ready_file", &mut config.ready_file, |node| path(node).map(Some));
+    root.finish();
+    config
+}
+
+fn path(node: &Node) -> Result<PathBuf, Wrong> {
+    let written = text(node)?;
+    if written.is_empty() {
+        return Err(Wrong::new("the path is empty", "name a file or directory"));
+    }
+    // A file may be moved with what it names: its paths start where it stands.
+    Ok(match &node.place {
+        Place::File { path, .. } => path.parent().unwrap_or(Path::new("")).join(written),
+        _ => written.into(),
+    })
+}
+
+fn domain(node: &Node) -> Result<String, Wrong> {
+    let written = text(node)?;
+    match BareJid::from_parts(None, &written) {
+        Ok(jid) => Ok(jid.domain().to_owned()),
+        Err(error) => Err(Wrong::new(format!("\"{written}\" is no domain ({error})"), "write one such as example.org")),
+    }
+}
+
+fn account(node: &Node) -> Result<BareJid, Wrong> {
+    let written = text(node)?;
+    let remedy = "write an address such as alice@example.org";
+    let jid = BareJid::parse(&written)
+        .map_err(|error| Wrong::new(format!("\"{written}\" is no address ({error})"), remedy))?;
+    if jid.local().is_none() {
+        return Err(Wrong::new(format!("\"{written}\" is no account"), remedy));
+    }
+    Ok(jid)
+}
+
+fn address(node: &Node) -> Result<SocketAddr, Wrong> {
+    let written = text(node)?;
+    parse_address(&written).ok_or_else(|| {
+        let remedy = "write one such as \"127.0.0.1:5222\", \"[::]:5222\" or \":5222\"";
+        Wrong::new(format!("\"{written}\" is no address with a port"), remedy)
+    })
+}
+
+fn storage(mut section: Section<'_>, config: &mut Config) {
+    let mut memory = false;
+    section.read("backend", &mut memory, choice(&[("embedded", false), ("memory", true)]));
+    let (mut at, mut sync, mut cache_bytes) = (config.data.clone(), true, 32 << 20);
+    let written = [
+        ("path", section.read("path", &mut at, path)),
+        ("sync", section.read("sync", &mut sync, boolean)),
+        ("cache", section.read("cache", &mut cache_bytes, size("1MiB", "1024GiB"))),
+    ];
+    config.storage = match memory {
+        true => Storage::Memory,
+        false => Storage::Embedded { path: at, sync, cache_bytes },
+    };
+    if memory {
+        for (key, place) in written {
+            if place.is_some() {
+                let wrong = Wrong::new("memory has no such thing", "leave it out, or choose backend = \"embedded\"");
+                section.mistake(place.as_ref(), key, wrong);
+            }
+        }
+    }
+    section.finish();
+}
+
+fn listeners(root: &mut Section<'_>, config: &mut Config) {
+    let Some(written) = root.tables("listeners") else {
+        return;
+    };
+    if written.is_empty() {
+        root.mistake(None, "listeners", Wrong::new("there is none", "name one, or leave the key out"));
+    }
+    config.listeners.clear();
+    for (index, listener) in written.into_iter().enumerate() {
+        let listener = match listener {
+            Ok(section) => Some(listener_table(section)),
+            Err(node) => match listener_text(&node) {
+                Ok(listener) => Some(listener),
+                Err(wrong) => {
+                    root.mistake(Some(&node.place), &format!("listeners[{index}]"), wrong);
+                    None
+                }
+            },
+        };
+        let Some(listener) = listener else { continue };
+        let taken = |it: &ListenerConfig| it.address == listener.address && it.address.port() != 0;
+        if config.listeners.iter().any(taken) {
+            let wrong = Wrong::new(format!("{} is there twice", listener.address), "give each listener its own port");
+            root.mistake(None, &format!("listeners[{index}]"), wrong);
+        }
+        config.listeners.push(listener);
+    }
+}
+
+const SECURITIES: &[(&str, bool)] = &[("starttls", false), ("direct", true)];
+
+fn listener_table(mut section: Section<'_>) -> ListenerConfig {
+    let mut at = None;
+    if section.read("address", &mut at, |node| address(node).map(Some)).is_none() {
+        section.mistake(None, "address", Wrong::new("it is missing", "write address = \"[::]:5222\""));
+    }
+    let mut direct = false;
+    section.read("security", &mut direct, choice(SECURITIES));
+    let mut required = true;
+    let place = section.read("starttls_required", &mut required, boolean);
+    if direct && place.is_some() {
+        let wrong = Wrong::new("a direct listener has no STARTTLS", "leave it out");
+        section.mistake(place.as_ref(), "starttls_required", wrong);
+    }
+    let proxies = section.list("proxies", |node| {
+        text(node)?.parse::<Network>().map_err(|error| Wrong::new(error.to_string(), "write one such as \"10.0.0.0/8\""))
+    });
+    section.finish();
+    ListenerConfig {
+        address: at.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+        security: if direct { Security::Direct } else { Security::StartTls { required } },
+        proxies: proxies.unwrap_or_default(),
+    }
+}
+
+/// `[::]:5222`, `starttls:[::]:5222` or `direct:[::]:5223`.
+fn listener_text(node: &Node) -> Result<ListenerConfig, Wrong> {
+    let written = text(node)?;
+    let (security, at) = match written.split_once(':') {
+        Some(("direct", at)) => (Security::Direct, at),
+        Some(("starttls", at)) => (Security::StartTls { required: true }, at),
+        _ => (Security::StartTls { required: true }, written.as_str()),
+    };
+    let address = parse_address(at).ok_or_else(|| {
+        let remedy = "write \"[::]:5222\", \"direct:[::]:5223\", or a table with `address`";
+        Wrong::new(format!("\"{written}\" is no listener"), remedy)
+    })?;
+    Ok(ListenerConfig { address, security, proxies: Vec::new() })
+}
+
+fn certificates(root: &mut Section<'_>, certificates: &mut Vec<CertificateFiles>) {
+    let Some(written) = root.tables("certificates") else {
+        return;
+    };
+    for (index, section) in written.into_iter().enumerate() {
+        let mut section = match section {
+            Ok(section) => section,
+            Err(node) => {
+                let wrong = Wrong::new(
+                    format!("this is {}", node.value.kind()),
+                    "write [[certificates]] with `chain` and `key`",
+                );
+                root.mistake(Some(&node.place), &format!("certificates[{index}]"), wrong);
+                continue;
+            }
+        };
+        let name = |node: &Node| {
+            let written = text(node)?;
+            let bare = written.strip_prefix("*.").unwrap_or(&written);
+            match BareJid::from_parts(None, bare) {
+                Ok(_) => Ok(written.to_ascii_lowercase()),
+                Err(_) => Err(Wrong::new(format!("\"{written}\" is no domain"), "write example.org or *.example.org")),
+            }
+        };
+        let domains = section.list("domains", name).unwrap_or_default();
+        let [chain, key] = ["chain", "key"].map(|key| {
+            let mut file = PathBuf::new();
+            match section.read(key, &mut file, path) {
+                None => section.mistake(None, key, Wrong::new("it is missing", "name a PEM file")),
+                Some(place) => {
+                    if let Err(error) = std::fs::metadata(&file)
+                        && !file.as_os_str().is_empty()
+                    {
+                        let wrong = Wrong::new(format!("{}: {error}", file.display()), "name a PEM file that can be read");
+                        section.mistake(Some(&place), key, wrong);
+                    }
+                }
+            }
+            file
+        });
+        section.finish();
+        certificates.push(CertificateFiles { domains, chain, key });
+    }
+}
+
+fn mechanism(node: &Node) -> Result<Mechanism, Wrong> {
+    let written = text(node)?;
+    let offered = || Mechanism::ALL.into_iter().filter(|it| !matches!(it, Mechanism::Ht { .. }));
+    match Mechanism::parse(&written) {
+        Some(Mechanism::Ht { .. }) => {
+            Err(Wrong::new(format!("{written} belongs to FAST (XEP-0484)"), "leave it out: FAST offers it by itself"))
+        }
+        Some(mechanism) => Ok(mechanism),
+        None => {
+            let remedy = match nearest(&written, offered().map(Mechanism::as_str)) {
+                Some(name) => format!("did you mean {name}?"),
+                None => format!("known are {}", offered().map(Mechanism::as_str).collect::<Vec<_>>().join(", ")),
+            };
+            Err(Wrong::new(format!("\"{written}\" is no mechanism"), remedy))
+        }
+    }
+}
+
+fn auth(mut section: Section<'_>, auth: &mut Auth) {
+    if let Some(mechanisms) = section.list("mechanisms", mechanism) {
+        if mechanisms.is_empty() {
+            section.mistake(None, "mechanisms", Wrong::new("nobody could log in", "name one, or leave the key out"));
+        }
+        auth.mechanisms = mechanisms;
+    }
+    section.read("plain_without_tls", &mut auth.plain_without_tls, boolean);
+    // RFC 7677 §4: fewer iterations are not worth storing.
+    section.read("scram_iterations", &mut auth.scram_iterations, number(4_096, 10_000_000));
+    section.read("client_ca", &mut auth.client_ca, |node| path(node).map(Some));
+    section.read("fast_lifetime", &mut auth.fast_lifetime, duration("1m", "52w"));
+    section.read("attempts", &mut auth.attempts, number(1, 1_000_000));
+    section.read("negotiation_timeout", &mut auth.negotiation_timeout, duration("1s", "10m"));
+    if auth.client_ca.is_none() && auth.mechanisms.contains(&Mechanism::External) {
+        let wrong = Wrong::new("EXTERNAL needs to know whose certificates count", "set auth.client_ca, or leave EXTERNAL out");
+        section.mistake(None, "mechanisms", wrong);
+    }
+    section.finish();
+}
+
+fn stream_limits(mut section: Section<'_>, limits: &mut Limits) {
+    let mut bytes = limits.stanza_bytes as u64;
+    // RFC 6120 §13.12: no limit may be below 10000 bytes.
+    section.read("stanza", &mut bytes, size("10000", "64MiB"));
+    limits.stanza_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    section.read("depth", &mut limits.depth, number(8, 1_000));
+    section.read("attributes", &mut limits.attributes, number(8, 10_000));
+    section.finish();
+}
+
+fn limits(mut section: Section<'_>, limits: &mut ClientLimits) {
+    stream_limits(section.section("before_auth"), &mut limits.before_auth);
+    stream_limits(section.section("after_auth"), &mut limits.after_auth);
+    let mut connections = section.section("connections");
+    connections.read("total", &mut limits.admission.connections, number(1, 100_000_000));
+    connections.read("per_address", &mut limits.admission.per_address, number(1, 100_000_000));
+    connections.read("per_second", &mut limits.admission.per_second, number(1, 1_000_000));
+    connections.read("burst", &mut limits.admission.burst, number(1, 1_000_000));
+    connections.read("remembered", &mut limits.admission.remembered, number(1, 100_000_000));
+    connections.finish();
+    section.read("sessions_per_account", &mut limits.sessions_per_account, number(1, 10_000));
+    section.read("roster_items", &mut limits.roster_items, number(1, 1_000_000));
+    let conflicts = &[("replace", Conflict::Replace), ("refuse", Conflict::Refuse), ("rename", Conflict::Rename)];
+    section.read("resource_conflict", &mut limits.resource_conflict, choice(conflicts));
+    section.read("idle_ping", &mut limits.idle_ping, duration("10s", "1d"));
+    section.read("ping_timeout", &mut limits.ping_timeout, duration("1s", "1h"));
+    section.finish();
+}
+
+fn contacts(mut section: Section<'_>, contacts: &mut Vec<(String, Vec<String>)>) {
+    let uri = |node: &Node| {
+        let written = text(node)?;
+        if written.split_once(':').is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty()) {
+            return Ok(written);
+        }
+        Err(Wrong::new(format!("\"{written}\" is no URI"), "write one such as mailto:abuse@example.org"))
+    };
+    for kind in CONTACTS {
+        if let Some(uris) = section.list(kind, uri) {
+            contacts.push((kind.to_owned(), uris));
+        }
+    }
+    section.finish();
+}
+
+fn filter(node: &Node) -> Result<String, Wrong> {
+    let written = text(node)?;
+    match tracing_subscriber::EnvFilter::builder().parse(&written) {
+        Ok(_) => Ok(written),
+        Err(error) => {
+            let remedy = "write a level (error, warn, info, debug) or targets such as starling::c2s=debug";
+            Err(Wrong::new(format!("\"{written}\" is no filter ({error})"), remedy))
+        }
+    }
+}

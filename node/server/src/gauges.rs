@@ -1,0 +1,56 @@
+//! Gauges: what the parts of a running node tell at a scrape.
+
+use std::sync::{Arc, Weak};
+
+use crate::{
+    metrics::Metrics,
+    net::{Acceptor, RefusedCounts},
+    routing::Router,
+};
+
+/// Lets the metrics look at a router for as long as it lives.
+pub fn watch_router(metrics: &Metrics, router: &Arc<Router>) {
+    let router: Weak<Router> = Arc::downgrade(router);
+    metrics.on_scrape(move |gauges| {
+        let Some(router) = router.upgrade() else { return };
+        gauges.sessions.set(count(router.sessions.len()));
+        gauges.parked.set(count(router.parked.len()));
+        gauges.homes.set(count(router.homes.len()));
+        gauges.rosters.set(count(router.rosters.len()));
+        gauges.accounts.set(count(router.directory.accounts()));
+        gauges.tasks.set(count(router.tasks.running()));
+    });
+}
+
+/// Lets the metrics tell when certificates end.
+pub fn watch_certificates(metrics: &Metrics, acceptor: &Arc<Acceptor>) {
+    let acceptor = Arc::downgrade(acceptor);
+    metrics.on_scrape(move |gauges| {
+        let Some(acceptor) = acceptor.upgrade() else { return };
+        for facts in acceptor.certificates() {
+            let name = facts.names.first().map_or("unnamed", String::as_str);
+            gauges.certificate_expiry.with_label_values(&[name]).set(facts.not_after);
+        }
+    });
+}
+
+/// Lets the metrics look at a listener: `open` and `refused` ask it.
+pub fn watch_listener(
+    metrics: &Metrics,
+    name: &'static str,
+    open: impl Fn() -> usize + Send + Sync + 'static,
+    refused: impl Fn() -> RefusedCounts + Send + Sync + 'static,
+) {
+    metrics.on_scrape(move |gauges| {
+        gauges.connections.with_label_values(&[name]).set(count(open()));
+        let refused = refused();
+        let reasons = [("full", refused.full), ("per_address", refused.per_address), ("rate", refused.rate)];
+        for (reason, number) in reasons {
+            gauges.refused.with_label_values(&[reason]).set(i64::try_from(number).unwrap_or(i64::MAX));
+        }
+    });
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,780 @@
+//! The home of an account: its log, what waits for its clients, who blocks whom, the presence of its sessions.
+//!
+//! A locked state, not a task: an operation runs in its caller while the account is loaded and costs no hop; what must
+//! wait for the store is queued, and one flush at a time writes what has gathered as one item of the log. Locks are
+//! leaves: nothing but mailboxes is locked while a home is.
+//! Stored: the account's log and its mailbox record.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use cluster::directory::Entry;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use storage::{
+    ErrorKind,
+    repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, NewEntry, PrivacyData},
+};
+use xmpp::{BareJid, ErrorType, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
+
+use super::{
+    pending::Pending,
+    render::{self, Direction},
+};
+use crate::{
+    modules::{
+        archive::{
+            self, preferences,
+            retraction::{self, Retraction},
+        },
+        blocking::{self, Passing},
+    },
+    pipeline::{
+        archive_rule::Class,
+        delivery::{self, Action, Addressee, Resource},
+    },
+    routing::{Delivery, Letter, Origin, Posted, Progress, Router, SessionHandle, flags},
+};
+
+/// Operations that may wait for a home to load, or entries for a flush: beyond this, senders are told to wait.
+const MAX_QUEUE: usize = 4096;
+/// Entries of one append.
+const MAX_APPEND: usize = 64;
+/// Bytes of one append.
+const MAX_APPEND_BYTES: usize = 60 << 10;
+/// Acknowledged entries after which the mailbox record is written.
+const ACKS_PER_SAVE: u32 = 50;
+
+/// The home of one account.
+pub struct Home {
+    /// Whose.
+    pub account: BareJid,
+    inner: Mutex<Inner>,
+}
+
+enum Inner {
+    Loading(Vec<Waiting>),
+    /// There is no such account.
+    Absent,
+    Ready(Box<State>),
+    /// Could not be loaded, or was dropped from memory: look it up again.
+    Gone,
+}
+
+type Waiting = Box<dyn FnOnce(&Arc<Router>, &Arc<Home>) + Send>;
+
+struct State {
+    /// Newest committed number.
+    head: u64,
+    /// Time of the newest entry, so that times never go back.
+    newest_ms: u64,
+    queue: VecDeque<Queued>,
+    flushing: bool,
+    pending: Pending,
+    privacy: Arc<PrivacyData>,
+    preferences: Option<Arc<ArchivePreferences>>,
+    presences: Vec<(u64, Stanza)>,
+    mailbox: Mailbox,
+    unsaved_acks: u32,
+}
+
+/// A message on its way through a home.
+pub struct Parcel {
+    /// The message, its sender stamped.
+    pub stanza: Stanza,
+    /// What it is.
+    pub class: Class,
+    /// Who waits for the outcome.
+    pub origin: Option<Origin>,
+    /// The sender's home, where a copy goes afterwards.
+    pub copy: Option<Arc<Home>>,
+}
+
+struct Queued {
+    parcel: Parcel,
+    /// By this account, for its archive and its other resources; otherwise for this account.
+    sent: bool,
+    /// How it goes into the log, if it does.
+    flags: Option<EntryFlags>,
+}
+
+/// What is done after the lock is gone.
+enum After {
+    Nothing,
+    Done(Parcel),
+    Refuse(Parcel, StanzaError),
+}
+
+impl Home {
+    pub(super) fn loading(account: BareJid) -> Self {
+        Self { account, inner: Mutex::new(Inner::Loading(Vec::new())) }
+    }
+
+    /// Whether a new lookup is needed.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(*self.inner.lock(), Inner::Gone)
+    }
+
+    /// Runs `ready` on the loaded state, now or when it is loaded; `otherwise` if there is no such account, it cannot
+    /// be loaded, or too much waits for that.
+    fn with<R>(&self, ready: impl FnOnce(&mut State) -> R) -> Option<R> {
+        match &mut *self.inner.lock() {
+            Inner::Ready(state) => Some(ready(state)),
+            _ => None,
+        }
+    }
+
+    /// Runs `then` as soon as the home is no longer loading.
+    fn when_loaded(self: &Arc<Self>, router: &Arc<Router>, then: Waiting) -> bool {
+        {
+            let mut inner = self.inner.lock();
+            if let Inner::Loading(waiting) = &mut *inner {
+                if waiting.len() >= MAX_QUEUE {
+                    return false;
+                }
+                waiting.push(then);
+                return true;
+            }
+        }
+        then(router, self);
+        true
+    }
+
+    /// Waits until the home is loaded; whether the account exists.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn exists(self: &Arc<Self>, router: &Arc<Router>) -> Result<bool, StanzaError> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let told = self.when_loaded(
+            router,
+            Box::new(move |_, home| {
+                let _ = sender.send(match &*home.inner.lock() {
+                    Inner::Ready(_) => Ok(true),
+                    Inner::Absent => Ok(false),
+                    Inner::Loading(_) | Inner::Gone => Err(wait("the account's data cannot be read now")),
+                });
+            }),
+        );
+        if !told {
+            return Err(wait("too much waits for this account"));
+        }
+        receiver.await.unwrap_or_else(|_| Err(wait("the account's data cannot be read now")))
+    }
+
+    /// A message for this account (RFC 6121 §8.5).
+    pub fn receive(self: &Arc<Self>, router: &Arc<Router>, parcel: Parcel) -> Progress {
+        let mut inner = self.inner.lock();
+        let after = match &mut *inner {
+            Inner::Ready(state) => state.receive(self, router, parcel),
+            Inner::Absent => After::Refuse(parcel, Condition::ServiceUnavailable.into()),
+            Inner::Gone => After::Refuse(parcel, wait("the account's data cannot be read now")),
+            Inner::Loading(waiting) if waiting.len() < MAX_QUEUE => {
+                waiting.push(Box::new(move |router, home| {
+                    let origin = parcel.origin.clone();
+                    tell(home.receive(router, parcel), origin);
+                }));
+                return Progress::Pending;
+            }
+            Inner::Loading(_) => After::Refuse(parcel, wait("too much waits for this account")),
+        };
+        drop(inner);
+        self.finish(router, after)
+    }
+
+    /// A copy of a message this account sent, after the recipient's side is done.
+    pub fn sent(self: &Arc<Self>, router: &Arc<Router>, parcel: Parcel) -> Progress {
+        let mut inner = self.inner.lock();
+        let after = match &mut *inner {
+            Inner::Ready(state) => state.sent(self, router, parcel),
+            Inner::Loading(waiting) => {
+                waiting.push(Box::new(move |router, home| {
+                    let origin = parcel.origin.clone();
+                    tell(home.sent(router, parcel), origin);
+                }));
+                return Progress::Pending;
+            }
+            Inner::Absent => After::Done(parcel),
+            // The session went, and the home with it; the copy still counts. If it cannot be kept now the sender is
+            // not told that it is: it stays unacknowledged.
+            Inner::Gone => {
+                drop(inner);
+                let home = router.homes.get(router, &self.account);
+                return if Arc::ptr_eq(&home, self) { Progress::Pending } else { home.sent(router, parcel) };
+            }
+        };
+        drop(inner);
+        self.finish(router, after)
+    }
+
+    fn finish(self: &Arc<Self>, router: &Arc<Router>, after: After) -> Progress {
+        match after {
+            After::Nothing => Progress::Pending,
+            After::Done(mut parcel) => match parcel.copy.take() {
+                Some(sender) => sender.sent(router, parcel),
+                None => Progress::Done,
+            },
+            After::Refuse(parcel, error) => {
+                router.refuse(&parcel.stanza, &error);
+                Progress::Done
+            }
+        }
+    }
+
+    /// Clients acknowledged these entries, or their sockets took them.
+    pub fn acknowledge(self: &Arc<Self>, router: &Arc<Router>, numbers: &[u64]) {
+        let save = self.with(|state| {
+            state.unsaved_acks += state.pending.acknowledge(numbers.iter().copied()) as u32;
+            state.unsaved_acks >= ACKS_PER_SAVE
+        });
+        if save == Some(true) {
+            self.save(router);
+        }
+    }
+
+    /// A session ended: what its client did not acknowledge goes to another available resource, or waits.
+    pub fn release(self: &Arc<Self>, router: &Arc<Router>, numbers: Vec<u64>) {
+        self.with(|state| {
+            if state.pending.release(numbers).is_empty() {
+                return;
+            }
+            let entries = router.entries(self.account.as_str());
+            let best = entries.iter().filter(|e| e.priority.is_some_and(|p| p >= 0)).max_by_key(|e| e.priority);
+            if let Some(target) = best.and_then(|entry| router.sessions.get(entry.session.number)) {
+                for number in state.pending.claim() {
+                    target.mailbox.post(Letter::Logged(number));
+                }
+            }
+        });
+    }
+
+    /// A resource became available with a priority of 0 or more: it gets all that waits and nobody holds.
+    pub fn drain(&self, handle: &SessionHandle) -> usize {
+        self.with(|state| {
+            let claimed = state.pending.claim();
+            for number in &claimed {
+                handle.mailbox.post(Letter::Logged(*number));
+            }
+            claimed.len()
+        })
+        .unwrap_or(0)
+    }
+
+    /// Reads entries that a session was only told the numbers of. `None` beside a number: it is no longer there.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn fetch(
+        &self, router: &Router, numbers: &[u64],
+    ) -> storage::Result<Vec<(u64, Option<Delivery>)>> {
+        let mut fetched = Vec::with_capacity(numbers.len());
+        let mut rest = numbers;
+        while let Some(&from) = rest.first() {
+            // Numbers that follow each other closely are read at once.
+            let count = rest.iter().take_while(|&&n| n - from < 128).count();
+            let to = rest[count - 1];
+            let entries =
+                router.stores.logs.read(&self.account, LogRange { from, to }, false, 128).await?;
+            for &number in &rest[..count] {
+                let entry = entries.iter().find(|e| e.number == number);
+                let delivery = entry.and_then(|entry| render::delayed(entry, &self.account));
+                fetched.push((number, delivery));
+            }
+            rest = &rest[count..];
+        }
+        Ok(fetched)
+    }
+
+    /// What a logged message takes back becomes a tombstone (XEP-0424 §5.2).
+    async fn retract(&self, router: &Router, number: u64, retraction: &Retraction) {
+        let applied = archive::apply_retraction(&*router.stores.logs, &self.account, number, retraction).await;
+        if let Err(error) = applied {
+            tracing::warn!(account = %self.account, %error, "a retracted message was left in the archive");
+        }
+    }
+
+    /// Remembers or forgets the presence of a session, for those who probe.
+    /// Returns whether there was one.
+    pub fn set_presence(&self, session: u64, presence: Option<Stanza>) -> bool {
+        self.with(|state| {
+            let before = state.presences.len();
+            state.presences.retain(|(number, _)| *number != session);
+            let known = state.presences.len() < before;
+            if let Some(presence) = presence {
+                state.presences.push((session, presence));
+            }
+            state.presences.shrink_to_fit();
+            known
+        })
+        .unwrap_or(false)
+    }
+
+    /// The presence of every available session.
+    pub fn presences(&self) -> Vec<(u64, Stanza)> {
+        self.with(|state| state.presences.clone()).unwrap_or_default()
+    }
+
+    /// The lists in force; `None` while the home is not loaded.
+    pub fn privacy(&self) -> Option<Arc<PrivacyData>> {
+        self.with(|state| state.privacy.clone())
+    }
+
+    /// Puts new lists in force.
+    pub fn set_privacy(&self, lists: Arc<PrivacyData>) {
+        self.with(|state| {
+            // Of two changes at once the later one may report first.
+            if lists.version >= state.privacy.version {
+                state.privacy = lists;
+            }
+        });
+    }
+
+    /// Puts new archive preferences in force.
+    pub fn set_preferences(&self, preferences: Arc<ArchivePreferences>) {
+        self.with(|state| {
+            if state.preferences.as_ref().is_none_or(|known| preferences.version >= known.version) {
+                state.preferences = Some(preferences);
+            }
+        });
+    }
+
+    /// Newest committed number of the log.
+    pub fn head(&self) -> Option<u64> {
+        self.with(|state| state.head)
+    }
+
+    /// How many messages wait for a client that nobody holds.
+    pub fn waiting(&self) -> usize {
+        self.with(|state| state.pending.unclaimed()).unwrap_or(0)
+    }
+
+    /// The last resource went away: remember when, and what it said (XEP-0012).
+    pub fn last_seen(self: &Arc<Self>, router: &Arc<Router>, status: Option<String>) {
+        let now = router.now_ms();
+        self.with(|state| {
+            state.mailbox.last_active_ms = now;
+            state.mailbox.last_status = status;
+            state.unsaved_acks = state.unsaved_acks.max(1);
+        });
+        self.save(router);
+    }
+
+    /// When the last resource went away and what it said.
+    pub fn last_activity(&self) -> Option<(u64, Option<String>)> {
+        self.with(|state| (state.mailbox.last_active_ms, state.mailbox.last_status.clone()))
+    }
+
+    /// Writes how far the log was handed over, if that is not written yet.
+    pub fn save(self: &Arc<Self>, router: &Arc<Router>) {
+        let work = self.with(|state| {
+            if state.unsaved_acks == 0 {
+                return None;
+            }
+            state.unsaved_acks = 0;
+            state.mailbox.acked = state.pending.acked(state.head);
+            Some(state.mailbox.clone())
+        });
+        let Some(Some(mailbox)) = work else { return };
+        let (home, router) = (self.clone(), router.clone());
+        router.clone().spawn(async move {
+            match router.stores.mailboxes.store(&home.account, &mailbox, mailbox.version).await {
+                Ok(version) => {
+                    home.with(|state| state.mailbox.version = version);
+                    if !router.config.archive.enabled {
+                        home.forget_delivered(&router, mailbox.acked).await;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    // Another write came between; the next save names the version that is there now.
+                    if let Ok(current) = router.stores.mailboxes.load(&home.account).await {
+                        home.with(|state| {
+                            state.mailbox.version = current.version;
+                            state.unsaved_acks = state.unsaved_acks.max(1);
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(account = %home.account, %error, "mailbox not saved");
+                    home.with(|state| state.unsaved_acks = state.unsaved_acks.max(1));
+                }
+            }
+        });
+    }
+
+    /// Without an archive the log is only an offline store: what was handed over goes.
+    async fn forget_delivered(&self, router: &Router, acked: u64) {
+        if let Err(error) = router.stores.logs.truncate(&self.account, acked + 1).await {
+            tracing::warn!(account = %self.account, %error, "delivered messages not removed");
+        }
+    }
+
+    /// Whether nothing would be lost by dropping it from memory; if so it is gone.
+    pub(super) fn try_evict(self: &Arc<Self>, router: &Arc<Router>) -> bool {
+        let mut inner = self.inner.lock();
+        let idle = match &*inner {
+            Inner::Ready(state) => {
+                state.queue.is_empty()
+                    && !state.flushing
+                    && state.unsaved_acks == 0
+                    && router.directory.lookup(self.account.as_str()).is_none()
+            }
+            Inner::Absent | Inner::Gone => true,
+            Inner::Loading(_) => false,
+        };
+        if idle {
+            *inner = Inner::Gone;
+        }
+        idle
+    }
+
+    /// The account was removed or made: what is in memory counts no longer.
+    pub(super) fn forget(&self) {
+        let mut inner = self.inner.lock();
+        if !matches!(&*inner, Inner::Loading(_)) {
+            *inner = Inner::Gone;
+        }
+    }
+
+    pub(super) async fn load(self: Arc<Self>, router: Arc<Router>) {
+        let loaded = self.read(&router).await;
+        let failed = loaded.is_err();
+        let state = match loaded {
+            Ok(Some(state)) => Inner::Ready(Box::new(state)),
+            Ok(None) => Inner::Absent,
+            Err(error) => {
+                tracing::warn!(account = %self.account, %error, "account not loaded");
+                Inner::Gone
+            }
+        };
+        let waiting = match std::mem::replace(&mut *self.inner.lock(), state) {
+            Inner::Loading(waiting) => waiting,
+            _ => Vec::new(),
+        };
+        if failed {
+            router.homes.drop_gone(&self);
+        }
+        for then in waiting {
+            then(&router, &self);
+        }
+    }
+
+    async fn read(&self, router: &Router) -> storage::Result<Option<State>> {
+        let stores = &router.stores;
+        if stores.accounts.load(&self.account).await?.is_none() {
+            return Ok(None);
+        }
+        let tip = stores.logs.tip(&self.account).await?;
+        let mailbox = stores.mailboxes.load(&self.account).await?;
+        let mut pending = Pending::default();
+        let mut from = mailbox.acked + 1;
+        while from <= tip.head {
+            let page = stores.logs.read(&self.account, LogRange { from, to: tip.head }, false, 256).await?;
+            let Some(last) = page.last() else { break };
+            from = last.number + 1;
+            for entry in page.iter().filter(|e| e.flags.contains(EntryFlags::DELIVER)) {
+                pending.add(entry.number, 0);
+            }
+        }
+        Ok(Some(State {
+            head: tip.head,
+            newest_ms: tip.time_ms,
+            queue: VecDeque::new(),
+            flushing: false,
+            pending,
+            privacy: Arc::new(stores.privacy.load(&self.account).await?),
+            preferences: stores.archive_preferences.load(&self.account).await?.map(Arc::new),
+            presences: Vec::new(),
+            mailbox,
+            unsaved_acks: 0,
+        }))
+    }
+
+    /// Writes what has gathered, until nothing is left. One at a time per home.
+    async fn flush(self: Arc<Self>, router: Arc<Router>) {
+        let mut write_id = router.random();
+        let mut delay = Duration::from_millis(20);
+        loop {
+            let Some((head, entries)) = self.with(State::next_append) else { return };
+            let result = if entries.is_empty() {
+                Ok(())
+            } else {
+                router.stores.logs.append(&self.account, head, write_id, &entries).await
+            };
+            match result {
+                Ok(()) => {
+                    write_id = router.random();
+                    delay = Duration::from_millis(20);
+                    if !self.committed(&router, entries.len()) {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    // Somebody else appended: take up behind it.
+                    match router.stores.logs.tip(&self.account).await {
+                        Ok(tip) => {
+                            self.with(|state| {
+                                state.head = tip.head;
+                                state.newest_ms = state.newest_ms.max(tip.time_ms);
+                            });
+                        }
+                        Err(error) => tracing::warn!(account = %self.account, %error, "log head not read"),
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(account = %self.account, %error, "log append failed");
+                    router.metrics.append_failures.inc();
+                    // The write id stays: if the answer was lost the repeat is recognised.
+                    tokio::time::sleep(delay).await;
+                    delay = (delay * 2).min(Duration::from_secs(2));
+                    if delay >= Duration::from_secs(1) && !self.give_up(&router) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The store has been failing: senders are told to try again later. What this account itself sent was delivered
+    /// already and stays queued, its sender unacknowledged. Whether anything is left.
+    fn give_up(self: &Arc<Self>, router: &Arc<Router>) -> bool {
+        let mut refused = VecDeque::new();
+        let left = self.with(|state| {
+            let (kept, gone) = state.queue.drain(..).partition(|queued| queued.sent);
+            state.queue = kept;
+            refused = gone;
+            state.flushing = !state.queue.is_empty();
+            state.flushing
+        });
+        for Queued { parcel, .. } in refused {
+            router.refuse(&parcel.stanza, &wait("the message could not be stored; try again later"));
+            tell(Progress::Done, parcel.origin);
+        }
+        left == Some(true)
+    }
+
+    /// The next entries of the queue are in the log: they are delivered, in order. Whether more wait.
+    fn committed(self: &Arc<Self>, router: &Arc<Router>, logged: usize) -> bool {
+        let mut done = Vec::new();
+        let more = self.with(|state| {
+            state.settle(self, router, logged, &mut done);
+            state.flushing = !state.queue.is_empty();
+            state.flushing
+        });
+        for parcel in done {
+            let origin = parcel.origin.clone();
+            tell(self.finish(router, After::Done(parcel)), origin);
+        }
+        more == Some(true)
+    }
+}
+
+impl State {
+    fn receive(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut parcel: Parcel) -> After {
+        let account = &home.account;
+        let from = parcel.stanza.from();
+        if let Some(from) = from
+            && from.bare_str() != account.as_str()
+            && blocking::denies(&self.privacy, Passing::Message, account, from, router.rosters.cached(account).as_deref())
+        {
+            // XEP-0191 §3.2: an error for a message; `refuse` gives none in answer to errors.
+            return After::Refuse(parcel, Condition::ServiceUnavailable.into());
+        }
+        let entries = router.entries(account.as_str());
+        let action = action(&parcel, &entries);
+        let class = parcel.class;
+        let archived = router.config.archive.enabled
+            && class.archived()
+            && preferences::archives(&self.preferences, from, || router.rosters.cached(account));
+        let store = match action {
+            Action::Bounce => return After::Refuse(parcel, Condition::ServiceUnavailable.into()),
+            Action::Ignore | Action::Serve => return After::Done(parcel),
+            Action::Store if self.pending.len() >= router.config.offline.quota => {
+                // XEP-0160 §3, step 4.
+                let error = StanzaError::new(Condition::ServiceUnavailable, "offline storage is full");
+                return After::Refuse(parcel, error);
+            }
+            Action::Store => true,
+            Action::ToResource | Action::ToNonNegative | Action::ToAvailable => archived,
+        };
+        let flags = store.then(|| {
+            let flag = |on, flag| if on { flag } else { EntryFlags::NONE };
+            flag(archived, EntryFlags::ARCHIVED) | flag(class.stored_offline(), EntryFlags::DELIVER)
+        });
+        if flags.is_some() {
+            parcel.stanza = render::without_forged_ids(parcel.stanza, account);
+        }
+        if flags.is_some() || !self.queue.is_empty() {
+            return self.enqueue(home, router, Queued { parcel, sent: false, flags });
+        }
+        self.deliver(account, router, &parcel, Numbers::default());
+        After::Done(parcel)
+    }
+
+    fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
+        let archived = router.config.archive.enabled
+            && parcel.class.archived()
+            && preferences::archives(&self.preferences, parcel.stanza.to(), || router.rosters.cached(&home.account));
+        if archived || !self.queue.is_empty() {
+            let flags = archived.then_some(EntryFlags::SENT | EntryFlags::ARCHIVED);
+            return self.enqueue(home, router, Queued { parcel, sent: true, flags });
+        }
+        self.copy_to_others(&home.account, router, &parcel, 0);
+        After::Done(parcel)
+    }
+
+    fn enqueue(&mut self, home: &Arc<Home>, router: &Arc<Router>, queued: Queued) -> After {
+        if self.queue.len() >= MAX_QUEUE && !queued.sent {
+            return After::Refuse(queued.parcel, wait("too many messages wait for this account"));
+        }
+        self.queue.push_back(queued);
+        if !self.flushing {
+            self.flushing = true;
+            router.spawn(home.clone().flush(router.clone()));
+        }
+        After::Nothing
+    }
+
+    /// The entries of the next append, from the front of the queue; nothing is taken off it.
+    fn next_append(&mut self) -> (u64, Vec<NewEntry>) {
+        let now = crate::clock::now_ms().max(self.newest_ms);
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for queued in &self.queue {
+            let Some((flags, peer, stanza)) = queued.entry() else { continue };
+            bytes += stanza.len();
+            if entries.len() == MAX_APPEND || (bytes > MAX_APPEND_BYTES && !entries.is_empty()) {
+                break;
+            }
+            entries.push(NewEntry { time_ms: now, flags, peer: peer.clone(), stanza: stanza.clone() });
+        }
+        if !entries.is_empty() {
+            self.newest_ms = now;
+        }
+        (self.head, entries)
+    }
+
+    /// Takes off the queue what an append of `logged` entries covered, with what stood between.
+    fn settle(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut logged: usize, done: &mut Vec<Parcel>) {
+        while let Some(front) = self.queue.front() {
+            let mut number = 0;
+            if front.entry().is_some() {
+                if logged == 0 {
+                    break;
+                }
+                logged -= 1;
+                self.head += 1;
+                number = self.head;
+            }
+            let Some(Queued { parcel, sent, flags }) = self.queue.pop_front() else { break };
+            let numbered = |flag| if flags.is_some_and(|f| f.contains(flag)) { number } else { 0 };
+            let numbers =
+                Numbers { archive: numbered(EntryFlags::ARCHIVED), deliver: numbered(EntryFlags::DELIVER) };
+            if numbers.archive != 0
+                && let Some(retraction) = retraction::retraction(&parcel.stanza)
+            {
+                let (router, home) = (router.clone(), home.clone());
+                router.clone().spawn(async move { home.retract(&router, number, &retraction).await });
+            }
+            if sent {
+                self.copy_to_others(&home.account, router, &parcel, numbers.archive);
+            } else {
+                let holders = self.deliver(&home.account, router, &parcel, numbers);
+                if numbers.deliver != 0 {
+                    self.pending.add(number, holders);
+                }
+            }
+            done.push(parcel);
+        }
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+    }
+
+    /// Posts a message to the resources that get it, and carbons to those that asked. Returns how many hold it.
+    fn deliver(&self, account: &BareJid, router: &Router, parcel: &Parcel, numbers: Numbers) -> usize {
+        let entries = router.entries(account.as_str());
+        let action = action(parcel, &entries);
+        let resource = parcel.stanza.to().and_then(Jid::resource);
+        let reached = |entry: &Entry| match action {
+            Action::ToResource => Some(&*entry.resource) == resource,
+            Action::ToNonNegative => entry.priority.is_some_and(|priority| priority >= 0),
+            _ => false,
+        };
+        let bytes = render::live(&parcel.stanza, account, numbers.archive);
+        let mut holders = 0;
+        for entry in entries.iter().filter(|entry| reached(entry)) {
+            let delivery = Delivery { bytes: bytes.clone(), number: numbers.deliver, class: parcel.class };
+            if router.post(entry, Letter::Stanza(delivery)) == Posted::Yes {
+                holders += 1;
+            }
+        }
+        if holders > 0 && parcel.class.copied_when_received() {
+            let others = entries.iter().filter(|entry| !reached(entry));
+            carbons(account, router, Direction::Received, others, &bytes, parcel);
+        }
+        holders
+    }
+
+    /// Sends carbons of what this account sent to its other resources.
+    fn copy_to_others(&self, account: &BareJid, router: &Router, parcel: &Parcel, number: u64) {
+        if !parcel.class.copied_when_sent() {
+            return;
+        }
+        let entries = router.entries(account.as_str());
+        let sender = parcel.stanza.from().and_then(Jid::resource);
+        let others = entries.iter().filter(|entry| Some(&*entry.resource) != sender);
+        if others.clone().any(|entry| entry.flags & flags::CARBONS != 0) {
+            let bytes = render::live(&parcel.stanza, account, number);
+            carbons(account, router, Direction::Sent, others, &bytes, parcel);
+        }
+    }
+}
+
+/// The numbers of an entry, 0 where it has none: as the archive shows it, as a client acknowledges it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Numbers {
+    archive: u64,
+    deliver: u64,
+}
+
+fn carbons<'a>(
+    account: &BareJid, router: &Router, direction: Direction, others: impl Iterator<Item = &'a Entry>, bytes: &Bytes,
+    parcel: &Parcel,
+) {
+    for entry in others.filter(|entry| entry.flags & flags::CARBONS != 0) {
+        let kind = parcel.stanza.type_attr();
+        let bytes = render::carbon(direction, bytes, kind.as_deref(), account, &entry.resource);
+        router.post(entry, Letter::Stanza(Delivery { bytes, number: 0, class: parcel.class }));
+    }
+}
+
+/// Where a message goes, the account having these sessions now.
+fn action(parcel: &Parcel, entries: &[Entry]) -> Action {
+    let resources: SmallVec<[Resource<'_>; 4]> =
+        entries.iter().map(|entry| Resource { name: &entry.resource, priority: entry.priority }).collect();
+    let to = Addressee { exists: true, resources: &resources, resource: parcel.stanza.to().and_then(Jid::resource) };
+    delivery::message(parcel.class.message_type(), parcel.class.when_away(), to)
+}
+
+impl Queued {
+    /// What goes into the log, if anything does.
+    fn entry(&self) -> Option<(EntryFlags, &Jid, &Bytes)> {
+        let stanza = &self.parcel.stanza;
+        let peer = if self.sent { stanza.to() } else { stanza.from() };
+        Some((self.flags?, peer?, stanza.raw()))
+    }
+}
+
+/// Tells who waits, if nothing else will.
+fn tell(progress: Progress, origin: Option<Origin>) {
+    if progress == Progress::Done
+        && let Some(origin) = origin
+    {
+        origin.done();
+    }
+}
+
+/// "Not now": the sender may try again.
+pub(crate) fn wait(text: &str) -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint, text).with_type(ErrorType::Wait)
+}

@@ -1,0 +1,105 @@
+//! Homes: what is served at a place, loaded on demand.
+//!
+//! On one node every account's home is here. A home stays in memory while its account has sessions or something in
+//! flight; a sweep drops the others, whose truth is in the store.
+
+mod account;
+pub mod pending;
+pub mod render;
+
+use std::{hash::BuildHasher, sync::Arc};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use xmpp::BareJid;
+
+pub(crate) use account::wait;
+pub use account::{Home, Parcel};
+
+use crate::routing::Router;
+
+const SHARDS: usize = 64;
+
+type Shard = Mutex<HashMap<BareJid, Arc<Home>, foldhash::fast::RandomState>>;
+
+/// The homes in memory.
+pub struct Homes {
+    shards: Box<[Shard]>,
+    hasher: foldhash::fast::RandomState,
+}
+
+impl Default for Homes {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), hasher: foldhash::fast::RandomState::default() }
+    }
+}
+
+impl Homes {
+    fn shard(&self, account: &str) -> &Shard {
+        &self.shards[self.hasher.hash_one(account) as usize % SHARDS]
+    }
+
+    /// The home of an account, loading if it was not in memory. Whether there is such an account shows when it is
+    /// loaded.
+    pub fn get(&self, router: &Arc<Router>, account: &BareJid) -> Arc<Home> {
+        let mut shard = self.shard(account.as_str()).lock();
+        if let Some(home) = shard.get(account.as_str())
+            && !home.is_gone()
+        {
+            return home.clone();
+        }
+        let home = Arc::new(Home::loading(account.clone()));
+        shard.insert(account.clone(), home.clone());
+        drop(shard);
+        router.spawn(home.clone().load(router.clone()));
+        home
+    }
+
+    /// The home of an account if it is in memory.
+    pub fn loaded(&self, account: &str) -> Option<Arc<Home>> {
+        self.shard(account).lock().get(account).cloned()
+    }
+
+    /// The account was made or removed: what was known of it counts no longer.
+    pub fn forget(&self, account: &str) {
+        let home = self.shard(account).lock().remove(account);
+        if let Some(home) = home {
+            home.forget();
+        }
+    }
+
+    pub(super) fn drop_gone(&self, home: &Arc<Home>) {
+        let mut shard = self.shard(home.account.as_str()).lock();
+        if shard.get(home.account.as_str()).is_some_and(|h| Arc::ptr_eq(h, home)) {
+            shard.remove(home.account.as_str());
+        }
+    }
+
+    /// Drops what can be loaded again and nobody uses; writes what is unsaved. One pass over all shards.
+    pub fn sweep(&self, router: &Arc<Router>) {
+        for shard in &self.shards {
+            let homes: Vec<Arc<Home>> = shard.lock().values().cloned().collect();
+            for home in homes {
+                home.save(router);
+                let mut shard = shard.lock();
+                // Nobody but the map and this loop.
+                if Arc::strong_count(&home) == 2 && home.try_evict(router) {
+                    shard.remove(home.account.as_str());
+                }
+                if shard.capacity() > 64 && shard.len() * 4 < shard.capacity() {
+                    shard.shrink_to_fit();
+                }
+            }
+        }
+    }
+
+    /// How many are in memory.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().len()).sum()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

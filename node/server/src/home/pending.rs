@@ -1,0 +1,140 @@
+//! Which entries of a log wait to be handed to a client (XEP-0160), and how many sessions hold each; pure.
+
+use std::collections::VecDeque;
+
+/// Numbers of deliverable entries that no client has acknowledged, ascending.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Pending {
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Waiting {
+    number: u64,
+    holders: u16,
+}
+
+impl Pending {
+    /// Adds the newest entry with the number of sessions it was posted to.
+    pub fn add(&mut self, number: u64, holders: usize) {
+        debug_assert!(self.waiting.back().is_none_or(|w| w.number < number), "numbers ascend");
+        self.waiting.push_back(Waiting { number, holders: holders.try_into().unwrap_or(u16::MAX) });
+    }
+
+    /// A client acknowledged these: they are forgotten. Returns how many were known.
+    pub fn acknowledge(&mut self, numbers: impl IntoIterator<Item = u64>) -> usize {
+        let mut known = 0;
+        for number in numbers {
+            // Acknowledgements come in order: the first is the usual place.
+            let index = match self.waiting.front() {
+                Some(first) if first.number == number => Some(0),
+                Some(_) => self.index(number),
+                None => None,
+            };
+            if let Some(index) = index {
+                self.waiting.remove(index);
+                known += 1;
+            }
+        }
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+        known
+    }
+
+    /// A session ended without its client acknowledging these. Returns those that nobody holds now.
+    pub fn release(&mut self, numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let mut free = Vec::new();
+        for number in numbers {
+            if let Some(index) = self.index(number) {
+                let waiting = &mut self.waiting[index];
+                waiting.holders = waiting.holders.saturating_sub(1);
+                if waiting.holders == 0 {
+                    free.push(number);
+                }
+            }
+        }
+        free
+    }
+
+    /// Gives all entries that nobody holds to one session: each is claimed once.
+    pub fn claim(&mut self) -> Vec<u64> {
+        let free = self.waiting.iter_mut().filter(|w| w.holders == 0);
+        free.map(|w| {
+            w.holders = 1;
+            w.number
+        })
+        .collect()
+    }
+
+    /// How many entries nobody holds.
+    pub fn unclaimed(&self) -> usize {
+        self.waiting.iter().filter(|w| w.holders == 0).count()
+    }
+
+    /// How many entries wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The number up to which everything was handed over, `head` being the newest.
+    pub fn acked(&self, head: u64) -> u64 {
+        self.waiting.front().map_or(head, |w| w.number - 1)
+    }
+
+    fn index(&self, number: u64) -> Option<usize> {
+        self.waiting.binary_search_by_key(&number, |w| w.number).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(entries: &[(u64, usize)]) -> Pending {
+        let mut pending = Pending::default();
+        entries.iter().for_each(|&(n, h)| pending.add(n, h));
+        pending
+    }
+
+    #[test]
+    fn acked_stops_before_the_first_that_waits() {
+        let mut p = pending(&[(3, 1), (5, 1), (6, 1)]);
+        assert_eq!(p.acked(9), 2);
+        assert_eq!(p.acknowledge([5]), 1);
+        assert_eq!(p.acked(9), 2);
+        assert_eq!(p.acknowledge([3, 3]), 1);
+        assert_eq!(p.acked(9), 5);
+        assert_eq!(p.acknowledge([6]), 1);
+        assert_eq!(p.acked(9), 9);
+    }
+
+    #[test]
+    fn each_entry_is_claimed_once() {
+        let mut p = pending(&[(1, 0), (2, 1), (3, 0)]);
+        assert_eq!(p.claim(), [1, 3]);
+        assert_eq!(p.claim(), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn what_a_session_leaves_is_free_when_nobody_else_holds_it() {
+        let mut p = pending(&[(1, 2), (2, 1)]);
+        assert_eq!(p.release([1, 2, 7]), [2]);
+        assert_eq!(p.unclaimed(), 1);
+        assert_eq!(p.release([1]), [1]);
+        assert_eq!(p.claim(), [1, 2]);
+    }
+
+    #[test]
+    fn what_one_client_acknowledged_is_done_for_all() {
+        let mut p = pending(&[(1, 2)]);
+        assert_eq!(p.acknowledge([1]), 1);
+        assert_eq!(p.release([1]), [] as [u64; 0]);
+        assert!(p.is_empty());
+    }
+}

@@ -1,0 +1,183 @@
+//! HTTP for operators: `/metrics`, `/live`, `/ready`.
+//!
+//! Source: the Prometheus text format, version 0.0.4; health as Kubernetes and load balancers ask for it.
+//! Why here: it stops last, so that `/ready` says why while the node drains. Meant for a private network: no TLS, no
+//! accounts, and nothing that concerns a user.
+//! Bounds: [`MAX_CONNECTIONS`] at a time, [`HEADER_TIMEOUT`] for a request, [`LIFETIME`] for a connection.
+
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use crate::{metrics::Metrics, shutdown::Stopping};
+
+/// Connections at a time; more wait in the kernel.
+pub const MAX_CONNECTIONS: usize = 64;
+/// Time for the head of a request.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a connection with all of its requests.
+pub const LIFETIME: Duration = Duration::from_secs(300);
+/// Wait after a failed accept: the system is out of descriptors.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+const STARTING: &str = "starting";
+const STOPPING: &str = "stopping";
+
+/// Whether the node may be sent clients, and why not. Begins with the reason `starting`.
+#[derive(Debug, Clone)]
+pub struct Health(Arc<Mutex<BTreeSet<&'static str>>>);
+
+impl Default for Health {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(BTreeSet::from([STARTING]))))
+    }
+}
+
+impl Health {
+    /// The node is started.
+    pub fn started(&self) {
+        self.clear(STARTING);
+    }
+
+    /// The node stops.
+    pub fn stopping(&self) {
+        self.block(STOPPING);
+    }
+
+    /// Turns `/ready` red for a reason.
+    pub fn block(&self, reason: &'static str) {
+        self.0.lock().insert(reason);
+    }
+
+    /// Takes a reason back.
+    pub fn clear(&self, reason: &'static str) {
+        self.0.lock().remove(reason);
+    }
+
+    /// Why the node is not ready; empty: it is.
+    pub fn reasons(&self) -> Vec<&'static str> {
+        self.0.lock().iter().copied().collect()
+    }
+}
+
+/// Serves the pages until the signal to stop.
+pub async fn serve(listener: TcpListener, metrics: Metrics, health: Health, mut stopping: Stopping) {
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let permit = room.clone().acquire_owned().await.expect("it is never closed");
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping.wait() => return,
+        };
+        let Ok((socket, _)) = accepted else {
+            tokio::time::sleep(BACK_OFF).await;
+            continue;
+        };
+        let (metrics, health) = (metrics.clone(), health.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let response = respond(request.method(), request.uri().path(), &metrics, &health);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(16 << 10)
+            .serve_connection(TokioIo::new(socket), service);
+        tokio::spawn(async move {
+            let _permit = permit;
+            // However it ends, the peer knows; there is nothing to keep.
+            let _ = tokio::time::timeout(LIFETIME, connection).await;
+        });
+    }
+}
+
+fn respond(method: &Method, path: &str, metrics: &Metrics, health: &Health) -> Response<Full<Bytes>> {
+    const PLAIN: &str = "text/plain; charset=utf-8";
+    let page = |status, kind: &'static str, text: String| {
+        Response::builder()
+            .status(status)
+            .header(header::CONTENT_TYPE, kind)
+            .header(header::CACHE_CONTROL, "no-store")
+            .body(Full::from(text))
+            .expect("the parts are valid")
+    };
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let mut response = page(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n".to_owned());
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match path {
+        "/metrics" => page(StatusCode::OK, "text/plain; version=0.0.4", metrics.render()),
+        "/live" => page(StatusCode::OK, PLAIN, "live\n".to_owned()),
+        "/ready" => match health.reasons().as_slice() {
+            [] => page(StatusCode::OK, PLAIN, "ready\n".to_owned()),
+            reasons => page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("not ready: {}\n", reasons.join(", "))),
+        },
+        _ => page(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /live and /ready\n".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn check(method: Method, path: &str, health: &Health, status: u16, body: &str) {
+        let response = respond(&method, path, &Metrics::default(), health);
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(std::str::from_utf8(&bytes).unwrap().starts_with(body), "{path}");
+    }
+
+    #[tokio::test]
+    async fn ready_tells_why_not() {
+        let health = Health::default();
+        check(Method::GET, "/ready", &health, 503, "not ready: starting\n").await;
+        health.started();
+        check(Method::GET, "/ready", &health, 200, "ready\n").await;
+        health.block("fenced");
+        health.stopping();
+        check(Method::GET, "/ready", &health, 503, "not ready: fenced, stopping\n").await;
+        check(Method::GET, "/live", &health, 200, "live\n").await;
+        check(Method::GET, "/metrics", &health, 200, "# HELP ").await;
+        check(Method::GET, "/", &health, 404, "there are").await;
+        check(Method::POST, "/metrics", &health, 405, "only").await;
+    }
+
+    #[tokio::test]
+    async fn pages_are_served_over_a_socket_until_the_stop() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = crate::shutdown::signal();
+        let serving = tokio::spawn(serve(listener, Metrics::default(), Health::default(), stopping));
+        for _ in 0..2 * MAX_CONNECTIONS {
+            let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+            socket.write_all(b"GET /live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("live\n"), "{answer}");
+        }
+        stop.stop();
+        serving.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_is_cut() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_stop, stopping) = crate::shutdown::signal();
+        tokio::spawn(serve(listener, Metrics::default(), Health::default(), stopping));
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        socket.write_all(b"GET /live HT").await.unwrap();
+        let mut answer = Vec::new();
+        // It ends: that is the test. What it says before is hyper's (nothing, or 408).
+        let _ = socket.read_to_end(&mut answer).await;
+    }
+}

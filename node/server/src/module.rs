@@ -1,0 +1,312 @@
+//! The contract of a feature: a module registers what it answers for; its handlers are given a [`Context`].
+//!
+//! Registrations are data. Only what has no order is registered (IQ namespaces, features, services with an address of
+//! their own); what has order is a line in `pipeline`. Two owners of one namespace stop the start.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cluster::directory::{Entry, SessionRef};
+use storage::repository::{ArchivePreferences, PrivacyData};
+use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns};
+
+use crate::{modules::roster::subscription::Sharing, pipeline::delivery::IqType, routing::SessionHandle};
+
+/// A feature. Said once, at the start.
+pub trait Module: Send + Sync {
+    /// Says what this module answers for.
+    fn register(self: Arc<Self>, registry: &mut Registry);
+}
+
+/// Whose IQs a handler answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// Those to a domain of ours.
+    Server,
+    /// Those to the bare address of an account of ours, or without an address.
+    Account,
+}
+
+/// An IQ that asks for something.
+pub struct IqRequest {
+    /// `get` or `set`.
+    pub kind: IqType,
+    /// Who asks; a full address if it is a session.
+    pub from: Jid,
+    /// Whom: a domain of ours or the bare address of an account.
+    pub to: BareJid,
+    /// The sender's session, if it is one of ours.
+    pub session: Option<Arc<SessionHandle>>,
+    /// What is asked.
+    pub payload: Element,
+}
+
+impl IqRequest {
+    /// Whether it changes something.
+    pub fn is_set(&self) -> bool {
+        self.kind == IqType::Set
+    }
+
+    /// Whether an account asks for itself.
+    pub fn is_own(&self) -> bool {
+        self.from.bare_str() == self.to.as_str()
+    }
+
+    /// Checks that this is a request for the payload `name`, which can only be read.
+    ///
+    /// # Errors
+    /// `bad-request`: another payload. `not-allowed`: it wants to change something.
+    pub fn only_get(&self, name: &str) -> Result<(), StanzaError> {
+        match (self.payload.name() == name, self.kind) {
+            (false, _) => Err(Condition::BadRequest.into()),
+            (true, IqType::Set) => Err(Condition::NotAllowed.into()),
+            (true, _) => Ok(()),
+        }
+    }
+}
+
+/// Answers IQs of one namespace.
+#[async_trait]
+pub trait IqHandler: Send + Sync {
+    /// The payload of the result, or the error.
+    async fn handle(&self, iq: &IqRequest, cx: &Context) -> Result<Option<Element>, StanzaError>;
+
+    /// Whether only the account itself may ask (then others get `forbidden` before the handler is asked).
+    fn own_only(&self) -> bool {
+        false
+    }
+
+    /// What is answered in the name of an account that does not exist: what a namespace that nobody handles is answered
+    /// with (RFC 6120 §10.5.3.1), unless a stranger could tell that from the answer in the name of one that does.
+    fn absent(&self, _iq: &IqRequest) -> Result<Option<Element>, StanzaError> {
+        Err(Condition::ServiceUnavailable.into())
+    }
+}
+
+/// Something with a domain of its own, beside the accounts'.
+pub trait Service: Send + Sync {
+    /// Takes any stanza for the service.
+    fn receive(&self, stanza: &Stanza, cx: &Context);
+}
+
+/// Answers service discovery for what a module knows (XEP-0030): a `<query/>`, `None` if it does not know the node. For
+/// an account it is asked only in the name of those who see the account's presence.
+#[async_trait]
+pub trait DiscoNode: Send + Sync {
+    /// disco#info of a node.
+    async fn info(&self, iq: &IqRequest, node: &str, cx: &Context) -> Result<Option<Element>, StanzaError>;
+    /// disco#items of a node.
+    async fn items(&self, iq: &IqRequest, node: &str, cx: &Context) -> Result<Option<Element>, StanzaError>;
+}
+
+/// How much of a specification is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// All that concerns a server.
+    Complete,
+    /// What the text beside it says.
+    Partial(&'static str),
+}
+
+/// A specification that a module implements; the table of them prints itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spec {
+    /// Its number in the XEP series.
+    pub xep: u16,
+    /// The version it was built from.
+    pub version: &'static str,
+    /// How much of it.
+    pub status: Status,
+}
+
+/// What the modules registered.
+#[derive(Default)]
+pub struct Registry {
+    handlers: BTreeMap<(Target, &'static str), Arc<dyn IqHandler>>,
+    identities: Vec<(Target, Element)>,
+    features: BTreeMap<Target, Vec<&'static str>>,
+    nodes: Vec<Arc<dyn DiscoNode>>,
+    items: Vec<(Target, Element)>,
+    forms: Vec<Element>,
+    services: BTreeMap<String, Arc<dyn Service>>,
+    specs: Vec<Spec>,
+    mistakes: Vec<String>,
+    verification: OnceLock<String>,
+}
+
+impl Registry {
+    /// Answers IQs of a namespace.
+    pub fn iq(&mut self, target: Target, ns: &'static str, handler: Arc<dyn IqHandler>) {
+        if self.handlers.insert((target, ns), handler).is_some() {
+            self.mistakes.push(format!("two modules answer IQs of {ns} for {target:?}"));
+        }
+    }
+
+    /// Announces what a target is (XEP-0030), by a category and a type of the registrar's.
+    pub fn disco_identity(&mut self, target: Target, category: &'static str, kind: &'static str) {
+        let identity = Element::new("identity", ns::DISCO_INFO).with_attr("category", category).with_attr("type", kind);
+        self.identities.push((target, identity));
+    }
+
+    /// Announces a feature (XEP-0030).
+    pub fn disco(&mut self, target: Target, feature: &'static str) {
+        let features = self.features.entry(target).or_default();
+        if let Err(index) = features.binary_search(&feature) {
+            features.insert(index, feature);
+        }
+    }
+
+    /// Answers service discovery of nodes.
+    pub fn disco_node(&mut self, node: Arc<dyn DiscoNode>) {
+        self.nodes.push(node);
+    }
+
+    /// An item of the server or of an account (disco#items without a node). One without `jid` is at the address that is
+    /// asked.
+    pub fn disco_item(&mut self, target: Target, item: Element) {
+        self.items.push((target, item));
+    }
+
+    /// A form in the server's disco#info (XEP-0128).
+    pub fn disco_form(&mut self, form: Element) {
+        self.forms.push(form);
+    }
+
+    /// Serves a domain.
+    pub fn service(&mut self, domain: String, service: Arc<dyn Service>) {
+        if self.services.insert(domain.clone(), service).is_some() {
+            self.mistakes.push(format!("two modules serve {domain}"));
+        }
+    }
+
+    /// Names a specification.
+    pub fn spec(&mut self, spec: Spec) {
+        self.specs.push(spec);
+    }
+
+    /// What two modules both claimed; the start fails if there is any.
+    pub fn mistakes(&self) -> &[String] {
+        &self.mistakes
+    }
+
+    /// Who answers a namespace.
+    pub fn handler(&self, target: Target, ns: &str) -> Option<&Arc<dyn IqHandler>> {
+        // The map's keys live for ever, ours need not: a scan of the range is a look-up.
+        self.handlers.iter().find(|((t, n), _)| *t == target && *n == ns).map(|(_, h)| h)
+    }
+
+    /// What a target is.
+    pub fn identities(&self, target: Target) -> impl Iterator<Item = &Element> {
+        self.identities.iter().filter(move |(t, _)| *t == target).map(|(_, identity)| identity)
+    }
+
+    /// The verification string of the server's capabilities (XEP-0115), computed once.
+    pub fn verification(&self, compute: impl FnOnce() -> String) -> &str {
+        self.verification.get_or_init(compute)
+    }
+
+    /// The features of a target, sorted.
+    pub fn features(&self, target: Target) -> &[&'static str] {
+        self.features.get(&target).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who may know nodes.
+    pub fn nodes(&self) -> &[Arc<dyn DiscoNode>] {
+        &self.nodes
+    }
+
+    /// The items of a target.
+    pub fn items(&self, target: Target) -> impl Iterator<Item = &Element> {
+        self.items.iter().filter(move |(t, _)| *t == target).map(|(_, item)| item)
+    }
+
+    /// The server's forms.
+    pub fn forms(&self) -> &[Element] {
+        &self.forms
+    }
+
+    /// Who serves a domain.
+    pub fn service_of(&self, domain: &str) -> Option<&Arc<dyn Service>> {
+        self.services.get(domain)
+    }
+
+    /// What is implemented.
+    pub fn specs(&self) -> &[Spec] {
+        &self.specs
+    }
+}
+
+/// When the last resource of an account went away (milliseconds since 1970; 0: never there), and what it said.
+pub type LastActivity = (u64, Option<String>);
+
+/// What stands behind a [`Context`]: the router, or a recorder in tests.
+#[async_trait]
+pub trait Outlet: Send + Sync {
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> u64;
+    /// Seconds since the server started.
+    fn uptime(&self) -> u32;
+    /// What the modules registered.
+    fn registry(&self) -> &Registry;
+    /// Sends a stanza that has `from` and `to`.
+    fn route(&self, stanza: Stanza);
+    /// The sessions of an account.
+    fn entries(&self, account: &BareJid) -> Arc<[Entry]>;
+    /// Visits every session of this node.
+    fn sessions(&self, visit: &mut dyn FnMut(&SessionHandle));
+    /// Sends to a session behind the reply that its request is about to get.
+    fn after_reply(&self, handle: &Arc<SessionHandle>, element: Element);
+    /// What a contact sees of an account's presence begins or ends.
+    fn share(&self, account: &BareJid, contact: &BareJid, sharing: Sharing);
+    /// Sends finished bytes to one session.
+    fn push(&self, session: SessionRef, bytes: Bytes);
+    /// Ends a session with a stream error; whether it was there.
+    fn end_session(&self, session: SessionRef, error: StreamError) -> bool;
+    /// Ends a session behind the reply that its request is about to get.
+    fn end_after_reply(&self, handle: &Arc<SessionHandle>, error: StreamError);
+    /// The presence of every available session of an account, as its client sent it.
+    fn presences(&self, account: &BareJid) -> Vec<Stanza>;
+    /// Changes what a session asked for (`routing::flags`).
+    fn set_flags(&self, session: SessionRef, set: u16, clear: u16);
+    /// The account was made or removed.
+    fn forget(&self, account: &BareJid);
+    /// The account's block list changed: in force from now on.
+    fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>);
+    /// The account's archive preferences changed: in force from now on.
+    fn preferences_changed(&self, account: &BareJid, preferences: Arc<ArchivePreferences>);
+    /// Whether there is such an account.
+    async fn exists(&self, account: &BareJid) -> Result<bool, StanzaError>;
+    /// When an account was last there; `None` if there is no such account.
+    async fn last_activity(&self, account: &BareJid) -> Result<Option<LastActivity>, StanzaError>;
+    /// How many messages wait for an account's clients.
+    async fn waiting(&self, account: &BareJid) -> Result<usize, StanzaError>;
+}
+
+/// What a handler may do to the world.
+#[derive(Clone)]
+pub struct Context(Arc<dyn Outlet>);
+
+impl Context {
+    /// Over an outlet.
+    pub fn new(outlet: impl Outlet + 'static) -> Self {
+        Self(Arc::new(outlet))
+    }
+
+    /// Sends finished bytes to every session of an account that has all of `flags`.
+    pub fn push_to(&self, account: &BareJid, flags: u16, mut render: impl FnMut(&Entry) -> Bytes) {
+        for entry in self.entries(account).iter().filter(|e| e.flags & flags == flags) {
+            self.push(entry.session, render(entry));
+        }
+    }
+}
+
+impl std::ops::Deref for Context {
+    type Target = dyn Outlet;
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}

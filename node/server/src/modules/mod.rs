@@ -1,0 +1,15 @@
+//! Features: one module each.
+
+pub mod admin;
+pub mod archive;
+pub mod blocking;
+pub mod carbons;
+pub mod disco;
+pub mod info;
+pub mod presence;
+pub mod presence_rules;
+pub mod private;
+#[cfg(test)]
+mod recorder;
+pub mod register;
+pub mod roster;

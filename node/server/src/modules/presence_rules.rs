@@ -1,0 +1,199 @@
+//! Presence rules: who hears what when a resource comes, changes, goes, is asked after.
+//!
+//! Source: RFC 6121 §4.2 to §4.6.
+//! Pure, over the roster and what sessions say of themselves; the presence module loads and sends. Privacy rules
+//! (`presence-out`) come after, at each recipient named here.
+
+use std::collections::BTreeSet;
+
+use storage::repository::roster::{RosterItem, Subscription};
+use xmpp::{BareJid, Jid};
+
+/// What a presence without `to` means, given what the resource was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transition {
+    /// It comes: broadcast to subscribers and own resources, probe, and hand over requests that wait (§4.2.2).
+    Initial,
+    /// It changes: broadcast to subscribers and own resources (§4.4.2).
+    Update,
+    /// It goes: broadcast to all who saw it, directed presence included (§4.5.2).
+    Final,
+}
+
+/// The transition. `available` is what is said now. A resource that says `unavailable` without having come has told
+/// nobody but those of its directed presence, whom [`Transition::Final`] includes.
+pub fn transition(was_available: bool, available: bool) -> Transition {
+    match (was_available, available) {
+        (false, true) => Transition::Initial,
+        (true, true) => Transition::Update,
+        (_, false) => Transition::Final,
+    }
+}
+
+/// Whether a resource may now have the messages that wait (XEP-0160 §2): its priority is not negative, for the first
+/// time.
+pub fn may_take_messages(before: Option<i8>, now: i8) -> bool {
+    now >= 0 && before.is_none_or(|before| before < 0)
+}
+
+/// Who sees the owner: "From" and "Both" (§4.2.2, §4.4.2, §4.5.2).
+pub fn subscribers(roster: &[RosterItem]) -> impl Iterator<Item = &BareJid> {
+    roster
+        .iter()
+        .filter(|item| is_subscriber(item))
+        .map(|item| &item.jid)
+}
+
+/// Whom the owner sees, to be probed at initial presence: "To" and "Both" (§4.3.1).
+pub fn subscriptions(roster: &[RosterItem]) -> impl Iterator<Item = &BareJid> {
+    roster
+        .iter()
+        .filter(|item| matches!(item.subscription, Subscription::To | Subscription::Both))
+        .map(|item| &item.jid)
+}
+
+/// The requests that wait for an answer, as they came, for a resource that comes (§3.1.3).
+pub fn requests(roster: &[RosterItem]) -> impl Iterator<Item = &bytes::Bytes> {
+    roster.iter().filter_map(|item| item.pending_in.as_ref())
+}
+
+fn is_subscriber(item: &RosterItem) -> bool {
+    matches!(item.subscription, Subscription::From | Subscription::Both)
+}
+
+/// A roster is sorted by address.
+fn find<'a>(roster: &'a [RosterItem], bare: &str) -> Option<&'a RosterItem> {
+    let place = roster
+        .binary_search_by(|item| item.jid.as_str().cmp(bare))
+        .ok()?;
+    Some(&roster[place])
+}
+
+/// Whom a resource sent directed presence in its session, and has to say goodbye to (§4.6.1).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Directed(BTreeSet<Jid>);
+
+/// The set is at its bound: the presence is refused with `resource-constraint`, for without a note the recipient
+/// would see the resource for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many recipients of directed presence")]
+pub struct TooMany;
+
+impl Directed {
+    /// How many it holds: each is a joined room or an acquaintance.
+    pub const MAX: usize = 1_000;
+
+    /// Available presence goes to `to`. A subscriber of an available resource is told by broadcast, and not noted
+    /// (§4.6.3, 1); else it is (2 and 3).
+    ///
+    /// # Errors
+    /// [`TooMany`]
+    pub fn sent_available(
+        &mut self,
+        to: &Jid,
+        is_available: bool,
+        roster: &[RosterItem],
+    ) -> Result<(), TooMany> {
+        if is_available && find(roster, to.bare_str()).is_some_and(is_subscriber) {
+            return Ok(());
+        }
+        if self.0.len() >= Self::MAX && !self.0.contains(to) {
+            return Err(TooMany);
+        }
+        self.0.insert(to.clone());
+        Ok(())
+    }
+    /// Unavailable presence goes to `to`: it knows (§4.6.1, MUST).
+    pub fn sent_unavailable(&mut self, to: &Jid) {
+        self.0.remove(to);
+    }
+    /// `from` has become unavailable itself (§4.6.1, SHOULD).
+    pub fn heard_unavailable(&mut self, from: &Jid) {
+        self.0.remove(from);
+    }
+    /// Whether this address may know that the resource is there: it, or its bare address, was sent presence.
+    pub fn reaches(&self, other: &Jid) -> bool {
+        self.0.contains(other) || (other.is_full() && self.0.contains(other.to_bare().as_jid()))
+    }
+    /// The addresses, sorted: what moves with a session to another node.
+    pub fn iter(&self) -> impl Iterator<Item = &Jid> {
+        self.0.iter()
+    }
+    /// Continues a session.
+    pub fn restored(addresses: impl IntoIterator<Item = Jid>) -> Self {
+        Self(addresses.into_iter().take(Self::MAX).collect())
+    }
+    /// The resource becomes unavailable: whom to tell besides the subscribers, who are told if it was available. The
+    /// set is empty afterwards.
+    pub fn take_all(&mut self, was_available: bool, roster: &[RosterItem]) -> Vec<Jid> {
+        let told =
+            |jid: &Jid| was_available && find(roster, jid.bare_str()).is_some_and(is_subscriber);
+        let all = std::mem::take(&mut self.0);
+        all.into_iter().filter(|jid| !told(jid)).collect()
+    }
+}
+
+/// A session of the account that is asked after.
+#[derive(Debug, Clone, Copy)]
+pub struct Session<'a> {
+    /// Its resource.
+    pub resource: &'a str,
+    /// Whether it is available.
+    pub available: bool,
+    /// Whom it sent directed presence.
+    pub directed: &'a Directed,
+}
+
+/// What a probe is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeAnswer<'a> {
+    /// `unsubscribed` from the bare address, with the probe's id. Our own state, an approval in advance above all, is
+    /// left as it is (§4.3.2, 1).
+    Unsubscribed,
+    /// `unavailable` from the address that was probed, with the probe's id and, for the bare address, the time of
+    /// the last presence if it is known (§4.3.2, 3).
+    Unavailable,
+    /// The last presence without `to` of each of these resources, in full and with its own id (§4.3.2, 4).
+    Presence(Vec<&'a str>),
+    /// Available presence without children from each of these resources (§4.3.2 on full addresses, §4.6.6).
+    Bare(Vec<&'a str>),
+}
+
+/// Answers a probe of `prober` for `owner` or, with `resource`, for one of its full addresses. `sessions` is `None`
+/// if there is no such account.
+pub fn answer_probe<'a>(
+    owner: &BareJid,
+    resource: Option<&str>,
+    prober: &Jid,
+    roster: &[RosterItem],
+    sessions: Option<&[Session<'a>]>,
+) -> ProbeAnswer<'a> {
+    let Some(sessions) = sessions else {
+        return ProbeAnswer::Unsubscribed;
+    };
+    let asked = sessions
+        .iter()
+        .filter(|s| resource.is_none_or(|name| s.resource == name));
+    // One's own presence one may always see (§4.2.2).
+    let may_see = prober.bare_str() == owner.as_str()
+        || find(roster, prober.bare_str()).is_some_and(is_subscriber);
+    if !may_see {
+        let known = asked
+            .filter(|s| s.directed.reaches(prober))
+            .map(|s| s.resource);
+        let known: Vec<_> = known.collect();
+        return match known.is_empty() {
+            true => ProbeAnswer::Unsubscribed,
+            false => ProbeAnswer::Bare(known),
+        };
+    }
+    let there: Vec<_> = asked.filter(|s| s.available).map(|s| s.resource).collect();
+    match (there.is_empty(), resource) {
+        (true, _) => ProbeAnswer::Unavailable,
+        (false, None) => ProbeAnswer::Presence(there),
+        (false, Some(_)) => ProbeAnswer::Bare(there),
+    }
+}
+
+#[cfg(test)]
+mod tests;

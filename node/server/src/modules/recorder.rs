@@ -1,0 +1,271 @@
+//! Recorder: an outlet for tests that writes down, a line each, what a module did to the world.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, atomic::AtomicU32},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cluster::{
+    NodeId,
+    directory::{Entry, SessionRef},
+};
+use parking_lot::Mutex;
+use storage::{
+    Stores,
+    backend::memory::{MemoryBlobs, MemoryTable},
+    repository::{ArchivePreferences, PrivacyData},
+};
+use xmpp::{
+    BareJid, Element, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition, StreamError, ns,
+};
+
+use crate::{
+    module::{Context, IqHandler, IqRequest, LastActivity, Outlet, Registry},
+    modules::roster::subscription::Sharing,
+    pipeline::delivery::IqType,
+    routing::{Mailbox, SessionHandle},
+};
+
+/// 2024-01-01T00:00:00.000Z
+pub(crate) const NOW_MS: u64 = 1_704_067_200_000;
+
+/// Everything a test sets up and looks at.
+#[derive(Default)]
+pub(crate) struct World {
+    /// What was done, in order.
+    pub(crate) log: Mutex<Vec<String>>,
+    entries: Mutex<BTreeMap<BareJid, Vec<Entry>>>,
+    handles: Mutex<Vec<Arc<SessionHandle>>>,
+    presences: Mutex<BTreeMap<BareJid, Vec<Stanza>>>,
+    accounts: Mutex<BTreeSet<BareJid>>,
+    pub(crate) activity: Mutex<BTreeMap<BareJid, LastActivity>>,
+    registry: Registry,
+}
+
+/// A world with a handle that can be given away.
+#[derive(Clone, Default)]
+pub(crate) struct Recorder(pub(crate) Arc<World>);
+
+pub(crate) fn stores() -> Stores {
+    Stores::over(Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()))
+}
+
+pub(crate) fn bare(text: &str) -> BareJid {
+    BareJid::parse(text).unwrap()
+}
+
+pub(crate) fn xml(text: &str) -> Element {
+    Element::parse(text.as_bytes(), ns::CLIENT).unwrap()
+}
+
+impl Recorder {
+    pub(crate) fn context(&self) -> Context {
+        Context::new(self.clone())
+    }
+
+    /// A session of an account, with flags as given; numbers count from 1.
+    pub(crate) fn session(&self, jid: &str, flags: u16) -> Arc<SessionHandle> {
+        let jid = FullJid::parse(jid).unwrap();
+        let mut handles = self.0.handles.lock();
+        let session = SessionRef {
+            node: NodeId(1),
+            number: handles.len() as u64 + 1,
+        };
+        let entry = Entry {
+            session,
+            resource: jid.resource().into(),
+            priority: Some(0),
+            flags,
+        };
+        self.0
+            .entries
+            .lock()
+            .entry(jid.to_bare())
+            .or_default()
+            .push(entry);
+        self.0.accounts.lock().insert(jid.to_bare());
+        let handle = SessionHandle {
+            session,
+            jid,
+            mailbox: Mailbox::default(),
+            heard: AtomicU32::new(0),
+        };
+        handles.push(Arc::new(handle));
+        handles[handles.len() - 1].clone()
+    }
+
+    /// The session's presence becomes known.
+    pub(crate) fn presence(&self, handle: &SessionHandle) {
+        let presence = Stanza::from_element(
+            &Element::new("presence", ns::CLIENT).with_attr("from", handle.jid.as_str()),
+        );
+        self.0
+            .presences
+            .lock()
+            .entry(handle.jid.to_bare())
+            .or_default()
+            .push(presence);
+    }
+
+    /// What was done since the last look, joined by new lines.
+    pub(crate) fn take(&self) -> String {
+        std::mem::take(&mut *self.0.log.lock()).join("\n")
+    }
+
+    fn note(&self, line: String) {
+        self.0.log.lock().push(line);
+    }
+
+    fn name(&self, session: SessionRef) -> String {
+        let handles = self.0.handles.lock();
+        handles
+            .iter()
+            .find(|h| h.session == session)
+            .map_or_else(|| "?".into(), |h| h.jid.resource().into())
+    }
+}
+
+/// A request of a session to its own account, or to `to`.
+pub(crate) fn request(
+    handle: &Arc<SessionHandle>,
+    to: Option<&str>,
+    kind: IqType,
+    payload: &str,
+) -> IqRequest {
+    IqRequest {
+        kind,
+        from: handle.jid.as_jid().clone(),
+        to: to.map_or_else(|| handle.jid.to_bare(), bare),
+        session: Some(handle.clone()),
+        payload: xml(payload),
+    }
+}
+
+/// A request of somebody who has no session here.
+pub(crate) fn foreign(from: &str, to: &str, kind: IqType, payload: &str) -> IqRequest {
+    IqRequest {
+        kind,
+        from: Jid::parse(from).unwrap(),
+        to: bare(to),
+        session: None,
+        payload: xml(payload),
+    }
+}
+
+/// The payload of the answer as text (empty: none), or the condition.
+pub(crate) async fn answer(
+    handler: &dyn IqHandler,
+    iq: &IqRequest,
+    cx: &Context,
+) -> Result<String, StanzaErrorCondition> {
+    match handler.handle(iq, cx).await {
+        Ok(payload) => Ok(payload.map_or_else(String::new, |it| {
+            String::from_utf8(it.to_bytes(ns::CLIENT)).unwrap()
+        })),
+        Err(error) => Err(error.condition),
+    }
+}
+
+/// Random ids of what we push read `?`.
+fn text(bytes: &[u8]) -> String {
+    let mut element = Element::parse(bytes, ns::CLIENT).unwrap();
+    if element.attr("type") == Some("set") && element.attr("id").is_some() {
+        element.set_attr("id", "?");
+    }
+    String::from_utf8(element.to_bytes(ns::CLIENT)).unwrap()
+}
+
+#[async_trait]
+impl Outlet for Recorder {
+    fn now_ms(&self) -> u64 {
+        NOW_MS
+    }
+    fn uptime(&self) -> u32 {
+        3_600
+    }
+    fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+    fn route(&self, stanza: Stanza) {
+        self.note(format!("route {}", text(stanza.raw())));
+    }
+    fn entries(&self, account: &BareJid) -> Arc<[Entry]> {
+        self.0
+            .entries
+            .lock()
+            .get(account)
+            .map_or_else(|| Arc::from([]), |entries| entries.clone().into())
+    }
+    fn sessions(&self, visit: &mut dyn FnMut(&SessionHandle)) {
+        let handles = self.0.handles.lock().clone();
+        handles.iter().for_each(|handle| visit(handle));
+    }
+    fn after_reply(&self, handle: &Arc<SessionHandle>, element: Element) {
+        self.note(format!(
+            "after reply {} {}",
+            handle.jid.resource(),
+            text(&element.to_bytes(ns::CLIENT))
+        ));
+    }
+    fn share(&self, account: &BareJid, contact: &BareJid, sharing: Sharing) {
+        self.note(format!("share {account} {contact} {sharing:?}"));
+    }
+    fn push(&self, session: SessionRef, bytes: Bytes) {
+        self.note(format!("push {} {}", self.name(session), text(&bytes)));
+    }
+    fn end_session(&self, session: SessionRef, error: StreamError) -> bool {
+        self.note(format!("end {} {}", self.name(session), error.condition));
+        true
+    }
+    fn end_after_reply(&self, handle: &Arc<SessionHandle>, error: StreamError) {
+        self.note(format!(
+            "end after reply {} {}",
+            handle.jid.resource(),
+            error.condition
+        ));
+    }
+    fn presences(&self, account: &BareJid) -> Vec<Stanza> {
+        self.0
+            .presences
+            .lock()
+            .get(account)
+            .cloned()
+            .unwrap_or_default()
+    }
+    fn set_flags(&self, session: SessionRef, set: u16, clear: u16) {
+        for entry in self
+            .0
+            .entries
+            .lock()
+            .values_mut()
+            .flatten()
+            .filter(|entry| entry.session == session)
+        {
+            entry.flags = (entry.flags | set) & !clear;
+        }
+        self.note(format!("flags {} +{set} -{clear}", self.name(session)));
+    }
+    fn forget(&self, account: &BareJid) {
+        self.note(format!("forget {account}"));
+    }
+    fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>) {
+        self.note(format!("lists {account} version {}", lists.version));
+    }
+    fn preferences_changed(&self, account: &BareJid, preferences: Arc<ArchivePreferences>) {
+        self.note(format!(
+            "preferences {account} {:?} version {}",
+            preferences.default, preferences.version
+        ));
+    }
+    async fn exists(&self, account: &BareJid) -> Result<bool, StanzaError> {
+        Ok(self.0.accounts.lock().contains(account))
+    }
+    async fn last_activity(&self, account: &BareJid) -> Result<Option<LastActivity>, StanzaError> {
+        Ok(self.0.activity.lock().get(account).cloned())
+    }
+    async fn waiting(&self, _account: &BareJid) -> Result<usize, StanzaError> {
+        Ok(0)
+    }
+}

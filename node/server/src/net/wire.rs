@@ -1,0 +1,158 @@
+//! Wire: a socket and the bytes it has not taken yet.
+//!
+//! Source: RFC 6120 §3; the readiness interface of tokio.
+//! Why here: plain and encrypted transports send in the same way: straight to the socket, keeping only what it refuses.
+//! Stored: the unsent rest, freed as soon as it is sent.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A socket and its unsent bytes.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: TcpStream,
+    pending: VecDeque<u8>,
+    end: End,
+}
+
+/// How far our direction is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    /// FIN follows the last pending byte.
+    Wanted,
+    Sent,
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            pending: VecDeque::new(),
+            end: End::Open,
+        }
+    }
+
+    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.end != End::Open
+    }
+
+    /// Waits until the socket may have something for us. For one task at a time.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        // Not `TcpStream::readable`, whose future has 152 bytes (it serves any number of tasks) and does not count against
+        // the task's budget.
+        std::future::poll_fn(|cx| self.stream.poll_read_ready(cx)).await
+    }
+
+    /// Waits until the socket may take something. For one task at a time.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.stream.poll_write_ready(cx)).await
+    }
+
+    /// Reads once. `None`: nothing there now. `Some(0)`: the peer is done.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        // `poll_read`, other than `try_read`, clears readiness after a short read, which saves the second system call that
+        // would only say "would block". It needs no waker: who waits, waits in `readable`, which sets its own.
+        // `unconstrained`, since a `Pending` that means "your budget is spent" would look like "nothing there".
+        let mut buffer = ReadBuf::new(buffer);
+        let read = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+        let read = pin!(tokio::task::unconstrained(read));
+        match read.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Ok(Some(buffer.filled().len())),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Ok(None),
+        }
+    }
+
+    /// Sends now what the socket takes, keeps the rest.
+    pub(super) fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while self.pending.is_empty() && !bytes.is_empty() {
+            match taken(self.stream.try_write(bytes))? {
+                Some(n) => bytes = &bytes[n..],
+                None => break,
+            }
+        }
+        self.pending.extend(bytes);
+        Ok(())
+    }
+
+    /// As [`Self::send`], for several pieces in one system call.
+    pub(super) fn send_many(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        const AT_ONCE: usize = 32;
+        for parts in parts.chunks(AT_ONCE) {
+            let mut slices = [IoSlice::new(&[]); AT_ONCE];
+            for (slice, part) in slices.iter_mut().zip(parts) {
+                *slice = IoSlice::new(part);
+            }
+            let mut done = 0;
+            if self.pending.is_empty() && parts.iter().any(|part| !part.is_empty()) {
+                done = taken(self.stream.try_write_vectored(&slices[..parts.len()]))?.unwrap_or(0);
+            }
+            for part in parts {
+                let skip = done.min(part.len());
+                done -= skip;
+                self.pending.extend(&part[skip..]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends pending bytes. True: none are left.
+    pub(super) fn flush_now(&mut self) -> io::Result<bool> {
+        while !self.pending.is_empty() {
+            let (head, tail) = self.pending.as_slices();
+            let slices = [IoSlice::new(head), IoSlice::new(tail)];
+            match taken(self.stream.try_write_vectored(&slices))? {
+                Some(n) => drop(self.pending.drain(..n)),
+                None => return Ok(false),
+            }
+        }
+        self.pending = VecDeque::new();
+        if self.end == End::Wanted {
+            self.end = End::Sent;
+            match SockRef::from(&self.stream).shutdown(Shutdown::Write) {
+                // The peer was faster with its reset: closed is closed.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+                other => other?,
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends FIN once nothing is pending.
+    pub(super) fn end(&mut self) {
+        if self.end == End::Open {
+            self.end = End::Wanted;
+        }
+    }
+}
+
+/// `None`: the socket is full.
+fn taken(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Ok(n) => Ok(Some(n)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+        Err(error) => Err(error),
+    }
+}

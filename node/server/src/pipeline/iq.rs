@@ -1,0 +1,151 @@
+//! IQ: the namespace table, and the one place where a `Result` becomes a reply (RFC 6120 §8.2.3, §8.3).
+//!
+//! A request runs as a task of its own, so a slow one blocks neither session nor home; the session orders what must
+//! be in order (`c2s::lane`).
+
+use std::sync::Arc;
+
+use xmpp::{Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
+
+use super::{
+    archive_rule::Class,
+    delivery::{self, Action, IqType},
+};
+use crate::{
+    module::{IqRequest, Target},
+    modules::{blocking::{self, Passing}, presence::sees_presence},
+    routing::{Delivery, Letter, Origin, Progress, Router},
+};
+
+/// An IQ to one of our domains.
+pub fn for_server(router: &Arc<Router>, stanza: Stanza, origin: Option<Origin>) -> Progress {
+    spawn(router, stanza, Target::Server, origin)
+}
+
+/// An IQ to an account of ours, bare or full.
+pub fn for_account(router: &Arc<Router>, stanza: Stanza, to: &Jid, origin: Option<Origin>) -> Progress {
+    let Some(resource) = to.resource() else {
+        return spawn(router, stanza, Target::Account, origin);
+    };
+    let Some(kind) = IqType::parse(stanza.type_attr().as_deref()) else {
+        router.refuse(&stanza, &Condition::BadRequest.into());
+        return Progress::Done;
+    };
+    let entries = router.entries(to.bare_str());
+    let Some(entry) = entries.iter().find(|e| &*e.resource == resource) else {
+        if kind.is_request() {
+            router.refuse(&stanza, &Condition::ServiceUnavailable.into());
+        }
+        return Progress::Done;
+    };
+    let via = router.clone();
+    let (router, entry, to) = (router.clone(), entry.clone(), to.clone());
+    // Whether the sender may reach the resource depends on what may have to be read: its block list and its roster.
+    let decide = async move {
+        match allowed(&router, &stanza, &to, kind).await {
+            Ok(Action::ToResource) => {
+                let delivery = Delivery { bytes: stanza.raw().clone(), number: 0, class: Class::default() };
+                router.post(&entry, Letter::Stanza(delivery));
+            }
+            Ok(Action::Bounce) => router.refuse(&stanza, &Condition::ServiceUnavailable.into()),
+            Ok(_) => {}
+            Err(error) if kind.is_request() => router.refuse(&stanza, &error),
+            Err(_) => {}
+        }
+    };
+    crate::poll_once::now_or_tell(&via, decide, origin)
+}
+
+/// RFC 6121 §8.5.3.1: a request reaches a resource only from those who see its presence, or the answer would tell
+/// that it is there.
+async fn allowed(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: IqType) -> Result<Action, StanzaError> {
+    let account = to.to_bare();
+    let Some(from) = stanza.from() else { return Ok(Action::Bounce) };
+    let own = from.bare_str() == account.as_str();
+    if !own {
+        let home = router.homes.get(router, &account);
+        if !home.exists(router).await? {
+            return Ok(Action::Bounce);
+        }
+        if let Some(lists) = home.privacy()
+            && !lists.lists.is_empty()
+        {
+            let roster = router.rosters.load(&account).await?;
+            if blocking::denies(&lists, Passing::Iq, &account, from, Some(&roster)) {
+                return Ok(if kind.is_request() { Action::Bounce } else { Action::Ignore });
+            }
+        }
+    }
+    let sees = own || !kind.is_request() || sees_presence(router, &account, to, from).await?;
+    let resources = [delivery::Resource { name: to.resource().unwrap_or_default(), priority: None }];
+    let addressee = delivery::Addressee { exists: true, resources: &resources, resource: to.resource() };
+    Ok(delivery::iq(kind, sees, addressee))
+}
+
+fn spawn(router: &Arc<Router>, stanza: Stanza, target: Target, origin: Option<Origin>) -> Progress {
+    let router = router.clone();
+    let task = {
+        let router = router.clone();
+        async move {
+            if let Some(reply) = answer(&router, &stanza, target, None).await {
+                let _ = router.route(Stanza::from_element(&reply), None);
+            }
+        }
+    };
+    crate::poll_once::now_or_tell(&router, task, origin)
+}
+
+/// Answers an IQ to the server or to an account's bare address; `None` where no answer is due.
+pub async fn answer(
+    router: &Arc<Router>, stanza: &Stanza, target: Target, session: Option<Arc<crate::routing::SessionHandle>>,
+) -> Option<Element> {
+    let outcome = match IqType::parse(stanza.type_attr().as_deref()) {
+        Some(kind) if kind.is_request() => handle(router, stanza, kind, target, session).await,
+        // What answers a request of ours: to a ping of the server's.
+        Some(_) => return None,
+        None => Err(Condition::BadRequest.into()),
+    };
+    match outcome {
+        Ok(payload) => Some(stanza.result_reply(payload)),
+        Err(error) => stanza.error_reply(&error),
+    }
+}
+
+async fn handle(
+    router: &Arc<Router>, stanza: &Stanza, kind: IqType, target: Target,
+    session: Option<Arc<crate::routing::SessionHandle>>,
+) -> Result<Option<Element>, StanzaError> {
+    // RFC 6120 §8.2.3: a request has exactly one child, and an id.
+    let mut children = stanza.root().children();
+    let (Some(child), None, Some(_)) = (children.next(), children.next(), stanza.id()) else {
+        return Err(Condition::BadRequest.into());
+    };
+    let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
+        return Err(Condition::BadRequest.into());
+    };
+    let Some(handler) = router.registry().handler(target, child.ns()) else {
+        return Err(Condition::ServiceUnavailable.into());
+    };
+    let request = |session| IqRequest { kind, from: from.clone(), to: to.to_bare(), session, payload: child.to_element() };
+    let own = from.bare_str() == to.bare_str();
+    if target == Target::Account && !own {
+        if handler.own_only() {
+            return Err(Condition::Forbidden.into());
+        }
+        let account = to.to_bare();
+        let home = router.homes.get(router, &account);
+        if !home.exists(router).await? {
+            return handler.absent(&request(None));
+        }
+        if let Some(lists) = home.privacy()
+            && !lists.lists.is_empty()
+        {
+            let roster = router.rosters.load(&account).await?;
+            if blocking::denies(&lists, Passing::Iq, &account, from, Some(&roster)) {
+                return Err(Condition::ServiceUnavailable.into());
+            }
+        }
+    }
+    router.metrics.iqs.inc();
+    handler.handle(&request(session), &router.context()).await
+}

@@ -1,0 +1,8 @@
+//! What a stanza passes, in order.
+
+pub mod archive_rule;
+pub mod delivery;
+pub mod inbound;
+pub mod iq;
+pub mod lifecycle;
+pub mod outbound;

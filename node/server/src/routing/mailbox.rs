@@ -1,0 +1,228 @@
+//! Mailbox: how others reach a session.
+//!
+//! Why not a channel: an idle session must hold no buffer, a letter that is in the log needs only its number when the
+//! reader is slow or away, and the reader takes everything at once.
+//! Bounds: beyond [`FULL_LETTERS`] waiting letters, what is in the log is kept as its number; beyond [`MAX_LETTERS`] or
+//! [`MAX_BYTES`] the mailbox is overrun: it takes nothing more and its session ends (what is in the log waits there).
+
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use xmpp::StreamError;
+
+use crate::{
+    c2s::{SessionCore, stream_management::Ticket},
+    pipeline::archive_rule::Class,
+};
+
+/// Beyond this many waiting letters, logged stanzas are kept as numbers.
+const FULL_LETTERS: usize = 512;
+/// Beyond this many waiting letters the session is too slow to keep.
+const MAX_LETTERS: usize = 16_384;
+/// Beyond this many waiting bytes the session is too slow to keep.
+const MAX_BYTES: usize = 4 << 20;
+
+/// A stanza for a session's client.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The finished stanza.
+    pub bytes: Bytes,
+    /// Its number in the account's log if it waits there for the client's acknowledgement; 0: it does not.
+    pub number: u64,
+    /// What kind of stanza it is.
+    pub class: Class,
+}
+
+/// What a session is told.
+#[derive(Debug)]
+pub enum Letter {
+    /// A stanza to send.
+    Stanza(Delivery),
+    /// A stanza to send that is to be read from the log first.
+    Logged(u64),
+    /// The effects of the client's own stanza are committed: its ticket.
+    Done(Ticket),
+    /// The request at the head of the session's lane was answered.
+    LaneDone,
+}
+
+/// Something a session is told to do.
+pub enum Order {
+    /// End the stream with this error; nothing can be resumed.
+    End(StreamError),
+    /// Nothing was heard for long: ask for a sign of life.
+    Ping,
+    /// No sign of life came: the connection is dead.
+    Dead,
+    /// The server stops: end the stream so that the client comes back.
+    Shutdown,
+    /// Another connection resumes this session: hand over and go.
+    Handover(tokio::sync::oneshot::Sender<Box<SessionCore>>),
+    /// Entries that were asked for with [`Letter::Logged`], read.
+    Fetched(Vec<(u64, Option<Delivery>)>),
+}
+
+/// Whether a letter was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posted {
+    /// It waits for the session.
+    Yes,
+    /// The session has ended or is overrun.
+    Closed,
+}
+
+#[derive(Default)]
+struct Inner {
+    letters: VecDeque<Letter>,
+    orders: Vec<Order>,
+    bytes: usize,
+    waker: Option<Waker>,
+    state: State,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// The session is detached: what is in the log is kept as numbers.
+    Lean,
+    Overrun,
+    Closed,
+}
+
+/// The mailbox of one session.
+#[derive(Default)]
+pub struct Mailbox(Mutex<Inner>);
+
+impl Mailbox {
+    /// Posts a letter; never waits.
+    pub fn post(&self, letter: Letter) -> Posted {
+        let mut inner = self.0.lock();
+        if matches!(inner.state, State::Closed | State::Overrun) {
+            return Posted::Closed;
+        }
+        let letter = match letter {
+            Letter::Stanza(delivery)
+                if delivery.number != 0
+                    && (inner.state == State::Lean || inner.letters.len() >= FULL_LETTERS) =>
+            {
+                Letter::Logged(delivery.number)
+            }
+            letter => letter,
+        };
+        if let Letter::Stanza(delivery) = &letter {
+            inner.bytes += delivery.bytes.len();
+        }
+        inner.letters.push_back(letter);
+        let taken = if inner.letters.len() > MAX_LETTERS || inner.bytes > MAX_BYTES {
+            inner.state = State::Overrun;
+            Posted::Closed
+        } else {
+            Posted::Yes
+        };
+        let waker = inner.waker.take();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        taken
+    }
+
+    /// Gives an order: it is seen before letters, and even while a slow client keeps letters waiting.
+    pub fn order(&self, order: Order) -> Posted {
+        let mut inner = self.0.lock();
+        if inner.state == State::Closed {
+            return Posted::Closed;
+        }
+        inner.orders.push(order);
+        let waker = inner.waker.take();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Posted::Yes
+    }
+
+    /// Takes the oldest order.
+    pub fn take_order(&self) -> Option<Order> {
+        let mut inner = self.0.lock();
+        (!inner.orders.is_empty()).then(|| inner.orders.remove(0))
+    }
+
+    /// Ready when there is an order, or (if `letters`) a letter or an overrun. Cancel safe.
+    pub fn poll_ready(&self, cx: &mut Context<'_>, letters: bool) -> Poll<()> {
+        let mut inner = self.0.lock();
+        let overrun = inner.state == State::Overrun;
+        if !inner.orders.is_empty() || overrun || (letters && !inner.letters.is_empty()) {
+            return Poll::Ready(());
+        }
+        if !inner.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            inner.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Takes all letters into `into`, which must be empty.
+    ///
+    /// # Errors
+    /// The session was too slow.
+    pub fn take(&self, into: &mut VecDeque<Letter>) -> Result<(), Overrun> {
+        let mut inner = self.0.lock();
+        if inner.state == State::Overrun {
+            return Err(Overrun);
+        }
+        // The session's buffer is exchanged for ours, so a busy session allocates nothing.
+        std::mem::swap(&mut inner.letters, into);
+        inner.bytes = 0;
+        Ok(())
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().letters.is_empty()
+    }
+
+    /// From now on what is in the log is kept as its number; what waits is turned into numbers as well.
+    pub fn detach(&self) {
+        let mut inner = self.0.lock();
+        if inner.state == State::Open {
+            inner.state = State::Lean;
+        }
+        inner.waker = None;
+        let mut freed = 0;
+        for letter in &mut inner.letters {
+            if let Letter::Stanza(delivery) = letter
+                && delivery.number != 0
+            {
+                freed += delivery.bytes.len();
+                *letter = Letter::Logged(delivery.number);
+            }
+        }
+        inner.bytes -= freed;
+        inner.letters.shrink_to_fit();
+    }
+
+    /// The opposite of [`Mailbox::detach`].
+    pub fn attach(&self) {
+        let mut inner = self.0.lock();
+        if inner.state == State::Lean {
+            inner.state = State::Open;
+        }
+    }
+
+    /// Closes: what waits is returned, what comes is refused.
+    pub fn close(&self) -> VecDeque<Letter> {
+        let mut inner = self.0.lock();
+        inner.state = State::Closed;
+        inner.waker = None;
+        std::mem::take(&mut inner.letters)
+    }
+}
+
+/// More waited in a mailbox than a session may leave waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overrun;

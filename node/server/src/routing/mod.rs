@@ -1,0 +1,363 @@
+//! Routing: which way a stanza leaves: to a session, to a home, to a service of ours, to another domain.
+//!
+//! [`Router`] is what a stanza may need on its way; it is built once, in `app`.
+
+pub mod mailbox;
+pub mod sessions;
+
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cluster::{
+    NodeId,
+    directory::{Entry, Local, SessionRef},
+};
+use storage::{
+    Stores,
+    repository::{ArchivePreferences, PrivacyData},
+};
+use xmpp::{BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns};
+
+pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted};
+pub use sessions::{SessionHandle, Sessions};
+
+use crate::{
+    c2s::stream_management::Ticket,
+    config::Config,
+    home::{Homes, Parcel},
+    metrics::Metrics,
+    module::{Context, LastActivity, Outlet, Registry},
+    modules::roster::{Rosters, subscription::Sharing},
+    pipeline::{
+        archive_rule::{Class, classify},
+        inbound, iq,
+    },
+    shutdown::Tasks,
+};
+
+/// What a session asked for, as the directory carries it.
+pub mod flags {
+    /// Carbons (XEP-0280).
+    pub const CARBONS: u16 = 1;
+    /// It requested the roster: it gets roster pushes (RFC 6121 §2.1.6).
+    pub const INTERESTED: u16 = 1 << 1;
+    /// It requested the block list: it gets pushes of changes (XEP-0191 §3.3).
+    pub const BLOCK_LIST: u16 = 1 << 2;
+    /// It is administered by an anonymous user (XEP-0175).
+    pub const ANONYMOUS: u16 = 1 << 3;
+}
+
+/// How often a session that is to end behind a reply is looked at, and how many times.
+const REPLY_TICK: Duration = Duration::from_millis(10);
+const REPLY_TICKS: u32 = 100;
+
+/// Who waits for the outcome of a stanza.
+#[derive(Clone)]
+pub struct Origin {
+    /// The session.
+    pub handle: Arc<SessionHandle>,
+    /// Its ticket for the stanza.
+    pub ticket: Ticket,
+}
+
+impl Origin {
+    /// The effects are committed.
+    pub fn done(self) {
+        self.handle.mailbox.post(Letter::Done(self.ticket));
+    }
+}
+
+/// Whether a stanza's effects are committed already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Progress {
+    /// They are, or it was answered.
+    Done,
+    /// The origin will be told.
+    Pending,
+}
+
+/// What a stanza may need on its way.
+pub struct Router {
+    /// This life of this node.
+    pub node: NodeId,
+    /// What was configured.
+    pub config: Arc<Config>,
+    /// The repositories.
+    pub stores: Stores,
+    /// Who is connected where.
+    pub directory: Local,
+    /// The sessions of this node.
+    pub sessions: Sessions,
+    /// The homes in memory.
+    pub homes: Homes,
+    /// Rosters.
+    pub rosters: Arc<Rosters>,
+    /// What the modules registered; set once, when all are built.
+    pub registry: OnceLock<Registry>,
+    /// Sessions whose connection broke and that wait to be resumed.
+    pub parked: crate::c2s::Parking,
+    /// What negotiation keeps from one connection to the next.
+    pub gate: crate::c2s::gate::Gate,
+    /// The privacy lists that sessions made their own (XEP-0016).
+    pub active_lists: Arc<crate::modules::blocking::ActiveLists>,
+    /// Counters and gauges.
+    pub metrics: Metrics,
+    /// Running tasks.
+    pub tasks: Tasks,
+    /// When the node started.
+    pub started: Instant,
+}
+
+impl Router {
+    /// Milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        crate::clock::now_ms()
+    }
+
+    /// Seconds since the node started.
+    pub fn uptime(&self) -> u32 {
+        self.started.elapsed().as_secs() as u32
+    }
+
+    /// A random number.
+    pub fn random(&self) -> u64 {
+        crate::random::number()
+    }
+
+    /// Runs a task that is waited for at shutdown; a panic in it is counted and logged.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Whether we serve this domain's accounts.
+    pub fn serves(&self, domain: &str) -> bool {
+        self.config.domains.iter().any(|d| d == domain)
+    }
+
+    /// What modules are given.
+    pub fn context(self: &Arc<Self>) -> Context {
+        Context::new(self.clone())
+    }
+
+    /// The modules' registrations.
+    pub fn registry(&self) -> &Registry {
+        self.registry.get().expect("modules are registered before the first listener opens")
+    }
+
+    /// Posts to a session wherever it is.
+    pub fn post(&self, entry: &Entry, letter: Letter) -> Posted {
+        // TODO(#4): a session of another node is reached over its link.
+        match self.sessions.get(entry.session.number) {
+            Some(handle) => handle.mailbox.post(letter),
+            None => Posted::Closed,
+        }
+    }
+
+    /// Sends a stanza whose `from` is stamped and whose sender's own policy is done.
+    pub fn route(self: &Arc<Self>, stanza: Stanza, origin: Option<Origin>) -> Progress {
+        let Some(to) = stanza.to().cloned() else {
+            return Progress::Done;
+        };
+        if !self.serves(to.domain()) {
+            return self.elsewhere(&stanza, &to);
+        }
+        if to.local().is_none() {
+            return match stanza.kind() {
+                Kind::Iq => iq::for_server(self, stanza, origin),
+                Kind::Message => {
+                    // RFC 6120 §10.5.3: the server itself reads no messages.
+                    self.refuse(&stanza, &Condition::ServiceUnavailable.into());
+                    Progress::Done
+                }
+                Kind::Presence => Progress::Done,
+            };
+        }
+        match stanza.kind() {
+            Kind::Message => {
+                let class = classify(&stanza);
+                let copy = self.copy_home(&stanza, &to);
+                self.metrics.messages.inc();
+                self.homes.get(self, &to.to_bare()).receive(self, Parcel { stanza, class, origin, copy })
+            }
+            Kind::Iq => iq::for_account(self, stanza, &to, origin),
+            Kind::Presence => inbound::presence(self, stanza, &to, origin),
+        }
+    }
+
+    /// Where the sender's copy goes: its home, if it is an account of ours and not the addressee.
+    fn copy_home(self: &Arc<Self>, stanza: &Stanza, to: &Jid) -> Option<Arc<crate::home::Home>> {
+        let from = stanza.from()?;
+        let ours = from.local().is_some() && self.serves(from.domain());
+        (ours && from.bare_str() != to.bare_str()).then(|| self.homes.get(self, &from.to_bare()))
+    }
+
+    /// A stanza for a domain that is not ours.
+    fn elsewhere(self: &Arc<Self>, stanza: &Stanza, to: &Jid) -> Progress {
+        if let Some(service) = self.registry().service_of(to.domain()) {
+            service.receive(stanza, &self.context());
+            return Progress::Done;
+        }
+        // No federation yet: nobody else is there.
+        self.refuse(stanza, &Condition::RemoteServerNotFound.into());
+        Progress::Done
+    }
+
+    /// Answers a stanza with an error, where an answer is allowed.
+    pub fn refuse(self: &Arc<Self>, stanza: &Stanza, error: &StanzaError) {
+        if let Some(reply) = stanza.error_reply(error) {
+            self.metrics.errors_sent.inc();
+            let _ = self.route(Stanza::from_element(&reply), None);
+        }
+    }
+
+    /// The sessions of an account.
+    pub fn entries(&self, account: &str) -> Arc<[Entry]> {
+        self.directory.lookup(account).unwrap_or_else(|| Arc::from([]))
+    }
+
+    /// Changes the flags of a session in the directory.
+    pub fn set_flags(&self, handle: &SessionHandle, set: u16, clear: u16) -> bool {
+        let account = handle.jid.bare_str();
+        let entries = self.entries(account);
+        let Some(entry) = entries.iter().find(|e| e.session == handle.session) else { return false };
+        let flags = (entry.flags | set) & !clear;
+        flags == entry.flags || self.directory.update(account, handle.session, entry.priority, flags)
+    }
+
+    /// Changes the priority of a session in the directory.
+    pub fn set_priority(&self, handle: &SessionHandle, priority: Option<i8>) -> bool {
+        let account = handle.jid.bare_str();
+        let entries = self.entries(account);
+        let Some(entry) = entries.iter().find(|e| e.session == handle.session) else { return false };
+        self.directory.update(account, handle.session, priority, entry.flags)
+    }
+
+    /// A sign of life of a client.
+    pub fn heard(&self, handle: &SessionHandle) {
+        handle.heard.store(self.uptime(), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Outlet for Arc<Router> {
+    fn now_ms(&self) -> u64 {
+        Router::now_ms(self)
+    }
+
+    fn uptime(&self) -> u32 {
+        Router::uptime(self)
+    }
+
+    fn registry(&self) -> &Registry {
+        Router::registry(self)
+    }
+
+    fn route(&self, stanza: Stanza) {
+        let _ = Router::route(self, stanza, None);
+    }
+
+    fn entries(&self, account: &BareJid) -> Arc<[Entry]> {
+        Router::entries(self, account.as_str())
+    }
+
+    fn sessions(&self, visit: &mut dyn FnMut(&SessionHandle)) {
+        let mut shard = 0;
+        while let Some(handles) = self.sessions.shard_snapshot(shard) {
+            handles.iter().for_each(|handle| visit(handle));
+            shard += 1;
+        }
+    }
+
+    fn after_reply(&self, handle: &Arc<SessionHandle>, element: Element) {
+        // A task runs after the handler that made it has returned its reply to the mailbox.
+        let (handle, bytes) = (handle.clone(), Bytes::from(element.to_bytes(ns::CLIENT)));
+        self.spawn(async move {
+            tokio::task::yield_now().await;
+            handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+        });
+    }
+
+    fn share(&self, account: &BareJid, contact: &BareJid, sharing: Sharing) {
+        inbound::share(self, account, contact, sharing);
+    }
+
+    fn push(&self, session: SessionRef, bytes: Bytes) {
+        if let Some(handle) = self.sessions.get(session.number) {
+            handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+        }
+    }
+
+    fn end_session(&self, session: SessionRef, error: StreamError) -> bool {
+        let Some(handle) = self.sessions.get(session.number) else { return false };
+        // Nobody reads the mailbox of a session that waits to be resumed.
+        if let Some(parked) = self.parked.take_parked(&handle) {
+            parked.end(None);
+            return true;
+        }
+        handle.mailbox.order(Order::End(error)) == Posted::Yes
+    }
+
+    fn end_after_reply(&self, handle: &Arc<SessionHandle>, error: StreamError) {
+        let handle = handle.clone();
+        self.spawn(async move {
+            // An order is seen before letters: the reply must have been taken. A client that does not read is not
+            // waited for.
+            for _ in 0..REPLY_TICKS {
+                tokio::time::sleep(REPLY_TICK).await;
+                if handle.mailbox.is_empty() {
+                    break;
+                }
+            }
+            handle.mailbox.order(Order::End(error));
+        });
+    }
+
+    fn presences(&self, account: &BareJid) -> Vec<Stanza> {
+        let home = self.homes.loaded(account.as_str());
+        home.map(|home| home.presences().into_iter().map(|(_, presence)| presence).collect()).unwrap_or_default()
+    }
+
+    fn set_flags(&self, session: SessionRef, set: u16, clear: u16) {
+        if let Some(handle) = self.sessions.get(session.number) {
+            Router::set_flags(self, &handle, set, clear);
+        }
+    }
+
+    fn forget(&self, account: &BareJid) {
+        self.homes.forget(account.as_str());
+        self.rosters.forget(account);
+    }
+
+    fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>) {
+        if let Some(home) = self.homes.loaded(account.as_str()) {
+            home.set_privacy(lists);
+        }
+    }
+
+    fn preferences_changed(&self, account: &BareJid, preferences: Arc<ArchivePreferences>) {
+        if let Some(home) = self.homes.loaded(account.as_str()) {
+            home.set_preferences(preferences);
+        }
+    }
+
+    async fn exists(&self, account: &BareJid) -> Result<bool, StanzaError> {
+        self.homes.get(self, account).exists(self).await
+    }
+
+    async fn last_activity(&self, account: &BareJid) -> Result<Option<LastActivity>, StanzaError> {
+        let home = self.homes.get(self, account);
+        Ok(home.exists(self).await?.then(|| home.last_activity()).flatten())
+    }
+
+    async fn waiting(&self, account: &BareJid) -> Result<usize, StanzaError> {
+        let home = self.homes.get(self, account);
+        home.exists(self).await?;
+        Ok(home.waiting())
+    }
+}

@@ -1,0 +1,284 @@
+//! Fuzzing without a special tool chain: `cargo run --release -p xmpp --example fuzz -- parser 10000000 [seed]`.
+//!
+//! Mutates a corpus with a fixed generator and checks what must always hold; a failure panics with the input. The
+//! targets: `parser` (codec, fragments, elements, stanzas), `jid` (addresses), `sasl` (messages of the mechanisms).
+//! An interesting input is kept in the corpus, in place of another: memory stays bounded.
+
+#![expect(clippy::print_stdout, reason = "a program for the terminal")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::time::Instant;
+
+use common::{Rng, document, mutate};
+use xmpp::{
+    Element, Jid, Stanza,
+    codec::{Decoder, Limits, ParseError, StreamEvent, StreamHeader},
+    ns,
+};
+
+/// What one execution checks; `true` keeps the input for further mutation.
+type Target = fn(&[u8], &mut Rng) -> bool;
+
+const USAGE: &str = "usage: fuzz parser|jid|sasl <executions> [seed]";
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let number = |at: usize| args.get(at).map(|text| text.parse::<u64>().expect(USAGE));
+    let executions = number(2).expect(USAGE);
+    let mut rng = Rng::new(number(3).unwrap_or(1));
+    let (target, mut corpus): (Target, _) = match args[1].as_str() {
+        "parser" => (parser, streams(&mut rng)),
+        "jid" => (
+            jid,
+            JIDS.iter().map(|text| text.as_bytes().to_vec()).collect(),
+        ),
+        "sasl" => (
+            sasl,
+            SASL.iter().map(|text| text.as_bytes().to_vec()).collect(),
+        ),
+        _ => panic!("{USAGE}"),
+    };
+    let start = Instant::now();
+    let mut kept = 0u64;
+    for _ in 0..executions {
+        let mut input = corpus[rng.below(corpus.len())].clone();
+        for _ in 0..=rng.below(4) {
+            mutate(&mut rng, &mut input);
+        }
+        input.truncate(2_000);
+        if target(&input, &mut rng) {
+            kept += 1;
+            if rng.below(16) == 0 {
+                let at = rng.below(corpus.len());
+                corpus[at] = input;
+            }
+        }
+        // Fresh ones, so that mutations of mutations do not wear the corpus out.
+        if args[1] == "parser" && rng.below(64) == 0 {
+            let at = rng.below(corpus.len());
+            corpus[at] = stream(&mut rng);
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{executions} executions, {kept} accepted, {seconds:.0} s, {:.0}/s",
+        executions as f64 / seconds
+    );
+}
+
+// ---- parser
+
+const HEADERS: &[&str] = &[
+    "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+    "<?xml version='1.0'?><stream:stream to='example.com' version='1.0' xmlns='jabber:server' xmlns:db='jabber:server:dialback' \
+     xmlns:stream='http://etherx.jabber.org/streams'>",
+    "<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='urn:other' xmlns:p='urn:p' xmlns:q='urn:p'>",
+];
+
+const ELEMENTS: &[&str] = &[
+    "<message to='romeo@example.net' from='juliet@example.com/balcony' type='chat'><body>Art &amp; thou</body></message>",
+    "<iq id='1' type='get'><query xmlns='jabber:iq:roster'/></iq>",
+    "<presence xml:lang='en'><show>away</show></presence>",
+    "<db:result to='a' from='b'>key</db:result>",
+    "<message xmlns='jabber:client'><p:x xmlns:p='y' p:z='1'/></message>",
+    "<a><![CDATA[x<y]]></a>",
+];
+
+fn streams(rng: &mut Rng) -> Vec<Vec<u8>> {
+    (0..256).map(|_| stream(rng)).collect()
+}
+
+fn stream(rng: &mut Rng) -> Vec<u8> {
+    let mut stream = rng.pick(HEADERS).as_bytes().to_vec();
+    for _ in 0..=rng.below(3) {
+        match rng.below(3) {
+            0 => stream.extend(document(rng)),
+            _ => stream.extend(rng.pick(ELEMENTS).as_bytes()),
+        }
+    }
+    stream.extend(
+        rng.pick(&["", "</stream:stream>", "</s:stream>", " "])
+            .as_bytes(),
+    );
+    stream
+}
+
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Open(StreamHeader),
+    Element(Element),
+    Close,
+    Error(ParseError),
+}
+
+const LIMITS: Limits = Limits {
+    stanza_bytes: 600,
+    depth: 6,
+    attributes: 6,
+};
+
+/// Feeds one chunk; answers whether the stream goes on.
+fn feed(decoder: &mut Decoder, mut input: &[u8], seen: &mut Vec<Seen>) -> bool {
+    loop {
+        let event = match decoder.next(&mut input) {
+            Ok(Some(StreamEvent::Open(header))) => Seen::Open(header),
+            Ok(Some(StreamEvent::Element(fragment))) => {
+                let element = fragment.to_element();
+                let again = xmpp::Fragment::parse(fragment.raw().clone(), root_ns(seen))
+                    .expect("what was accepted is accepted again");
+                assert_eq!(
+                    again.to_element(),
+                    element,
+                    "raw bytes are complete in themselves"
+                );
+                check_stanza(Stanza::new(fragment).ok());
+                Seen::Element(element)
+            }
+            Ok(Some(StreamEvent::Close)) => Seen::Close,
+            Ok(None) => {
+                assert!(input.is_empty(), "all is taken");
+                return true;
+            }
+            Err(error) => {
+                seen.push(Seen::Error(error));
+                return false;
+            }
+        };
+        seen.push(event);
+    }
+}
+
+/// The default namespace that the stream has around its elements; an unknown one is copied into them.
+fn root_ns(seen: &[Seen]) -> &'static str {
+    match seen.first() {
+        Some(Seen::Open(header)) => [ns::CLIENT, ns::SERVER, ns::STREAM]
+            .into_iter()
+            .find(|known| *known == header.content_ns)
+            .unwrap_or(""),
+        _ => "",
+    }
+}
+
+fn parser(input: &[u8], rng: &mut Rng) -> bool {
+    let mut whole = Vec::new();
+    feed(&mut Decoder::new(LIMITS), input, &mut whole);
+    let mut cut = Vec::new();
+    let mut decoder = Decoder::new(LIMITS);
+    let mut rest = input;
+    while !rest.is_empty() {
+        let length = match rng.below(4) {
+            0 => 1,
+            _ => 1 + rng.below(rest.len()),
+        };
+        let (chunk, more) = rest.split_at(length);
+        if !feed(&mut decoder, chunk, &mut cut) {
+            break;
+        }
+        rest = more;
+    }
+    assert_eq!(cut, whole, "the cuts do not matter");
+    for seen in &whole {
+        if let Seen::Element(element) = seen {
+            let again = Element::parse(&element.to_bytes("urn:around"), "urn:around");
+            assert_eq!(again.as_ref(), Ok(element), "an element reads back");
+        }
+    }
+    !matches!(whole.last(), None | Some(Seen::Error(_)))
+}
+
+fn check_stanza(stanza: Option<Stanza>) {
+    let Some(stanza) = stanza else { return };
+    let sender = Jid::parse("juliet@example.com/it's").expect("an address");
+    let mut expected = stanza.to_element();
+    expected.set_attr("from", sender.as_str());
+    expected.set_attr("to", "example.net");
+    let to = Jid::parse("example.net").expect("an address");
+    let edited = stanza.readdressed(Some(&sender), Some(&to));
+    assert_eq!(edited.to_element(), expected, "the shifted tape");
+    assert_eq!(
+        Stanza::parse(edited.raw().clone()).map(|again| again.to_element()),
+        Ok(expected),
+        "the edited bytes"
+    );
+
+    let strip = |child: xmpp::Node<'_>| child.name().len().is_multiple_of(2);
+    let spliced = stanza.spliced(strip, b"<added xmlns='x'/>");
+    let mut expected = stanza.to_element();
+    expected.retain_children(|child| !child.name().len().is_multiple_of(2));
+    expected.push(Element::new("added", "x"));
+    let spliced = Element::parse(&spliced, ns::CLIENT).expect("a spliced stanza is one");
+    assert!(
+        spliced.children().eq(expected.children())
+            && spliced.attrs().eq(expected.attrs())
+            && spliced.text() == expected.text()
+    );
+}
+
+// ---- jid
+
+const JIDS: &[&str] = &[
+    "juliet@example.com",
+    "juliet@example.com/balcony",
+    "example.com",
+    "example.com/a/b@c",
+    "fußball@example.com",
+    "π@example.com/σ",
+    "Σ@xn--bcher-kva.example/🦊",
+    "a@[::1]",
+    "a@192.0.2.1/\u{A0}x",
+    "δοκιμή@παράδειγμα.δοκιμή",
+];
+
+fn jid(input: &[u8], _: &mut Rng) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return false;
+    };
+    let Ok(jid) = Jid::parse(text) else {
+        return false;
+    };
+    assert_eq!(
+        Jid::parse(jid.as_str()).as_ref(),
+        Ok(&jid),
+        "normalising twice is normalising once"
+    );
+    assert_eq!(
+        Jid::from_parts(jid.local(), jid.domain(), jid.resource()).as_ref(),
+        Ok(&jid),
+        "the parts make the whole"
+    );
+    assert!(
+        [
+            jid.local().unwrap_or("x"),
+            jid.domain(),
+            jid.resource().unwrap_or("x")
+        ]
+        .iter()
+        .all(|part| (1..=1023).contains(&part.len()))
+    );
+    assert_eq!(jid.to_bare().as_str(), jid.bare_str());
+    // A stanza can carry it.
+    let message = Element::new("message", ns::CLIENT).with_attr("to", jid.as_str());
+    assert_eq!(
+        Stanza::from_element(&message).to(),
+        Some(&jid),
+        "an address survives a stanza"
+    );
+    true
+}
+
+// ---- sasl
+
+const SASL: &[&str] = &[
+    "\0user\0pencil",
+    "n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL",
+    "p=tls-exporter,a=zed,n=user,r=rOprNGfwEbeRWgbN",
+    "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
+];
+
+/// The place for the mechanisms: feed `input` as the client's next message of each, and check that it never panics and
+/// that nothing but the right proof succeeds.
+fn sasl(_input: &[u8], _: &mut Rng) -> bool {
+    panic!("the target `sasl` has no mechanisms to feed yet")
+}

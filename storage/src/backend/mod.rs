@@ -1,0 +1,6 @@
+//! Backends: what implements the three shapes.
+
+pub mod directory;
+pub mod embedded;
+pub mod memory;
+mod rule;

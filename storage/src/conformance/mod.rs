@@ -1,0 +1,70 @@
+//! Conformance: what every implementation of a shape or a repository must pass, as plain async functions that panic when
+//! it does not.
+//!
+//! Each backend and each layer calls its suite in one line. The suites of shapes make names from the `run`, so that
+//! they may be run again against a store that keeps what it is given; those of repositories want fresh stores.
+
+mod account;
+mod archive_preferences;
+mod blobs;
+mod cache;
+mod log;
+mod mailbox;
+mod privacy;
+mod private_xml;
+mod roster;
+mod table;
+mod vcard;
+
+pub use account::accounts;
+pub use archive_preferences::archive_preferences;
+pub use blobs::blobs;
+pub use cache::cache;
+pub use log::logs;
+pub use mailbox::mailboxes;
+pub use privacy::privacy;
+pub use private_xml::private_xml;
+pub use roster::rosters;
+pub use table::{Subject, table};
+pub use vcard::vcards;
+
+use std::fmt::Debug;
+
+use xmpp::BareJid;
+
+use crate::{
+    error::{ErrorKind, Result},
+    stores::Stores,
+};
+
+/// Every repository of fresh stores.
+pub async fn stores(stores: &Stores) {
+    accounts(&*stores.accounts).await;
+    rosters(&*stores.rosters).await;
+    logs(&*stores.logs).await;
+    mailboxes(&*stores.mailboxes).await;
+    privacy(&*stores.privacy).await;
+    private_xml(&*stores.private).await;
+    vcards(&*stores.vcards).await;
+    archive_preferences(&*stores.archive_preferences).await;
+}
+
+fn jid(text: &str) -> BareJid {
+    BareJid::parse(text).expect("an address")
+}
+
+#[track_caller]
+fn refused<T: Debug>(result: Result<T>, kind: ErrorKind) {
+    match result {
+        Err(error) => assert_eq!(error.kind(), kind, "{error}"),
+        Ok(value) => panic!("{kind:?} expected, {value:?} found"),
+    }
+}
+
+#[track_caller]
+fn done<T>(result: Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("{:?}: {error}", error.kind()))
+}
+
+#[cfg(test)]
+mod tests;

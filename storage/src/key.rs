@@ -1,0 +1,269 @@
+//! Keys of records and blobs: bytes that can never alias and that sort like their parts.
+//!
+//! A key is a tag (`U#`) and parts. Each part but the last ends with `00 01`, and a `00` within a part is written
+//! `00 FF`: no part can pretend to end or to go on, so `bob` never reaches `bobby`, whatever a name holds. A key beyond
+//! DynamoDB's limits keeps its tag and becomes `00 02` and a SHA-256, which no other key can spell.
+//!
+//! | partition | what |
+//! |---|---|
+//! | `core` `U#` domain, localpart | an account |
+//! | `core` `G#` domain | shared groups |
+//! | `core` `R#` service, room | a room |
+//! | `core` `P#` service, node | a pubsub node |
+//! | `log` `A#` archive | a log; sort: number |
+//! | `log` `S#` archive | log segments; sort: first number |
+//! | `idx` `L#` domain | accounts; sort: localpart |
+//! | `idx` `V#` domain, field | words of vCards; sort: word, localpart |
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use xmpp::BareJid;
+
+use crate::shape::{Key, Space};
+
+/// DynamoDB's limit on a partition key.
+const MAX_PARTITION: usize = 2048;
+/// DynamoDB's limit on a sort key.
+const MAX_SORT: usize = 1024;
+const ESCAPED_ZERO: [u8; 2] = [0, 0xff];
+const END: [u8; 2] = [0, 1];
+const HASHED: [u8; 2] = [0, 2];
+
+/// Sort key of an account's credentials.
+pub const ACCOUNT: Bytes = Bytes::from_static(b"ACC");
+/// Sort key of a mailbox.
+pub const MAILBOX: Bytes = Bytes::from_static(b"META");
+/// Sort key of a roster.
+pub const ROSTER: Bytes = Bytes::from_static(b"ROST");
+/// Sort key of privacy and block lists.
+pub const PRIVACY: Bytes = Bytes::from_static(b"PRIV");
+/// Sort key of a vCard.
+pub const VCARD: Bytes = Bytes::from_static(b"VC");
+/// Sort key of archive preferences.
+pub const ARCHIVE_PREFERENCES: Bytes = Bytes::from_static(b"MAMP");
+/// What sort keys of FAST tokens begin with.
+pub const TOKENS: &[u8] = b"FAST#";
+/// What sort keys of private XML begin with.
+pub const PRIVATE_XML: &[u8] = b"PX#";
+
+/// Builds one key in one allocation.
+struct Builder {
+    bytes: Vec<u8>,
+    tag: usize,
+}
+
+impl Builder {
+    fn new(tag: &[u8], expected: usize) -> Self {
+        let mut bytes = Vec::with_capacity(tag.len() + expected + END.len());
+        bytes.extend_from_slice(tag);
+        Self {
+            bytes,
+            tag: tag.len(),
+        }
+    }
+    /// A part that others follow.
+    fn part(self, part: &[u8]) -> Self {
+        let mut this = self.last(part);
+        this.bytes.extend_from_slice(&END);
+        this
+    }
+    /// The last part, or the beginning of a part to search for.
+    fn last(mut self, part: &[u8]) -> Self {
+        let mut rest = part;
+        while let Some(at) = rest.iter().position(|byte| *byte == 0) {
+            self.bytes.extend_from_slice(&rest[..at]);
+            self.bytes.extend_from_slice(&ESCAPED_ZERO);
+            rest = &rest[at + 1..];
+        }
+        self.bytes.extend_from_slice(rest);
+        self
+    }
+    fn within(mut self, limit: usize) -> Bytes {
+        if self.bytes.len() > limit {
+            let hash = digest(&SHA256, &self.bytes);
+            self.bytes.truncate(self.tag);
+            self.bytes.extend_from_slice(&HASHED);
+            self.bytes.extend_from_slice(hash.as_ref());
+        }
+        Bytes::from(self.bytes)
+    }
+}
+
+fn partition(tag: &[u8; 2], first: &str, last: &str) -> Bytes {
+    Builder::new(tag, first.len() + last.len())
+        .part(first.as_bytes())
+        .last(last.as_bytes())
+        .within(MAX_PARTITION)
+}
+
+fn partition_of_one(tag: &[u8; 2], only: &str) -> Bytes {
+    Builder::new(tag, only.len())
+        .last(only.as_bytes())
+        .within(MAX_PARTITION)
+}
+
+/// Partition of an account.
+pub fn account(account: &BareJid) -> Bytes {
+    partition(b"U#", account.domain(), account.local().unwrap_or_default())
+}
+
+/// Partition of a domain's shared groups.
+pub fn groups(domain: &str) -> Bytes {
+    partition_of_one(b"G#", domain)
+}
+
+/// Partition of a room.
+pub fn room(room: &BareJid) -> Bytes {
+    partition(b"R#", room.domain(), room.local().unwrap_or_default())
+}
+
+/// Partition of a pubsub node.
+pub fn pubsub_node(service: &BareJid, node: &str) -> Bytes {
+    partition(b"P#", service.as_str(), node)
+}
+
+/// Partition of a log.
+pub fn log(archive: &BareJid) -> Bytes {
+    partition_of_one(b"A#", archive.as_str())
+}
+
+/// Partition of a log's segments.
+pub fn log_segments(archive: &BareJid) -> Bytes {
+    partition_of_one(b"S#", archive.as_str())
+}
+
+/// Partition of the list of a domain's accounts.
+pub fn account_list(domain: &str) -> Bytes {
+    partition_of_one(b"L#", domain)
+}
+
+/// Partition of the words of a field in a domain's vCards.
+pub fn vcard_words(domain: &str, field: u8) -> Bytes {
+    Builder::new(b"V#", domain.len() + 3)
+        .part(domain.as_bytes())
+        .last(&[field])
+        .within(MAX_PARTITION)
+}
+
+/// A record of an account.
+pub fn of_account(account: &BareJid, sort: Bytes) -> Key {
+    Key {
+        space: Space::Core,
+        partition: self::account(account),
+        sort,
+    }
+}
+
+/// Sort key of a number: big-endian, so that it sorts as a number.
+pub fn number(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_be_bytes())
+}
+
+/// The number of a sort key.
+pub fn read_number(sort: &[u8]) -> Option<u64> {
+    sort.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// Sort key of a localpart in a list.
+pub fn localpart(local: &str) -> Bytes {
+    Builder::new(b"", local.len())
+        .last(local.as_bytes())
+        .within(MAX_SORT)
+}
+
+/// Sort key of a user agent's tokens.
+pub fn tokens(agent: &str) -> Bytes {
+    Builder::new(TOKENS, agent.len())
+        .last(agent.as_bytes())
+        .within(MAX_SORT)
+}
+
+/// Sort key of private XML.
+pub fn private_xml(namespace: &str, name: &str) -> Bytes {
+    Builder::new(PRIVATE_XML, namespace.len() + name.len())
+        .part(namespace.as_bytes())
+        .last(name.as_bytes())
+        .within(MAX_SORT)
+}
+
+/// Namespace and name of a sort key of private XML.
+pub fn read_private_xml(sort: &[u8]) -> Option<(String, String)> {
+    let (namespace, name) = read_part(sort.strip_prefix(PRIVATE_XML)?)?;
+    Some((text(&namespace)?, text(name)?))
+}
+
+/// A part that others follow, and what follows.
+fn read_part(key: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut part = Vec::new();
+    let mut rest = key;
+    loop {
+        let at = rest.iter().position(|byte| *byte == 0)?;
+        part.extend_from_slice(&rest[..at]);
+        match (rest.get(at + 1)?, &rest[at + 2..]) {
+            (1, rest) => return Some((part, rest)),
+            (0xff, beyond) => {
+                part.push(0);
+                rest = beyond;
+            }
+            _ => return None,
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    // XML has no U+0000, so the last part holds no escape.
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
+}
+
+/// Sort key of a word in a vCard.
+pub fn vcard_word(word: &str, local: &str) -> Bytes {
+    Builder::new(b"", word.len() + local.len())
+        .part(word.as_bytes())
+        .last(local.as_bytes())
+        .within(MAX_SORT)
+}
+
+/// What the sort keys of all words with this beginning begin with.
+pub fn vcard_word_prefix(prefix: &str) -> Bytes {
+    Builder::new(b"", prefix.len())
+        .last(prefix.as_bytes())
+        .within(MAX_SORT)
+}
+
+/// The lowest key beyond all keys that begin with `prefix`; `None`: there is none.
+pub fn prefix_end(prefix: &[u8]) -> Option<Bytes> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(Bytes::from(end))
+}
+
+/// The lowest key beyond `key`.
+pub fn successor(key: &[u8]) -> Bytes {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    Bytes::from(next)
+}
+
+/// What the blob keys of an account begin with. A hash, because an address may be longer than a segment of a path and
+/// may hold what a path may not.
+pub fn account_blobs(account: &BareJid) -> String {
+    format!(
+        "u/{}/",
+        hex(digest(&SHA256, account.as_str().as_bytes()).as_ref())
+    )
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

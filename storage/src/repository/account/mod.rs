@@ -1,0 +1,210 @@
+//! Accounts: SCRAM keys (RFC 5802), FAST tokens (XEP-0484), the list of a domain's users.
+//!
+//! Why here: authentication reads nothing else, so one strong read decides a login.
+//! Stored: `core` `U#domain#local` / `ACC` and `FAST#agent`; `idx` `L#domain` / localpart, written in the same batch.
+//! Plain passwords are never stored.
+
+mod table;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use minicbor::{Decode, Encode};
+use xmpp::BareJid;
+
+use crate::error::Result;
+
+pub use table::TableAccounts;
+
+/// The hash of a SCRAM mechanism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ScramHash {
+    /// RFC 5802.
+    #[n(1)]
+    Sha1,
+    /// RFC 7677.
+    #[n(2)]
+    Sha256,
+    /// draft-melnikov-scram-sha-512.
+    #[n(3)]
+    Sha512,
+}
+
+impl ScramHash {
+    /// The name as mechanisms spell it: `SHA-1`, `SHA-256`, `SHA-512`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA-1",
+            Self::Sha256 => "SHA-256",
+            Self::Sha512 => "SHA-512",
+        }
+    }
+    /// The hash of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Sha1, Self::Sha256, Self::Sha512]
+            .into_iter()
+            .find(|hash| hash.name() == name)
+    }
+}
+
+/// What a server keeps to verify SCRAM (RFC 5802 §3). Prints nothing secret.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct StoredScram {
+    /// For which mechanism.
+    #[n(0)]
+    pub hash: ScramHash,
+    /// Rounds of PBKDF2.
+    #[n(1)]
+    pub iterations: u32,
+    /// The salt.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub salt: Vec<u8>,
+    /// `H(ClientKey)`.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub stored_key: Vec<u8>,
+    /// `HMAC(SaltedPassword, "Server Key")`.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub server_key: Vec<u8>,
+}
+
+impl fmt::Debug for StoredScram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredScram")
+            .field("hash", &self.hash)
+            .field("iterations", &self.iterations)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How an account proves who it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Credentials {
+    /// One set of keys per hash.
+    #[n(0)]
+    pub scram: Vec<StoredScram>,
+}
+
+impl Credentials {
+    /// The keys for this hash.
+    pub fn scram(&self, hash: ScramHash) -> Option<&StoredScram> {
+        self.scram.iter().find(|keys| keys.hash == hash)
+    }
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Account {
+    /// How it proves who it is.
+    #[n(0)]
+    pub credentials: Credentials,
+    /// When it was created, in milliseconds since 1970.
+    #[n(1)]
+    pub created_ms: u64,
+    /// Whether it may not log in.
+    #[n(2)]
+    pub disabled: bool,
+    /// The version that changes must name.
+    #[cbor(skip)]
+    pub version: u64,
+}
+
+/// One FAST token (XEP-0484 §3). Prints nothing secret.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct FastToken {
+    /// The mechanism it is for, as `HT-SHA-256-EXPR`.
+    #[n(0)]
+    pub mechanism: String,
+    /// The token.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub secret: Vec<u8>,
+    /// When it was issued, in milliseconds since 1970.
+    #[n(2)]
+    pub issued_ms: u64,
+    /// Until when it is valid, in milliseconds since 1970.
+    #[n(3)]
+    pub expires_ms: u64,
+    /// The highest `count` seen with it (XEP-0484 §3.5): a replay does not exceed it.
+    #[n(4)]
+    pub count: u64,
+}
+
+impl fmt::Debug for FastToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FastToken")
+            .field("mechanism", &self.mechanism)
+            .field("expires_ms", &self.expires_ms)
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The tokens of one user agent: the new one, and the old one until the new one was used.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct AgentTokens {
+    /// Newest.
+    #[n(0)]
+    pub current: FastToken,
+    /// The one before, still valid while the client may not have received `current`.
+    #[n(1)]
+    pub previous: Option<FastToken>,
+    /// The version that changes must name.
+    #[cbor(skip)]
+    pub version: u64,
+}
+
+/// The contract. Every read is strong: a login never sees a password or token that was changed before.
+#[async_trait]
+pub trait AccountRepository: Send + Sync + 'static {
+    /// An account. One strong get.
+    async fn load(&self, account: &BareJid) -> Result<Option<Account>>;
+    /// Creates an account with its row in the list: one batch.
+    ///
+    /// # Errors
+    /// `Conflict` if it exists; of two racing creations one wins. `NotAllowed` for an address without localpart.
+    async fn create(&self, account: &BareJid, credentials: Credentials, now_ms: u64) -> Result<()>;
+    /// Changes how an account proves who it is; returns the new version. One get, one conditional write.
+    ///
+    /// # Errors
+    /// `Conflict` if the version is not `seen` or the account is gone.
+    async fn set_credentials(
+        &self,
+        account: &BareJid,
+        credentials: Credentials,
+        seen: u64,
+    ) -> Result<u64>;
+    /// Locks or unlocks an account; returns the new version. One get, one conditional write.
+    ///
+    /// # Errors
+    /// `Conflict` if the version is not `seen` or the account is gone.
+    async fn set_disabled(&self, account: &BareJid, disabled: bool, seen: u64) -> Result<u64>;
+    /// Removes the account and its row in the list; whether it was there. One batch; the name is free afterwards.
+    /// `Stores::erase` removes everything an account has.
+    async fn remove(&self, account: &BareJid) -> Result<bool>;
+    /// Localparts of a domain in byte order, beyond `after`. One eventual query a page; fewer than `limit` only at the
+    /// end.
+    async fn list(&self, domain: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
+    /// The FAST tokens of a user agent (XEP-0484). One strong get.
+    async fn tokens(&self, account: &BareJid, agent: &str) -> Result<Option<AgentTokens>>;
+    /// Stores the tokens of a user agent (`tokens.version` is ignored); `seen` is 0 for the first. Returns the new
+    /// version. One batch that also checks that the account exists.
+    ///
+    /// # Errors
+    /// `Conflict` if the version is not `seen` or the account is gone.
+    async fn put_tokens(
+        &self,
+        account: &BareJid,
+        agent: &str,
+        tokens: &AgentTokens,
+        seen: u64,
+    ) -> Result<u64>;
+    /// Forgets the tokens of a user agent; absent is fine.
+    async fn remove_tokens(&self, account: &BareJid, agent: &str) -> Result<()>;
+    /// Forgets every token of an account, as a change of password must. One query a page and one batch.
+    async fn remove_all_tokens(&self, account: &BareJid) -> Result<()>;
+}

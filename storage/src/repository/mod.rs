@@ -1,0 +1,36 @@
+//! Repositories: one contract per feature in the feature's words, written once over the shapes.
+//!
+//! A record in `core` is a version byte, a codec byte, a write id and CBOR with numeric keys (`record`); what is too
+//! large for a record is a blob with a pointer (`value`). A log item has its own compact encoding (`log/codec`).
+
+pub mod account;
+pub mod archive_preferences;
+pub mod log;
+pub mod mailbox;
+pub(crate) mod paging;
+pub mod privacy;
+pub mod private_xml;
+mod record;
+pub mod roster;
+mod value;
+pub mod vcard;
+
+pub use account::{
+    Account, AccountRepository, AgentTokens, Credentials, FastToken, ScramHash, StoredScram,
+    TableAccounts,
+};
+pub use archive_preferences::{
+    ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences,
+};
+pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip};
+pub use mailbox::{DrainClaim, Mailbox, MailboxRepository, TableMailboxes};
+pub use privacy::{
+    PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds,
+    TablePrivacy,
+};
+pub use private_xml::{PrivateXml, PrivateXmlLimits, PrivateXmlRepository, TablePrivateXml};
+pub use roster::{Roster, RosterItem, RosterRepository, Subscription, TableRosters};
+pub use vcard::{TableVcards, Vcard, VcardField, VcardPage, VcardRepository};
+
+#[cfg(test)]
+mod tests;

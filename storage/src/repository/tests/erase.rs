@@ -1,0 +1,182 @@
+//! Erasing leaves nothing, wherever it dies, once it is repeated; and touches nobody else.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use xmpp::{BareJid, Jid};
+
+use super::{Fault, Unruly, memory};
+use crate::{
+    repository::{
+        AgentTokens, ArchiveDefault, ArchivePreferences, Credentials, EntryFlags, FastToken,
+        Mailbox, NewEntry, PrivacyData, Roster, RosterItem, Vcard, VcardField,
+    },
+    shape::{Blobs, Consistency, Query, Space, Table},
+    stores::Stores,
+};
+
+async fn fill(stores: &Stores, owner: &BareJid) {
+    let large: Bytes = (0..20_000_u32)
+        .map(|n| ((n * 7_919) >> 7) as u8 ^ (n >> 3) as u8)
+        .collect::<Vec<_>>()
+        .into();
+    stores
+        .accounts
+        .create(owner, Credentials::default(), 0)
+        .await
+        .unwrap();
+    let current = FastToken {
+        mechanism: "HT".into(),
+        secret: vec![1],
+        issued_ms: 0,
+        expires_ms: 1,
+        count: 0,
+    };
+    let tokens = AgentTokens {
+        current,
+        previous: None,
+        version: 0,
+    };
+    stores
+        .accounts
+        .put_tokens(owner, "phone", &tokens, 0)
+        .await
+        .unwrap();
+    let mut roster = Roster::default();
+    roster.put(RosterItem::new(BareJid::parse("ann@example.org").unwrap()));
+    stores.rosters.store(owner, &roster, 0).await.unwrap();
+    let entry = NewEntry {
+        time_ms: 1,
+        flags: EntryFlags::SENT,
+        peer: Jid::parse("ann@example.org").unwrap(),
+        stanza: large.slice(..100),
+    };
+    for n in 0..3 {
+        stores
+            .logs
+            .append(owner, n * 60, n, &vec![entry.clone(); 60])
+            .await
+            .unwrap();
+    }
+    stores
+        .mailboxes
+        .store(owner, &Mailbox::default(), 0)
+        .await
+        .unwrap();
+    stores
+        .privacy
+        .store(owner, &PrivacyData::default(), 0)
+        .await
+        .unwrap();
+    stores
+        .private
+        .put(owner, "a", "small", large.slice(..10))
+        .await
+        .unwrap();
+    stores
+        .private
+        .put(owner, "a", "large", large.clone())
+        .await
+        .unwrap();
+    let searchable = vec![(VcardField::FullName, "Bob Smith".to_owned())];
+    stores
+        .vcards
+        .put(
+            owner,
+            &Vcard {
+                xml: large,
+                searchable,
+                ..Vcard::default()
+            },
+            0,
+        )
+        .await
+        .unwrap();
+    let preferences = ArchivePreferences {
+        default: ArchiveDefault::Never,
+        always: vec![],
+        never: vec![],
+        version: 0,
+    };
+    stores
+        .archive_preferences
+        .store(owner, &preferences, 0)
+        .await
+        .unwrap();
+}
+
+/// Every record and blob there is.
+async fn contents(table: &dyn Table, blobs: &dyn Blobs) -> Vec<String> {
+    let mut all = blobs.list("", None, 10_000).await.unwrap();
+    for space in [Space::Core, Space::Log, Space::Idx, Space::Ctl] {
+        for partition in table.partitions(space, None, 10_000).await.unwrap() {
+            let (from, until, reverse, consistency) = (None, None, false, Consistency::Strong);
+            let query = Query {
+                space,
+                partition: partition.clone(),
+                from,
+                until,
+                reverse,
+                limit: 10_000,
+                consistency,
+            };
+            let page = table.query(&query).await.unwrap();
+            assert!(!page.more);
+            all.extend(
+                page.records
+                    .iter()
+                    .map(|record| format!("{space:?} {partition:?} {record:?}")),
+            );
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn erasing_leaves_nothing_wherever_it_dies() {
+    let (bob, bobby) = (
+        BareJid::parse("bob@example.org").unwrap(),
+        BareJid::parse("bobby@example.org").unwrap(),
+    );
+    let mut deaths = 0;
+    for at in 0.. {
+        let mut died = false;
+        for fault in [Fault::DieBefore(at), Fault::DieAfter(at)] {
+            let (table, blobs) = memory();
+            let healthy = Stores::over(table.clone(), blobs.clone());
+            fill(&healthy, &bobby).await;
+            let before = contents(&*table, &*blobs).await;
+            fill(&healthy, &bob).await;
+            assert!(contents(&*table, &*blobs).await.len() > before.len() + 14);
+
+            let dying = Arc::new(
+                Unruly::over(table.clone(), blobs.clone())
+                    .with_page(2)
+                    .with_fault(fault),
+            );
+            if Stores::over(dying.clone(), dying)
+                .erase(&bob)
+                .await
+                .is_err()
+            {
+                died = true;
+                deaths += 1;
+            }
+            healthy.erase(&bob).await.unwrap();
+            assert_eq!(
+                contents(&*table, &*blobs).await,
+                before,
+                "after death at operation {at}"
+            );
+            healthy
+                .accounts
+                .create(&bob, Credentials::default(), 1)
+                .await
+                .unwrap();
+        }
+        if !died {
+            break;
+        }
+    }
+    assert!(deaths > 20, "died {deaths} times");
+}

@@ -1,0 +1,156 @@
+//! Values of any size: small ones are records, large ones blobs with a record that points at them.
+//!
+//! Why: a table charges by the kilobyte and ends at 400 KB. The blob is written first, under a name never used before,
+//! then the pointer under a condition: a reader sees the old value or the new one, whole. What dies between leaves a
+//! blob that nobody points at, under the prefix of its account, and goes with the account.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+use xmpp::BareJid;
+
+use super::record::{self, Opened, corrupt};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    key,
+    shape::{Batch, Blobs, Condition, Consistency, Key, PutIf, Record, Table},
+};
+
+/// How often a reader follows a pointer that changes under it.
+const MAX_CHASE: usize = 8;
+
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct Pointer {
+    #[n(0)]
+    blob: String,
+}
+
+/// A value as it was found.
+pub(crate) struct Loaded {
+    pub(crate) body: Vec<u8>,
+    pub(crate) version: u64,
+    /// The blob it is in.
+    blob: Option<String>,
+}
+
+/// Values of one kind.
+#[derive(Clone)]
+pub(crate) struct Values {
+    pub(crate) table: Arc<dyn Table>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    /// Longest value that is a record.
+    pub(crate) inline_max: usize,
+}
+
+impl Values {
+    /// A value. One strong get, and a blob if it is large.
+    pub(crate) async fn load(&self, key: &Key) -> Result<Option<Loaded>> {
+        for _ in 0..MAX_CHASE {
+            let Some(found) = self.table.get(key, Consistency::Strong).await? else {
+                return Ok(None);
+            };
+            let Some(pointer) = pointer_of(&found)? else {
+                return Ok(Some(Loaded {
+                    body: body_of(&found.value)?,
+                    version: found.version,
+                    blob: None,
+                }));
+            };
+            // Absent: a writer replaced it since; the record says by what.
+            if let Some(blob) = self.blobs.get(&pointer).await? {
+                return Ok(Some(Loaded {
+                    body: body_of(&blob.bytes)?,
+                    version: found.version,
+                    blob: Some(pointer),
+                }));
+            }
+        }
+        Err(corrupt("a record whose blob is missing"))
+    }
+
+    /// Puts a value if its version is still `seen`, with operations that must happen too; returns the new version.
+    /// One get, one conditional write, and a blob if it is large.
+    pub(crate) async fn store(
+        &self,
+        owner: &BareJid,
+        key: Key,
+        body: &[u8],
+        seen: u64,
+        with: Batch,
+    ) -> Result<u64> {
+        let old = self.replaced_blob(&key, seen).await?;
+        let write_id = record::fresh_id();
+        let sealed = record::seal(body, write_id);
+        let (value, blob) = if sealed.len() <= self.inline_max {
+            (sealed, None)
+        } else {
+            let blob = format!("{}{:016x}", key::account_blobs(owner), record::fresh_id());
+            self.blobs.put(&blob, sealed.into(), PutIf::Absent).await?;
+            (
+                record::seal_pointer(&record::to_cbor(&Pointer { blob: blob.clone() }), write_id),
+                Some(blob),
+            )
+        };
+        let mut batch = Batch::new().put(key, value, record::unchanged_since(seen));
+        batch.operations.extend(with.operations);
+        match record::commit(&*self.table, batch, write_id).await {
+            Ok(()) => {
+                self.forget(old).await;
+                Ok(seen + 1)
+            }
+            Err(error) => {
+                // Of a lost answer nobody knows whether the record points at it.
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Conflict | ErrorKind::TooLarge | ErrorKind::NotAllowed
+                ) {
+                    self.forget(blob).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes a value if its version is still that, with operations that must happen too.
+    pub(crate) async fn remove(&self, key: Key, found: Loaded, with: Batch) -> Result<()> {
+        let mut batch = Batch::new().delete(key, Condition::Version(found.version));
+        batch.operations.extend(with.operations);
+        self.table.write(batch).await?;
+        self.forget(found.blob).await;
+        Ok(())
+    }
+
+    /// The blob that a store will leave behind.
+    async fn replaced_blob(&self, key: &Key, seen: u64) -> Result<Option<String>> {
+        if seen == 0 {
+            return Ok(None);
+        }
+        match self.table.get(key, Consistency::Strong).await? {
+            Some(found) if found.version == seen => pointer_of(&found),
+            found => Err(Error::conflict(0, found)),
+        }
+    }
+
+    async fn forget(&self, blob: Option<String>) {
+        if let Some(blob) = blob
+            && let Err(error) = self.blobs.remove(&blob).await
+        {
+            tracing::warn!(%error, blob, "blob left behind");
+        }
+    }
+}
+
+fn pointer_of(found: &Record) -> Result<Option<String>> {
+    match record::open(&found.value)? {
+        Opened::Body(_) => Ok(None),
+        Opened::Pointer(pointer) => Ok(Some(record::from_cbor::<Pointer>(pointer)?.blob)),
+    }
+}
+
+fn body_of(sealed: &[u8]) -> Result<Vec<u8>> {
+    match record::open(sealed)? {
+        Opened::Body(body) => Ok(body.into_owned()),
+        Opened::Pointer(_) => Err(corrupt("a pointer to a pointer")),
+    }
+}

@@ -1,0 +1,108 @@
+//! What a stretch of time cost: the server, this program, everybody else.
+//!
+//! Also how many sessions are opened at once, which every scenario needs before it measures.
+
+use std::io;
+use std::process;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::procfs;
+use super::session::{Profile, Session, World};
+
+/// A stretch of time that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Its length.
+    pub wall_s: f64,
+    /// Process time of the server and its children; NaN if no process was named.
+    pub server_cpu_s: f64,
+    /// Process time of this program.
+    pub client_cpu_s: f64,
+    /// Time that the cores spent on other things: noise.
+    pub other_cpu_s: f64,
+}
+
+/// A stretch of time that goes on.
+pub struct Meter {
+    server: Option<u32>,
+    began: Instant,
+    before: [f64; 3],
+}
+
+impl Meter {
+    /// Begins.
+    #[must_use]
+    pub fn start(server: Option<u32>) -> Self {
+        let before = sample(server);
+        Self {
+            server,
+            began: Instant::now(),
+            before,
+        }
+    }
+
+    /// Ends.
+    #[must_use]
+    pub fn stop(self) -> Span {
+        let wall_s = self.began.elapsed().as_secs_f64();
+        let after = sample(self.server);
+        let [server_cpu_s, client_cpu_s, busy] =
+            std::array::from_fn(|at| after[at] - self.before[at]);
+        let known = if server_cpu_s.is_nan() {
+            0.0
+        } else {
+            server_cpu_s
+        };
+        Span {
+            wall_s,
+            server_cpu_s,
+            client_cpu_s,
+            other_cpu_s: (busy - known - client_cpu_s).max(0.0),
+        }
+    }
+}
+
+fn sample(server: Option<u32>) -> [f64; 3] {
+    let server = server.map_or(f64::NAN, procfs::cpu_seconds);
+    [
+        server,
+        procfs::cpu_seconds(process::id()),
+        procfs::busy_seconds(),
+    ]
+}
+
+/// Logs the accounts in, as many at once as the target says, and returns their sessions in the same order.
+///
+/// # Errors
+/// The first login that fails.
+pub async fn log_in(
+    world: &Arc<World>,
+    accounts: &[u32],
+    profile: &Profile,
+) -> io::Result<Vec<Session>> {
+    let gate = Arc::new(Semaphore::new(world.target.concurrency));
+    let mut tasks = JoinSet::new();
+    for (at, &account) in accounts.iter().enumerate() {
+        let (world, profile, gate) = (world.clone(), profile.clone(), gate.clone());
+        tasks.spawn(async move {
+            let _permit = gate.acquire_owned().await.map_err(io::Error::other)?;
+            Ok::<_, io::Error>((at, Session::login(&world, account, &profile).await?))
+        });
+    }
+    let mut sessions: Vec<Option<Session>> = accounts.iter().map(|_| None).collect();
+    while let Some(done) = tasks.join_next().await {
+        let (at, session) = done.map_err(io::Error::other)??;
+        sessions[at] = Some(session);
+    }
+    Ok(sessions.into_iter().flatten().collect())
+}
+
+/// Ends the streams of all sessions.
+pub async fn log_out(sessions: Vec<Session>) {
+    let mut tasks: JoinSet<()> = sessions.into_iter().map(Session::close).collect();
+    while tasks.join_next().await.is_some() {}
+}
