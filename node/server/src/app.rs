@@ -273,6 +273,7 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
     let mut modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(modules::roster::RosterModule::new(router.rosters.clone(), config.limits.roster_items)),
         Arc::new(modules::carbons::Carbons),
+        Arc::new(modules::legacy_session::LegacySession),
         Arc::new(modules::private::Private::new(stores.private.clone())),
         Arc::new(modules::disco::DiscoModule::new(router.rosters.clone(), config.contacts.clone())),
         Arc::new(modules::info::InfoModule::new(router.rosters.clone(), None)),

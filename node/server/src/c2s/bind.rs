@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, atomic::AtomicU32};
 
+use parking_lot::Mutex;
 use cluster::directory::{Bound, SessionRef};
 use xmpp::{BareJid, Element, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
@@ -76,6 +77,7 @@ pub async fn bind(
         jid,
         mailbox: Mailbox::default(),
         heard: AtomicU32::new(router.uptime()),
+        directed: Mutex::default(),
     });
     router.sessions.insert(handle.clone());
     if identity.anonymous {

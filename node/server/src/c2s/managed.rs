@@ -32,6 +32,10 @@ pub struct Managed {
     /// The client asked when so many of its stanzas had come in (modulo 2^32), and they are not all handled yet. Its
     /// answer waits for them, or the client would learn little; it does not wait for what came after.
     pub ack_owed: Option<u32>,
+    /// A message was sent since the client was last asked for an acknowledgement.
+    pub(super) unasked: bool,
+    /// The client was asked and has not answered.
+    pub(super) asked: bool,
 }
 
 impl Managed {
@@ -41,7 +45,19 @@ impl Managed {
         let limits = Limits { stanzas: queue, ..Limits::default() };
         let fresh = Unacked::resumed(self.outbound.acked(), limits, AckPolicy::default());
         let again = self.outbound.into_items().collect();
-        (Self { outbound: fresh, ack_owed: None, ..self }, again)
+        (Self { outbound: fresh, ack_owed: None, unasked: false, asked: false, ..self }, again)
+    }
+}
+
+impl Managed {
+    /// Whether `<r/>` is due; asking is then noted. A message is asked about at once, so that it does not wait for
+    /// others to be known as received, but never while an answer is still out.
+    pub(super) fn wants_ack(&mut self) -> bool {
+        let due = self.outbound.wants_ack() || (self.unasked && !self.asked);
+        if due {
+            (self.unasked, self.asked) = (false, true);
+        }
+        due
     }
 }
 
@@ -62,7 +78,7 @@ impl SessionCore {
         }
         self.inbound = Handled::new();
         let outbound = Unacked::new(limits, AckPolicy::default());
-        self.managed = Some(Box::new(Managed { id, resume, outbound, ack_owed: None }));
+        self.managed = Some(Box::new(Managed { id, resume, outbound, ack_owed: None, unasked: false, asked: false }));
         enabled
     }
 
@@ -85,6 +101,7 @@ impl SessionCore {
             }
             ("a", Some(managed)) => {
                 let h = root.attr("h").and_then(|h| h.parse().ok());
+                managed.asked = false;
                 let h: u32 = h.ok_or_else(|| StreamError::new(Condition::BadFormat, "h is no counter"))?;
                 let acknowledged = managed.outbound.ack(h).map_err(too_high)?;
                 let numbers: Vec<u64> = acknowledged.filter_map(|(sent, _)| sent.number()).collect();

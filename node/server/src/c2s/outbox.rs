@@ -53,7 +53,7 @@ pub fn send(core: &mut SessionCore, transport: &mut Transport, congested: usize)
             core.backlog = VecDeque::new();
         }
         if let Some(managed) = &mut core.managed
-            && managed.outbound.wants_ack()
+            && managed.wants_ack()
         {
             out.extend_from_slice(b"<r xmlns='urn:xmpp:sm:3'/>");
         }
@@ -100,6 +100,7 @@ impl SessionCore {
         match &mut self.managed {
             Some(managed) => {
                 let size = delivery.bytes.len();
+                managed.unasked |= delivery.number != 0 || delivery.class.stored_offline();
                 let sent = if delivery.number != 0 {
                     Sent::Logged(delivery.number)
                 } else if delivery.class.stored_offline() {

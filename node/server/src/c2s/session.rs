@@ -50,8 +50,6 @@ pub struct SessionCore {
     pub(super) managed: Option<Box<Managed>>,
     /// The client's state, once it was told.
     pub(super) client_state: Option<Box<ClientState<Delivery>>>,
-    /// Who was told directly that the session is there.
-    pub directed: Vec<Jid>,
     /// Requests that are answered in order, one at a time; the first is being answered.
     pub(super) lane: VecDeque<(Stanza, Ticket)>,
     /// Letters taken and not sent.
@@ -104,7 +102,6 @@ impl SessionCore {
             inbound: Handled::new(),
             managed: None,
             client_state: None,
-            directed: Vec::new(),
             lane: VecDeque::new(),
             backlog: VecDeque::new(),
             fetching: false,
@@ -163,10 +160,11 @@ impl SessionCore {
 
     /// Remembers who was told directly that the session is there (RFC 6121 §4.6.2).
     pub fn note_directed(&mut self, to: &Jid, available: bool) {
+        let mut directed = self.handle.directed.lock();
         if !available {
-            self.directed.retain(|jid| jid != to);
-        } else if !self.directed.contains(to) && self.directed.len() < MAX_DIRECTED {
-            self.directed.push(to.clone());
+            directed.retain(|jid| jid != to);
+        } else if !directed.contains(to) && directed.len() < MAX_DIRECTED {
+            directed.push(to.clone());
         }
     }
 
@@ -214,7 +212,7 @@ impl Session {
                 Ok(Flow::Closed) => {
                     let last = if self.core.managed.is_some() { self.core.last_ack() } else { Vec::new() };
                     self.core.end(None);
-                    stream::finish(self.transport, &[&last[..], b"</stream:stream>"].concat()).await;
+                    stream::finish(self.transport, [&last[..], b"</stream:stream>"].concat()).await;
                     return;
                 }
                 Ok(Flow::Broken) => {
@@ -223,7 +221,10 @@ impl Session {
                     return;
                 }
                 Ok(Flow::Handover(to)) => {
-                    drop(self.transport);
+                    // XEP-0198 §5: the former stream, if there still is one, is told; the new one does not wait for it.
+                    let mut last = SessionCore::conflict().to_bytes();
+                    last.extend_from_slice(b"</stream:stream>");
+                    tokio::spawn(stream::finish(self.transport, last));
                     super::parking::hand_over(self.core, to).await;
                     return;
                 }
@@ -232,7 +233,7 @@ impl Session {
                     let mut last = error.to_bytes();
                     last.extend_from_slice(b"</stream:stream>");
                     self.core.end(None);
-                    stream::finish(self.transport, &last).await;
+                    stream::finish(self.transport, last).await;
                     return;
                 }
             }
@@ -435,7 +436,7 @@ impl SessionCore {
                 outbound::Way::Lane => self.enter_lane(stanza, ticket),
                 outbound::Way::Route => {
                     let origin = self.origin(ticket);
-                    if self.router.route(stanza, Some(origin)) == Progress::Done {
+                    if outbound::iq(self, stanza, origin) == Progress::Done {
                         self.complete(ticket);
                     }
                 }
@@ -513,7 +514,8 @@ impl SessionCore {
 
     /// The session is over: its presence ends, its name is free, what its client did not get waits for another.
     pub fn end(self: Box<Self>, presence: Option<Stanza>) {
-        let Self { handle, home, router, managed, directed, backlog, unwritten, anonymous, .. } = *self;
+        let Self { handle, home, router, managed, backlog, unwritten, anonymous, .. } = *self;
+        let directed = std::mem::take(&mut *handle.directed.lock());
         let left = handle.mailbox.close();
         let mut numbers = unwritten;
         let mut homeless = Vec::new();

@@ -202,14 +202,14 @@ impl Stream {
         if self.opened {
             out.extend_from_slice(b"</stream:stream>");
         }
-        finish(self.transport, &out).await;
+        finish(self.transport, out).await;
     }
 }
 
 /// Sends the last bytes and closes, without waiting long for a peer that does not read.
-pub async fn finish(mut transport: Transport, last: &[u8]) {
+pub async fn finish(mut transport: Transport, last: Vec<u8>) {
     let ending = async {
-        if !last.is_empty() && transport.write(last).is_err() {
+        if !last.is_empty() && transport.write(&last).is_err() {
             return;
         }
         transport.start_close();

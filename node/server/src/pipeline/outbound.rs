@@ -59,6 +59,16 @@ pub fn message(core: &mut SessionCore, stanza: Stanza, origin: Origin) -> Progre
     core.router.route(stanza, Some(origin))
 }
 
+/// An IQ of a client to somebody else.
+pub fn iq(core: &mut SessionCore, stanza: Stanza, origin: Origin) -> Progress {
+    let request = IqType::parse(stanza.type_attr().as_deref()).is_none_or(IqType::is_request);
+    if request && let Some(error) = blocked(&core.home, &core.router, &core.handle, &stanza) {
+        answer(&core.handle, &stanza, &error);
+        return Progress::Done;
+    }
+    core.router.route(stanza, Some(origin))
+}
+
 /// XEP-0191 §3.3: who blocks somebody cannot write to it.
 fn blocked(home: &Home, router: &Router, handle: &SessionHandle, stanza: &Stanza) -> Option<StanzaError> {
     let (to, lists) = (stanza.to()?, home.privacy()?);
@@ -122,7 +132,7 @@ fn presence(core: &mut SessionCore, stanza: Stanza) -> Progress {
                 }
             }),
             PresenceType::Unavailable => {
-                let directed = std::mem::take(&mut core.directed);
+                let directed = std::mem::take(&mut *core.handle.directed.lock());
                 in_lane(&core.router, &core.handle, async move {
                     let ended = lifecycle::unavailable(&router, &home, &handle, &stanza, &directed).await;
                     if let Err(error) = ended {

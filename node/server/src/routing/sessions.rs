@@ -11,7 +11,7 @@ use std::{
 use cluster::directory::SessionRef;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use xmpp::FullJid;
+use xmpp::{FullJid, Jid};
 
 use super::mailbox::Mailbox;
 
@@ -23,6 +23,8 @@ pub struct SessionHandle {
     pub jid: FullJid,
     /// How to reach it.
     pub mailbox: Mailbox,
+    /// Who was told directly that it is there (RFC 6121 §4.6); bounded by its session.
+    pub directed: Mutex<Vec<Jid>>,
     /// When its client was last heard, in seconds since the node started.
     pub heard: AtomicU32,
 }

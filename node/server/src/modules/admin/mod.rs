@@ -165,9 +165,10 @@ impl Module for Admin {
 #[async_trait]
 impl IqHandler for Admin {
     async fn handle(&self, iq: &IqRequest, cx: &Context) -> Result<Option<Element>, StanzaError> {
-        // Before anything is looked at, so that nobody learns what there is.
         if !self.is_admin(&iq.from) {
-            return Err(forbidden());
+            // The names of the commands are those of XEP-0133; that there are no others is no secret.
+            let known = iq.payload.attr("node").is_some_and(|node| self.command(node).is_some());
+            return Err(if known { forbidden() } else { Condition::ItemNotFound.into() });
         }
         if !iq.is_set() {
             return Err(Condition::BadRequest.into());
