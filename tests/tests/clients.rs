@@ -18,8 +18,12 @@ fn main() -> Result<ExitCode> {
     let trials = vec![
         Trial::test("slixmpp", move || test(product, slixmpp)),
         Trial::test("xmppjs", move || test(product, xmppjs)),
-        Trial::test("go_sendxmpp", move || test(product, |server| script(server, "go-sendxmpp.sh"))),
-        Trial::test("profanity", move || test(product, |server| script(server, "profanity.sh"))),
+        Trial::test("go_sendxmpp", move || {
+            test(product, |server| script(server, "go-sendxmpp.sh"))
+        }),
+        Trial::test("profanity", move || {
+            test(product, |server| script(server, "profanity.sh"))
+        }),
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
@@ -31,16 +35,29 @@ fn test(product: Product, client: impl Fn(&Server) -> Result<()>) -> Result<(), 
 
 fn slixmpp(server: &Server) -> Result<()> {
     let python = cache()?.join("venv/bin/python");
-    ensure!(python.is_file(), "no slixmpp at {}: run tests/install", python.display());
-    run(server, Command::new(python).arg(clients().join("slixmpp_client.py")))
+    ensure!(
+        python.is_file(),
+        "no slixmpp at {}: run tests/install",
+        python.display()
+    );
+    run(
+        server,
+        Command::new(python).arg(clients().join("slixmpp_client.py")),
+    )
 }
 
 fn xmppjs(server: &Server) -> Result<()> {
     register(server)?;
     let program = cache()?.join("xmppjs/client.js");
-    ensure!(program.is_file(), "no xmpp.js at {}: run tests/install", program.display());
+    ensure!(
+        program.is_file(),
+        "no xmpp.js at {}: run tests/install",
+        program.display()
+    );
     let mut command = Command::new("node");
-    command.arg(program).env("NODE_EXTRA_CA_CERTS", &server.target.authority);
+    command
+        .arg(program)
+        .env("NODE_EXTRA_CA_CERTS", &server.target.authority);
     if let Some(address) = server.target.c2s_tls {
         command.env("XMPP_TLS_PORT", address.port().to_string());
     }
@@ -57,7 +74,9 @@ fn script(server: &Server, name: &str) -> Result<()> {
 
 /// Makes the accounts that a client expects.
 fn register(server: &Server) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         for name in ["alice", "bob"] {
             let mut wire = Wire::connect(&server.target).await?;
@@ -73,7 +92,10 @@ fn run(server: &Server, command: &mut Command) -> Result<()> {
     let target = &server.target;
     // A client that waits for ever is ended; how fast it is does not matter.
     let mut limited = Command::new("timeout");
-    limited.arg("60").arg(command.get_program()).args(command.get_args());
+    limited
+        .arg("60")
+        .arg(command.get_program())
+        .args(command.get_args());
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
             limited.env(name, value);
@@ -87,8 +109,14 @@ fn run(server: &Server, command: &mut Command) -> Result<()> {
         .env("XMPP_CA", &target.authority)
         .env("XMPP_PREFIX", "test-")
         .env("XMPP_PASSWORD", PASSWORD);
-    let output = command.output().with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let told = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     ensure!(output.status.success(), "{}\n{told}", output.status);
     println!("{told}");
     Ok(())
@@ -103,5 +131,8 @@ fn cache() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("STARLING_TEST_CACHE") {
         return Ok(path.into());
     }
-    Ok(PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache/starling-tests"))
+    Ok(
+        PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?)
+            .join(".cache/starling-tests"),
+    )
 }

@@ -63,7 +63,13 @@ Component "search.{DOMAIN}" "vjud"
         c2s_tls = c2s_tls.port(),
     );
     fs::write(&config, text)?;
-    let mut child = spawn(Command::new("prosody").arg("--config").arg(&config).arg("-F"), directory)?;
+    let mut child = spawn(
+        Command::new("prosody")
+            .arg("--config")
+            .arg(&config)
+            .arg("-F"),
+        directory,
+    )?;
     wait_until(&mut child, directory, || accepts(c2s))?;
     let target = Target {
         product: Product::Prosody,

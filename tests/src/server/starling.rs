@@ -26,7 +26,12 @@ pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Chil
     fs::write(&config, configuration(directory, certificate))?;
     let ready = directory.join("ready.json");
     let mut command = Command::new(binary()?);
-    command.arg("serve").arg("--config").arg(&config).arg("--ready-file").arg(&ready);
+    command
+        .arg("serve")
+        .arg("--config")
+        .arg(&config)
+        .arg("--ready-file")
+        .arg(&ready);
     let mut child = spawn(&mut command, directory)?;
     let ports = wait_until(&mut child, directory, || {
         // A file half written is not JSON yet.
@@ -58,7 +63,11 @@ pub(super) fn binary() -> Result<PathBuf> {
             .context("the test has no directory")?
             .join(format!("starling{}", std::env::consts::EXE_SUFFIX)),
     };
-    ensure!(path.is_file(), "no server at {}: build it with `cargo build --workspace`", path.display());
+    ensure!(
+        path.is_file(),
+        "no server at {}: build it with `cargo build --workspace`",
+        path.display()
+    );
     Ok(path)
 }
 
