@@ -1,4 +1,5 @@
 //! The command as people use it: start, administer, stop, export, import.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

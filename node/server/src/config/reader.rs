@@ -170,14 +170,6 @@ impl<'m> Section<'m> {
         Some(sections.collect())
     }
 
-    /// Every key that is left, for tables whose keys are free.
-    pub(super) fn rest(&mut self) -> Vec<(String, Node)> {
-        std::mem::take(&mut self.table)
-            .into_iter()
-            .map(|(key, entry)| (key, entry.node))
-            .collect()
-    }
-
     /// The section is read: what is left is unknown.
     pub(super) fn finish(self) {
         for (key, entry) in &self.table {
