@@ -77,8 +77,9 @@ enum Command {
     },
     /// Read accounts from XML (XEP-0227), as this server, ejabberd or Prosody write it. The node must be down.
     Import {
-        /// The file; what it includes is read as well. `-`: standard input.
-        file: PathBuf,
+        /// The files; what they include is read as well. `-`: standard input.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
         #[command(flatten)]
         source: SourceArgs,
     },
@@ -148,7 +149,7 @@ pub fn main() -> ExitCode {
             output.as_deref(),
             &source,
         ),
-        Command::Import { file, source } => transfer::import(&file, &source),
+        Command::Import { files, source } => transfer::import(&files, &source),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

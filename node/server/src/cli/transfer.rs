@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -93,23 +93,26 @@ pub(super) fn export(
     }
 }
 
-pub(super) fn import(file: &Path, source: &SourceArgs) -> Result<(), Failure> {
+pub(super) fn import(files: &[PathBuf], source: &SourceArgs) -> Result<(), Failure> {
     let (config, stores) = open(source)?;
-    let done = runtime()?
-        .block_on(read(
-            &stores,
-            file,
-            &config.domains,
-            config.auth.scram_iterations,
-        ))
-        .map_err(anyhow::Error::from)?;
-    say(&format!(
-        "{} accounts, {} messages",
-        done.accounts, done.messages
-    ));
-    match done.is_complete() {
+    let runtime = runtime()?;
+    let mut incomplete = Vec::new();
+    for file in files {
+        let reading = read(&stores, file, &config.domains, config.auth.scram_iterations);
+        let done = runtime.block_on(reading).map_err(anyhow::Error::from)?;
+        say(&format!(
+            "{}: {} accounts, {} messages",
+            file.display(),
+            done.accounts,
+            done.messages
+        ));
+        if !done.is_complete() {
+            incomplete.push(format!("{}:\n{}", file.display(), left_out(&done)));
+        }
+    }
+    match incomplete.is_empty() {
         true => Ok(()),
-        false => Err(Failure::new(PARTLY, left_out(&done))),
+        false => Err(Failure::new(PARTLY, incomplete.join("\n"))),
     }
 }
 

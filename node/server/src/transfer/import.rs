@@ -350,14 +350,18 @@ impl User<'_> {
         if !message.is("message", ns::CLIENT) {
             return done.leave_out("waiting stanzas that are no messages", 1);
         }
-        let id = message
+        let found = message
             .children()
-            .find(|it| it.is("place", OWN) || is_own_id(it, &self.account))
-            .and_then(|it| it.attr("id"))
-            .map(str::to_owned);
+            .find(|it| it.is("place", OWN) || is_own_id(it, &self.account));
+        // An id of the archive says that it is archived too, also where the file has no archive (ejabberd's have none).
+        let flags = match found {
+            Some(found) if !found.is("place", OWN) => EntryFlags::ARCHIVED,
+            _ => EntryFlags::NONE,
+        };
+        let id = found.and_then(|it| it.attr("id")).map(str::to_owned);
         let time_ms = take_delay(&mut message, self.account.domain()).unwrap_or_default();
         message.retain_children(|it| !it.is("place", OWN));
-        let Some(entry) = entry(&self.account, message, time_ms, EntryFlags::NONE) else {
+        let Some(entry) = entry(&self.account, message, time_ms, flags) else {
             return done.leave_out("waiting messages without an address", 1);
         };
         self.waiting_bytes += entry.stanza.len();
@@ -472,7 +476,8 @@ fn entry(
     time_ms: u64,
     flags: EntryFlags,
 ) -> Option<NewEntry> {
-    message.retain_children(|it| !is_own_id(it, account));
+    // Before there were stanza ids, archives marked messages like this; ejabberd still does.
+    message.retain_children(|it| !is_own_id(it, account) && !it.is("archived", "urn:xmpp:mam:tmp"));
     let address = |name: &str| message.attr(name).map(Jid::parse);
     let from = address("from").transpose().ok()?;
     let to = address("to").transpose().ok()?;

@@ -537,3 +537,99 @@ async fn what_makes_no_sense_is_left_out_and_told() {
     );
     assert_eq!(stores.rosters.load(&juliet).await.unwrap().items.len(), 1);
 }
+
+/// What the Debian packages' own exporters wrote for two accounts with the password `R0m30`.
+const EJABBERD: &str = include_str!("tests/ejabberd-23.01.xml");
+const PROSODY: &str = include_str!("tests/prosody-0.12.xml");
+
+async fn check_juliet(stores: &Stores) {
+    let juliet = jid("juliet@localhost");
+    let account = stores.accounts.load(&juliet).await.unwrap().unwrap();
+    let sha1 = keys(&account, xmpp::sasl::Hash::Sha1).unwrap();
+    assert!(sha1.verify_password("R0m30") && !sha1.verify_password("r0m30"));
+    let roster = stores.rosters.load(&juliet).await.unwrap();
+    let romeo = roster.get(&jid("romeo@localhost")).unwrap();
+    assert_eq!(romeo.name.as_deref(), Some("Romeo <3"));
+    assert_eq!(
+        (romeo.subscription, &*romeo.groups),
+        (Subscription::Both, &["Friends".to_owned()][..])
+    );
+    assert!(
+        roster
+            .get(&jid("paris@localhost"))
+            .unwrap()
+            .pending_in
+            .is_some()
+    );
+    assert!(stores.vcards.get(&juliet).await.unwrap().is_some());
+    let bookmarks = stores
+        .private
+        .get(&juliet, "storage:bookmarks", "storage")
+        .await
+        .unwrap();
+    assert!(bookmarks.is_some());
+    let log = stores
+        .logs
+        .read(&juliet, LogRange::ALL, false, 10)
+        .await
+        .unwrap();
+    assert_eq!(log.len(), 3);
+    for (at, entry) in log.iter().enumerate() {
+        let stanza = String::from_utf8_lossy(&entry.stanza);
+        assert!(
+            stanza.contains(&format!("<body>hello {}</body>", at + 1)),
+            "{stanza}"
+        );
+        assert!(
+            !stanza.contains("delay") && !stanza.contains("archived"),
+            "{stanza}"
+        );
+        assert_eq!(entry.peer.as_str(), "romeo@localhost/o");
+    }
+}
+
+#[tokio::test]
+async fn an_export_of_ejabberd_is_read() {
+    let main = "<?xml version='1.0' encoding='UTF-8'?><server-data xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude'><xi:include href='20261122-123116_localhost.xml'/></server-data>";
+    let stores = stores();
+    let files = [
+        ("20261122-123116.xml", main),
+        ("20261122-123116_localhost.xml", EJABBERD),
+    ];
+    let done = read(&stores, &files).await.unwrap();
+    assert!(done.is_complete(), "{done:?}");
+    assert_eq!((done.accounts, done.messages), (2, 3));
+    check_juliet(&stores).await;
+    let juliet = jid("juliet@localhost");
+    let log = stores
+        .logs
+        .read(&juliet, LogRange::ALL, false, 10)
+        .await
+        .unwrap();
+    assert!(
+        log.iter()
+            .all(|it| it.flags == EntryFlags::ARCHIVED | EntryFlags::DELIVER)
+    );
+    assert_eq!(log[0].time_ms, 1_795_350_674_408);
+    assert_eq!(stores.mailboxes.load(&juliet).await.unwrap().acked, 0);
+}
+
+#[tokio::test]
+async fn an_export_of_prosody_is_read() {
+    let stores = stores();
+    let done = read(&stores, &[("juliet@localhost.xml", PROSODY)])
+        .await
+        .unwrap();
+    assert!(done.is_complete(), "{done:?}");
+    assert_eq!((done.accounts, done.messages), (1, 3));
+    check_juliet(&stores).await;
+    let juliet = jid("juliet@localhost");
+    let log = stores
+        .logs
+        .read(&juliet, LogRange::ALL, false, 10)
+        .await
+        .unwrap();
+    assert!(log.iter().all(|it| it.flags == EntryFlags::ARCHIVED));
+    assert_eq!(log[0].time_ms, 1_700_000_001_000);
+    assert_eq!(stores.mailboxes.load(&juliet).await.unwrap().acked, 3);
+}
