@@ -146,7 +146,7 @@ impl Certificate {
         let authority_certificate = authority.self_signed(&authority_key)?;
         let issuer = Issuer::new(authority, authority_key);
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![DOMAIN.to_owned()])?;
+        let mut params = CertificateParams::new(vec![DOMAIN.to_owned(), Ipv4Addr::LOCALHOST.to_string()])?;
         params.distinguished_name.push(DnType::CommonName, DOMAIN);
         // ejabberd sets a timer for the end, and Erlang's timers reach 49 days.
         params.not_after = (SystemTime::now() + Duration::from_hours(30 * 24)).into();

@@ -104,6 +104,7 @@ impl App {
             homes: Homes::default(),
             registry: OnceLock::new(),
             parked: Parking::default(),
+            active_lists: Arc::default(),
             gate,
             metrics: Metrics::default(),
             tasks: Tasks::default(),
@@ -119,15 +120,9 @@ impl App {
 
     fn listen(&mut self) -> anyhow::Result<()> {
         let config = self.router.config.clone();
-        let certificates = match (&config.certificates[..], &config.storage) {
-            ([], Storage::Embedded { path, .. }) => {
-                vec![certificate::self_signed(path, &config.domains, SystemTime::now())?]
-            }
-            ([], Storage::Memory) => {
-                let path = std::env::temp_dir().join(format!("starling-{}", std::process::id()));
-                vec![certificate::self_signed(&path, &config.domains, SystemTime::now())?]
-            }
-            (certificates, _) => certificates.to_vec(),
+        let certificates = match &config.certificates[..] {
+            [] => vec![certificate::self_signed(&config.data, &config.domains, SystemTime::now())?],
+            certificates => certificates.to_vec(),
         };
         let mut acceptors: HashMap<bool, Arc<Acceptor>> = HashMap::new();
         for listener in &config.listeners {
@@ -143,6 +138,7 @@ impl App {
                     };
                     let acceptor = Arc::new(Acceptor::new(settings).context("reading the certificates")?);
                     self.watch(acceptor.clone());
+                    crate::gauges::watch_certificates(&self.router.metrics, &acceptor);
                     acceptors.insert(direct, acceptor.clone());
                     acceptor
                 }
@@ -264,18 +260,34 @@ fn ask_the_silent(router: &Router) {
 /// Every module, and what it answers for.
 fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
     let (config, stores) = (&router.config, &router.stores);
-    let modules: Vec<Arc<dyn Module>> = vec![
+    let lists = Arc::new(modules::blocking::Lists::new(
+        stores.privacy.clone(),
+        router.rosters.clone(),
+        router.active_lists.clone(),
+    ));
+    let accounts = modules::register::Accounts::new(
+        stores.clone(),
+        router.rosters.clone(),
+        config.auth.scram_iterations,
+    );
+    let mut modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(modules::roster::RosterModule::new(router.rosters.clone(), config.limits.roster_items)),
-        Arc::new(modules::archive::Archive::new(
-            stores.logs.clone(),
-            stores.archive_preferences.clone(),
-            config.archive.page,
-        )),
         Arc::new(modules::carbons::Carbons),
         Arc::new(modules::private::Private::new(stores.private.clone())),
         Arc::new(modules::disco::DiscoModule::new(router.rosters.clone(), config.contacts.clone())),
         Arc::new(modules::info::InfoModule::new(router.rosters.clone(), None)),
+        Arc::new(modules::blocking::Blocking::new(lists.clone())),
+        Arc::new(modules::blocking::PrivacyLists::new(lists)),
+        Arc::new(modules::register::Register::new(accounts.clone(), config.registration.enabled)),
+        Arc::new(modules::admin::Admin::new(config.admins.clone(), config.domains.clone(), accounts)),
     ];
+    if config.archive.enabled {
+        modules.push(Arc::new(modules::archive::Archive::new(
+            stores.logs.clone(),
+            stores.archive_preferences.clone(),
+            config.archive.page,
+        )));
+    }
     let mut registry = Registry::default();
     for module in modules {
         module.register(&mut registry);

@@ -528,6 +528,7 @@ impl SessionCore {
                 Letter::Stanza(_) | Letter::Done(_) | Letter::LaneDone => {}
             }
         }
+        router.active_lists.ended(handle.session);
         if let Some(managed) = managed {
             router.parked.forget(&managed.id);
             for sent in managed.outbound.into_items() {

@@ -96,7 +96,7 @@ pub(super) fn parse_address(text: &str) -> Option<SocketAddr> {
 /// The known name that is nearest to what was written, if it is near.
 pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_ascii_lowercase();
-    let allowed = (written.chars().count() / 3).max(1);
+    let allowed = written.chars().count().div_ceil(3);
     known
         .into_iter()
         .map(|name| (distance(&written, &name.to_ascii_lowercase()), name))
@@ -141,7 +141,7 @@ mod tests {
         check("60s", Some(60_000));
         check("3h", Some(10_800_000));
         check("1h30m", Some(5_400_000));
-        check("1h 30m", None);
+        check("1h 30m", Some(5_400_000));
         check("250ms", Some(250));
         check("2w", Some(1_209_600_000));
         check("0s", Some(0));

@@ -23,7 +23,10 @@ use super::{
 };
 use crate::{
     modules::{
-        archive::preferences,
+        archive::{
+            self, preferences,
+            retraction::{self, Retraction},
+        },
         blocking::{self, Passing},
     },
     pipeline::{
@@ -283,6 +286,14 @@ impl Home {
         Ok(fetched)
     }
 
+    /// What a logged message takes back becomes a tombstone (XEP-0424 §5.2).
+    async fn retract(&self, router: &Router, number: u64, retraction: &Retraction) {
+        let applied = archive::apply_retraction(&*router.stores.logs, &self.account, number, retraction).await;
+        if let Err(error) = applied {
+            tracing::warn!(account = %self.account, %error, "a retracted message was left in the archive");
+        }
+    }
+
     /// Remembers or forgets the presence of a session, for those who probe.
     /// Returns whether there was one.
     pub fn set_presence(&self, session: u64, presence: Option<Stanza>) -> bool {
@@ -311,12 +322,21 @@ impl Home {
 
     /// Puts new lists in force.
     pub fn set_privacy(&self, lists: Arc<PrivacyData>) {
-        self.with(|state| state.privacy = lists);
+        self.with(|state| {
+            // Of two changes at once the later one may report first.
+            if lists.version >= state.privacy.version {
+                state.privacy = lists;
+            }
+        });
     }
 
     /// Puts new archive preferences in force.
     pub fn set_preferences(&self, preferences: Arc<ArchivePreferences>) {
-        self.with(|state| state.preferences = Some(preferences));
+        self.with(|state| {
+            if state.preferences.as_ref().is_none_or(|known| preferences.version >= known.version) {
+                state.preferences = Some(preferences);
+            }
+        });
     }
 
     /// Newest committed number of the log.
@@ -702,6 +722,12 @@ impl State {
         let Queued { parcel, sent, flags } = queued;
         let numbered = |flag| if flags.is_some_and(|f| f.contains(flag)) { number } else { 0 };
         let numbers = Numbers { archive: numbered(EntryFlags::ARCHIVED), deliver: numbered(EntryFlags::DELIVER) };
+        if numbers.archive != 0
+            && let Some(retraction) = retraction::retraction(&parcel.stanza)
+        {
+            let (router, home) = (router.clone(), home.clone());
+            router.clone().spawn(async move { home.retract(&router, number, &retraction).await });
+        }
         if *sent {
             self.copy_to_others(&home.account, router, parcel, numbers.archive);
         } else {

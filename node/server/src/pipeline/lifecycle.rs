@@ -47,9 +47,11 @@ pub async fn available(
         home.set_presence(handle.session.number, None);
         return Ok(());
     }
-    let lists = home.privacy();
+    let (lists, active) = (home.privacy(), router.active_lists.get(handle.session));
     let may_see = |contact: &Jid| {
-        !lists.as_ref().is_some_and(|lists| blocking::denies(lists, Passing::PresenceOut, account, contact, Some(&roster)))
+        !lists.as_ref().is_some_and(|lists| {
+            blocking::denies_for(lists, active.as_deref(), Passing::PresenceOut, account, contact, Some(&roster))
+        })
     };
     // §4.2.2, §4.4.2: to contacts with a subscription, and to one's own available resources, oneself included.
     for item in &roster.items {

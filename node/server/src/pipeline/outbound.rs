@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use storage::repository::PrivacyData;
 use xmpp::{BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{
@@ -53,7 +52,7 @@ pub fn iq_way(core: &SessionCore, stanza: &Stanza) -> Way {
 
 /// A message of a client.
 pub fn message(core: &mut SessionCore, stanza: Stanza, origin: Origin) -> Progress {
-    if let Some(error) = blocked(&core.home, &core.router, &stanza) {
+    if let Some(error) = blocked(&core.home, &core.router, &core.handle, &stanza) {
         answer(&core.handle, &stanza, &error);
         return Progress::Done;
     }
@@ -61,13 +60,15 @@ pub fn message(core: &mut SessionCore, stanza: Stanza, origin: Origin) -> Progre
 }
 
 /// XEP-0191 §3.3: who blocks somebody cannot write to it.
-fn blocked(home: &Home, router: &Router, stanza: &Stanza) -> Option<StanzaError> {
+fn blocked(home: &Home, router: &Router, handle: &SessionHandle, stanza: &Stanza) -> Option<StanzaError> {
     let (to, lists) = (stanza.to()?, home.privacy()?);
     if to.bare_str() == home.account.as_str() {
         return None;
     }
     let roster = router.rosters.cached(&home.account);
-    blocking::denies(&lists, Passing::Other, &home.account, to, roster.as_deref()).then(rules::outgoing_error)
+    let active = router.active_lists.get(handle.session);
+    blocking::denies_for(&lists, active.as_deref(), Passing::Other, &home.account, to, roster.as_deref())
+        .then(rules::outgoing_error)
 }
 
 fn answer(handle: &SessionHandle, stanza: &Stanza, error: &StanzaError) {
@@ -139,13 +140,13 @@ fn presence(core: &mut SessionCore, stanza: Stanza) -> Progress {
     match kind {
         PresenceType::Subscribe | PresenceType::OtherSubscription => {
             in_lane(&core.router, &core.handle, async move {
-                if let Err(error) = subscription_from(&router, &home, &stanza, &to.to_bare()).await {
+                if let Err(error) = subscription_from(&router, &home, &handle, &stanza, &to.to_bare()).await {
                     answer(&handle, &stanza, &error);
                 }
             })
         }
         PresenceType::Available | PresenceType::Unavailable => {
-            if denied(&home, &router, home.privacy(), &to) {
+            if denied(&home, &router, &handle, &to) {
                 answer(&core.handle, &stanza, &rules::outgoing_error());
                 return Progress::Done;
             }
@@ -161,14 +162,16 @@ fn presence(core: &mut SessionCore, stanza: Stanza) -> Progress {
     }
 }
 
-fn denied(home: &Home, router: &Router, lists: Option<Arc<PrivacyData>>, to: &Jid) -> bool {
-    let roster = router.rosters.cached(&home.account);
-    lists.is_some_and(|lists| blocking::denies(&lists, Passing::PresenceOut, &home.account, to, roster.as_deref()))
+fn denied(home: &Home, router: &Router, handle: &SessionHandle, to: &Jid) -> bool {
+    let (roster, active) = (router.rosters.cached(&home.account), router.active_lists.get(handle.session));
+    home.privacy().is_some_and(|lists| {
+        blocking::denies_for(&lists, active.as_deref(), Passing::PresenceOut, &home.account, to, roster.as_deref())
+    })
 }
 
 /// A subscription stanza of a client (RFC 6121 §A.2).
 async fn subscription_from(
-    router: &Arc<Router>, home: &Arc<Home>, stanza: &Stanza, contact: &BareJid,
+    router: &Arc<Router>, home: &Arc<Home>, handle: &SessionHandle, stanza: &Stanza, contact: &BareJid,
 ) -> Result<(), StanzaError> {
     let account = &home.account;
     let kind = stanza.type_attr().as_deref().and_then(SubscriptionType::parse);
@@ -176,7 +179,7 @@ async fn subscription_from(
     if contact == account {
         return Err(StanzaError::new(Condition::NotAllowed, "an account sees its own presence without a subscription"));
     }
-    if let Some(error) = blocked(home, router, stanza) {
+    if let Some(error) = blocked(home, router, handle, stanza) {
         return Err(error);
     }
     let limit = router.config.limits.roster_items;

@@ -104,6 +104,8 @@ pub struct Router {
     pub parked: crate::c2s::Parking,
     /// What negotiation keeps from one connection to the next.
     pub gate: crate::c2s::gate::Gate,
+    /// The privacy lists that sessions made their own (XEP-0016).
+    pub active_lists: Arc<crate::modules::blocking::ActiveLists>,
     /// Counters and gauges.
     pub metrics: Metrics,
     /// Running tasks.

@@ -76,8 +76,11 @@ fn append(text: &mut String, part: &str) {
     text.push('<');
 }
 
-/// The namespace of a form and its other fields, sorted; a form without a hidden FORM_TYPE does not count.
-fn form(form: &Form) -> Option<(String, Vec<(String, Vec<String>)>)> {
+/// The namespace of a form, and its other fields with their values.
+type Sorted = (String, Vec<(String, Vec<String>)>);
+
+/// A form in order; one without a hidden FORM_TYPE does not count.
+fn form(form: &Form) -> Option<Sorted> {
     let hidden = |field: &&xmpp::payload::form::Field| field.field_type == Some(FieldType::Hidden);
     let form_type = form.field(xmpp::payload::form::FORM_TYPE).filter(hidden)?;
     let mut fields: Vec<_> = form
