@@ -5,4 +5,6 @@
 
 mod failing_store;
 mod kill;
+mod outage;
 mod play;
+mod resume;

@@ -105,6 +105,8 @@ impl Parking {
 /// Finishes what the client had sent; orders that matter are obeyed. `None`: the session ended.
 async fn settle(mut core: Box<SessionCore>) -> Option<(Box<SessionCore>, Option<oneshot::Sender<Box<SessionCore>>>)> {
     let until = tokio::time::Instant::now() + SETTLE;
+    // `h` does not cover what was not begun: the client sends it again.
+    core.held = std::collections::VecDeque::new();
     let mut heir = None;
     loop {
         while let Some(order) = core.handle.mailbox.take_order() {

@@ -224,7 +224,7 @@ impl Session {
                     // XEP-0198 §5: the former stream, if there still is one, is told; the new one does not wait for it.
                     let mut last = SessionCore::conflict().to_bytes();
                     last.extend_from_slice(b"</stream:stream>");
-                    tokio::spawn(stream::finish(self.transport, last));
+                    self.core.router.spawn(stream::finish(self.transport, last));
                     super::parking::hand_over(self.core, to).await;
                     return;
                 }
@@ -302,8 +302,7 @@ impl Session {
         self.core.take_mail()?;
         match outbox::send(&mut self.core, &mut self.transport, CONGESTED) {
             Ok(()) => Ok(Flow::Continue),
-            Err(outbox::Stop::Full) => Err(StreamError::new(Condition::ResourceConstraint, "too much waits for an acknowledgement")),
-            Err(outbox::Stop::Broken) => Ok(Flow::Broken),
+            Err(outbox::Broken) => Ok(Flow::Broken),
         }
     }
 
@@ -399,8 +398,8 @@ impl Session {
                 Some(managed) if managed.resume.is_some() => Ok(Flow::Broken),
                 _ => Err(StreamError::new(Condition::ConnectionTimeout, "no sign of life")),
             },
-            Order::Dead => Ok(Flow::Continue),
-            Order::Ping => {
+            // Nobody asked yet: now somebody does.
+            Order::Dead | Order::Ping => {
                 self.pinged = true;
                 let ping = self.core.ping();
                 match self.transport.write(&ping) {
@@ -539,15 +538,16 @@ impl SessionCore {
             }
         }
         let presence = presence.unwrap_or_else(|| crate::pipeline::inbound::unavailable(&handle.jid, None));
+        // At once: what comes later may not overtake what this client did not get.
+        router.directory.unbind(home.account.as_str(), handle.session);
+        numbers.sort_unstable();
+        home.release(&router, numbers);
         router.clone().spawn(async move {
             let ended = crate::pipeline::lifecycle::unavailable(&router, &home, &handle, &presence, &directed).await;
             if let Err(error) = ended {
                 tracing::debug!(jid = %handle.jid, %error, "contacts not told of the end of a session");
             }
-            router.directory.unbind(home.account.as_str(), handle.session);
             router.sessions.remove(handle.session.number);
-            numbers.sort_unstable();
-            home.release(&router, numbers);
             for bytes in homeless {
                 // It was accepted for this account; now it is kept as if it had just come.
                 if let Ok(stanza) = Stanza::parse(bytes) {

@@ -39,11 +39,14 @@ pub async fn available(
     let priority = priority(presence)?;
     let before = entry(router, handle).and_then(|entry| entry.priority);
     home.exists(router).await?;
+    // Before anything is said: a presence that is refused is as if it had not been.
+    let roster = router.rosters.load(account).await?;
     home.set_presence(handle.session.number, Some(presence.clone()));
     if !router.set_priority(handle, Some(priority)) {
+        // The session ended while its roster was read.
+        home.set_presence(handle.session.number, None);
         return Ok(());
     }
-    let roster = router.rosters.load(account).await?;
     let (lists, active) = (home.privacy(), router.active_lists.get(handle.session));
     let may_see = |contact: &Jid| {
         !lists.as_ref().is_some_and(|lists| {
