@@ -268,6 +268,8 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         Arc::new(modules::roster::RosterModule::new(router.rosters.clone(), config.limits.roster_items)),
         Arc::new(modules::disco::DiscoModule::new(router.rosters.clone(), config.contacts.clone())),
         Arc::new(modules::info::InfoModule::new(router.rosters.clone(), None)),
+        Arc::new(modules::vcard::VcardModule::new(stores.vcards.clone())),
+        Arc::new(modules::vcard::search::SearchModule::new(stores.vcards.clone(), config.domains.clone())),
         Arc::new(modules::archive::Archive::new(
             stores.logs.clone(),
             stores.archive_preferences.clone(),

@@ -14,7 +14,7 @@ use cluster::directory::{Entry, SessionRef};
 use storage::repository::{ArchivePreferences, PrivacyData};
 use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns};
 
-use crate::{modules::roster::subscription::Sharing, pipeline::delivery::IqType, routing::SessionHandle};
+use crate::{modules::{roster::subscription::Sharing, vcard::Photo}, pipeline::delivery::IqType, routing::SessionHandle};
 
 /// A feature. Said once, at the start.
 pub trait Module: Send + Sync {
@@ -272,6 +272,8 @@ pub trait Outlet: Send + Sync {
     fn presences(&self, account: &BareJid) -> Vec<Stanza>;
     /// Changes what a session asked for (`routing::flags`).
     fn set_flags(&self, session: SessionRef, set: u16, clear: u16);
+    /// The account's photo changed: what its sessions say of it is said again.
+    fn photo_changed(&self, account: &BareJid, photo: Photo);
     /// The account was made or removed.
     fn forget(&self, account: &BareJid);
     /// The account's block list changed: in force from now on.

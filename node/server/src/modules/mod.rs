@@ -11,3 +11,4 @@ pub mod private;
 #[cfg(test)]
 mod recorder;
 pub mod roster;
+pub mod vcard;
