@@ -2,9 +2,15 @@
 //!
 //! [`server`] starts Starling or a peer of it, [`client`] is a stream under full control, [`dialogue`] reads and plays
 //! the scripts in `tests/dialogues`. [`xml`] and [`credentials`] are written apart from the server's, on purpose.
+//! [`load`] is the client engine and its scenarios (`cargo run -p tests --bin load`); [`bench`] starts the servers,
+//! runs the same scenarios on each and compares (`cargo run -p tests --bin bench`); [`faults`] is what the fault tests
+//! are made of.
 
+pub mod bench;
 pub mod client;
 pub mod credentials;
 pub mod dialogue;
+pub mod faults;
+pub mod load;
 pub mod server;
 pub mod xml;

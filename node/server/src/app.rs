@@ -119,15 +119,9 @@ impl App {
 
     fn listen(&mut self) -> anyhow::Result<()> {
         let config = self.router.config.clone();
-        let certificates = match (&config.certificates[..], &config.storage) {
-            ([], Storage::Embedded { path, .. }) => {
-                vec![certificate::self_signed(path, &config.domains, SystemTime::now())?]
-            }
-            ([], Storage::Memory) => {
-                let path = std::env::temp_dir().join(format!("starling-{}", std::process::id()));
-                vec![certificate::self_signed(&path, &config.domains, SystemTime::now())?]
-            }
-            (certificates, _) => certificates.to_vec(),
+        let certificates = match &config.certificates[..] {
+            [] => vec![certificate::self_signed(&config.data, &config.domains, SystemTime::now())?],
+            certificates => certificates.to_vec(),
         };
         let mut acceptors: HashMap<bool, Arc<Acceptor>> = HashMap::new();
         for listener in &config.listeners {
@@ -143,6 +137,7 @@ impl App {
                     };
                     let acceptor = Arc::new(Acceptor::new(settings).context("reading the certificates")?);
                     self.watch(acceptor.clone());
+                    crate::gauges::watch_certificates(&self.router.metrics, &acceptor);
                     acceptors.insert(direct, acceptor.clone());
                     acceptor
                 }
@@ -266,8 +261,6 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
     let (config, stores) = (&router.config, &router.stores);
     let modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(modules::roster::RosterModule::new(router.rosters.clone(), config.limits.roster_items)),
-        Arc::new(modules::disco::DiscoModule::new(router.rosters.clone(), config.contacts.clone())),
-        Arc::new(modules::info::InfoModule::new(router.rosters.clone(), None)),
         Arc::new(modules::vcard::VcardModule::new(stores.vcards.clone())),
         Arc::new(modules::vcard::search::SearchModule::new(stores.vcards.clone(), config.domains.clone())),
         Arc::new(modules::archive::Archive::new(
@@ -277,6 +270,8 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         )),
         Arc::new(modules::carbons::Carbons),
         Arc::new(modules::private::Private::new(stores.private.clone())),
+        Arc::new(modules::disco::DiscoModule::new(router.rosters.clone(), config.contacts.clone())),
+        Arc::new(modules::info::InfoModule::new(router.rosters.clone(), None)),
     ];
     let mut registry = Registry::default();
     for module in modules {

@@ -3,12 +3,21 @@
 //! `app` builds every part by hand and stops them in reverse. A connection (`net`) becomes a stream and then a session
 //! (`c2s`); what it sends passes `pipeline::outbound`, is routed (`routing`) to a home (`home`), passes the rules of its
 //! recipient (`pipeline`) and is posted to sessions. Features are `modules`, built on the contract in `module`.
+//!
+//! Around it: `cli` reads the command, `config` what the operator wrote, `serve` runs a node until it is told to stop,
+//! `admin` changes accounts of a node that runs or not, `transfer` moves them between servers.
 
+pub mod admin;
 pub mod app;
 pub mod c2s;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod first_start;
+pub mod gauges;
 pub mod home;
+pub mod http;
+pub mod log;
 pub mod metrics;
 pub mod module;
 pub mod modules;
@@ -16,5 +25,10 @@ pub mod net;
 pub mod pipeline;
 mod poll_once;
 pub mod random;
+pub mod ready_file;
 pub mod routing;
+pub mod serve;
 pub mod shutdown;
+pub mod specs;
+pub mod stores;
+pub mod transfer;

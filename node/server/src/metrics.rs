@@ -50,8 +50,6 @@ pub struct Metrics {
     registry: Registry,
     gauges: Gauges,
     looks: Arc<Mutex<Vec<Look>>>,
-    /// Calls to the table; give it to [`crate::stores::open`].
-    pub store: Arc<StoreMetrics>,
     /// Messages routed.
     pub messages: IntCounter,
     /// IQ requests handled by the server.
@@ -100,7 +98,6 @@ impl Default for Metrics {
             stream_errors: labelled("xmpp_c2s_stream_errors_total", "Stream errors sent by condition", &["condition"]),
             gauges: Gauges::register(&registry),
             looks: Arc::default(),
-            store: Arc::new(StoreMetrics::register(&registry)),
             registry,
         }
     }

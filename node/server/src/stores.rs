@@ -17,11 +17,11 @@ use storage::{
 
 use crate::config::{Config, Storage};
 
-/// Opens the stores, measured by `observer` if there is one. May replay logs: not for the runtime's threads.
+/// Opens the stores and the table under them, measured by `observer` if there is one. May replay logs: not for the runtime's threads.
 ///
 /// # Errors
 /// `Unavailable` if the directory cannot be used or another process has it open, `Corrupt` if what is there is damaged.
-pub fn open(config: &Config, observer: Option<Arc<dyn Observer>>) -> Result<Stores> {
+pub fn open(config: &Config, observer: Option<Arc<dyn Observer>>) -> Result<(Stores, Arc<dyn Table>)> {
     let (table, blobs): (Arc<dyn Table>, Arc<dyn Blobs>) = match &config.storage {
         Storage::Memory => (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())),
         Storage::Embedded { path, sync, cache_bytes } => {
@@ -34,7 +34,7 @@ pub fn open(config: &Config, observer: Option<Arc<dyn Observer>>) -> Result<Stor
         Some(observer) => Arc::new(Measured::new(table, observer)),
         None => table,
     };
-    Ok(Stores::over(table, blobs))
+    Ok((Stores::over(table.clone(), blobs), table))
 }
 
 /// Makes a directory that only its owner may read, if it is not there: keys and messages will be in it.

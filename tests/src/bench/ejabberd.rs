@@ -4,7 +4,8 @@
 //! fail2ban are off, because a load test is what they are for; components that are not measured (MUC, MQTT, HTTP, STUN,
 //! s2s) are not loaded, which only saves ejabberd memory; STARTTLS is offered and not demanded, to weigh plain sessions
 //! too; the schedulers do not spin when idle (`+sbwt none`), which lowers the process time that ejabberd is charged.
-//! The node has no name, so there is neither distribution nor epmd. Storage is Mnesia, the package's default.
+//! The node has no name, so there is neither distribution nor epmd. Storage is Mnesia, the package's default; with
+//! SQLite the archive was slower by far.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,7 +26,10 @@ use super::server::Setting;
 pub fn prepare(setting: &Setting) -> io::Result<Command> {
     let directory = &setting.directory;
     let bundle = directory.join("certificate.pem");
-    fs::write(&bundle, [fs::read(&setting.certificate)?, fs::read(&setting.key)?].concat())?;
+    fs::write(
+        &bundle,
+        [fs::read(&setting.certificate)?, fs::read(&setting.key)?].concat(),
+    )?;
     let config = directory.join("ejabberd.yml");
     fs::write(&config, configuration(setting, &bundle))?;
     let records = directory.join("records.erl");
@@ -42,19 +46,33 @@ pub fn prepare(setting: &Setting) -> io::Result<Command> {
         setting.ready.display()
     );
     let mut command = Command::new("erl");
-    command.env("ERL_LIBS", "/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu");
+    command.env(
+        "ERL_LIBS",
+        "/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu",
+    );
     command.env("EJABBERD_CONFIG_PATH", &config);
     command.env("EJABBERD_LOG_PATH", directory.join("ejabberd.log"));
-    command.env("ERL_CRASH_DUMP_BYTES", "0").env("ERL_MAX_PORTS", "32000").env("HOME", directory);
+    command
+        .env("ERL_CRASH_DUMP_BYTES", "0")
+        .env("ERL_MAX_PORTS", "32000")
+        .env("HOME", directory);
     command.args(["-noinput", "+K", "true", "+P", "250000"]);
     command.args(["+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"]);
-    command.args(["-mnesia", "dir", &format!("\"{}\"", directory.join("mnesia").display())]);
+    command.args([
+        "-mnesia",
+        "dir",
+        &format!("\"{}\"", directory.join("mnesia").display()),
+    ]);
     command.args(["-s", "ejabberd", "-eval", &load]);
     Ok(command)
 }
 
 fn configuration(setting: &Setting, bundle: &Path) -> String {
-    let archive = if setting.archive { "  mod_mam: {default: always, db_type: mnesia}\n" } else { "" };
+    let archive = if setting.archive {
+        "  mod_mam: {default: always, db_type: mnesia}\n"
+    } else {
+        ""
+    };
     format!(
         "loglevel: error
 hosts: [{DOMAIN}]
@@ -94,7 +112,11 @@ modules:
 /// The accounts and rosters as Erlang terms, one Mnesia record each (`ejabberd:include/mod_roster.hrl`).
 fn terms(provision: &Provision) -> String {
     let (stored, server) = provision::keys();
-    let (stored, server, salt) = (BASE64.encode(stored), BASE64.encode(server), BASE64.encode(SALT));
+    let (stored, server, salt) = (
+        BASE64.encode(stored),
+        BASE64.encode(server),
+        BASE64.encode(SALT),
+    );
     let mut terms = String::new();
     // A String takes every write.
     for user in provision.localparts() {
@@ -108,7 +130,10 @@ fn terms(provision: &Provision) -> String {
         for contact in contacts {
             let jid = format!("{{<<\"{contact}\">>,<<\"{DOMAIN}\">>,<<>>}}");
             let us = format!("<<\"{owner}\">>,<<\"{DOMAIN}\">>");
-            let _ = writeln!(terms, "{{roster,{{{us},{jid}}},{{{us}}},{jid},<<>>,both,none,[],<<>>,[]}}.");
+            let _ = writeln!(
+                terms,
+                "{{roster,{{{us},{jid}}},{{{us}}},{jid},<<>>,both,none,[],<<>>,[]}}."
+            );
         }
     }
     terms

@@ -6,11 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What a package brings, and its name; the last two keep archives in SQLite.
-const WANTED: [(&str, &str); 3] = [
+/// What a package brings, and its name.
+const WANTED: [(&str, &str); 2] = [
     ("/usr/sbin/ejabberdctl", "ejabberd"),
     ("/usr/bin/prosody", "prosody"),
-    ("/usr/share/doc/lua-dbi-sqlite3", "lua-dbi-sqlite3"),
 ];
 
 /// Asked by package scripts before they start a service; 101 says no.
@@ -21,8 +20,11 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// # Errors
 /// If apt-get fails, which it does without root.
 pub fn rivals() -> io::Result<()> {
-    let missing: Vec<&str> =
-        WANTED.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
+    let missing: Vec<&str> = WANTED
+        .iter()
+        .filter(|(file, _)| !Path::new(file).exists())
+        .map(|(_, package)| *package)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -31,14 +33,22 @@ pub fn rivals() -> io::Result<()> {
         fs::write(POLICY, "#!/bin/sh\nexit 101\n")?;
         fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
     }
-    let result = apt(&["update"])
-        .and_then(|()| apt(&[&["install", "--yes", "--no-install-recommends"], &missing[..]].concat()));
+    let result = apt(&["update"]).and_then(|()| {
+        apt(&[
+            &["install", "--yes", "--no-install-recommends"],
+            &missing[..],
+        ]
+        .concat())
+    });
     if own_policy {
         fs::remove_file(POLICY)?;
     }
     for service in ["ejabberd", "prosody"] {
         // Where there is no systemd there is nothing to disable.
-        let _ = Command::new("systemctl").args(["disable", "--now", service]).stderr(Stdio::null()).status();
+        let _ = Command::new("systemctl")
+            .args(["disable", "--now", service])
+            .stderr(Stdio::null())
+            .status();
     }
     result
 }
@@ -49,5 +59,12 @@ fn apt(arguments: &[&str]) -> io::Result<()> {
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdout(Stdio::null())
         .status()?;
-    if status.success() { Ok(()) } else { Err(io::Error::other(format!("apt-get {}: {status}", arguments.join(" ")))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!(
+            "apt-get {}: {status}",
+            arguments.join(" ")
+        )))
+    }
 }

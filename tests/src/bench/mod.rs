@@ -5,7 +5,7 @@
 //! latencies wander; those are reported too, together with the time that others took.
 //!
 //! [`install`] gets the rivals' packages, [`provision`] says which accounts exist, [`server`] starts and ends a server,
-//! [`ejabberd`], [`prosody`], [`starling`] write configurations, [`plan`] lists the scenarios, [`table`] and [`plot`]
+//! [`ejabberd`], [`prosody`], [`starling`] write configurations, [`plan`] lists the scenarios, [`rows`] what matters, [`table`] and [`plot`]
 //! show what came out.
 
 pub mod ejabberd;
@@ -14,6 +14,7 @@ pub mod plan;
 pub mod plot;
 pub mod prosody;
 pub mod provision;
+pub mod rows;
 pub mod server;
 pub mod starling;
 pub mod table;

@@ -54,7 +54,12 @@ pub fn provision(size: Size, group: Group) -> Provision {
     };
     let contacts = if size == Size::Quick { 10 } else { 50 };
     let ring = if group == Group::Archive { 0 } else { 100 };
-    Provision { accounts, ring_first: 400, ring, contacts }
+    Provision {
+        accounts,
+        ring_first: 400,
+        ring,
+        contacts,
+    }
 }
 
 /// All cases of a size.
@@ -75,18 +80,68 @@ pub fn cases(size: Size) -> Vec<Case> {
         let accounts = provision(size, group).accounts;
         let text = format!("--users {PREFIX},{accounts},{PASSWORD} --tls {security} {flags}");
         let arguments = text.split_whitespace().map(str::to_owned).collect();
-        Case { name, group, arguments, relay: matches!(name, "chat" | "chat-rate") }
+        Case {
+            name,
+            group,
+            arguments,
+            relay: matches!(name, "chat" | "chat-rate"),
+        }
     };
     vec![
-        case("idle-tls", Group::IdleTls, "starttls", format!("idle --sessions {sessions}")),
-        case("idle-plain", Group::IdlePlain, "none", format!("idle --sessions {sessions}")),
-        case("login", Group::Live, "starttls", format!("login --logins {}", 250 * scale)),
-        case("chat", Group::Live, "starttls", format!("chat --seconds {seconds}")),
-        case("chat-rate", Group::Live, "starttls", format!("chat --seconds {seconds} --rate 3000")),
-        case("chat-acks", Group::Live, "starttls", format!("chat --seconds {seconds} --acks 10")),
-        case("presence", Group::Live, "starttls", format!("presence --seconds {seconds} --contacts {contacts}")),
-        case("roster", Group::Live, "starttls", format!("roster --contacts {}", 5 * scale)),
-        case("offline", Group::Live, "starttls", format!("offline --messages {}", 25 * scale)),
+        case(
+            "idle-tls",
+            Group::IdleTls,
+            "starttls",
+            format!("idle --sessions {sessions}"),
+        ),
+        case(
+            "idle-plain",
+            Group::IdlePlain,
+            "none",
+            format!("idle --sessions {sessions}"),
+        ),
+        case(
+            "login",
+            Group::Live,
+            "starttls",
+            format!("login --logins {}", 250 * scale),
+        ),
+        case(
+            "chat",
+            Group::Live,
+            "starttls",
+            format!("chat --seconds {seconds}"),
+        ),
+        case(
+            "chat-rate",
+            Group::Live,
+            "starttls",
+            format!("chat --seconds {seconds} --rate 3000"),
+        ),
+        case(
+            "chat-acks",
+            Group::Live,
+            "starttls",
+            format!("chat --seconds {seconds} --acks 10"),
+        ),
+        case(
+            "presence",
+            Group::Live,
+            "starttls",
+            format!("presence --seconds {seconds} --contacts {contacts}"),
+        ),
+        case(
+            "roster",
+            Group::Live,
+            "starttls",
+            format!("roster --contacts {}", 5 * scale),
+        ),
+        case(
+            "offline",
+            Group::Live,
+            "starttls",
+            format!("offline --messages {}", 25 * scale),
+        ),
         Case {
             arguments: format!("--users fresh,{},{PASSWORD} register", 100 * scale)
                 .split_whitespace()
@@ -94,16 +149,35 @@ pub fn cases(size: Size) -> Vec<Case> {
                 .collect(),
             ..case("register", Group::Live, "starttls", String::new())
         },
-        case("chat-archive", Group::Archive, "starttls", format!("chat --seconds {seconds}")),
-        case("chat-archive-rate", Group::Archive, "starttls", format!("chat --seconds {seconds} --rate 2000")),
+        case(
+            "chat-archive",
+            Group::Archive,
+            "starttls",
+            format!("chat --seconds {seconds}"),
+        ),
+        case(
+            "chat-archive-rate",
+            Group::Archive,
+            "starttls",
+            format!("chat --seconds {seconds} --rate 2000"),
+        ),
     ]
 }
 
 /// The flags of a case for the relay: the same load, without XMPP around it.
 #[must_use]
 pub fn for_relay(case: &Case) -> Vec<String> {
-    let mut arguments: Vec<String> =
-        case.arguments.iter().map(|word| if word == "starttls" { "direct".to_owned() } else { word.clone() }).collect();
+    let mut arguments: Vec<String> = case
+        .arguments
+        .iter()
+        .map(|word| {
+            if word == "starttls" {
+                "direct".to_owned()
+            } else {
+                word.clone()
+            }
+        })
+        .collect();
     arguments.push("--relay".to_owned());
     arguments
 }

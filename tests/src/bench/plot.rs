@@ -6,7 +6,8 @@ use std::path::Path;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::table::{ROWS, Row, number, value};
+use super::rows::{ROWS, Row};
+use super::table::{number, value};
 use crate::load::report::Outcome;
 
 const PANEL: (u32, u32) = (360, 190);
@@ -20,9 +21,17 @@ const LONGEST: f64 = 200.0;
 /// # Errors
 /// What the file system says.
 pub fn draw(file: &Path, servers: &[&str], outcomes: &[Outcome]) -> io::Result<()> {
-    let known = |row: &&Row| row.headline && servers.iter().any(|server| value(row, server, outcomes).is_some());
+    let known = |row: &&Row| {
+        row.headline
+            && servers
+                .iter()
+                .any(|server| value(row, server, outcomes).is_some())
+    };
     let rows: Vec<&Row> = ROWS.iter().filter(known).collect();
-    let lines = u32::try_from(rows.len()).unwrap_or(0).div_ceil(COLUMNS).max(1);
+    let lines = u32::try_from(rows.len())
+        .unwrap_or(0)
+        .div_ceil(COLUMNS)
+        .max(1);
     let area = SVGBackend::new(file, (PANEL.0 * COLUMNS, PANEL.1 * lines)).into_drawing_area();
     area.fill(&WHITE).map_err(io::Error::other)?;
     let panels = area.split_evenly((lines as usize, COLUMNS as usize));
@@ -43,13 +52,28 @@ fn bars<'a>(
     let style = |size: u32| ("sans-serif", size).into_font().color(&BLACK);
     let title = title(row);
     panel.draw(&Text::new(title, (10, 14), style(14)))?;
-    let better = if row.less { "less is better" } else { "more is better" };
-    panel.draw(&Text::new(format!("{}, {better}", row.unit), (10, 32), style(11)))?;
-    let largest = servers.iter().filter_map(|server| value(row, server, outcomes)).fold(f64::MIN_POSITIVE, f64::max);
+    let better = if row.less {
+        "less is better"
+    } else {
+        "more is better"
+    };
+    panel.draw(&Text::new(
+        format!("{}, {better}", row.unit),
+        (10, 32),
+        style(11),
+    ))?;
+    let largest = servers
+        .iter()
+        .filter_map(|server| value(row, server, outcomes))
+        .fold(f64::MIN_POSITIVE, f64::max);
     for (place, server) in (0..).zip(servers) {
         let top = 54 + place * 30;
         let right = style(12).pos(Pos::new(HPos::Right, VPos::Center));
-        panel.draw(&Text::new((*server).to_owned(), (LEFT - 8, top + 10), right))?;
+        panel.draw(&Text::new(
+            (*server).to_owned(),
+            (LEFT - 8, top + 10),
+            right,
+        ))?;
         let left = style(12).pos(Pos::new(HPos::Left, VPos::Center));
         let Some(value) = value(row, server, outcomes) else {
             panel.draw(&Text::new("-", (LEFT, top + 10), left))?;
@@ -58,8 +82,15 @@ fn bars<'a>(
         // A bar of at least one pixel.
         let length = (value / largest * LONGEST).max(1.0) as i32;
         let color = color(server);
-        panel.draw(&Rectangle::new([(LEFT, top), (LEFT + length, top + 20)], color.filled()))?;
-        panel.draw(&Text::new(number(value), (LEFT + length + 6, top + 10), left))?;
+        panel.draw(&Rectangle::new(
+            [(LEFT, top), (LEFT + length, top + 20)],
+            color.filled(),
+        ))?;
+        panel.draw(&Text::new(
+            number(value),
+            (LEFT + length + 6, top + 10),
+            left,
+        ))?;
     }
     Ok(())
 }
@@ -67,7 +98,11 @@ fn bars<'a>(
 /// Rows that stand below a heading in the table carry it themselves here.
 fn title(row: &Row) -> String {
     let heading = row.label.trim_start();
-    if heading.len() == row.label.len() { heading.to_owned() } else { format!("{}: {heading}", row.source.0) }
+    if heading.len() == row.label.len() {
+        heading.to_owned()
+    } else {
+        format!("{}: {heading}", row.source.0)
+    }
 }
 
 fn color(server: &str) -> RGBColor {

@@ -3,7 +3,7 @@
 //! Source: the package's own `prosody.cfg.lua`. What differs, and why: `limits` is off, because a load test is what it
 //! is for; modules that are not measured (s2s, HTTP, invitations, administration) are not loaded; STARTTLS is offered
 //! and not demanded, to weigh plain sessions too. `epoll` is the default and the faster network backend. Storage is
-//! `internal`, the package's default, one file per account and store.
+//! `internal`, the package's default, one file per account and store; with SQLite the archive was slower by far.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -43,7 +43,12 @@ impl Provision {
         (0..ring).map(move |place| {
             let neighbour = move |distance| localpart(first + (place + distance) % ring);
             let ahead = (1..=half).map(neighbour);
-            (localpart(first + place), ahead.chain((1..=half).map(|back| neighbour(ring - back))).collect())
+            (
+                localpart(first + place),
+                ahead
+                    .chain((1..=half).map(|back| neighbour(ring - back)))
+                    .collect(),
+            )
         })
     }
 }
@@ -64,12 +69,22 @@ mod tests {
 
     #[test]
     fn contacts_of_the_ring_are_mutual() {
-        let provision = Provision { accounts: 20, ring_first: 5, ring: 10, contacts: 4 };
+        let provision = Provision {
+            accounts: 20,
+            ring_first: 5,
+            ring: 10,
+            contacts: 4,
+        };
         let rosters: std::collections::HashMap<_, _> = provision.rosters().collect();
         assert_eq!(rosters.len(), 10);
         for (owner, contacts) in &rosters {
             assert_eq!(contacts.len(), 4);
-            assert!(contacts.iter().all(|contact| rosters[contact].contains(owner)), "{owner}");
+            assert!(
+                contacts
+                    .iter()
+                    .all(|contact| rosters[contact].contains(owner)),
+                "{owner}"
+            );
         }
     }
 }

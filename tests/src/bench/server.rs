@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::provision::Provision;
+use super::provision::{DOMAIN, Provision};
 use super::{ejabberd, prosody, starling};
 
 /// Longest wait for a server to come or go.
@@ -54,7 +54,11 @@ impl Kind {
             Self::Relay(binary) => {
                 let mut command = Command::new(binary);
                 command.args(["--listen", &format!("127.0.0.1:{}", setting.port)]);
-                command.arg("--certificate").arg(&setting.certificate).arg("--key").arg(&setting.key);
+                command
+                    .arg("--certificate")
+                    .arg(&setting.certificate)
+                    .arg("--key")
+                    .arg(&setting.key);
                 Ok(command)
             }
         }
@@ -90,16 +94,41 @@ impl Setting {
         fs::create_dir_all(&directory)?;
         let (certificate, key) = (parent.join("certificate.pem"), parent.join("key.pem"));
         if !certificate.exists() {
-            // ECDSA over P-256, what public authorities issue by default today.
-            let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "pubsub.localhost".to_owned()])
-                .map_err(io::Error::other)?;
-            fs::write(&certificate, made.cert.pem())?;
-            fs::write(&key, made.signing_key.serialize_pem())?;
+            make_certificate(&certificate, &key)?;
         }
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
         let ready = directory.join("ready");
-        Ok(Self { directory, port, certificate, key, archive, provision, ready })
+        Ok(Self {
+            directory,
+            port,
+            certificate,
+            key,
+            archive,
+            provision,
+            ready,
+        })
     }
+}
+
+/// ECDSA over P-256, what public authorities issue by default today, valid from last year to the end of the next one:
+/// ejabberd sets a timer on the end and fails if that is too far away.
+fn make_certificate(certificate: &Path, key: &Path) -> io::Result<()> {
+    const SECONDS_PER_YEAR: u64 = 31_556_952;
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_err(io::Error::other)?;
+    let year =
+        1970 + i32::try_from(since.as_secs() / SECONDS_PER_YEAR).map_err(io::Error::other)?;
+    let pair = rcgen::KeyPair::generate().map_err(io::Error::other)?;
+    let names = [DOMAIN.to_owned(), format!("pubsub.{DOMAIN}")];
+    let mut parameters = rcgen::CertificateParams::new(names).map_err(io::Error::other)?;
+    parameters.not_before = rcgen::date_time_ymd(year - 1, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(year + 1, 12, 31);
+    let made = parameters.self_signed(&pair).map_err(io::Error::other)?;
+    fs::write(certificate, made.pem())?;
+    fs::write(key, pair.serialize_pem())
 }
 
 /// A server that runs; it ends with this value.
@@ -118,7 +147,10 @@ impl Running {
         let command = kind.prepare(setting)?;
         let output = File::create(setting.directory.join("output.log"))?;
         let mut pinned = Command::new("taskset");
-        pinned.args(["-c", "0"]).arg(command.get_program()).args(command.get_args());
+        pinned
+            .args(["-c", "0"])
+            .arg(command.get_program())
+            .args(command.get_args());
         for (name, value) in command.get_envs() {
             if let Some(value) = value {
                 pinned.env(name, value);
@@ -126,7 +158,10 @@ impl Running {
         }
         pinned.current_dir(&setting.directory).stdin(Stdio::null());
         let child = pinned.stdout(output.try_clone()?).stderr(output).spawn()?;
-        let mut running = Self { child, port: setting.port };
+        let mut running = Self {
+            child,
+            port: setting.port,
+        };
         running.wait_ready(kind, setting)?;
         Ok(running)
     }
@@ -140,7 +175,13 @@ impl Running {
     fn wait_ready(&mut self, kind: &Kind, setting: &Setting) -> io::Result<()> {
         let address: SocketAddr = (Ipv4Addr::LOCALHOST, self.port).into();
         let deadline = Instant::now() + PATIENCE;
-        let shown = || format!("{}: see {}", kind.name(), setting.directory.join("output.log").display());
+        let shown = || {
+            format!(
+                "{}: see {}",
+                kind.name(),
+                setting.directory.join("output.log").display()
+            )
+        };
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
                 return Err(io::Error::other(format!("{status}, {}", shown())));
@@ -155,7 +196,9 @@ impl Running {
     }
 
     fn terminate(&mut self) -> io::Result<()> {
-        Command::new("kill").args(["-TERM", &self.pid().to_string()]).status()?;
+        Command::new("kill")
+            .args(["-TERM", &self.pid().to_string()])
+            .status()?;
         let deadline = Instant::now() + Duration::from_secs(10);
         while Instant::now() < deadline {
             if self.child.try_wait()?.is_some() {

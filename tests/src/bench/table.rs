@@ -2,75 +2,16 @@
 
 use std::fmt::Write as _;
 
+use super::rows::{CPU, ROWS, Row};
 use crate::load::report::Outcome;
-
-/// One line of the table and one panel of the plot.
-pub struct Row {
-    /// What it says.
-    pub label: &'static str,
-    /// Its unit.
-    pub unit: &'static str,
-    /// Which case, which figure of it, and what to divide by.
-    pub source: (&'static str, &'static str, f64),
-    /// True if less is better.
-    pub less: bool,
-    /// True if it stands in the plot.
-    pub headline: bool,
-}
-
-const fn row(
-    label: &'static str,
-    unit: &'static str,
-    source: (&'static str, &'static str, f64),
-    less: bool,
-    headline: bool,
-) -> Row {
-    Row { label, unit, source, less, headline }
-}
-
-const CPU: &str = "cpu_ms_per_1000";
-const RATE: &str = "per_s";
-
-/// All rows.
-pub const ROWS: &[Row] = &[
-    row("chat, saturated: CPU per 1,000 messages", "ms", ("chat", CPU, 1.0), true, true),
-    row("  messages per second", "/s", ("chat", RATE, 1.0), false, true),
-    row("  latency p50", "ms", ("chat", "p50_ms", 1.0), true, false),
-    row("  latency p99", "ms", ("chat", "p99_ms", 1.0), true, false),
-    row("  latency p99.9", "ms", ("chat", "p999_ms", 1.0), true, false),
-    row("chat, 3,000/s: CPU per 1,000 messages", "ms", ("chat-rate", CPU, 1.0), true, true),
-    row("  latency p50", "ms", ("chat-rate", "p50_ms", 1.0), true, false),
-    row("  latency p99", "ms", ("chat-rate", "p99_ms", 1.0), true, true),
-    row("  latency p99.9", "ms", ("chat-rate", "p999_ms", 1.0), true, false),
-    row("chat with acks: CPU per 1,000 messages", "ms", ("chat-acks", CPU, 1.0), true, true),
-    row("  messages per second", "/s", ("chat-acks", RATE, 1.0), false, false),
-    row("  acknowledgement p99", "ms", ("chat-acks", "ack_p99_ms", 1.0), true, false),
-    row("chat, archived: CPU per 1,000 messages", "ms", ("chat-archive", CPU, 1.0), true, true),
-    row("  messages per second", "/s", ("chat-archive", RATE, 1.0), false, false),
-    row("  latency p99", "ms", ("chat-archive", "p99_ms", 1.0), true, false),
-    row("chat, archived, 2,000/s: latency p99", "ms", ("chat-archive-rate", "p99_ms", 1.0), true, false),
-    row("login, TLS and SCRAM: CPU per login", "ms", ("login", CPU, 1000.0), true, true),
-    row("  logins per second", "/s", ("login", RATE, 1.0), false, false),
-    row("  latency p99", "ms", ("login", "p99_ms", 1.0), true, false),
-    row("registration in band: CPU per account", "ms", ("register", CPU, 1000.0), true, false),
-    row("idle TLS session: proportional memory", "KiB", ("idle-tls", "pss_bytes_per_session", 1024.0), true, true),
-    row("  resident memory", "KiB", ("idle-tls", "rss_bytes_per_session", 1024.0), true, false),
-    row("  kernel, both ends", "KiB", ("idle-tls", "kernel_bytes_per_session", 1024.0), true, false),
-    row("idle plain session: proportional memory", "KiB", ("idle-plain", "pss_bytes_per_session", 1024.0), true, true),
-    row("  resident memory", "KiB", ("idle-plain", "rss_bytes_per_session", 1024.0), true, false),
-    row("presence: CPU per 1,000 deliveries", "ms", ("presence", CPU, 1.0), true, true),
-    row("  deliveries per second", "/s", ("presence", RATE, 1.0), false, false),
-    row("roster: CPU per 1,000 changes", "ms", ("roster", CPU, 1.0), true, true),
-    row("  latency p99", "ms", ("roster", "p99_ms", 1.0), true, false),
-    row("offline: CPU per 1,000 stored", "ms", ("offline", "stored_cpu_ms_per_1000", 1.0), true, true),
-    row("offline: CPU per 1,000 drained", "ms", ("offline", "drained_cpu_ms_per_1000", 1.0), true, false),
-];
 
 /// The figure of a row for a server.
 #[must_use]
 pub fn value(row: &Row, server: &str, outcomes: &[Outcome]) -> Option<f64> {
     let (case, figure, scale) = row.source;
-    let outcome = outcomes.iter().find(|outcome| outcome.server == server && outcome.scenario == case)?;
+    let outcome = outcomes
+        .iter()
+        .find(|outcome| outcome.server == server && outcome.scenario == case)?;
     outcome.figures.get(figure).map(|value| value / scale)
 }
 
@@ -78,7 +19,9 @@ pub fn value(row: &Row, server: &str, outcomes: &[Outcome]) -> Option<f64> {
 #[must_use]
 pub fn ratio(row: &Row, outcomes: &[Outcome]) -> Option<f64> {
     let ours = value(row, "starling", outcomes)?;
-    let rivals = ["ejabberd", "prosody"].into_iter().filter_map(|rival| value(row, rival, outcomes));
+    let rivals = ["ejabberd", "prosody"]
+        .into_iter()
+        .filter_map(|rival| value(row, rival, outcomes));
     if row.less {
         rivals.reduce(f64::min).map(|best| best / ours)
     } else {
@@ -105,28 +48,55 @@ pub fn render(servers: &[&str], outcomes: &[Outcome]) -> String {
     }
     let _ = writeln!(text, "{:>11}{:>9}", "vs better", "of relay");
     for row in ROWS {
-        if servers.iter().all(|server| value(row, server, outcomes).is_none()) {
+        if servers
+            .iter()
+            .all(|server| value(row, server, outcomes).is_none())
+        {
             continue;
         }
         let _ = write!(text, "{:<44}{:>5}", row.label, row.unit);
         for server in servers {
-            let _ = write!(text, "{:>11}", value(row, server, outcomes).map_or("-".to_owned(), number));
+            let _ = write!(
+                text,
+                "{:>11}",
+                value(row, server, outcomes).map_or("-".to_owned(), number)
+            );
         }
         let ratio = ratio(row, outcomes).map_or("-".to_owned(), |ratio| format!("{ratio:.1}x"));
-        let share = relay_share(row, outcomes).map_or(String::new(), |share| format!("{:.0} %", share * 100.0));
+        let share = relay_share(row, outcomes)
+            .map_or(String::new(), |share| format!("{:.0} %", share * 100.0));
         let _ = writeln!(text, "{ratio:>11}{share:>9}");
     }
     for outcome in outcomes {
         for problem in &outcome.problems {
-            let _ = writeln!(text, "PROBLEM {} {}: {problem}", outcome.server, outcome.scenario);
+            let _ = writeln!(
+                text,
+                "PROBLEM {} {}: {problem}",
+                outcome.server, outcome.scenario
+            );
         }
     }
-    let noise = |outcome: &Outcome| {
-        let other = outcome.figures.get("other_cpu_s")?;
-        Some(other / outcome.figures.get("wall_s")?)
+    let cores = |outcome: &Outcome, who: &str| {
+        Some(outcome.figures.get(who)? / outcome.figures.get("wall_s")?)
     };
-    let worst = outcomes.iter().filter_map(noise).fold(0.0, f64::max);
-    let _ = writeln!(text, "Other programs took up to {worst:.2} cores meanwhile; process times bear that, rates and latencies do not.");
+    for outcome in outcomes
+        .iter()
+        .filter(|outcome| cores(outcome, "client_cpu_s").is_some_and(|cores| cores > 0.85))
+    {
+        let _ = writeln!(
+            text,
+            "NOTE {} {}: the load program's core was full",
+            outcome.server, outcome.scenario
+        );
+    }
+    let worst = outcomes
+        .iter()
+        .filter_map(|outcome| cores(outcome, "other_cpu_s"))
+        .fold(0.0, f64::max);
+    let _ = writeln!(
+        text,
+        "Other programs took up to {worst:.2} cores meanwhile; process times bear that, rates and latencies do not."
+    );
     text
 }
 
@@ -142,7 +112,8 @@ pub fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ROWS, number, ratio, relay_share, render};
+    use super::{number, ratio, relay_share, render};
+    use crate::bench::rows::ROWS;
     use crate::load::report::Outcome;
 
     fn outcome(server: &str, cpu: f64, rate: f64) -> Outcome {
@@ -154,12 +125,18 @@ mod tests {
 
     #[test]
     fn ratios_are_against_the_better_rival() {
-        let outcomes =
-            [outcome("starling", 10.0, 90.0), outcome("ejabberd", 50.0, 30.0), outcome("prosody", 80.0, 20.0)];
+        let outcomes = [
+            outcome("starling", 10.0, 90.0),
+            outcome("ejabberd", 50.0, 30.0),
+            outcome("prosody", 80.0, 20.0),
+        ];
         assert_eq!(ratio(&ROWS[0], &outcomes), Some(5.0));
         assert_eq!(ratio(&ROWS[1], &outcomes), Some(3.0));
         assert_eq!(ratio(&ROWS[2], &outcomes), None);
-        let with_relay = [outcome("starling", 10.0, 90.0), outcome("relay", 4.0, 100.0)];
+        let with_relay = [
+            outcome("starling", 10.0, 90.0),
+            outcome("relay", 4.0, 100.0),
+        ];
         assert_eq!(relay_share(&ROWS[0], &with_relay), Some(0.4));
         assert!(render(&["starling", "ejabberd"], &outcomes).contains("5.0x"));
     }

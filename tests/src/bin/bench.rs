@@ -14,7 +14,9 @@ use tests::bench::{install, plot, table};
 use tests::load::report::Outcome;
 
 #[derive(Parser)]
-#[command(about = "Compares Starling with ejabberd and Prosody under the same load on this machine")]
+#[command(
+    about = "Compares Starling with ejabberd and Prosody under the same load on this machine"
+)]
 struct Arguments {
     /// Short spans and few sessions: does it work?
     #[arg(long, conflicts_with = "full")]
@@ -26,7 +28,11 @@ struct Arguments {
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these servers, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "starling,ejabberd,prosody,relay")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "starling,ejabberd,prosody,relay"
+    )]
     servers: Vec<String>,
     /// Starling's binary; the one beside this program if not named. Without one it is left out, loudly.
     #[arg(long)]
@@ -64,15 +70,27 @@ fn run(arguments: &Arguments) -> io::Result<bool> {
         (_, true) => Size::Full,
         _ => Size::Normal,
     };
-    let programs = std::env::current_exe()?.parent().map(Path::to_path_buf).unwrap_or_default();
+    let programs = std::env::current_exe()?
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default();
     let kinds = kinds(arguments, &programs);
     if kinds.iter().any(Kind::provisioned) {
         install::rivals()?;
     }
     let temporary = tempfile::tempdir()?;
-    let work = arguments.work.as_deref().unwrap_or_else(|| temporary.path());
-    let bench = Bench { work: work.to_path_buf(), load: programs.join("load"), size };
-    let wanted = |case: &Case| arguments.only.is_empty() || arguments.only.iter().any(|name| name == case.name);
+    let work = arguments
+        .work
+        .as_deref()
+        .unwrap_or_else(|| temporary.path());
+    let bench = Bench {
+        work: work.to_path_buf(),
+        load: programs.join("load"),
+        size,
+    };
+    let wanted = |case: &Case| {
+        arguments.only.is_empty() || arguments.only.iter().any(|name| name == case.name)
+    };
     let cases: Vec<Case> = plan::cases(size).into_iter().filter(wanted).collect();
 
     let mut outcomes = Vec::new();
@@ -89,14 +107,29 @@ fn run(arguments: &Arguments) -> io::Result<bool> {
     fs::write(arguments.results.join("bench.txt"), &text)?;
     plot::draw(&arguments.results.join("bench.svg"), &servers, &outcomes)?;
     let clean = outcomes.iter().all(|outcome| outcome.problems.is_empty());
-    let results = Results { machine: machine(), size: format!("{size:?}"), outcomes };
-    fs::write(arguments.results.join("bench.json"), serde_json::to_string_pretty(&results)?)?;
+    let results = Results {
+        machine: machine(),
+        size: format!("{size:?}"),
+        outcomes,
+    };
+    fs::write(
+        arguments.results.join("bench.json"),
+        serde_json::to_string_pretty(&results)?,
+    )?;
     Ok(clean)
 }
 
 fn kinds(arguments: &Arguments, programs: &Path) -> Vec<Kind> {
-    let starling = arguments.starling.clone().unwrap_or_else(|| programs.join("starling"));
-    let all = [Kind::Starling(starling), Kind::Ejabberd, Kind::Prosody, Kind::Relay(programs.join("relay"))];
+    let starling = arguments
+        .starling
+        .clone()
+        .unwrap_or_else(|| programs.join("starling"));
+    let all = [
+        Kind::Starling(starling),
+        Kind::Ejabberd,
+        Kind::Prosody,
+        Kind::Relay(programs.join("relay")),
+    ];
     let chosen = |kind: &Kind| match kind {
         Kind::Starling(binary) if !binary.exists() => {
             say(&format!("NO STARLING: {} does not exist", binary.display()));
@@ -123,7 +156,12 @@ impl Bench {
         }
         let archive = group == Group::Archive;
         let directory = format!("{}{}", kind.name(), if archive { "-archive" } else { "" });
-        let setting = Setting::new(&self.work, &directory, archive, plan::provision(self.size, group))?;
+        let setting = Setting::new(
+            &self.work,
+            &directory,
+            archive,
+            plan::provision(self.size, group),
+        )?;
         let running = match Running::start(kind, &setting) {
             Ok(running) => running,
             Err(error) => {
@@ -141,9 +179,16 @@ impl Bench {
         }
         let mut outcomes = Vec::new();
         for case in cases {
-            let flags = if relay { plan::for_relay(case) } else { case.arguments.clone() };
+            let flags = if relay {
+                plan::for_relay(case)
+            } else {
+                case.arguments.clone()
+            };
             let outcome = match self.load(kind, &running, flags) {
-                Ok(outcome) => Outcome { scenario: case.name.to_owned(), ..outcome },
+                Ok(outcome) => Outcome {
+                    scenario: case.name.to_owned(),
+                    ..outcome
+                },
                 Err(error) => broken(kind, case, &error.to_string()),
             };
             progress(&outcome);
@@ -154,12 +199,25 @@ impl Bench {
 
     fn load(&self, kind: &Kind, running: &Running, flags: Vec<String>) -> io::Result<Outcome> {
         let mut command = Command::new("taskset");
-        command.args(["-c", "1"]).arg(&self.load).args(["--name", kind.name()]);
-        command.args(["--port", &running.port.to_string(), "--server-pid", &running.pid().to_string()]);
-        command.arg("--keys").arg(self.work.join("keys")).args(flags);
+        command
+            .args(["-c", "1"])
+            .arg(&self.load)
+            .args(["--name", kind.name()]);
+        command.args([
+            "--port",
+            &running.port.to_string(),
+            "--server-pid",
+            &running.pid().to_string(),
+        ]);
+        command
+            .arg("--keys")
+            .arg(self.work.join("keys"))
+            .args(flags);
         let output = command.stderr(Stdio::piped()).output()?;
         if !output.status.success() {
-            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+            return Err(io::Error::other(
+                String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            ));
         }
         serde_json::from_slice(&output.stdout).map_err(io::Error::other)
     }
@@ -172,21 +230,50 @@ fn broken(kind: &Kind, case: &Case, error: &str) -> Outcome {
 }
 
 fn progress(outcome: &Outcome) {
-    let figure = |name: &str| outcome.figures.get(name).map(|value| format!(" {name} {}", table::number(*value)));
-    let names = ["cpu_ms_per_1000", "per_s", "p99_ms", "pss_bytes_per_session", "client_cpu_s", "wall_s"];
+    let figure = |name: &str| {
+        outcome
+            .figures
+            .get(name)
+            .map(|value| format!(" {name} {}", table::number(*value)))
+    };
+    let names = [
+        "cpu_ms_per_1000",
+        "per_s",
+        "p99_ms",
+        "pss_bytes_per_session",
+        "client_cpu_s",
+        "wall_s",
+    ];
     let figures: String = names.into_iter().filter_map(figure).collect();
-    let problems: String = outcome.problems.iter().map(|problem| format!(" PROBLEM {problem}")).collect();
-    say(&format!("{:<9} {:<18}{figures}{problems}", outcome.server, outcome.scenario));
+    let problems: String = outcome
+        .problems
+        .iter()
+        .map(|problem| format!(" PROBLEM {problem}"))
+        .collect();
+    say(&format!(
+        "{:<9} {:<18}{figures}{problems}",
+        outcome.server, outcome.scenario
+    ));
 }
 
 /// The processor and the kernel, for whoever reads the numbers later.
 fn machine() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let processor = read("/proc/cpuinfo");
-    let model = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let cores = processor.lines().filter(|line| line.starts_with("processor")).count();
+    let model = processor
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or_default();
+    let cores = processor
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
     let kernel = read("/proc/sys/kernel/osrelease");
-    format!("{cores} x {}, Linux {}", model.trim_start_matches([' ', '\t', ':']), kernel.trim())
+    format!(
+        "{cores} x {}, Linux {}",
+        model.trim_start_matches([' ', '\t', ':']),
+        kernel.trim()
+    )
 }
 
 fn say(text: &str) {

@@ -47,7 +47,12 @@ struct Arguments {
 type Waiting = Arc<Mutex<HashMap<[u8; NAME], Wire>>>;
 
 fn main() -> ExitCode {
-    let run = || tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(Arguments::parse()));
+    let run = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(serve(Arguments::parse()))
+    };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,7 +66,8 @@ fn main() -> ExitCode {
 async fn serve(arguments: Arguments) -> io::Result<()> {
     let config = match (arguments.certificate, arguments.key) {
         (Some(certificate), Some(key)) => {
-            let certificate = CertificateDer::from_pem_file(certificate).map_err(io::Error::other)?;
+            let certificate =
+                CertificateDer::from_pem_file(certificate).map_err(io::Error::other)?;
             let key = PrivateKeyDer::from_pem_file(key).map_err(io::Error::other)?;
             Some(tls::server_config(certificate, key)?)
         }
@@ -78,16 +84,22 @@ async fn serve(arguments: Arguments) -> io::Result<()> {
 }
 
 /// Takes a connection and leaves it in the map, or forwards between it and the one that waited.
-async fn pair(tcp: TcpStream, config: Option<Arc<ServerConfig>>, waiting: Waiting) -> io::Result<()> {
+async fn pair(
+    tcp: TcpStream,
+    config: Option<Arc<ServerConfig>>,
+    waiting: Waiting,
+) -> io::Result<()> {
     let mut wire = Wire::over(tcp)?;
-    if let Some(config) = config {
-        wire.handshake(Tls::server(config)?).await?;
-    }
-    let mut clear = Vec::new();
+    let mut clear = match config {
+        Some(config) => wire.handshake(Tls::server(config)?).await?,
+        None => Vec::new(),
+    };
     while clear.len() < NAME {
         wire.receive(&mut clear).await?;
     }
-    let name: [u8; NAME] = clear[..].try_into().map_err(|_| io::ErrorKind::InvalidData)?;
+    let name: [u8; NAME] = clear[..]
+        .try_into()
+        .map_err(|_| io::ErrorKind::InvalidData)?;
     let peer = {
         let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         match waiting.remove(&name) {
@@ -120,7 +132,12 @@ async fn forward(mut left: Wire, mut right: Wire) -> io::Result<()> {
     .await
 }
 
-fn carry(cx: &mut Context<'_>, from: &mut Wire, to: &mut Wire, clear: &mut Vec<u8>) -> Poll<io::Result<()>> {
+fn carry(
+    cx: &mut Context<'_>,
+    from: &mut Wire,
+    to: &mut Wire,
+    clear: &mut Vec<u8>,
+) -> Poll<io::Result<()>> {
     if to.pending() > HELD {
         return Poll::Pending;
     }

@@ -2,7 +2,8 @@
 //!
 //! Strict, but for what the standards leave to the server; each exception is named below. `{...}` among the children
 //! permits others, `<test:absent>` forbids what it holds, `<test:optional>` permits it; the attribute value `{none}`
-//! demands that the attribute is not there, `{maybe}` leaves it free. Children match in any order: nothing in XMPP gives their order a meaning.
+//! demands that the attribute is not there, `{maybe}` leaves it free,
+//! `{yes}` and `{no}` are XML's booleans, an absent one being no. Children match in any order: nothing in XMPP gives their order a meaning.
 
 use anyhow::Result;
 
@@ -40,7 +41,9 @@ fn attributes(pattern: &Tree, got: &Tree, values: &Values, top: bool) -> Result<
         let value = got.attr(name);
         let fits = match (expected.as_str(), value) {
             ("{maybe}", _) => Some(values.clone()),
+            ("{no}", found) => found.is_none_or(|value| value == "false" || value == "0").then(|| values.clone()),
             ("{none}", found) => found.is_none().then(|| values.clone()),
+            ("{yes}", found) => found.is_some_and(|value| value == "true" || value == "1").then(|| values.clone()),
             (expected, Some(value)) => template::matches(expected, value, &values)?,
             (_, None) => None,
         };

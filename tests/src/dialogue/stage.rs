@@ -19,7 +19,7 @@ use crate::server::Target;
 use crate::xml::{Incoming, STREAM_NS, Tree};
 use actor::Actor;
 
-/// How long a script may take in all. It is a bound, not an expectation.
+/// How long a script may take in all, unless `DIALOGUE_SECONDS` says otherwise. It is a bound, not an expectation.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Plays a script against a server.
@@ -29,9 +29,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub async fn play(script: &Script, target: &Target) -> Result<()> {
     let mut stage = Stage::new(script, target);
     let mut at = "setup".to_owned();
-    let outcome = match tokio::time::timeout(LIMIT, stage.run(&mut at)).await {
+    let limit = match std::env::var("DIALOGUE_SECONDS") {
+        Ok(seconds) => Duration::from_secs(seconds.parse().context("DIALOGUE_SECONDS")?),
+        Err(_) => LIMIT,
+    };
+    let outcome = match tokio::time::timeout(limit, stage.run(&mut at)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(anyhow::anyhow!("nothing more came within {LIMIT:?}")),
+        Err(_) => Err(anyhow::anyhow!("nothing more came within {limit:?}")),
     };
     outcome.with_context(|| {
         format!("{}\n{}\n{}.xmpp, {at}\n{}", script.title, script.source, script.name, stage.transcripts())
@@ -286,6 +290,14 @@ fn expectation(patterns: &[Tree], values: &Values) -> String {
         out.push_str(&format!("\n  {known}"));
     }
     out
+}
+
+/// Whether it only tells that an account has nobody available: a server may answer a probe or a request so (RFC 6121
+/// §4.3.2), or not.
+fn is_absence(incoming: &Incoming) -> bool {
+    matches!(incoming, Incoming::Element(tree) if tree.is("presence", "jabber:client")
+        && tree.attr("type") == Some("unavailable")
+        && tree.attr("from").is_none_or(|from| !from.contains('/')))
 }
 
 /// Whether an element is a presence stanza.

@@ -136,6 +136,10 @@ fn evaluate(hole: &str, values: &Values) -> Result<Option<String>> {
         [name] => return Ok(values.get(*name).cloned()),
         ["plain", name] => credentials::plain(&account(name, "local")?, &account(name, "password")?),
         ["plain", name, password] => credentials::plain(&account(name, "local")?, &value(password)),
+        // The account whose name is the two words joined.
+        ["plain-of", one, other, password] => {
+            credentials::plain(&format!("{}{}", value(one), value(other)), &value(password))
+        }
         ["plain-as", authzid, name] => {
             let (user, password) = (account(name, "local")?, account(name, "password")?);
             credentials::base64(&format!("{}\0{user}\0{password}", value(authzid)))

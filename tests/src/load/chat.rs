@@ -6,6 +6,8 @@
 //!
 //! One task owns both ends of a pair, so an arrival becomes the next departure without a word to another task.
 
+mod plan;
+
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -15,8 +17,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
+use plan::Plan;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::histogram::Histogram;
 use super::measure::{self, Meter};
@@ -97,16 +100,34 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     let from = stanza::now() + nanoseconds(options.warm_up);
     let until = from + nanoseconds(options.seconds);
     let patience = u64::try_from(world.target.patience().as_nanos()).unwrap_or(u64::MAX);
-    let clock = Arc::new(Clock { from, until, patience, delivered: AtomicU64::new(0) });
+    let clock = Arc::new(Clock {
+        from,
+        until,
+        patience,
+        delivered: AtomicU64::new(0),
+    });
 
     let mut size = 0;
     let mut tasks = JoinSet::new();
     for (number, (sender, receiver)) in (0..).zip(pairs) {
-        let to = if options.full { receiver.jid.clone() } else { bare(&receiver.jid).to_owned() };
+        let to = if options.full {
+            receiver.jid.clone()
+        } else {
+            bare(&receiver.jid).to_owned()
+        };
         let template = Template::message(&to, options.body);
         size = template.size();
         let plan = Plan::of(&options, number);
-        let pair = Pair { number, sender, receiver, template, plan, sent: 0, received: 0, found: Found::default() };
+        let pair = Pair {
+            number,
+            sender,
+            receiver,
+            template,
+            plan,
+            sent: 0,
+            received: 0,
+            found: Found::default(),
+        };
         tasks.spawn(pair.talk(clock.clone()));
     }
 
@@ -124,7 +145,14 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     outcome.set("pairs", options.pairs);
     outcome.set("tls", format!("{:?}", world.target.tls));
     outcome.set("stanza_bytes", size);
-    outcome.set("load", if options.rate > 0 { format!("{}/s", options.rate) } else { format!("window {}", options.window) });
+    outcome.set(
+        "load",
+        if options.rate > 0 {
+            format!("{}/s", options.rate)
+        } else {
+            format!("window {}", options.window)
+        },
+    );
     outcome.set("acks", options.acks);
     outcome.rate("", delivered, &span);
     outcome.latency("", &found.latency);
@@ -132,6 +160,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
         outcome.latency("ack_", &found.ack_latency);
     }
     outcome.figure("sent", found.sent as f64);
+    outcome.problem("spans without any delivery", u64::from(delivered == 0));
     outcome.problem("messages lost", found.lost);
     outcome.problem("messages repeated or out of order", found.misplaced);
     outcome.problem("error stanzas", found.errors);
@@ -150,7 +179,10 @@ async fn connect(world: &Arc<World>, options: &Options) -> io::Result<Vec<(Sessi
         }
     } else {
         let accounts: Vec<u32> = (0..2 * options.pairs).collect();
-        let profile = Profile { acks: options.acks > 0, ..Profile::default() };
+        let profile = Profile {
+            acks: options.acks > 0,
+            ..Profile::default()
+        };
         sessions = measure::log_in(world, &accounts, &profile).await?;
     }
     let mut halves = sessions.into_iter();
@@ -159,37 +191,6 @@ async fn connect(world: &Arc<World>, options: &Options) -> io::Result<Vec<(Sessi
         pairs.push((left, right));
     }
     Ok(pairs)
-}
-
-/// When a pair may send.
-struct Plan {
-    /// Nanoseconds between two messages; 0 saturates.
-    interval: u64,
-    window: u32,
-    acks: u32,
-    next_due: u64,
-}
-
-impl Plan {
-    fn of(options: &Options, number: u32) -> Self {
-        let interval = u64::from(options.pairs) * 1_000_000_000 / u64::from(options.rate.max(1));
-        let interval = if options.rate == 0 { 0 } else { interval.max(1) };
-        // Pairs begin one after the other, so that their messages do not come in one burst.
-        let offset = interval * u64::from(number) / u64::from(options.pairs.max(1));
-        Self { interval, window: options.window, acks: options.acks, next_due: stanza::now() + offset }
-    }
-
-    /// How many messages may leave now, and when each was due.
-    fn due(&mut self, under_way: u32) -> (u32, u64) {
-        let now = stanza::now();
-        if self.interval == 0 {
-            return (self.window.saturating_sub(under_way), now);
-        }
-        let first = self.next_due;
-        let count = if now < first { 0 } else { (now - first) / self.interval + 1 };
-        self.next_due += count * self.interval;
-        (u32::try_from(count).unwrap_or(u32::MAX), first)
-    }
 }
 
 struct Pair {
@@ -215,8 +216,14 @@ impl Pair {
             } else if self.received == self.sent || now > clock.until + clock.patience {
                 break;
             }
-            let wake = if now >= clock.until { now + 50_000_000 } else { clock.until.min(self.wake()) };
-            timer.as_mut().reset(Instant::now() + Duration::from_nanos(wake.saturating_sub(stanza::now())));
+            let wake = if now >= clock.until {
+                now + 50_000_000
+            } else {
+                clock.until.min(self.wake())
+            };
+            timer
+                .as_mut()
+                .reset(Instant::now() + Duration::from_nanos(wake.saturating_sub(stanza::now())));
             self.turn(&clock, &mut asked, timer.as_mut()).await?;
         }
         self.found.sent = u64::from(self.sent);
@@ -226,14 +233,22 @@ impl Pair {
     }
 
     fn wake(&self) -> u64 {
-        if self.plan.interval == 0 { u64::MAX } else { self.plan.next_due }
+        if self.plan.interval == 0 {
+            u64::MAX
+        } else {
+            self.plan.next_due
+        }
     }
 
     /// Queues what may leave now, as one write.
     fn depart(&mut self, batch: &mut Vec<u8>, asked: &mut u64) -> io::Result<()> {
         let (count, due) = self.plan.due(self.sent - self.received.min(self.sent));
         for nth in 0..u64::from(count) {
-            let stamp = Stamp { sender: self.number, sequence: self.sent, sent: due + nth * self.plan.interval };
+            let stamp = Stamp {
+                sender: self.number,
+                sequence: self.sent,
+                sent: due + nth * self.plan.interval,
+            };
             self.template.append(stamp, batch);
             self.sent += 1;
             if self.plan.acks > 0 && self.sent.is_multiple_of(self.plan.acks) {
@@ -251,15 +266,29 @@ impl Pair {
     }
 
     /// Waits until either end has something, or for the time.
-    async fn turn(&mut self, clock: &Clock, asked: &mut u64, mut timer: Pin<&mut Sleep>) -> io::Result<()> {
-        let Self { number, sender, receiver, received, found, .. } = self;
+    async fn turn(
+        &mut self,
+        clock: &Clock,
+        asked: &mut u64,
+        mut timer: Pin<&mut Sleep>,
+    ) -> io::Result<()> {
+        let Self {
+            number,
+            sender,
+            receiver,
+            received,
+            found,
+            ..
+        } = self;
         poll_fn(|cx| {
             let _ = sender.poll_flush(cx)?;
             let _ = receiver.poll_flush(cx)?;
             let mut any = sender
                 .poll_stanzas(cx, |stanza| match stanza::name(stanza) {
                     b"a" if *asked > 0 => {
-                        found.ack_latency.record(stanza::now().saturating_sub(*asked));
+                        found
+                            .ack_latency
+                            .record(stanza::now().saturating_sub(*asked));
                         *asked = 0;
                     }
                     b"message" => found.errors += 1,
@@ -269,7 +298,11 @@ impl Pair {
             let mut arrived = 0;
             any |= receiver
                 .poll_stanzas(cx, |stanza| {
-                    let Some(stamp) = Stamp::find(stanza).filter(|_| stanza::name(stanza) == b"message") else { return };
+                    let Some(stamp) =
+                        Stamp::find(stanza).filter(|_| stanza::name(stanza) == b"message")
+                    else {
+                        return;
+                    };
                     let now = stanza::now();
                     if stamp.sender != *number || stamp.sequence != *received {
                         found.misplaced += 1;
@@ -284,7 +317,11 @@ impl Pair {
             if arrived > 0 {
                 clock.delivered.fetch_add(arrived, Ordering::Relaxed);
             }
-            if any || timer.as_mut().poll(cx).is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+            if any || timer.as_mut().poll(cx).is_ready() {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            }
         })
         .await
     }
@@ -300,34 +337,9 @@ fn nanoseconds(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
-/// A timer that never fires until it is reset.
-#[must_use]
-pub fn never() -> Sleep {
-    sleep_until(Instant::now() + Duration::from_secs(86_400))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Plan, bare};
-
-    #[test]
-    fn a_window_is_filled_and_no_more() {
-        let mut plan = Plan { interval: 0, window: 10, acks: 0, next_due: 0 };
-        for (under_way, expected) in [(0, 10), (7, 3), (10, 0), (11, 0)] {
-            assert_eq!(plan.due(under_way).0, expected, "{under_way} under way");
-        }
-    }
-
-    #[test]
-    fn a_schedule_is_kept_even_when_late() {
-        let now = super::stanza::now() + 1_000_000;
-        let mut plan = Plan { interval: 1_000, window: 0, acks: 0, next_due: now };
-        while super::stanza::now() < now + 10_000 {}
-        let (count, first) = plan.due(500);
-        assert!(count >= 10);
-        assert_eq!(first, now);
-        assert_eq!(plan.next_due, now + u64::from(count) * 1_000);
-    }
+    use super::bare;
 
     #[test]
     fn bare_addresses_have_no_resource() {

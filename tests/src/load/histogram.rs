@@ -92,10 +92,14 @@ mod tests {
 
     #[test]
     fn every_value_lies_in_its_bucket_and_near_its_end() {
-        for value in (0..200).chain([1_000, 4_095, 4_096, 65_537, 1_000_000, 123_456_789, 1 << 40]) {
+        for value in (0..200).chain([1_000, 4_095, 4_096, 65_537, 1_000_000, 123_456_789, 1 << 40])
+        {
             let end = upper(bucket(value));
             assert!(end >= value, "{value} in a bucket up to {end}");
-            assert!(end - value <= value / 60 + 1, "{value} in a bucket up to {end}");
+            assert!(
+                end - value <= value / 60 + 1,
+                "{value} in a bucket up to {end}"
+            );
         }
     }
 
@@ -104,13 +108,20 @@ mod tests {
         let mut left = Histogram::default();
         let mut right = Histogram::default();
         for value in 1..=1_000_u64 {
-            let half = if value % 2 == 0 { &mut left } else { &mut right };
+            let half = if value % 2 == 0 {
+                &mut left
+            } else {
+                &mut right
+            };
             half.record(value * 1_000_000);
         }
         left.add(&right);
         for (share, expected) in [(0.5, 500.0), (0.99, 990.0), (0.999, 999.0), (1.0, 1_000.0)] {
             let found = left.quantile_ms(share);
-            assert!((found - expected).abs() <= expected * 0.017, "{share}: {found}");
+            assert!(
+                (found - expected).abs() <= expected * 0.017,
+                "{share}: {found}"
+            );
         }
         assert_eq!(left.count(), 1_000);
         assert_eq!(Histogram::default().quantile_ms(0.5), 0.0);

@@ -56,7 +56,10 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     outcome.set("tls", format!("{:?}", world.target.tls));
     outcome.figure("pss_bytes_per_session", per_session(after.0, before.0));
     outcome.figure("rss_bytes_per_session", per_session(after.1, before.1));
-    outcome.figure("kernel_bytes_per_session", per_session(procfs::kernel_memory(), kernel_before));
+    outcome.figure(
+        "kernel_bytes_per_session",
+        per_session(procfs::kernel_memory(), kernel_before),
+    );
     outcome.figure("pss_before_bytes", before.0);
     outcome.figure("pss_after_bytes", after.0);
     outcome.figure("settled_s", waited);
@@ -79,7 +82,11 @@ async fn settle(server: u32, seconds: u64) -> f64 {
     for look in 0..looks {
         sleep(LOOK).await;
         let now = procfs::memory(server).0;
-        quiet = if (now - last).abs() < last * 0.005 { quiet + 1 } else { 0 };
+        quiet = if (now - last).abs() < last * 0.005 {
+            quiet + 1
+        } else {
+            0
+        };
         last = now;
         if quiet == 4 {
             return (look + 1) as f64 / 2.0;

@@ -50,7 +50,10 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
                     return (latency, failed);
                 }
                 // Two logins of one account at once differ in the resource.
-                let profile = Profile { resource: format!("load{number}"), ..Profile::default() };
+                let profile = Profile {
+                    resource: format!("load{number}"),
+                    ..Profile::default()
+                };
                 let began = stanza::now();
                 match Session::login(&world, number % accounts, &profile).await {
                     Ok(session) => {

@@ -38,7 +38,11 @@ impl Meter {
     #[must_use]
     pub fn start(server: Option<u32>) -> Self {
         let before = sample(server);
-        Self { server, began: Instant::now(), before }
+        Self {
+            server,
+            began: Instant::now(),
+            before,
+        }
     }
 
     /// Ends.
@@ -46,22 +50,40 @@ impl Meter {
     pub fn stop(self) -> Span {
         let wall_s = self.began.elapsed().as_secs_f64();
         let after = sample(self.server);
-        let [server_cpu_s, client_cpu_s, busy] = std::array::from_fn(|at| after[at] - self.before[at]);
-        let known = if server_cpu_s.is_nan() { 0.0 } else { server_cpu_s };
-        Span { wall_s, server_cpu_s, client_cpu_s, other_cpu_s: (busy - known - client_cpu_s).max(0.0) }
+        let [server_cpu_s, client_cpu_s, busy] =
+            std::array::from_fn(|at| after[at] - self.before[at]);
+        let known = if server_cpu_s.is_nan() {
+            0.0
+        } else {
+            server_cpu_s
+        };
+        Span {
+            wall_s,
+            server_cpu_s,
+            client_cpu_s,
+            other_cpu_s: (busy - known - client_cpu_s).max(0.0),
+        }
     }
 }
 
 fn sample(server: Option<u32>) -> [f64; 3] {
     let server = server.map_or(f64::NAN, procfs::cpu_seconds);
-    [server, procfs::cpu_seconds(process::id()), procfs::busy_seconds()]
+    [
+        server,
+        procfs::cpu_seconds(process::id()),
+        procfs::busy_seconds(),
+    ]
 }
 
 /// Logs the accounts in, as many at once as the target says, and returns their sessions in the same order.
 ///
 /// # Errors
 /// The first login that fails.
-pub async fn log_in(world: &Arc<World>, accounts: &[u32], profile: &Profile) -> io::Result<Vec<Session>> {
+pub async fn log_in(
+    world: &Arc<World>,
+    accounts: &[u32],
+    profile: &Profile,
+) -> io::Result<Vec<Session>> {
     let gate = Arc::new(Semaphore::new(world.target.concurrency));
     let mut tasks = JoinSet::new();
     for (at, &account) in accounts.iter().enumerate() {

@@ -45,15 +45,31 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     // A first login empties what an earlier run may have left, and fills the cache of keys.
     measure::log_out(measure::log_in(&world, &away, &Profile::default()).await?).await;
     let writers: Vec<u32> = (0..options.senders).collect();
-    let profile = Profile { acks: true, ..Profile::default() };
+    let profile = Profile {
+        acks: true,
+        ..Profile::default()
+    };
     let writers = measure::log_in(&world, &writers, &profile).await?;
 
     let meter = Meter::start(world.target.server_pid);
     let mut tasks = JoinSet::new();
     for (number, session) in (0..).zip(writers) {
-        let to = away.iter().filter(|account| *account % options.senders == number);
-        let to = to.map(|account| format!("{}@{}", world.target.users.localpart(*account), world.target.domain));
-        tasks.spawn(store(session, to.collect(), options.messages, options.window));
+        let to = away
+            .iter()
+            .filter(|account| *account % options.senders == number);
+        let to = to.map(|account| {
+            format!(
+                "{}@{}",
+                world.target.users.localpart(*account),
+                world.target.domain
+            )
+        });
+        tasks.spawn(store(
+            session,
+            to.collect(),
+            options.messages,
+            options.window,
+        ));
     }
     let (mut ack_latency, mut errors) = (Histogram::default(), 0);
     let mut sessions = Vec::new();
@@ -108,7 +124,14 @@ async fn store(
         while sequence < messages {
             let sent = stanza::now();
             for _ in 0..window.min(messages - sequence) {
-                template.append(Stamp { sender: 0, sequence, sent }, &mut batch);
+                template.append(
+                    Stamp {
+                        sender: 0,
+                        sequence,
+                        sent,
+                    },
+                    &mut batch,
+                );
                 sequence += 1;
             }
             batch.extend_from_slice(b"<r xmlns='urn:xmpp:sm:3'/>");
@@ -133,7 +156,10 @@ async fn store(
 /// Logs in and waits for `messages`; returns how many came and how many of them out of order.
 async fn drain(world: &Arc<World>, account: u32, messages: u32) -> io::Result<(u32, u32)> {
     // Messages may come before the resource sees its own presence, so presence is sent here.
-    let profile = Profile { presence: false, ..Profile::default() };
+    let profile = Profile {
+        presence: false,
+        ..Profile::default()
+    };
     let mut session = Session::login(world, account, &profile).await?;
     session.send(b"<presence/>").await?;
     let (mut got, mut misplaced) = (0, 0);
@@ -141,19 +167,23 @@ async fn drain(world: &Arc<World>, account: u32, messages: u32) -> io::Result<(u
         while got < messages {
             session
                 .stanzas(|stanza| {
-                    let Some(stamp) = Stamp::find(stanza).filter(|_| name(stanza) == b"message") else { return };
+                    let Some(stamp) = Stamp::find(stanza).filter(|_| name(stanza) == b"message")
+                    else {
+                        return;
+                    };
                     misplaced += u32::from(stamp.sequence != got);
                     got += 1;
-                    debug_assert!(attribute(stanza, "type") == Some(b"error") || contains(stanza, "<body>"));
+                    debug_assert!(
+                        attribute(stanza, "type") == Some(b"error") || contains(stanza, "<body>")
+                    );
                 })
                 .await?;
         }
         Ok::<_, io::Error>(())
     };
-    match timeout(world.target.patience(), all).await {
-        Ok(result) => result?,
-        // What is missing is counted by the caller.
-        Err(_) => {}
+    // What is missing when patience ends is counted by the caller.
+    if let Ok(result) = timeout(world.target.patience(), all).await {
+        result?;
     }
     session.close().await;
     Ok((got, misplaced))

@@ -36,11 +36,17 @@ impl FromStr for Users {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.splitn(3, ',');
-        let (Some(prefix), Some(count), Some(password)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(prefix), Some(count), Some(password)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
             return Err("expected prefix,count,password".to_owned());
         };
         let count = count.parse().map_err(|_| format!("{count} is no number"))?;
-        Ok(Self { prefix: prefix.to_owned(), count, password: password.to_owned() })
+        Ok(Self {
+            prefix: prefix.to_owned(),
+            count,
+            password: password.to_owned(),
+        })
     }
 }
 
@@ -103,7 +109,9 @@ fn mechanism(text: &str) -> Result<Choice, String> {
     if text == "best" {
         return Ok(Choice::Best);
     }
-    Mechanism::named(text).map(Choice::Only).ok_or_else(|| format!("unknown mechanism {text}"))
+    Mechanism::named(text)
+        .map(Choice::Only)
+        .ok_or_else(|| format!("unknown mechanism {text}"))
 }
 
 impl Target {

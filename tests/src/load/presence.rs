@@ -63,13 +63,23 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     let contacts = (options.contacts / 2 * 2).min(options.accounts.saturating_sub(1) / 2 * 2);
     let accounts: Vec<u32> = (options.first..options.first + options.accounts).collect();
     let mut sessions = measure::log_in(&world, &accounts, &Profile::default()).await?;
-    if sessions.iter().any(|session| session.mutual < contacts as usize) {
+    if sessions
+        .iter()
+        .any(|session| session.mutual < contacts as usize)
+    {
         let meter = Meter::start(world.target.server_pid);
         let incomplete = subscribe_all(&world, sessions, &options, contacts).await?;
-        outcome.rate("subscribe_", u64::from(options.accounts) * u64::from(contacts), &meter.stop());
+        outcome.rate(
+            "subscribe_",
+            u64::from(options.accounts) * u64::from(contacts),
+            &meter.stop(),
+        );
         outcome.problem("subscriptions never completed", incomplete);
         sessions = measure::log_in(&world, &accounts, &Profile::default()).await?;
-        let missing = sessions.iter().filter(|session| session.mutual < contacts as usize).count();
+        let missing = sessions
+            .iter()
+            .filter(|session| session.mutual < contacts as usize)
+            .count();
         outcome.problem("rosters incomplete after subscribing", missing as u64);
     }
 
@@ -96,7 +106,11 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     while let Some(done) = tasks.join_next().await {
         latency.add(&done.map_err(io::Error::other)??);
     }
-    let lost: u64 = board.unseen.iter().map(|count| u64::from(count.load(Ordering::Relaxed))).sum();
+    let lost: u64 = board
+        .unseen
+        .iter()
+        .map(|count| u64::from(count.load(Ordering::Relaxed)))
+        .sum();
     outcome.set("accounts", options.accounts);
     outcome.set("contacts", contacts);
     outcome.rate("", delivered, &span);
@@ -116,11 +130,17 @@ async fn subscribe_all(
     for (number, session) in (0..options.accounts).zip(sessions) {
         let address = |distance: u32| {
             let neighbour = options.first + (number + distance) % options.accounts;
-            format!("{}@{}", world.target.users.localpart(neighbour), world.target.domain)
+            format!(
+                "{}@{}",
+                world.target.users.localpart(neighbour),
+                world.target.domain
+            )
         };
         let half = contacts / 2;
         let ahead = (1..=half).map(address);
-        let neighbours: Vec<String> = ahead.chain((1..=half).map(|back| address(options.accounts - back))).collect();
+        let neighbours: Vec<String> = ahead
+            .chain((1..=half).map(|back| address(options.accounts - back)))
+            .collect();
         let patience = world.target.patience();
         tasks.spawn(async move {
             let mut session = session;
@@ -160,7 +180,8 @@ async fn handshake(
                 }
                 match attribute(stanza, "type") {
                     Some(b"subscribe") => {
-                        let from = String::from_utf8_lossy(attribute(stanza, "from").unwrap_or_default());
+                        let from =
+                            String::from_utf8_lossy(attribute(stanza, "from").unwrap_or_default());
                         let grant = format!("<presence type='subscribed' to='{}'/>", bare(&from));
                         out.extend_from_slice(grant.as_bytes());
                         *asked += 1;
@@ -184,7 +205,14 @@ async fn show(number: u32, mut session: Session, board: Arc<Board>) -> io::Resul
         let now = stanza::now();
         if mine.load(Ordering::Relaxed) == 0 && now < board.until {
             mine.store(board.contacts, Ordering::Relaxed);
-            template.append(Stamp { sender: number, sequence, sent: now }, &mut batch);
+            template.append(
+                Stamp {
+                    sender: number,
+                    sequence,
+                    sent: now,
+                },
+                &mut batch,
+            );
             session.queue(&batch)?;
             batch.clear();
             sequence += 1;
@@ -194,14 +222,25 @@ async fn show(number: u32, mut session: Session, board: Arc<Board>) -> io::Resul
         if now > board.until + grace {
             break;
         }
-        let rest = if now < board.until { board.until - now } else { board.until + grace + 1_000_000 - now };
+        let rest = if now < board.until {
+            board.until - now
+        } else {
+            board.until + grace + 1_000_000 - now
+        };
         let mut timer = pin!(sleep(Duration::from_nanos(rest)));
         let mut notified = pin!(board.seen_by_all[number as usize].notified());
         poll_fn(|cx| {
             let _ = session.poll_flush(cx)?;
-            let heard = session.poll_stanzas(cx, |stanza| hear(stanza, number, &board, &mut latency))?;
-            let done = heard.is_ready() || notified.as_mut().poll(cx).is_ready() || timer.as_mut().poll(cx).is_ready();
-            if done { Poll::Ready(Ok::<_, io::Error>(())) } else { Poll::Pending }
+            let heard =
+                session.poll_stanzas(cx, |stanza| hear(stanza, number, &board, &mut latency))?;
+            let done = heard.is_ready()
+                || notified.as_mut().poll(cx).is_ready()
+                || timer.as_mut().poll(cx).is_ready();
+            if done {
+                Poll::Ready(Ok::<_, io::Error>(()))
+            } else {
+                Poll::Pending
+            }
         })
         .await?;
     }
@@ -210,15 +249,25 @@ async fn show(number: u32, mut session: Session, board: Arc<Board>) -> io::Resul
 }
 
 fn hear(stanza: &[u8], number: u32, board: &Board, latency: &mut Histogram) {
-    let Some(stamp) = Stamp::find(stanza).filter(|_| name(stanza) == b"presence") else { return };
-    let Some(unseen) = board.unseen.get(stamp.sender as usize).filter(|_| stamp.sender != number) else { return };
+    let Some(stamp) = Stamp::find(stanza).filter(|_| name(stanza) == b"presence") else {
+        return;
+    };
+    let Some(unseen) = board
+        .unseen
+        .get(stamp.sender as usize)
+        .filter(|_| stamp.sender != number)
+    else {
+        return;
+    };
     let now = stanza::now();
     board.delivered.fetch_add(1, Ordering::Relaxed);
     if now >= board.from && now < board.until {
         latency.record(now.saturating_sub(stamp.sent));
     }
     // A presence too many must not count below zero.
-    let before = unseen.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+    let before = unseen.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+        count.checked_sub(1)
+    });
     if before == Ok(1) {
         board.seen_by_all[stamp.sender as usize].notify_one();
     }

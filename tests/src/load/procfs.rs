@@ -15,15 +15,24 @@ const CHILDREN_SYSTEM_TIME: usize = 14;
 /// `pid` and all that descend from it.
 #[must_use]
 pub fn tree(pid: u32) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return vec![pid] };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return vec![pid];
+    };
     let parents: Vec<(u32, u32)> = entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(|process: u32| Some((process, u32::try_from(*stat(process)?.get(PARENT)?).ok()?)))
+        .filter_map(|process: u32| {
+            Some((process, u32::try_from(*stat(process)?.get(PARENT)?).ok()?))
+        })
         .collect();
     let mut found = vec![pid];
     let mut next = 0;
     while let Some(&parent) = found.get(next) {
-        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(process, _)| *process));
+        found.extend(
+            parents
+                .iter()
+                .filter(|(_, of)| *of == parent)
+                .map(|(process, _)| *process),
+        );
         next += 1;
     }
     found
@@ -33,7 +42,9 @@ pub fn tree(pid: u32) -> Vec<u32> {
 #[must_use]
 pub fn cpu_seconds(pid: u32) -> f64 {
     let ticks = |process| -> u64 {
-        stat(process).and_then(|fields| Some(fields.get(USER_TIME..=CHILDREN_SYSTEM_TIME)?.iter().sum())).unwrap_or(0)
+        stat(process)
+            .and_then(|fields| Some(fields.get(USER_TIME..=CHILDREN_SYSTEM_TIME)?.iter().sum()))
+            .unwrap_or(0)
     };
     let all: u64 = tree(pid).into_iter().map(ticks).sum();
     all as f64 / TICKS_PER_SECOND
@@ -44,7 +55,9 @@ pub fn cpu_seconds(pid: u32) -> f64 {
 pub fn memory(pid: u32) -> (f64, f64) {
     let mut sum = (0.0, 0.0);
     for process in tree(pid) {
-        let Ok(text) = fs::read_to_string(format!("/proc/{process}/smaps_rollup")) else { continue };
+        let Ok(text) = fs::read_to_string(format!("/proc/{process}/smaps_rollup")) else {
+            continue;
+        };
         sum.0 += kilobytes(&text, "Pss:") * 1024.0;
         sum.1 += kilobytes(&text, "Rss:") * 1024.0;
     }
@@ -54,24 +67,41 @@ pub fn memory(pid: u32) -> (f64, f64) {
 /// Seconds that all cores together were busy since boot.
 #[must_use]
 pub fn busy_seconds() -> f64 {
-    let Ok(text) = fs::read_to_string("/proc/stat") else { return 0.0 };
-    let Some(line) = text.lines().next() else { return 0.0 };
-    let fields: Vec<u64> = line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+    let Ok(text) = fs::read_to_string("/proc/stat") else {
+        return 0.0;
+    };
+    let Some(line) = text.lines().next() else {
+        return 0.0;
+    };
+    let fields: Vec<u64> = line
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|field| field.parse().ok())
+        .collect();
     // user nice system idle iowait irq softirq steal
-    let busy: u64 = fields.iter().take(8).enumerate().filter(|(at, _)| !matches!(at, 3 | 4)).map(|(_, ticks)| ticks).sum();
+    let busy: u64 = fields
+        .iter()
+        .take(8)
+        .enumerate()
+        .filter(|(at, _)| !matches!(at, 3 | 4))
+        .map(|(_, ticks)| ticks)
+        .sum();
     busy as f64 / TICKS_PER_SECOND
 }
 
 /// The kernel's memory for objects and sockets in bytes: what sessions cost outside of the process.
 #[must_use]
 pub fn kernel_memory() -> f64 {
-    let Ok(text) = fs::read_to_string("/proc/meminfo") else { return 0.0 };
+    let Ok(text) = fs::read_to_string("/proc/meminfo") else {
+        return 0.0;
+    };
     kilobytes(&text, "Slab:") * 1024.0
 }
 
 fn kilobytes(text: &str, key: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(key));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0.0)
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0.0)
 }
 
 /// The numbers of `/proc/<pid>/stat` behind the name; the state stands as 0.
@@ -79,7 +109,11 @@ fn stat(pid: u32) -> Option<Vec<u64>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold spaces and parentheses; the last one ends it.
     let (_, rest) = text.rsplit_once(')')?;
-    Some(rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect())
+    Some(
+        rest.split_whitespace()
+            .map(|field| field.parse().unwrap_or(0))
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -92,7 +126,10 @@ mod tests {
         assert!(tree(own).contains(&own));
         assert!(memory(own).1 > 0.0);
         assert!(cpu_seconds(own) >= 0.0);
-        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("30")
+            .spawn()
+            .unwrap();
         assert!(tree(own).contains(&child.id()));
         child.kill().unwrap();
         child.wait().unwrap();

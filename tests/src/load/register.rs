@@ -36,7 +36,10 @@ struct Progress {
 /// What refused, other than that the account exists.
 pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     let mut outcome = Outcome::new(&world.target.name, "register");
-    let progress = Arc::new(Progress { next: AtomicU32::new(options.first), ..Progress::default() });
+    let progress = Arc::new(Progress {
+        next: AtomicU32::new(options.first),
+        ..Progress::default()
+    });
     let meter = Meter::start(world.target.server_pid);
     let mut tasks = JoinSet::new();
     for _ in 0..world.target.concurrency {

@@ -26,7 +26,11 @@ impl Outcome {
     /// An empty result.
     #[must_use]
     pub fn new(server: &str, scenario: &str) -> Self {
-        Self { server: server.to_owned(), scenario: scenario.to_owned(), ..Self::default() }
+        Self {
+            server: server.to_owned(),
+            scenario: scenario.to_owned(),
+            ..Self::default()
+        }
     }
 
     /// Notes a setting.
@@ -54,7 +58,10 @@ impl Outcome {
         self.figure(&format!("{prefix}count"), done);
         self.figure(&format!("{prefix}per_s"), done / span.wall_s);
         self.figure(&format!("{prefix}per_cpu_s"), done / span.server_cpu_s);
-        self.figure(&format!("{prefix}cpu_ms_per_1000"), span.server_cpu_s * 1e6 / done);
+        self.figure(
+            &format!("{prefix}cpu_ms_per_1000"),
+            span.server_cpu_s * 1e6 / done,
+        );
         self.figure(&format!("{prefix}wall_s"), span.wall_s);
         self.figure(&format!("{prefix}server_cpu_s"), span.server_cpu_s);
         self.figure(&format!("{prefix}client_cpu_s"), span.client_cpu_s);

@@ -36,7 +36,11 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     let meter = Meter::start(world.target.server_pid);
     let mut tasks = JoinSet::new();
     for session in sessions {
-        tasks.spawn(change(session, world.target.domain.clone(), options.contacts));
+        tasks.spawn(change(
+            session,
+            world.target.domain.clone(),
+            options.contacts,
+        ));
     }
     let mut latency = Histogram::default();
     let mut sessions = Vec::new();
@@ -53,9 +57,16 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     Ok(outcome)
 }
 
-async fn change(mut session: Session, domain: String, contacts: u32) -> io::Result<(Session, Histogram)> {
+async fn change(
+    mut session: Session,
+    domain: String,
+    contacts: u32,
+) -> io::Result<(Session, Histogram)> {
     let mut latency = Histogram::default();
-    for (step, attributes) in ["name='First'", "name='Second'", "subscription='remove'"].into_iter().enumerate() {
+    for (step, attributes) in ["name='First'", "name='Second'", "subscription='remove'"]
+        .into_iter()
+        .enumerate()
+    {
         for contact in 0..contacts {
             let id = format!("ch{step}x{contact}");
             let iq = format!(

@@ -87,7 +87,11 @@ impl Scanner {
                 let from = if closing { self.start } else { open };
                 let opened_stream = !closing && !empty;
                 self.start = end;
-                return Some(if opened_stream { Item::Open(open..end) } else { Item::Stanza(trim(&self.buffer, from)..end) });
+                return Some(if opened_stream {
+                    Item::Open(open..end)
+                } else {
+                    Item::Stanza(trim(&self.buffer, from)..end)
+                });
             }
             if self.depth == 2 && !closing && !empty {
                 self.start = open;
@@ -111,7 +115,10 @@ fn tag_end(buffer: &[u8], open: usize) -> Option<usize> {
 
 /// Past white space between stanzas (keep-alive).
 fn trim(buffer: &[u8], from: usize) -> usize {
-    from + buffer[from..].iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+    from + buffer[from..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_whitespace())
+        .count()
 }
 
 #[cfg(test)]
@@ -127,7 +134,9 @@ mod tests {
                 found.push(match item {
                     Item::Open(_) => "open".to_owned(),
                     Item::Close => "close".to_owned(),
-                    Item::Stanza(range) => String::from_utf8(scanner.bytes(&range).to_vec()).unwrap(),
+                    Item::Stanza(range) => {
+                        String::from_utf8(scanner.bytes(&range).to_vec()).unwrap()
+                    }
                 });
             }
             scanner.compact();
@@ -146,17 +155,28 @@ mod tests {
     fn stanzas_are_found_however_the_bytes_are_cut() {
         check("<?xml version='1.0'?><stream:stream to='a'>", &["open"]);
         check("<s><a/>", &["open", "<a/>"]);
-        check("<s><a x='>'/><b y=\"'>\">t</b>", &["open", "<a x='>'/>", "<b y=\"'>\">t</b>"]);
-        check("<s> <a><b><c/></b></a>\n<r/>", &["open", "<a><b><c/></b></a>", "<r/>"]);
+        check(
+            "<s><a x='>'/><b y=\"'>\">t</b>",
+            &["open", "<a x='>'/>", "<b y=\"'>\">t</b>"],
+        );
+        check(
+            "<s> <a><b><c/></b></a>\n<r/>",
+            &["open", "<a><b><c/></b></a>", "<r/>"],
+        );
         check("<s><a></a></s>", &["open", "<a></a>", "close"]);
-        check("<s><m>a/></m><m>/b</m>", &["open", "<m>a/></m>", "<m>/b</m>"]);
+        check(
+            "<s><m>a/></m><m>/b</m>",
+            &["open", "<m>a/></m>", "<m>/b</m>"],
+        );
         check("<s><m", &["open"]);
     }
 
     #[test]
     fn a_new_stream_begins_after_restart() {
         let mut scanner = Scanner::default();
-        scanner.input().extend_from_slice(b"<s><success/><?xml version='1.0'?><s><f/>");
+        scanner
+            .input()
+            .extend_from_slice(b"<s><success/><?xml version='1.0'?><s><f/>");
         assert!(matches!(scanner.next_item(), Some(Item::Open(_))));
         assert!(matches!(scanner.next_item(), Some(Item::Stanza(_))));
         scanner.restart();

@@ -4,17 +4,16 @@
 //! Why here: the salted password costs thousands of hashes and is the same for every login of an account, so it is kept
 //! in a [`Keys`] that all sessions share; otherwise the client would spend more on a login than the server.
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::fs;
+mod keys;
+
 use std::io;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::{digest, hmac, pbkdf2, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+
+pub use keys::{Keys, stored};
 
 /// Which proof of the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +30,12 @@ pub enum Mechanism {
 
 impl Mechanism {
     /// All of them, best first.
-    pub const ALL: [Self; 4] = [Self::ScramSha512, Self::ScramSha256, Self::ScramSha1, Self::Plain];
+    pub const ALL: [Self; 4] = [
+        Self::ScramSha512,
+        Self::ScramSha256,
+        Self::ScramSha1,
+        Self::Plain,
+    ];
 
     /// The name in the SASL registry.
     #[must_use]
@@ -47,7 +51,9 @@ impl Mechanism {
     /// The mechanism of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
     }
 
     fn hmac(self) -> hmac::Algorithm {
@@ -67,86 +73,6 @@ impl Mechanism {
     }
 }
 
-/// Client and server key of one salted password: what is worth keeping (RFC 5802 §3).
-#[derive(Clone)]
-struct Key {
-    client: Vec<u8>,
-    server: Vec<u8>,
-}
-
-/// Salted passwords that were derived before, in memory and, if a file is named, across runs.
-///
-/// Bound: one entry per account and mechanism of the run.
-#[derive(Default)]
-pub struct Keys {
-    known: Mutex<HashMap<String, Key>>,
-    file: Option<PathBuf>,
-}
-
-impl Keys {
-    /// Reads the file if there is one.
-    #[must_use]
-    pub fn open(file: Option<PathBuf>) -> Self {
-        let keys = Self { file, ..Self::default() };
-        if let Some(text) = keys.file.as_ref().and_then(|path| fs::read_to_string(path).ok()) {
-            let entries = text.lines().filter_map(|line| {
-                let mut words = line.rsplitn(3, ' ');
-                let (server, client) = (words.next()?, words.next()?);
-                let key = Key { client: BASE64.decode(client).ok()?, server: BASE64.decode(server).ok()? };
-                Some((words.next()?.to_owned(), key))
-            });
-            keys.lock().extend(entries);
-        }
-        keys
-    }
-
-    /// Writes the file, if one was named.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn save(&self) -> io::Result<()> {
-        let Some(path) = &self.file else { return Ok(()) };
-        let mut text = String::new();
-        for (name, key) in self.lock().iter() {
-            // A String takes every write.
-            let _ = writeln!(text, "{name} {} {}", BASE64.encode(&key.client), BASE64.encode(&key.server));
-        }
-        fs::write(path, text)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Key>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn derive(&self, mechanism: Mechanism, password: &str, salt: &str, rounds: NonZeroU32) -> io::Result<Key> {
-        let name = format!("{} {salt} {rounds} {}", mechanism.name(), BASE64.encode(password));
-        if let Some(key) = self.lock().get(&name) {
-            return Ok(key.clone());
-        }
-        let raw_salt = BASE64.decode(salt).map_err(|_| refused("the salt is no base64"))?;
-        let key = salted(mechanism, password, &raw_salt, rounds);
-        self.lock().insert(name, key.clone());
-        Ok(key)
-    }
-}
-
-/// What a server stores of a password: `StoredKey` and `ServerKey` (RFC 5802 §3).
-#[must_use]
-pub fn stored(mechanism: Mechanism, password: &str, salt: &[u8], rounds: NonZeroU32) -> (Vec<u8>, Vec<u8>) {
-    let key = salted(mechanism, password, salt, rounds);
-    (digest::digest(mechanism.hmac().digest_algorithm(), &key.client).as_ref().to_vec(), key.server)
-}
-
-fn salted(mechanism: Mechanism, password: &str, salt: &[u8], rounds: NonZeroU32) -> Key {
-    let mut salted = vec![0; mechanism.hmac().digest_algorithm().output_len()];
-    pbkdf2::derive(mechanism.pbkdf2(), rounds, salt, password.as_bytes(), &mut salted);
-    let salted = hmac::Key::new(mechanism.hmac(), &salted);
-    Key {
-        client: hmac::sign(&salted, b"Client Key").as_ref().to_vec(),
-        server: hmac::sign(&salted, b"Server Key").as_ref().to_vec(),
-    }
-}
-
 /// One exchange.
 pub struct Exchange<'a> {
     keys: &'a Keys,
@@ -162,12 +88,24 @@ impl<'a> Exchange<'a> {
     ///
     /// # Errors
     /// If the system has no random numbers.
-    pub fn new(keys: &'a Keys, mechanism: Mechanism, user: &str, password: &'a str) -> io::Result<Self> {
+    pub fn new(
+        keys: &'a Keys,
+        mechanism: Mechanism,
+        user: &str,
+        password: &'a str,
+    ) -> io::Result<Self> {
         let mut random = [0_u8; 18];
         rand::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
         let nonce = BASE64.encode(random);
         let first = format!("n={user},r={nonce}");
-        Ok(Self { keys, mechanism, password, first, nonce, expected: None })
+        Ok(Self {
+            keys,
+            mechanism,
+            password,
+            first,
+            nonce,
+            expected: None,
+        })
     }
 
     /// What goes into `<auth/>`, in base64.
@@ -188,20 +126,34 @@ impl<'a> Exchange<'a> {
     /// `PermissionDenied` if the challenge is not one.
     pub fn respond(&mut self, challenge: &[u8]) -> io::Result<String> {
         let challenge = decode(challenge)?;
-        let field = |wanted: &str| challenge.split(',').find_map(|part| part.strip_prefix(wanted));
+        let field = |wanted: &str| {
+            challenge
+                .split(',')
+                .find_map(|part| part.strip_prefix(wanted))
+        };
         let nonce = field("r=").filter(|nonce| nonce.starts_with(&self.nonce));
         let (Some(nonce), Some(salt), Some(rounds)) = (nonce, field("s="), field("i=")) else {
             return Err(refused("no SCRAM challenge"));
         };
         let rounds: NonZeroU32 = rounds.parse().map_err(|_| refused("no iteration count"))?;
-        let key = self.keys.derive(self.mechanism, self.password, salt, rounds)?;
+        let key = self
+            .keys
+            .derive(self.mechanism, self.password, salt, rounds)?;
         let last = format!("c=biws,r={nonce}");
         let signed = format!("{},{challenge},{last}", self.first);
 
         let algorithm = self.mechanism.hmac();
         let stored = digest::digest(algorithm.digest_algorithm(), &key.client);
-        let signature = hmac::sign(&hmac::Key::new(algorithm, stored.as_ref()), signed.as_bytes());
-        let proof: Vec<u8> = key.client.iter().zip(signature.as_ref()).map(|(left, right)| left ^ right).collect();
+        let signature = hmac::sign(
+            &hmac::Key::new(algorithm, stored.as_ref()),
+            signed.as_bytes(),
+        );
+        let proof: Vec<u8> = key
+            .client
+            .iter()
+            .zip(signature.as_ref())
+            .map(|(left, right)| left ^ right)
+            .collect();
         let server = hmac::sign(&hmac::Key::new(algorithm, &key.server), signed.as_bytes());
         self.expected = Some(server.as_ref().to_vec());
         Ok(BASE64.encode(format!("{last},p={}", BASE64.encode(proof))))
@@ -212,15 +164,25 @@ impl<'a> Exchange<'a> {
     /// # Errors
     /// `PermissionDenied` if the server does not know the password either.
     pub fn finish(&self, success: &[u8]) -> io::Result<()> {
-        let Some(expected) = &self.expected else { return Ok(()) };
+        let Some(expected) = &self.expected else {
+            return Ok(());
+        };
         let text = decode(success)?;
-        let signature = text.strip_prefix("v=").and_then(|value| BASE64.decode(value).ok());
-        if signature.as_ref() == Some(expected) { Ok(()) } else { Err(refused("the server's signature is wrong")) }
+        let signature = text
+            .strip_prefix("v=")
+            .and_then(|value| BASE64.decode(value).ok());
+        if signature.as_ref() == Some(expected) {
+            Ok(())
+        } else {
+            Err(refused("the server's signature is wrong"))
+        }
     }
 }
 
 fn decode(text: &[u8]) -> io::Result<String> {
-    let bytes = BASE64.decode(text.trim_ascii()).map_err(|_| refused("no base64"))?;
+    let bytes = BASE64
+        .decode(text.trim_ascii())
+        .map_err(|_| refused("no base64"))?;
     String::from_utf8(bytes).map_err(|_| refused("no UTF-8"))
 }
 
@@ -258,7 +220,9 @@ mod tests {
             let mut exchange = Exchange::new(&keys, mechanism, "user", "pencil").unwrap();
             exchange.nonce = nonce.to_owned();
             exchange.first = format!("n=user,r={nonce}");
-            let answer = exchange.respond(BASE64.encode(challenge).as_bytes()).unwrap();
+            let answer = exchange
+                .respond(BASE64.encode(challenge).as_bytes())
+                .unwrap();
             assert_eq!(answer, BASE64.encode(response));
             assert!(exchange.finish(BASE64.encode(success).as_bytes()).is_ok());
             assert!(exchange.finish(BASE64.encode("v=AAAA").as_bytes()).is_err());

@@ -4,62 +4,22 @@
 //! Why here: the classic profile, step by step, as clients of any age do it. After it the session is polled: stanzas
 //! go to a closure as bytes, and what a client must answer (pushes, pings, `<r/>`) is answered here.
 
+mod negotiate;
+
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::time::timeout;
 
-use super::options::{Choice, Security, Target};
+use super::options::Security;
 use super::scanner::{Item, Scanner};
-use super::scram::{Exchange, Keys, Mechanism};
-use super::stanza::{attribute, contains, name, text};
-use super::tls;
+use super::stanza::{attribute, name};
 use super::wire::Wire;
 
-/// What all sessions of a run share.
-pub struct World {
-    /// The server and the accounts.
-    pub target: Target,
-    /// Derived SCRAM keys.
-    pub keys: Keys,
-    tls: Arc<ClientConfig>,
-}
-
-impl World {
-    /// Prepares TLS and reads the kept keys.
-    ///
-    /// # Errors
-    /// What [`tls::client_config`] says.
-    pub fn new(target: Target) -> io::Result<Arc<Self>> {
-        let keys = Keys::open(target.keys.clone());
-        let tls = tls::client_config(target.tls == Security::Direct)?;
-        Ok(Arc::new(Self { target, keys, tls }))
-    }
-}
-
-/// How far a login goes.
-#[derive(Clone, Debug)]
-pub struct Profile {
-    /// The resource to ask for.
-    pub resource: String,
-    /// Ask for the roster.
-    pub roster: bool,
-    /// Become available.
-    pub presence: bool,
-    /// Count stanzas (XEP-0198).
-    pub acks: bool,
-}
-
-impl Default for Profile {
-    fn default() -> Self {
-        Self { resource: "load".to_owned(), roster: true, presence: true, acks: false }
-    }
-}
+pub use negotiate::{Profile, World};
 
 /// A stream and what a client keeps for it.
 pub struct Session {
@@ -75,31 +35,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects account `index` and opens a stream that is private as the target says; returns its features.
-    ///
-    /// # Errors
-    /// The kernel's, TLS's or the server's refusal.
-    pub async fn connect(world: &World, index: u32) -> io::Result<(Self, Vec<u8>)> {
-        let target = &world.target;
-        let mut session = Self::raw(Wire::connect(target.source(index), target.address()).await?);
-        let host = || ServerName::try_from(target.domain.clone()).map_err(io::Error::other);
-        if target.tls == Security::Direct {
-            session.wire.secure(world.tls.clone(), host()?).await?;
-        }
-        let mut features = session.open(&target.domain).await?;
-        if target.tls == Security::Starttls {
-            session.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
-            session.expect("proceed").await?;
-            session.scanner = Scanner::default();
-            session.wire.secure(world.tls.clone(), host()?).await?;
-            features = session.open(&target.domain).await?;
-        }
-        Ok((session, features))
-    }
-
     fn raw(wire: Wire) -> Self {
         let scanner = Scanner::default();
-        Self { wire, scanner, handled: None, replies: Vec::new(), jid: String::new(), mutual: 0 }
+        Self {
+            wire,
+            scanner,
+            handled: None,
+            replies: Vec::new(),
+            jid: String::new(),
+            mutual: 0,
+        }
     }
 
     /// Connects to the relay instead of a server, as one half of pair `pair`; waits for the other half.
@@ -118,102 +63,6 @@ impl Session {
         session.scanner.next_item();
         session.expect("ok").await?;
         Ok(session)
-    }
-
-    /// Logs account `index` in, within the target's patience.
-    ///
-    /// # Errors
-    /// `TimedOut`, or what refused.
-    pub async fn login(world: &World, index: u32, profile: &Profile) -> io::Result<Self> {
-        let attempt = Box::pin(Self::negotiate(world, index, profile));
-        let result = timeout(world.target.patience(), attempt).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        result.map_err(|error| io::Error::new(error.kind(), format!("login of account {index}: {error}")))
-    }
-
-    async fn negotiate(world: &World, index: u32, profile: &Profile) -> io::Result<Self> {
-        let (mut session, features) = Self::connect(world, index).await?;
-        session.authenticate(world, index, &features).await?;
-        session.scanner.restart();
-        let features = session.open(&world.target.domain).await?;
-
-        let bind = format!(
-            "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
-             <resource>{}</resource></bind></iq>",
-            profile.resource
-        );
-        let bound = session.request(&bind, "bind").await?;
-        let jid = text(&bound, "<jid>").ok_or_else(|| refused("bind", &bound))?;
-        session.jid = String::from_utf8_lossy(jid).into_owned();
-        // RFC 3921 §3; optional since RFC 6121.
-        if contains(&features, "urn:ietf:params:xml:ns:xmpp-session") && !contains(&features, "<optional") {
-            let establish = "<iq type='set' id='sess'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>";
-            session.request(establish, "sess").await?;
-        }
-        if profile.acks {
-            session.send(b"<enable xmlns='urn:xmpp:sm:3'/>").await?;
-            session.expect("enabled").await?;
-            session.handled = Some(0);
-        }
-        if profile.roster {
-            let roster = session.request("<iq type='get' id='rost'><query xmlns='jabber:iq:roster'/></iq>", "rost").await?;
-            session.mutual = mutual(&roster);
-        }
-        if profile.presence {
-            session.send(b"<presence/>").await?;
-            session.own_presence().await?;
-        }
-        Ok(session)
-    }
-
-    /// RFC 6121 §4.4.2: the server shows the resource its own presence.
-    async fn own_presence(&mut self) -> io::Result<()> {
-        loop {
-            let stanza = self.next().await?;
-            if name(&stanza) == b"presence" && attribute(&stanza, "from") == Some(self.jid.as_bytes()) {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn authenticate(&mut self, world: &World, index: u32, features: &[u8]) -> io::Result<()> {
-        let target = &world.target;
-        let offered = |mechanism: &Mechanism| contains(features, &format!(">{}<", mechanism.name()));
-        let mechanism = match target.mechanism {
-            Choice::Only(mechanism) => mechanism,
-            Choice::Best => Mechanism::ALL.into_iter().find(offered).ok_or_else(|| refused("no mechanism in", features))?,
-        };
-        let user = target.users.localpart(index);
-        let mut exchange = Exchange::new(&world.keys, mechanism, &user, &target.users.password)?;
-        let auth = format!(
-            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='{}'>{}</auth>",
-            mechanism.name(),
-            exchange.initial()
-        );
-        self.send(auth.as_bytes()).await?;
-        loop {
-            let answer = self.next().await?;
-            let payload = text(&answer, ">").unwrap_or_default();
-            match name(&answer) {
-                b"success" => return exchange.finish(payload),
-                b"challenge" => {
-                    let response = exchange.respond(payload)?;
-                    let response =
-                        format!("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{response}</response>");
-                    self.send(response.as_bytes()).await?;
-                }
-                _ => return Err(refused("authentication", &answer)),
-            }
-        }
-    }
-
-    /// Opens a stream and waits for its features.
-    async fn open(&mut self, domain: &str) -> io::Result<Vec<u8>> {
-        let header = format!(
-            "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
-             xmlns:stream='http://etherx.jabber.org/streams' to='{domain}' version='1.0'>"
-        );
-        self.send(header.as_bytes()).await?;
-        self.expect("stream:features").await
     }
 
     /// Queues and sends.
@@ -267,7 +116,11 @@ impl Session {
     /// `PermissionDenied` with the stanza's beginning if it has another.
     pub async fn expect(&mut self, wanted: &str) -> io::Result<Vec<u8>> {
         let stanza = self.next().await?;
-        if name(&stanza) == wanted.as_bytes() { Ok(stanza) } else { Err(refused(wanted, &stanza)) }
+        if name(&stanza) == wanted.as_bytes() {
+            Ok(stanza)
+        } else {
+            Err(refused(wanted, &stanza))
+        }
     }
 
     /// Sends a request and waits for its result, passing over all else.
@@ -292,7 +145,11 @@ impl Session {
     ///
     /// # Errors
     /// `UnexpectedEof` when the stream has ended.
-    pub fn poll_stanzas(&mut self, cx: &mut Context<'_>, mut each: impl FnMut(&[u8])) -> Poll<io::Result<()>> {
+    pub fn poll_stanzas(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut each: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<()>> {
         loop {
             let mut any = false;
             while let Some(item) = self.scanner.next_item() {
@@ -362,7 +219,9 @@ fn answer(stanza: &[u8], handled: &mut Option<u32>, replies: &mut Vec<u8>) {
     match kind {
         b"r" => {
             if let Some(count) = handled {
-                replies.extend_from_slice(format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>").as_bytes());
+                replies.extend_from_slice(
+                    format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>").as_bytes(),
+                );
             }
             return;
         }
@@ -380,12 +239,10 @@ fn answer(stanza: &[u8], handled: &mut Option<u32>, replies: &mut Vec<u8>) {
     }
 }
 
-fn mutual(roster: &[u8]) -> usize {
-    memchr::memmem::find_iter(roster, b"subscription='both'").count()
-        + memchr::memmem::find_iter(roster, b"subscription=\"both\"").count()
-}
-
 fn refused(what: &str, stanza: &[u8]) -> io::Error {
     let shown = String::from_utf8_lossy(&stanza[..stanza.len().min(300)]);
-    io::Error::new(io::ErrorKind::PermissionDenied, format!("{what}: got {shown}"))
+    io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!("{what}: got {shown}"),
+    )
 }

@@ -12,7 +12,9 @@ use memchr::memmem;
 #[must_use]
 pub fn name(stanza: &[u8]) -> &[u8] {
     let from = usize::from(stanza.first() == Some(&b'<'));
-    let length = stanza[from..].iter().take_while(|byte| !matches!(byte, b' ' | b'>' | b'/' | b'\t' | b'\n' | b'\r'));
+    let length = stanza[from..]
+        .iter()
+        .take_while(|byte| !matches!(byte, b' ' | b'>' | b'/' | b'\t' | b'\n' | b'\r'));
     &stanza[from..from + length.count()]
 }
 
@@ -21,8 +23,15 @@ pub fn name(stanza: &[u8]) -> &[u8] {
 pub fn attribute<'a>(stanza: &'a [u8], wanted: &str) -> Option<&'a [u8]> {
     let mut at = 1 + name(stanza).len();
     loop {
-        at += stanza.get(at..)?.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let equals = at + stanza[at..].iter().position(|byte| matches!(byte, b'=' | b'>' | b'/'))?;
+        at += stanza
+            .get(at..)?
+            .iter()
+            .take_while(|byte| byte.is_ascii_whitespace())
+            .count();
+        let equals = at
+            + stanza[at..]
+                .iter()
+                .position(|byte| matches!(byte, b'=' | b'>' | b'/'))?;
         if stanza[equals] != b'=' {
             return None;
         }
@@ -118,7 +127,11 @@ impl Template {
     #[must_use]
     pub fn message(to: &str, length: usize) -> Self {
         let filler = "The quick brown fox jumps over the lazy dog and then does so again, until the body is full. ";
-        let filler: String = filler.chars().cycle().take(length.saturating_sub(STAMP + 1)).collect();
+        let filler: String = filler
+            .chars()
+            .cycle()
+            .take(length.saturating_sub(STAMP + 1))
+            .collect();
         let mut bytes = Vec::new();
         // A Vec takes every write.
         let _ = write!(bytes, "<message to='{to}' type='chat' id='m");
@@ -127,7 +140,11 @@ impl Template {
         let hole = bytes.len();
         bytes.resize(hole + STAMP, b'0');
         let _ = write!(bytes, " {filler}</body></message>");
-        Self { bytes, hole, id: Some(id) }
+        Self {
+            bytes,
+            hole,
+            id: Some(id),
+        }
     }
 
     /// A presence that shows a changing status.
@@ -137,7 +154,11 @@ impl Template {
         let hole = bytes.len();
         bytes.resize(hole + STAMP, b'0');
         bytes.extend_from_slice(b"</status></presence>");
-        Self { bytes, hole, id: None }
+        Self {
+            bytes,
+            hole,
+            id: None,
+        }
     }
 
     /// Appends one stanza to `out`.
@@ -146,7 +167,10 @@ impl Template {
         out.extend_from_slice(&self.bytes);
         stamp.write(&mut out[start + self.hole..start + self.hole + STAMP]);
         if let Some(id) = self.id {
-            hex(u64::from(stamp.sequence), &mut out[start + id..start + id + 8]);
+            hex(
+                u64::from(stamp.sequence),
+                &mut out[start + id..start + id + 8],
+            );
         }
     }
 
@@ -164,7 +188,11 @@ mod tests {
     #[test]
     fn names_and_attributes_are_read_as_they_stand() {
         let check = |stanza: &str, wanted: &str, expected: Option<&str>| {
-            assert_eq!(attribute(stanza.as_bytes(), wanted), expected.map(str::as_bytes), "{wanted} of {stanza}");
+            assert_eq!(
+                attribute(stanza.as_bytes(), wanted),
+                expected.map(str::as_bytes),
+                "{wanted} of {stanza}"
+            );
         };
         check("<iq id='1' type=\"get\"/>", "type", Some("get"));
         check("<iq id='1' type=\"get\"/>", "id", Some("1"));
@@ -173,13 +201,20 @@ mod tests {
         check("<iq/>", "id", None);
         assert_eq!(name(b"<stream:features><a/>"), b"stream:features");
         assert_eq!(name(b"<r/>"), b"r");
-        assert_eq!(text(b"<a><jid>x@y/z</jid></a>", "<jid>"), Some(&b"x@y/z"[..]));
+        assert_eq!(
+            text(b"<a><jid>x@y/z</jid></a>", "<jid>"),
+            Some(&b"x@y/z"[..])
+        );
         assert!(contains(b"<a><b/></a>", "<b/"));
     }
 
     #[test]
     fn a_stamp_survives_its_journey() {
-        let stamp = Stamp { sender: 7, sequence: 0xdead_beef, sent: 1 << 40 };
+        let stamp = Stamp {
+            sender: 7,
+            sequence: 0xdead_beef,
+            sent: 1 << 40,
+        };
         for template in [Template::message("u1@localhost", 100), Template::presence()] {
             let mut out = Vec::new();
             template.append(stamp, &mut out);

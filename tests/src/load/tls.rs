@@ -4,17 +4,18 @@
 //! Why here: the buffered API copies every byte twice and keeps buffers per connection; this one decrypts in place, so
 //! that the cost of the client engine stays well below that of the server it measures.
 
+mod config;
+
 use std::io;
 use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, ServerConfig};
+
+pub use config::{client_config, server_config};
 
 /// Room for the header, tag and padding of the records that one call may write besides its payload.
 const RECORD_OVERHEAD: usize = 64;
@@ -53,7 +54,11 @@ impl Tls {
     }
 
     fn new(side: Side) -> Self {
-        Self { side, established: false, closed: false }
+        Self {
+            side,
+            established: false,
+            closed: false,
+        }
     }
 
     /// True once payload may be sent.
@@ -74,13 +79,22 @@ impl Tls {
     ///
     /// # Errors
     /// `InvalidData` when the peer breaks the protocol.
-    pub fn process(&mut self, incoming: &mut [u8], clear: &mut Vec<u8>, out: &mut Vec<u8>) -> io::Result<usize> {
+    pub fn process(
+        &mut self,
+        incoming: &mut [u8],
+        clear: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> io::Result<usize> {
         let mut used = 0;
         loop {
             let rest = &mut incoming[used..];
             let (done, step) = match &mut self.side {
-                Side::Client(connection) => advance(connection.process_tls_records(rest), clear, out)?,
-                Side::Server(connection) => advance(connection.process_tls_records(rest), clear, out)?,
+                Side::Client(connection) => {
+                    advance(connection.process_tls_records(rest), clear, out)?
+                }
+                Side::Server(connection) => {
+                    advance(connection.process_tls_records(rest), clear, out)?
+                }
             };
             used += done;
             match step {
@@ -107,17 +121,21 @@ impl Tls {
         let room = payload.len() + records * RECORD_OVERHEAD;
         // A pending key update or alert comes out first; then the state is always "may write".
         for _ in 0..8 {
-            let mut nothing = Vec::new();
+            let mut clear = Vec::new();
             let (_, step) = match &mut self.side {
                 Side::Client(connection) => {
                     let status = connection.process_tls_records(&mut []);
-                    write_or_advance(status, payload, room, &mut nothing, out)?
+                    write_or_advance(status, payload, room, &mut clear, out)?
                 }
                 Side::Server(connection) => {
                     let status = connection.process_tls_records(&mut []);
-                    write_or_advance(status, payload, room, &mut nothing, out)?
+                    write_or_advance(status, payload, room, &mut clear, out)?
                 }
             };
+            debug_assert!(
+                clear.is_empty(),
+                "process() takes all payload out before it returns"
+            );
             match step {
                 Step::Ready => return Ok(()),
                 Step::Again => {}
@@ -141,7 +159,9 @@ fn advance<Data>(
     clear: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> io::Result<(usize, Step)> {
-    let UnbufferedStatus { mut discard, state, .. } = status;
+    let UnbufferedStatus {
+        mut discard, state, ..
+    } = status;
     let step = match state.map_err(invalid)? {
         ConnectionState::ReadTraffic(mut traffic) => {
             while let Some(record) = traffic.next_record() {
@@ -177,8 +197,15 @@ fn write_or_advance<Data>(
     out: &mut Vec<u8>,
 ) -> io::Result<(usize, Step)> {
     match status {
-        UnbufferedStatus { state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } => {
-            fill(out, room, |free: &mut [u8]| -> Result<usize, EncryptError> { traffic.encrypt(payload, free) })?;
+        UnbufferedStatus {
+            state: Ok(ConnectionState::WriteTraffic(mut traffic)),
+            ..
+        } => {
+            fill(
+                out,
+                room,
+                |free: &mut [u8]| -> Result<usize, EncryptError> { traffic.encrypt(payload, free) },
+            )?;
             Ok((0, Step::Ready))
         }
         other => advance(other, clear, out),
@@ -207,93 +234,4 @@ fn fill<E: std::error::Error + Send + Sync + 'static>(
 
 fn invalid(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-/// The same suite and group for every server, so that none pays for another's preference: AES-128-GCM over X25519.
-fn provider() -> Arc<CryptoProvider> {
-    let mut provider = default_provider();
-    provider.cipher_suites = vec![
-        cipher_suite::TLS13_AES_128_GCM_SHA256,
-        cipher_suite::TLS13_AES_256_GCM_SHA384,
-        cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-        cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    ];
-    provider.kx_groups = vec![kx_group::X25519, kx_group::SECP256R1];
-    Arc::new(provider)
-}
-
-/// A client's configuration that believes any certificate and never resumes: each login pays a full handshake.
-///
-/// For loads on loopback only: whoever answers is taken for the server.
-///
-/// # Errors
-/// Says what rustls refused in the list of suites.
-pub fn client_config(alpn: bool) -> io::Result<Arc<ClientConfig>> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
-    if alpn {
-        // XEP-0368 §3: direct TLS names the protocol.
-        config.alpn_protocols = vec![b"xmpp-client".to_vec()];
-    }
-    Ok(Arc::new(config))
-}
-
-/// A server's configuration with this certificate and key, for the relay.
-///
-/// # Errors
-/// Says what rustls refused in the pair.
-pub fn server_config(
-    certificate: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
-) -> io::Result<Arc<ServerConfig>> {
-    let config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .map_err(io::Error::other)?;
-    Ok(Arc::new(config))
-}
-
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -44,7 +44,11 @@ impl Wire {
     /// # Errors
     /// What the kernel says.
     pub async fn connect(source: SocketAddr, to: SocketAddr) -> io::Result<Self> {
-        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = if to.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         socket.set_reuseaddr(true)?;
         if to.ip().is_loopback() && to.is_ipv4() {
             socket.bind(source)?;
@@ -59,22 +63,38 @@ impl Wire {
     /// What the kernel says.
     pub fn over(tcp: TcpStream) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
-        Ok(Self { tcp, tls: None, partial: Vec::new(), out: Vec::new(), out_at: 0 })
+        Ok(Self {
+            tcp,
+            tls: None,
+            partial: Vec::new(),
+            out: Vec::new(),
+            out_at: 0,
+        })
     }
 
     /// Runs the TLS handshake as client.
     ///
     /// # Errors
     /// The peer's or the kernel's refusal.
-    pub async fn secure(&mut self, config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<()> {
-        self.handshake(Tls::client(config, name)?).await
+    pub async fn secure(
+        &mut self,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<()> {
+        // An XMPP server says nothing before the client has opened a stream.
+        let early = self.handshake(Tls::client(config, name)?).await?;
+        if early.is_empty() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::InvalidData.into())
+        }
     }
 
-    /// Runs the handshake of `tls`, either side.
+    /// Runs the handshake of `tls`, either side; returns the payload that came along with its end.
     ///
     /// # Errors
-    /// The peer's or the kernel's refusal; `InvalidData` if payload came with the handshake, which no XMPP peer sends.
-    pub async fn handshake(&mut self, mut tls: Tls) -> io::Result<()> {
+    /// The peer's or the kernel's refusal.
+    pub async fn handshake(&mut self, mut tls: Tls) -> io::Result<Vec<u8>> {
         let mut clear = Vec::new();
         tls.process(&mut [], &mut clear, &mut self.out)?;
         self.tls = Some(tls);
@@ -83,7 +103,7 @@ impl Wire {
         }
         // The server's part may end with bytes to send; the client's Finished too.
         poll_fn(|cx| self.poll_flush(cx)).await?;
-        if clear.is_empty() { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+        Ok(clear)
     }
 
     /// Queues `payload`, as one TLS write where TLS is on.
@@ -125,7 +145,11 @@ impl Wire {
     ///
     /// # Errors
     /// `UnexpectedEof` when the peer has closed.
-    pub fn poll_receive(&mut self, cx: &mut Context<'_>, clear: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+    pub fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        clear: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
         if self.pending() > 0
             && let Poll::Ready(Err(error)) = self.poll_flush(cx)
         {

@@ -44,7 +44,7 @@ https_ports = {{ }}
 modules_disabled = {{ "s2s" }}
 modules_enabled = {{
     "roster"; "saslauth"; "tls"; "disco"; "private"; "pep"; "vcard_legacy"; "blocklist"; "version"; "uptime"; "time";
-    "ping"; "register"; "register_ibr"; "admin_adhoc"; "adhoc"; "mam"; "carbons"; "smacks"; "csi"; "csi_simple";
+    "ping"; "register_ibr"; "user_account_management"; "admin_adhoc"; "adhoc"; "mam"; "carbons"; "smacks"; "csi"; "csi_simple";
     "offline"; "lastactivity"; "sasl2"; "sasl2_bind2"; "sasl2_sm"; "sasl2_fast"; "announce"; "ssl_info";
 }}
 allow_registration = true

@@ -15,11 +15,11 @@ use parking_lot::Mutex;
 
 /// Addresses remembered. When more come, as in an attack from many, all are forgotten: each of them has had its whole
 /// allowance then, and the cost of the table stays bounded.
-pub const REMEMBERED: usize = 65_536;
+pub(super) const REMEMBERED: usize = 65_536;
 
 /// A limit for each address.
 #[derive(Debug)]
-pub struct Attempts {
+pub(super) struct Attempts {
     allowance: u32,
     interval: Duration,
     /// When the allowance of an address will be whole again.
@@ -42,21 +42,27 @@ impl From<IpAddr> for Source {
 
 impl Attempts {
     /// `allowance` at once, and as many again over each `period`.
-    pub fn new(allowance: u32, period: Duration) -> Self {
-        Self { allowance, interval: period / allowance.max(1), whole_at: Mutex::default() }
+    pub(super) fn new(allowance: u32, period: Duration) -> Self {
+        Self {
+            allowance,
+            interval: period / allowance.max(1),
+            whole_at: Mutex::default(),
+        }
     }
 
     /// Whether nothing is left.
-    pub fn is_exhausted(&self, address: IpAddr, now: Instant) -> bool {
+    pub(super) fn is_exhausted(&self, address: IpAddr, now: Instant) -> bool {
         let known = self.whole_at.lock().get(&Source::from(address)).copied();
         self.next(known, now).is_none()
     }
 
     /// Uses one up; whether there was one.
-    pub fn take(&self, address: IpAddr, now: Instant) -> bool {
+    pub(super) fn take(&self, address: IpAddr, now: Instant) -> bool {
         let source = Source::from(address);
         let mut table = self.whole_at.lock();
-        let Some(next) = self.next(table.get(&source).copied(), now) else { return false };
+        let Some(next) = self.next(table.get(&source).copied(), now) else {
+            return false;
+        };
         if table.len() >= REMEMBERED {
             table.retain(|_, whole_at| *whole_at > now);
             if table.len() >= REMEMBERED {
@@ -68,10 +74,15 @@ impl Attempts {
     }
 
     /// Takes one use back.
-    pub fn give_back(&self, address: IpAddr, now: Instant) {
+    pub(super) fn give_back(&self, address: IpAddr, now: Instant) {
         let source = Source::from(address);
         let mut table = self.whole_at.lock();
-        let Some(whole_at) = table.get(&source).and_then(|at| at.checked_sub(self.interval)) else { return };
+        let Some(whole_at) = table
+            .get(&source)
+            .and_then(|at| at.checked_sub(self.interval))
+        else {
+            return;
+        };
         if whole_at > now {
             table.insert(source, whole_at);
         } else {
@@ -101,7 +112,13 @@ mod tests {
     fn allowance_is_spent_at_once_and_comes_back_evenly() {
         let attempts = Attempts::new(10, 10 * MINUTE);
         let start = Instant::now();
-        let check = |at: Duration, expected| assert_eq!(taken(&attempts, "192.0.2.1", start + at), expected, "{at:?}");
+        let check = |at: Duration, expected| {
+            assert_eq!(
+                taken(&attempts, "192.0.2.1", start + at),
+                expected,
+                "{at:?}"
+            )
+        };
         check(Duration::ZERO, 10);
         check(MINUTE - Duration::from_millis(1), 0);
         check(MINUTE, 1);
@@ -113,7 +130,9 @@ mod tests {
     fn sources_count_apart() {
         let attempts = Attempts::new(1, MINUTE);
         let now = Instant::now();
-        let check = |address: &str, expected| assert_eq!(taken(&attempts, address, now), expected, "{address}");
+        let check = |address: &str, expected| {
+            assert_eq!(taken(&attempts, address, now), expected, "{address}")
+        };
         check("192.0.2.1", 1);
         check("::ffff:192.0.2.1", 0);
         check("192.0.2.2", 1);
@@ -133,7 +152,11 @@ mod tests {
         assert!(!attempts.is_exhausted(address, now));
         attempts.give_back(address, now);
         attempts.give_back(address, now);
-        assert_eq!(taken(&attempts, "192.0.2.1", now), 2, "what was never taken is not given back");
+        assert_eq!(
+            taken(&attempts, "192.0.2.1", now),
+            2,
+            "what was never taken is not given back"
+        );
     }
 
     #[test]

@@ -1,9 +1,6 @@
-//! Authenticate: who is it? The mechanisms over the account repository, and RFC 6120's profile of them.
+//! Authenticate: RFC 6120's profile of SASL, and what both profiles share: attempts, their limits, their outcomes.
 //!
-//! Source: RFC 6120 §6; RFC 4616, 5802, 4505; XEP-0175, 0178, 0474. SASL2 has a file of its own and shares the exchange.
-//! Order: the message is understood, the account is read (a store that fails is `temporary-auth-failure`, never a wrong
-//! password), the proof is verified, and only then is anything said about the account. An account that does not exist goes
-//! the same way with decoy keys. A username is a localpart: `juliet`, not `juliet@example.org`.
+//! Source: RFC 6120 §6. SASL2 has a file of its own; what the mechanisms do is in `mechanisms`.
 //! Limits: five failures on one stream, and those of an address in all (`attempts`); beyond, `policy-violation`.
 
 use std::{borrow::Cow, time::Instant};
@@ -12,20 +9,15 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use storage::repository::Account;
 use tracing::Span;
 use xmpp::{
-    BareJid, Element, Node, StreamError, StreamErrorCondition as Condition, ns,
-    sasl::{
-        ClientFirst, Hash, Mechanism, Plain, SaslFailure, ScramKeys, downgrade_hash, parse_anonymous, parse_external,
-    },
+    Element, Node, StreamError, StreamErrorCondition as Condition, ns,
+    sasl::{Mechanism, SaslFailure},
 };
 use zeroize::Zeroizing;
 
-use super::{bind::Identity, credentials, features::Profile, negotiation::Client, stream::End};
-use crate::random;
+use super::{bind::Identity, features::Profile, negotiation::Client, stream::End};
 
 /// Failures on one stream (RFC 6120 §6.4.5 wants two to five).
 const MAX_FAILED: u32 = 5;
-/// The order in which PLAIN looks for keys; the first is what an account that does not exist seems to have.
-const PLAIN_HASHES: [Hash; 3] = [Hash::Sha256, Hash::Sha512, Hash::Sha1];
 
 /// Why an attempt came to nothing.
 pub(super) enum Refused {
@@ -61,7 +53,9 @@ pub(super) fn decode(text: &str) -> Result<Vec<u8>, SaslFailure> {
     match text.trim_ascii() {
         // RFC 6120 §6.4.2: no bytes, in contrast to no data.
         "=" => Ok(Vec::new()),
-        text => STANDARD.decode(text).map_err(|_| SaslFailure::IncorrectEncoding),
+        text => STANDARD
+            .decode(text)
+            .map_err(|_| SaslFailure::IncorrectEncoding),
     }
 }
 
@@ -85,7 +79,11 @@ impl Client {
     /// One attempt by RFC 6120's profile. `None`: it failed, and the client may try again.
     pub(super) async fn classic(&mut self, auth: Node<'_>) -> Result<Option<Identity>, End> {
         let text = auth.text();
-        let initial = if text.is_empty() { Ok(None) } else { decode(&text).map(Some) };
+        let initial = if text.is_empty() {
+            Ok(None)
+        } else {
+            decode(&text).map(Some)
+        };
         let name = auth.attr("mechanism").unwrap_or_default();
         let attempt = match (initial, self.chosen(&name)) {
             (_, Err(failure)) | (Err(failure), _) => Err(failure.into()),
@@ -111,12 +109,22 @@ impl Client {
         if self.offer.mechanisms.contains(&mechanism) {
             return Ok(mechanism);
         }
-        let with_tls = !self.offer.encrypted && self.router.config.auth.mechanisms.contains(&mechanism);
-        Err(if with_tls { SaslFailure::EncryptionRequired } else { SaslFailure::InvalidMechanism })
+        let with_tls =
+            !self.offer.encrypted && self.router.config.auth.mechanisms.contains(&mechanism);
+        Err(if with_tls {
+            SaslFailure::EncryptionRequired
+        } else {
+            SaslFailure::InvalidMechanism
+        })
     }
 
     /// The client is told that its attempt failed, unless that ends the stream.
-    pub(super) fn fail(&mut self, profile: Profile, mechanism: &str, refused: Refused) -> Result<(), End> {
+    pub(super) fn fail(
+        &mut self,
+        profile: Profile,
+        mechanism: &str,
+        refused: Refused,
+    ) -> Result<(), End> {
         let failure = match refused {
             Refused::Failed(failure) => failure,
             Refused::End(end) => return Err(end),
@@ -124,16 +132,29 @@ impl Client {
         let known = Mechanism::parse(mechanism);
         // Tokens are long and random: nobody guesses them, and many clients of one address may hold outdated ones.
         if failure == SaslFailure::NotAuthorized && !matches!(known, Some(Mechanism::Ht { .. })) {
-            self.router.gate.failures.take(self.stream.peer.ip(), Instant::now());
+            self.router
+                .gate
+                .failures
+                .take(self.stream.peer.ip(), Instant::now());
         }
         self.failed += 1;
         let known = known.map_or("unknown", Mechanism::as_str);
-        tracing::info!(mechanism = known, condition = failure.as_str(), "authentication failed");
-        self.router.metrics.logins.with_label_values(&[outcome(failure)]).inc();
+        tracing::info!(
+            mechanism = known,
+            condition = failure.as_str(),
+            "authentication failed"
+        );
+        self.router
+            .metrics
+            .logins
+            .with_label_values(&[outcome(failure)])
+            .inc();
         let condition = Element::new(failure.as_str(), ns::SASL);
         self.send(&Element::new("failure", profile.ns()).with_child(condition))?;
         if self.failed >= MAX_FAILED {
-            return Err(StreamError::new(Condition::PolicyViolation, "too many failed attempts").into());
+            return Err(
+                StreamError::new(Condition::PolicyViolation, "too many failed attempts").into(),
+            );
         }
         Ok(())
     }
@@ -142,16 +163,29 @@ impl Client {
     pub(super) fn logged_in(&mut self, identity: &Identity, mechanism: &str) {
         Span::current().record("jid", tracing::field::display(&identity.account));
         tracing::debug!(mechanism, "authenticated");
-        self.router.metrics.logins.with_label_values(&["success"]).inc();
+        self.router
+            .metrics
+            .logins
+            .with_label_values(&["success"])
+            .inc();
         self.stream.set_limits(self.router.config.limits.after_auth);
     }
 
     /// Whether the address may try again. Asked before an attempt, and again before its outcome is told: of attempts made
     /// side by side, no more count than of those made one by one.
-    fn check_attempts(&self) -> Result<(), Refused> {
-        if self.router.gate.failures.is_exhausted(self.stream.peer.ip(), Instant::now()) {
+    pub(super) fn check_attempts(&self) -> Result<(), Refused> {
+        if self
+            .router
+            .gate
+            .failures
+            .is_exhausted(self.stream.peer.ip(), Instant::now())
+        {
             tracing::info!("too many failed attempts of this address");
-            return Err(StreamError::new(Condition::PolicyViolation, "too many failed attempts, wait some minutes").into());
+            return Err(StreamError::new(
+                Condition::PolicyViolation,
+                "too many failed attempts, wait some minutes",
+            )
+            .into());
         }
         Ok(())
     }
@@ -179,7 +213,11 @@ impl Client {
     }
 
     /// A challenge and its response.
-    async fn challenge(&mut self, profile: Profile, data: &[u8]) -> Result<Vec<u8>, Refused> {
+    pub(super) async fn challenge(
+        &mut self,
+        profile: Profile,
+        data: &[u8],
+    ) -> Result<Vec<u8>, Refused> {
         self.send(&Element::new("challenge", profile.ns()).with_text(STANDARD.encode(data)))?;
         let answer = self.element().await?;
         let root = answer.root();
@@ -192,104 +230,6 @@ impl Client {
             Err(Condition::NotAuthorized.into())
         }
     }
-
-    /// SCRAM (RFC 5802).
-    async fn scram(&mut self, profile: Profile, mechanism: Mechanism, message: &[u8]) -> Result<Proven, Refused> {
-        let first = ClientFirst::parse(mechanism, message, &self.offer.bindings)?;
-        let named = self.named(first.username());
-        let authzid = first.authzid().map(str::to_owned);
-        let account = self.load(named.as_ref()).await?;
-        let hash = first.hash();
-        let keys = account.as_ref().and_then(|account| credentials::keys(account, hash));
-        let keys = keys.unwrap_or_else(|| self.decoy(named.as_ref(), first.username(), hash));
-        let offered = self.offer.mechanisms.iter().map(|mechanism| mechanism.as_str());
-        let downgrade = downgrade_hash(hash, offered, self.offer.bindings);
-        let (state, challenge) = first.challenge(&keys, &random::token(), Some(&downgrade));
-        let response = self.challenge(profile, &challenge).await?;
-        self.check_attempts()?;
-        let signature = state.verify(&response, &self.bindings)?;
-        self.admit(named.zip(account), authzid.as_deref(), Some(signature))
-    }
-
-    /// PLAIN (RFC 4616).
-    async fn plain(&mut self, message: &[u8]) -> Result<Proven, Refused> {
-        let plain = Plain::parse(message)?;
-        let named = self.named(plain.authcid);
-        let account = self.load(named.as_ref()).await?;
-        let keys = account.as_ref().and_then(|account| PLAIN_HASHES.iter().find_map(|hash| credentials::keys(account, *hash)));
-        let keys = keys.unwrap_or_else(|| self.decoy(named.as_ref(), plain.authcid, PLAIN_HASHES[0]));
-        let password = Zeroizing::new(plain.password.to_owned());
-        let verified = self.router.gate.compute(move || keys.verify_password(&password)).await;
-        self.check_attempts()?;
-        match verified {
-            Some(true) => self.admit(named.zip(account), plain.authzid, None),
-            Some(false) => Err(SaslFailure::NotAuthorized.into()),
-            None => Err(SaslFailure::TemporaryAuthFailure.into()),
-        }
-    }
-
-    /// EXTERNAL (XEP-0178 §2).
-    async fn external(&mut self, message: &[u8]) -> Result<Proven, Refused> {
-        let wanted = match parse_external(message)? {
-            Some(authzid) => Some(BareJid::parse(authzid).map_err(|_| SaslFailure::InvalidAuthzid)?),
-            None => None,
-        };
-        let named = match (wanted, &self.external[..]) {
-            (Some(wanted), known) if known.contains(&wanted) => wanted,
-            (None, [only]) => only.clone(),
-            (_, []) => return Err(SaslFailure::NotAuthorized.into()),
-            // Another one than the certificate names, or one of several and not said which.
-            _ => return Err(SaslFailure::InvalidAuthzid.into()),
-        };
-        let account = self.load(Some(&named)).await?;
-        self.admit(Some(named).zip(account), None, None)
-    }
-
-    /// ANONYMOUS (RFC 4505, XEP-0175): an account that nobody had and that is stored nowhere.
-    fn anonymous(&mut self, message: &[u8]) -> Result<Proven, Refused> {
-        parse_anonymous(message)?;
-        let local = format!("anon-{:032x}", u128::from_be_bytes(random::bytes()));
-        let account = BareJid::from_parts(Some(&local), &self.domain).map_err(|_| SaslFailure::TemporaryAuthFailure)?;
-        Ok(Proven { identity: Identity { account, anonymous: true }, additional: None, account: None })
-    }
-
-    /// What is left to say once the proof holds.
-    pub(super) fn admit(
-        &self,
-        found: Option<(BareJid, Account)>,
-        authzid: Option<&str>,
-        additional: Option<Vec<u8>>,
-    ) -> Result<Proven, Refused> {
-        let (named, account) = found.ok_or(SaslFailure::NotAuthorized)?;
-        if account.disabled {
-            return Err(SaslFailure::AccountDisabled.into());
-        }
-        // RFC 6120 §6.3.8: nobody acts as somebody else here. XEP-0388 §7: nor as another than the stream header said.
-        if let Some(authzid) = authzid {
-            let other = BareJid::parse(authzid).ok().is_none_or(|wanted| wanted != named);
-            if other || self.from.as_ref().is_some_and(|from| *from != named) {
-                return Err(SaslFailure::InvalidAuthzid.into());
-            }
-        }
-        let identity = Identity { account: named, anonymous: false };
-        Ok(Proven { identity, additional, account: Some(account) })
-    }
-
-    /// The account that a username names; `None` if there can be none.
-    pub(super) fn named(&self, username: &str) -> Option<BareJid> {
-        BareJid::from_parts(Some(username), &self.domain).ok()
-    }
-
-    pub(super) async fn load(&self, named: Option<&BareJid>) -> Result<Option<Account>, SaslFailure> {
-        let Some(named) = named else { return Ok(None) };
-        self.router.stores.accounts.load(named).await.map_err(unreadable)
-    }
-
-    fn decoy(&self, named: Option<&BareJid>, username: &str, hash: Hash) -> ScramKeys {
-        // In normal form, lest `Nobody` and `nobody` get different salts.
-        let username = named.map_or(username, BareJid::as_str);
-        self.router.gate.decoy(username, hash)
-    }
 }
 
 /// The failure for what a store could not tell.
@@ -300,5 +240,9 @@ pub(super) fn unreadable(error: storage::Error) -> SaslFailure {
 
 /// Data in a profile that writes no bytes as `=` (RFC 6120 §6.4.2).
 fn encode(data: &[u8]) -> Cow<'static, str> {
-    if data.is_empty() { Cow::Borrowed("=") } else { Cow::Owned(STANDARD.encode(data)) }
+    if data.is_empty() {
+        Cow::Borrowed("=")
+    } else {
+        Cow::Owned(STANDARD.encode(data))
+    }
 }

@@ -41,6 +41,15 @@ pub fn stored(keys: &ScramKeys) -> StoredScram {
 /// Credentials for a password: keys for every hash, each with a salt of its own. Takes tens of milliseconds: not for the
 /// runtime's threads, see [`super::Gate::compute`].
 pub fn derive(password: &str, iterations: u32) -> Credentials {
-    let derive = |hash| stored(&ScramKeys::derive(hash, password, &random::bytes::<SALT_LEN>(), iterations));
-    Credentials { scram: Hash::ALL.map(derive).into() }
+    let derive = |hash| {
+        stored(&ScramKeys::derive(
+            hash,
+            password,
+            &random::bytes::<SALT_LEN>(),
+            iterations,
+        ))
+    };
+    Credentials {
+        scram: Hash::ALL.map(derive).into(),
+    }
 }

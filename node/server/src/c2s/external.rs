@@ -64,20 +64,32 @@ impl Authority {
     /// # Errors
     /// It cannot be read, or holds none.
     pub(super) fn load(path: &Path) -> Result<Self, AuthorityError> {
-        let read = |source| AuthorityError::Read { path: path.to_owned(), source };
+        let read = |source| AuthorityError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
-            let bad = |source| AuthorityError::Bad { path: path.to_owned(), source };
+            let bad = |source| AuthorityError::Bad {
+                path: path.to_owned(),
+                source,
+            };
             roots.add(certificate.map_err(read)?).map_err(bad)?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        Ok(Self(verifier.map_err(|source| AuthorityError::None { path: path.to_owned(), source })?))
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Ok(Self(verifier.map_err(|source| AuthorityError::None {
+            path: path.to_owned(),
+            source,
+        })?))
     }
 
     /// The accounts a chain vouches for, the client's own certificate first; none if it is not signed by one of us.
     pub(super) fn accounts(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Vec<BareJid> {
-        let Some((leaf, intermediates)) = chain.split_first() else { return Vec::new() };
+        let Some((leaf, intermediates)) = chain.split_first() else {
+            return Vec::new();
+        };
         match self.0.verify_client_cert(leaf, intermediates, now) {
             Ok(_) => xmpp_addresses(leaf),
             Err(error) => {
@@ -90,13 +102,21 @@ impl Authority {
 
 /// The xmppAddr names of a certificate that are accounts.
 fn xmpp_addresses(certificate: &CertificateDer<'_>) -> Vec<BareJid> {
-    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return Vec::new();
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     for name in names.value.general_names.iter().take(MAX_NAMES) {
-        let GeneralName::OtherName(kind, value) = name else { continue };
+        let GeneralName::OtherName(kind, value) = name else {
+            continue;
+        };
         let address = (*kind == XMPP_ADDR).then(|| utf8_value(value)).flatten();
-        let account = address.and_then(|it| BareJid::parse(it).ok()).filter(|it| it.local().is_some());
+        let account = address
+            .and_then(|it| BareJid::parse(it).ok())
+            .filter(|it| it.local().is_some());
         // The same name twice is one identity.
         found.extend(account.filter(|it| !found.contains(it)));
     }
@@ -107,7 +127,9 @@ fn xmpp_addresses(certificate: &CertificateDer<'_>) -> Vec<BareJid> {
 fn utf8_value(value: &[u8]) -> Option<&str> {
     let (_, explicit) = Any::from_der(value).ok()?;
     let (_, text) = Any::from_der(explicit.data).ok()?;
-    (text.header.tag() == x509_parser::asn1_rs::Tag::Utf8String).then(|| std::str::from_utf8(text.data).ok()).flatten()
+    (text.header.tag() == x509_parser::asn1_rs::Tag::Utf8String)
+        .then(|| std::str::from_utf8(text.data).ok())
+        .flatten()
 }
 
 #[cfg(test)]

@@ -41,8 +41,15 @@ pub(super) struct Use {
 
 impl Use {
     pub(super) fn parse(fast: Node<'_>) -> Result<Self, SaslFailure> {
-        let count = fast.attr("count").map(|count| count.parse()).transpose().map_err(|_| SaslFailure::MalformedRequest)?;
-        Ok(Self { count, invalidate: matches!(fast.attr("invalidate").as_deref(), Some("true" | "1")) })
+        let count = fast
+            .attr("count")
+            .map(|count| count.parse())
+            .transpose()
+            .map_err(|_| SaslFailure::MalformedRequest)?;
+        Ok(Self {
+            count,
+            invalidate: matches!(fast.attr("invalidate").as_deref(), Some("true" | "1")),
+        })
     }
 }
 
@@ -61,8 +68,13 @@ fn judge(
     now_ms: u64,
     is_held: impl Fn(&FastToken) -> bool,
 ) -> Result<Slot, SaslFailure> {
-    let slots = [(Slot::Current, Some(&tokens.current)), (Slot::Previous, tokens.previous.as_ref())];
-    let mut slots = slots.into_iter().filter_map(|(slot, token)| Some((slot, token?)));
+    let slots = [
+        (Slot::Current, Some(&tokens.current)),
+        (Slot::Previous, tokens.previous.as_ref()),
+    ];
+    let mut slots = slots
+        .into_iter()
+        .filter_map(|(slot, token)| Some((slot, token?)));
     let held = slots.find(|(_, token)| token.mechanism == mechanism.as_str() && is_held(token));
     let (slot, token) = held.ok_or(SaslFailure::NotAuthorized)?;
     if token.expires_ms <= now_ms {
@@ -94,7 +106,11 @@ fn with_new(tokens: AgentTokens, slot: Slot, new: FastToken) -> AgentTokens {
         Slot::Current => Some(tokens.current),
         Slot::Previous => tokens.previous,
     };
-    AgentTokens { current: new, previous: used, version: tokens.version }
+    AgentTokens {
+        current: new,
+        previous: used,
+        version: tokens.version,
+    }
 }
 
 fn token_of(tokens: &AgentTokens, slot: Slot) -> &FastToken {
@@ -113,15 +129,33 @@ fn token_element(token: &FastToken) -> Element {
 
 impl Client {
     /// An attempt with a token; `<token/>` if there is a new one.
-    pub(super) async fn fast(&mut self, request: &Request<'_>, fast: &Use) -> Result<(Proven, Option<Element>), Refused> {
-        let mechanism = self.offered_token(Mechanism::parse(&request.mechanism)).ok_or(SaslFailure::InvalidMechanism)?;
-        let Mechanism::Ht { hash, binding } = mechanism else { return Err(SaslFailure::InvalidMechanism.into()) };
+    pub(super) async fn fast(
+        &mut self,
+        request: &Request<'_>,
+        fast: &Use,
+    ) -> Result<(Proven, Option<Element>), Refused> {
+        let mechanism = self
+            .offered_token(Mechanism::parse(&request.mechanism))
+            .ok_or(SaslFailure::InvalidMechanism)?;
+        let Mechanism::Ht { hash, binding } = mechanism else {
+            return Err(SaslFailure::InvalidMechanism.into());
+        };
         // §3.2: one round trip, of a client that says which one it is.
-        let agent = request.agent.as_deref().ok_or(SaslFailure::MalformedRequest)?;
-        let message = request.initial.as_deref().ok_or(SaslFailure::MalformedRequest)?;
+        let agent = request
+            .agent
+            .as_deref()
+            .ok_or(SaslFailure::MalformedRequest)?;
+        let message = request
+            .initial
+            .as_deref()
+            .ok_or(SaslFailure::MalformedRequest)?;
         let proof = HtInitiator::parse(message)?;
-        let channel = binding.data(&self.bindings).ok_or(SaslFailure::InvalidMechanism)?;
-        let named = self.named(proof.username).ok_or(SaslFailure::NotAuthorized)?;
+        let channel = binding
+            .data(&self.bindings)
+            .ok_or(SaslFailure::InvalidMechanism)?;
+        let named = self
+            .named(proof.username)
+            .ok_or(SaslFailure::NotAuthorized)?;
         let accounts = &self.router.stores.accounts;
         for _ in 0..TRIES {
             let account = self.load(Some(&named)).await?;
@@ -135,18 +169,29 @@ impl Client {
             let proven = self.admit(Some((named.clone(), account)), None, Some(answer))?;
 
             let due = !fast.invalidate && self.is_due(used, now_ms);
-            let wanted = self.offered_token(request.token).or(due.then_some(mechanism));
+            let wanted = self
+                .offered_token(request.token)
+                .or(due.then_some(mechanism));
             let new = wanted.map(|mechanism| self.make_token(mechanism, now_ms));
             let element = new.as_ref().map(token_element);
             let left = match (new, fast.invalidate) {
-                (Some(new), false) => Some(with_new(after(tokens.clone(), slot, fast.count), slot, new)),
-                (Some(new), true) => Some(AgentTokens { current: new, previous: None, version: tokens.version }),
+                (Some(new), false) => {
+                    Some(with_new(after(tokens.clone(), slot, fast.count), slot, new))
+                }
+                (Some(new), true) => Some(AgentTokens {
+                    current: new,
+                    previous: None,
+                    version: tokens.version,
+                }),
                 (None, false) => Some(after(tokens.clone(), slot, fast.count)),
                 (None, true) => None,
             };
             let written = match left {
                 Some(left) if left == tokens => Ok(()),
-                Some(left) => accounts.put_tokens(&named, agent, &left, tokens.version).await.map(drop),
+                Some(left) => accounts
+                    .put_tokens(&named, agent, &left, tokens.version)
+                    .await
+                    .map(drop),
                 None => accounts.remove_tokens(&named, agent).await,
             };
             match written {
@@ -161,16 +206,29 @@ impl Client {
 
     /// A first token, for a client that authenticated otherwise. `None`: it asked for none, or none can be kept; it will ask
     /// again.
-    pub(super) async fn issue_token(&self, request: &Request<'_>, identity: &Identity) -> Option<Element> {
+    pub(super) async fn issue_token(
+        &self,
+        request: &Request<'_>,
+        identity: &Identity,
+    ) -> Option<Element> {
         let mechanism = self.offered_token(request.token)?;
         let agent = request.agent.as_deref().filter(|_| !identity.anonymous)?;
         let accounts = &self.router.stores.accounts;
         let current = self.make_token(mechanism, self.router.now_ms());
-        let tokens = AgentTokens { current, previous: None, version: 0 };
+        let tokens = AgentTokens {
+            current,
+            previous: None,
+            version: 0,
+        };
         for _ in 0..TRIES {
             let put = async {
-                let seen = accounts.tokens(&identity.account, agent).await?.map_or(0, |tokens| tokens.version);
-                accounts.put_tokens(&identity.account, agent, &tokens, seen).await
+                let seen = accounts
+                    .tokens(&identity.account, agent)
+                    .await?
+                    .map_or(0, |tokens| tokens.version);
+                accounts
+                    .put_tokens(&identity.account, agent, &tokens, seen)
+                    .await
             };
             match put.await {
                 Ok(_) => return Some(token_element(&tokens.current)),
@@ -194,7 +252,8 @@ impl Client {
     }
 
     fn make_token(&self, mechanism: Mechanism, now_ms: u64) -> FastToken {
-        let lifetime = u64::try_from(self.router.config.auth.fast_lifetime.as_millis()).unwrap_or(u64::MAX);
+        let lifetime =
+            u64::try_from(self.router.config.auth.fast_lifetime.as_millis()).unwrap_or(u64::MAX);
         FastToken {
             mechanism: mechanism.as_str().to_owned(),
             secret: URL_SAFE_NO_PAD.encode(random::bytes::<32>()).into_bytes(),

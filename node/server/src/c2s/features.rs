@@ -49,19 +49,21 @@ pub(super) struct Offer {
     pub(super) register: bool,
 }
 
-
-
-
 impl Offer {
     /// For a connection without TLS. If TLS is required, nothing else is offered (RFC 6120 §5.3.1).
     pub(super) fn plain(auth: &Auth, starttls: Option<bool>, registration: bool) -> Self {
-        let mut offer = Self { starttls, ..Self::default() };
+        let mut offer = Self {
+            starttls,
+            ..Self::default()
+        };
         if starttls != Some(true) {
             offer.mechanisms = auth.mechanisms.clone();
             offer.mechanisms.retain(|mechanism| match mechanism {
                 Mechanism::Scram { plus: false, .. } | Mechanism::Anonymous => true,
                 Mechanism::Plain => auth.plain_without_tls,
-                Mechanism::Scram { plus: true, .. } | Mechanism::External | Mechanism::Ht { .. } => false,
+                Mechanism::Scram { plus: true, .. }
+                | Mechanism::External
+                | Mechanism::Ht { .. } => false,
             });
             // A new password would cross the wire as it is.
             offer.register = registration && auth.plain_without_tls;
@@ -70,24 +72,48 @@ impl Offer {
     }
 
     /// For a connection with TLS; `external`: the client has shown a certificate that counts.
-    pub(super) fn encrypted(auth: &Auth, bindings: &ChannelBindings, external: bool, registration: bool) -> Self {
+    pub(super) fn encrypted(
+        auth: &Auth,
+        bindings: &ChannelBindings,
+        external: bool,
+        registration: bool,
+    ) -> Self {
         let data = bindings.offer();
-        let configured = auth.mechanisms.iter().copied().filter(|mechanism| match mechanism {
-            Mechanism::Scram { plus: true, .. } => !data.is_empty(),
-            Mechanism::Scram { plus: false, .. } | Mechanism::Plain | Mechanism::Anonymous => true,
-            // EXTERNAL is configured by its authorities, tokens by nothing.
-            Mechanism::External | Mechanism::Ht { .. } => false,
-        });
-        let mechanisms: Vec<_> = external.then_some(Mechanism::External).into_iter().chain(configured).collect();
-        let has = |hash: Hash| mechanisms.iter().any(|it| matches!(it, Mechanism::Scram { hash: known, .. } if *known == hash));
+        let configured = auth
+            .mechanisms
+            .iter()
+            .copied()
+            .filter(|mechanism| match mechanism {
+                Mechanism::Scram { plus: true, .. } => !data.is_empty(),
+                Mechanism::Scram { plus: false, .. } | Mechanism::Plain | Mechanism::Anonymous => {
+                    true
+                }
+                // EXTERNAL is configured by its authorities, tokens by nothing.
+                Mechanism::External | Mechanism::Ht { .. } => false,
+            });
+        let mechanisms: Vec<_> = external
+            .then_some(Mechanism::External)
+            .into_iter()
+            .chain(configured)
+            .collect();
+        let has = |hash: Hash| {
+            mechanisms
+                .iter()
+                .any(|it| matches!(it, Mechanism::Scram { hash: known, .. } if *known == hash))
+        };
         let bound = mechanisms.iter().any(|mechanism| mechanism.is_bound());
         let satisfied = |binding: HtBinding| binding.data(bindings).is_some();
-        let tokens = Mechanism::ALL.into_iter().filter(|it| matches!(it, Mechanism::Ht { binding, .. } if satisfied(*binding)));
+        let tokens = Mechanism::ALL
+            .into_iter()
+            .filter(|it| matches!(it, Mechanism::Ht { binding, .. } if satisfied(*binding)));
         Self {
             encrypted: true,
             bindings: if bound { data } else { BindingOffer::default() },
             fast: tokens.collect(),
-            upgrades: Upgrade::ALL.into_iter().filter(|task| has(task.hash)).collect(),
+            upgrades: Upgrade::ALL
+                .into_iter()
+                .filter(|task| has(task.hash))
+                .collect(),
             mechanisms,
             starttls: None,
             register: registration,
@@ -105,30 +131,43 @@ impl Offer {
             return features;
         }
         if !self.mechanisms.is_empty() {
-            features.push(Element::new("mechanisms", ns::SASL).with_children(self.mechanism_elements(ns::SASL)));
+            features.push(
+                Element::new("mechanisms", ns::SASL)
+                    .with_children(self.mechanism_elements(ns::SASL)),
+            );
             // XEP-0388 §8: after TLS only.
             features.push_all(self.encrypted.then(|| self.authentication()));
         }
         features.push_all((!self.bindings.is_empty()).then(|| channel_bindings(self.bindings)));
-        features.push_all(self.register.then(|| Element::new("register", ns::REGISTER_FEATURE)));
+        features.push_all(
+            self.register
+                .then(|| Element::new("register", ns::REGISTER_FEATURE)),
+        );
         features.push(limits);
         features
     }
 
     fn mechanism_elements(&self, ns: &'static str) -> impl Iterator<Item = Element> {
-        self.mechanisms.iter().map(move |it| Element::new("mechanism", ns).with_text(it.as_str()))
+        self.mechanisms
+            .iter()
+            .map(move |it| Element::new("mechanism", ns).with_text(it.as_str()))
     }
 
     /// XEP-0388 §2, with what may be asked for inline.
     fn authentication(&self) -> Element {
         let feature = |var: &str| Element::new("feature", ns::BIND2).with_attr("var", var);
-        let bind = Element::new("inline", ns::BIND2).with_children([ns::CARBONS, ns::CSI, ns::SM].map(feature));
-        let tokens = self.fast.iter().map(|it| Element::new("mechanism", ns::FAST).with_text(it.as_str()));
+        let bind = Element::new("inline", ns::BIND2)
+            .with_children([ns::CARBONS, ns::CSI, ns::SM].map(feature));
+        let tokens = self
+            .fast
+            .iter()
+            .map(|it| Element::new("mechanism", ns::FAST).with_text(it.as_str()));
         let inline = Element::new("inline", ns::SASL2)
             .with_child(Element::new("bind", ns::BIND2).with_child(bind))
             .with_child(Element::new("sm", ns::SM))
             .with_child(Element::new("fast", ns::FAST).with_children(tokens));
-        let upgrade = |task: &Upgrade| Element::new("upgrade", ns::SASL_UPGRADE).with_text(task.as_str());
+        let upgrade =
+            |task: &Upgrade| Element::new("upgrade", ns::SASL_UPGRADE).with_text(task.as_str());
         Element::new("authentication", ns::SASL2)
             .with_children(self.mechanism_elements(ns::SASL2))
             .with_child(inline)
@@ -147,7 +186,9 @@ impl PushAll for Element {
 }
 
 fn channel_bindings(offered: BindingOffer) -> Element {
-    let types = offered.types().map(|it| Element::new("channel-binding", ns::CHANNEL_BINDING).with_attr("type", it.as_str()));
+    let types = offered.types().map(|it| {
+        Element::new("channel-binding", ns::CHANNEL_BINDING).with_attr("type", it.as_str())
+    });
     Element::new("sasl-channel-binding", ns::CHANNEL_BINDING).with_children(types)
 }
 
@@ -155,7 +196,8 @@ fn channel_bindings(offered: BindingOffer) -> Element {
 pub(super) fn authenticated(bound: bool, limits: Element) -> Element {
     let before = || {
         // RFC 3921 wanted a session; XEP-0386 and RFC 6121 do not, some clients still do.
-        let session = Element::new("session", ns::SESSION).with_child(Element::new("optional", ns::SESSION));
+        let session =
+            Element::new("session", ns::SESSION).with_child(Element::new("optional", ns::SESSION));
         [Element::new("bind", ns::BIND), session]
     };
     Element::new("features", ns::STREAM)
@@ -169,8 +211,14 @@ pub(super) fn authenticated(bound: bool, limits: Element) -> Element {
 
 /// XEP-0478: the largest stanza, and the silence after which we ask whether the client is there.
 pub(super) fn limits(limits: &ClientLimits, authenticated: bool) -> Element {
-    let codec = if authenticated { limits.after_auth } else { limits.before_auth };
-    let number = |name: &'static str, value: u64| Element::new(name, ns::STREAM_LIMITS).with_text(value.to_string());
+    let codec = if authenticated {
+        limits.after_auth
+    } else {
+        limits.before_auth
+    };
+    let number = |name: &'static str, value: u64| {
+        Element::new(name, ns::STREAM_LIMITS).with_text(value.to_string())
+    };
     let idle = authenticated.then(|| number("idle-seconds", limits.idle_ping.as_secs()));
     Element::new("limits", ns::STREAM_LIMITS)
         .with_child(number("max-bytes", codec.stanza_bytes as u64))

@@ -50,18 +50,35 @@ impl Gate {
         Ok(Self {
             failures: Attempts::new(config.auth.attempts, FAILURES_PERIOD),
             registrations: Attempts::new(config.registration.per_hour, REGISTRATIONS_PERIOD),
-            authority: config.auth.client_ca.as_deref().map(Authority::load).transpose()?,
+            authority: config
+                .auth
+                .client_ca
+                .as_deref()
+                .map(Authority::load)
+                .transpose()?,
             secret,
             iterations: config.auth.scram_iterations,
-            turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            turns: Semaphore::new(
+                std::thread::available_parallelism().map_or(1, |all| all.get().div_ceil(2)),
+            ),
         })
     }
 
-    /// Computes what takes long (PBKDF2) beside the runtime, no more of it at once than there are processors. `None`: it
+    /// Computes what takes long (PBKDF2) beside the runtime, on half of the processors at most. `None`: it
     /// panicked.
-    pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let _turn = self.turns.acquire().await.expect("the semaphore is never closed");
-        tokio::task::spawn_blocking(work).await.inspect_err(|error| tracing::error!(%error, "computing keys failed")).ok()
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let _turn = self
+            .turns
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
+        tokio::task::spawn_blocking(work)
+            .await
+            .inspect_err(|error| tracing::error!(%error, "computing keys failed"))
+            .ok()
     }
 
     /// Keys for an account that does not exist: its answers look like those of one that does.
@@ -74,7 +91,12 @@ impl Gate {
         use aws_lc_rs::hmac;
         use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.secret);
-        let tag = hmac::sign(&key, [b"resource", account.as_bytes(), agent.as_bytes()].join(&0).as_slice());
+        let tag = hmac::sign(
+            &key,
+            [b"resource", account.as_bytes(), agent.as_bytes()]
+                .join(&0)
+                .as_slice(),
+        );
         URL_SAFE_NO_PAD.encode(&tag.as_ref()[..12])
     }
 }
@@ -84,14 +106,27 @@ impl Gate {
 /// # Errors
 /// The table's; `Corrupt` if something else stands there.
 pub async fn load_secret(table: &dyn Table) -> storage::Result<[u8; SECRET_LEN]> {
-    let key = Key { space: Space::Ctl, partition: Bytes::from_static(b"SECRET"), sort: Bytes::from_static(b"accounts") };
+    let key = Key {
+        space: Space::Ctl,
+        partition: Bytes::from_static(b"SECRET"),
+        sort: Bytes::from_static(b"accounts"),
+    };
     let made: [u8; SECRET_LEN] = random::bytes();
     loop {
         if let Some(record) = table.get(&key, Consistency::Strong).await? {
-            let corrupt = |_| storage::Error::new(ErrorKind::Corrupt, "the secret of the cluster has a wrong length");
+            let corrupt = |_| {
+                storage::Error::new(
+                    ErrorKind::Corrupt,
+                    "the secret of the cluster has a wrong length",
+                )
+            };
             return <[u8; SECRET_LEN]>::try_from(&record.value[..]).map_err(corrupt);
         }
-        let batch = Batch::new().put(key.clone(), Bytes::copy_from_slice(&made), Condition::Absent);
+        let batch = Batch::new().put(
+            key.clone(),
+            Bytes::copy_from_slice(&made),
+            Condition::Absent,
+        );
         match table.write(batch).await {
             // Another node was first: its secret is read now.
             Err(error) if error.kind() == ErrorKind::Conflict => {}

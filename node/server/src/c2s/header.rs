@@ -20,20 +20,37 @@ pub(super) struct Greeting {
 ///
 /// # Errors
 /// The stream error to answer with.
-pub(super) fn check(header: &StreamHeader, serves: impl Fn(&str) -> bool) -> Result<Greeting, StreamError> {
+pub(super) fn check(
+    header: &StreamHeader,
+    serves: impl Fn(&str) -> bool,
+) -> Result<Greeting, StreamError> {
     if header.content_ns != ns::CLIENT {
-        return Err(StreamError::new(Condition::InvalidNamespace, "this is a stream for clients"));
+        return Err(StreamError::new(
+            Condition::InvalidNamespace,
+            "this is a stream for clients",
+        ));
     }
     let domain = domain(header.to.as_deref(), serves)?;
     // RFC 6120 §4.7.5: no version is version 0.9, which knows no features. A higher one answers to ours.
-    let major = header.version.as_deref().and_then(|version| version.split_once('.')).map(|(major, _)| major.parse::<u32>());
+    let major = header
+        .version
+        .as_deref()
+        .and_then(|version| version.split_once('.'))
+        .map(|(major, _)| major.parse::<u32>());
     if !matches!(major, Some(Ok(1..))) {
         return Err(Condition::UnsupportedVersion.into());
     }
     // RFC 6120 §4.7.1 wants a bare address; a resource says no more. What is no address at all is as good as none.
-    let from = header.from.as_deref().and_then(|from| xmpp::Jid::parse(from).ok()).map(|from| from.to_bare());
+    let from = header
+        .from
+        .as_deref()
+        .and_then(|from| xmpp::Jid::parse(from).ok())
+        .map(|from| from.to_bare());
     if from.as_ref().is_some_and(|from| from.domain() != domain) {
-        return Err(StreamError::new(Condition::InvalidFrom, "an account of another domain"));
+        return Err(StreamError::new(
+            Condition::InvalidFrom,
+            "an account of another domain",
+        ));
     }
     Ok(Greeting { domain, from })
 }
@@ -41,18 +58,30 @@ pub(super) fn check(header: &StreamHeader, serves: impl Fn(&str) -> bool) -> Res
 fn domain(to: Option<&str>, serves: impl Fn(&str) -> bool) -> Result<String, StreamError> {
     let Some(to) = to else {
         // RFC 6120 §4.7.2: the client must say which of our domains it means.
-        return Err(StreamError::new(Condition::ImproperAddressing, "a stream header needs a 'to'"));
+        return Err(StreamError::new(
+            Condition::ImproperAddressing,
+            "a stream header needs a 'to'",
+        ));
     };
     let domain = BareJid::parse(to).ok().filter(|to| to.local().is_none());
     let domain = domain.ok_or_else(|| StreamError::from(Condition::ImproperAddressing))?;
-    if serves(domain.domain()) { Ok(domain.domain().to_owned()) } else { Err(Condition::HostUnknown.into()) }
+    if serves(domain.domain()) {
+        Ok(domain.domain().to_owned())
+    } else {
+        Err(Condition::HostUnknown.into())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn header(to: Option<&str>, from: Option<&str>, version: Option<&str>, content_ns: &str) -> StreamHeader {
+    fn header(
+        to: Option<&str>,
+        from: Option<&str>,
+        version: Option<&str>,
+        content_ns: &str,
+    ) -> StreamHeader {
         StreamHeader {
             to: to.map(Into::into),
             from: from.map(Into::into),
@@ -65,28 +94,96 @@ mod tests {
     #[test]
     fn header_is_checked_in_the_order_of_the_rfc() {
         let check = |to, from, version, content_ns, expected: Result<Option<&str>, Condition>| {
-            let found = check(&header(to, from, version, content_ns), |domain| domain == "example.org");
-            let found = found.map(|it| it.from.map(|from| from.to_string())).map_err(|error| error.condition);
-            assert_eq!(found, expected.map(|it| it.map(str::to_owned)), "{to:?} {from:?} {version:?} {content_ns}");
+            let found = check(&header(to, from, version, content_ns), |domain| {
+                domain == "example.org"
+            });
+            let found = found
+                .map(|it| it.from.map(|from| from.to_string()))
+                .map_err(|error| error.condition);
+            assert_eq!(
+                found,
+                expected.map(|it| it.map(str::to_owned)),
+                "{to:?} {from:?} {version:?} {content_ns}"
+            );
         };
         let (ours, v1) = (Some("example.org"), Some("1.0"));
         check(ours, None, v1, ns::CLIENT, Ok(None));
         check(Some("EXAMPLE.org"), None, v1, ns::CLIENT, Ok(None));
-        check(ours, Some("Juliet@example.org"), v1, ns::CLIENT, Ok(Some("juliet@example.org")));
-        check(ours, Some("juliet@example.org/balcony"), v1, ns::CLIENT, Ok(Some("juliet@example.org")));
+        check(
+            ours,
+            Some("Juliet@example.org"),
+            v1,
+            ns::CLIENT,
+            Ok(Some("juliet@example.org")),
+        );
+        check(
+            ours,
+            Some("juliet@example.org/balcony"),
+            v1,
+            ns::CLIENT,
+            Ok(Some("juliet@example.org")),
+        );
         check(ours, Some("@"), v1, ns::CLIENT, Ok(None));
         check(ours, None, Some("1.1"), ns::CLIENT, Ok(None));
         check(ours, None, Some("2.0"), ns::CLIENT, Ok(None));
-        check(Some("example.net"), None, None, ns::SERVER, Err(Condition::InvalidNamespace));
+        check(
+            Some("example.net"),
+            None,
+            None,
+            ns::SERVER,
+            Err(Condition::InvalidNamespace),
+        );
         check(ours, None, v1, "", Err(Condition::InvalidNamespace));
-        check(None, None, None, ns::CLIENT, Err(Condition::ImproperAddressing));
-        check(Some(""), None, v1, ns::CLIENT, Err(Condition::ImproperAddressing));
-        check(Some("juliet@example.org"), None, v1, ns::CLIENT, Err(Condition::ImproperAddressing));
-        check(Some("example.net"), None, None, ns::CLIENT, Err(Condition::HostUnknown));
-        check(ours, Some("juliet@example.net"), None, ns::CLIENT, Err(Condition::UnsupportedVersion));
+        check(
+            None,
+            None,
+            None,
+            ns::CLIENT,
+            Err(Condition::ImproperAddressing),
+        );
+        check(
+            Some(""),
+            None,
+            v1,
+            ns::CLIENT,
+            Err(Condition::ImproperAddressing),
+        );
+        check(
+            Some("juliet@example.org"),
+            None,
+            v1,
+            ns::CLIENT,
+            Err(Condition::ImproperAddressing),
+        );
+        check(
+            Some("example.net"),
+            None,
+            None,
+            ns::CLIENT,
+            Err(Condition::HostUnknown),
+        );
+        check(
+            ours,
+            Some("juliet@example.net"),
+            None,
+            ns::CLIENT,
+            Err(Condition::UnsupportedVersion),
+        );
         for version in ["0.9", "1", "", "x.0", "-1.0"] {
-            check(ours, None, Some(version), ns::CLIENT, Err(Condition::UnsupportedVersion));
+            check(
+                ours,
+                None,
+                Some(version),
+                ns::CLIENT,
+                Err(Condition::UnsupportedVersion),
+            );
         }
-        check(ours, Some("juliet@example.net"), v1, ns::CLIENT, Err(Condition::InvalidFrom));
+        check(
+            ours,
+            Some("juliet@example.net"),
+            v1,
+            ns::CLIENT,
+            Err(Condition::InvalidFrom),
+        );
     }
 }

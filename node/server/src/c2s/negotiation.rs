@@ -12,16 +12,15 @@ use rustls::pki_types::UnixTime;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument as _, Span, field};
 use xmpp::{
-    BareJid, Element, Fragment, Node, StanzaError, StanzaErrorCondition, StreamErrorCondition as Condition,
-    codec::StreamHeader,
-    ns,
+    BareJid, Element, Fragment, StreamErrorCondition as Condition, codec::StreamHeader, ns,
     sasl::ChannelBindings,
 };
 
 use super::{
-    bind::{self, Identity},
+    bind::Identity,
+    establish::refuse,
     features::{self, Offer},
-    header, managed,
+    header,
     session::{self, SessionCore},
     stream::{End, Stream},
 };
@@ -33,9 +32,6 @@ use crate::{
     routing::Router,
     shutdown::Stopping,
 };
-
-/// Requests to bind or resume that one stream may make.
-const MAX_BINDS: usize = 10;
 
 /// What connections of one listener share.
 pub struct ListenerContext {
@@ -87,13 +83,30 @@ pub(super) enum Login {
 }
 
 /// Serves one connection until it has a session, which goes on by itself. To be spawned, boxed.
-pub async fn serve(router: Arc<Router>, accepted: Accepted, listener: Arc<ListenerContext>, stopping: Stopping) {
+pub async fn serve(
+    router: Arc<Router>,
+    accepted: Accepted,
+    listener: Arc<ListenerContext>,
+    stopping: Stopping,
+) {
     let id = format!("{:016x}", random::number());
-    let span = tracing::info_span!("connection", session.id = id, peer = field::Empty, jid = field::Empty);
-    run(router, accepted, listener, stopping).instrument(span).await;
+    let span = tracing::info_span!(
+        "connection",
+        session.id = id,
+        peer = field::Empty,
+        jid = field::Empty
+    );
+    run(router, accepted, listener, stopping)
+        .instrument(span)
+        .await;
 }
 
-async fn run(router: Arc<Router>, accepted: Accepted, listener: Arc<ListenerContext>, stopping: Stopping) {
+async fn run(
+    router: Arc<Router>,
+    accepted: Accepted,
+    listener: Arc<ListenerContext>,
+    stopping: Stopping,
+) {
     let deadline = Instant::now() + router.config.auth.negotiation_timeout;
     let (transport, peer, permit) = match timeout_at(deadline, open(accepted, &listener)).await {
         Ok(Ok(opened)) => opened,
@@ -116,12 +129,17 @@ async fn run(router: Arc<Router>, accepted: Accepted, listener: Arc<ListenerCont
 }
 
 /// Makes the connection usable: the address of the client is known, and TLS speaks if it is to from the first byte.
-async fn open(accepted: Accepted, listener: &ListenerContext) -> io::Result<(Transport, SocketAddr, Permit)> {
+async fn open(
+    accepted: Accepted,
+    listener: &ListenerContext,
+) -> io::Result<(Transport, SocketAddr, Permit)> {
     let (transport, peer, permit) = accepted.open().await?;
     let transport = match (listener.security, &listener.direct) {
         (Security::StartTls { .. }, _) => transport,
         (Security::Direct, Some(acceptor)) => transport.accept_tls(acceptor, None, b"").await?,
-        (Security::Direct, None) => return Err(io::Error::other("a listener for TLS without certificates")),
+        (Security::Direct, None) => {
+            return Err(io::Error::other("a listener for TLS without certificates"));
+        }
     };
     Ok((transport, peer, permit))
 }
@@ -167,7 +185,12 @@ impl Client {
 
     /// The next element of the client, once it has taken what we sent: who does not read cannot ask for more.
     pub(super) async fn element(&mut self) -> Result<Fragment, End> {
-        let Self { stream, stopping, deadline, .. } = self;
+        let Self {
+            stream,
+            stopping,
+            deadline,
+            ..
+        } = self;
         let next = async {
             stream.transport.flush().await?;
             stream.element().await
@@ -176,7 +199,12 @@ impl Client {
     }
 
     async fn header(&mut self) -> Result<StreamHeader, End> {
-        let Self { stream, stopping, deadline, .. } = self;
+        let Self {
+            stream,
+            stopping,
+            deadline,
+            ..
+        } = self;
         let next = async {
             stream.transport.flush().await?;
             stream.header().await
@@ -205,12 +233,17 @@ impl Client {
                         break identity;
                     }
                 }
-                (ns::SASL2, "authenticate") if self.offer.encrypted => match self.sasl2(root).await? {
-                    Some(Login::Established(core)) => return Ok(Step::Established(core)),
-                    Some(Login::Authenticated(identity)) => break identity,
-                    None => {}
-                },
-                (ns::CLIENT, "iq") if root.child("query", ns::REGISTER).is_some() && self.offer.starttls != Some(true) => {
+                (ns::SASL2, "authenticate") if self.offer.encrypted => {
+                    match self.sasl2(root).await? {
+                        Some(Login::Established(core)) => return Ok(Step::Established(core)),
+                        Some(Login::Authenticated(identity)) => break identity,
+                        None => {}
+                    }
+                }
+                (ns::CLIENT, "iq")
+                    if root.child("query", ns::REGISTER).is_some()
+                        && self.offer.starttls != Some(true) =>
+                {
                     self.register(root).await?;
                 }
                 _ => return Err(refuse(root)),
@@ -225,7 +258,10 @@ impl Client {
         let greeting = header::check(&header, |domain| self.router.serves(domain))?;
         if let Some(identity) = identity {
             // RFC 6120 §4.9.3.9: it is no longer free to say who it is, or whom it speaks to.
-            let other = greeting.from.as_ref().is_some_and(|from| *from != identity.account);
+            let other = greeting
+                .from
+                .as_ref()
+                .is_some_and(|from| *from != identity.account);
             if greeting.domain != self.domain || other && !identity.anonymous {
                 return Err(Condition::InvalidFrom.into());
             }
@@ -233,7 +269,9 @@ impl Client {
         self.domain = greeting.domain;
         self.from = greeting.from;
         let to = self.from.as_ref().map(BareJid::as_str);
-        Ok(self.stream.open(&random::token(), &self.domain, to, header::LANGUAGE)?)
+        Ok(self
+            .stream
+            .open(&random::token(), &self.domain, to, header::LANGUAGE)?)
     }
 
     fn prepare_offer(&mut self) -> Result<(), End> {
@@ -241,7 +279,9 @@ impl Client {
         let (auth, registration) = (&config.auth, config.registration.enabled);
         let Some(tls) = self.stream.transport.tls() else {
             let starttls = match self.listener.security {
-                Security::StartTls { required } if self.listener.starttls.is_some() => Some(required),
+                Security::StartTls { required } if self.listener.starttls.is_some() => {
+                    Some(required)
+                }
                 Security::StartTls { required: false } => None,
                 // Fail closed: TLS is demanded, and there is none.
                 _ => return Err(Condition::InternalServerError.into()),
@@ -251,7 +291,8 @@ impl Client {
         };
         if let Some(authority) = &self.router.gate.authority {
             self.external = authority.accounts(tls.peer_certificates, UnixTime::now());
-            self.external.retain(|account| account.domain() == self.domain);
+            self.external
+                .retain(|account| account.domain() == self.domain);
         }
         if let Some(bindings) = self.stream.transport.take_channel_bindings() {
             self.bindings = ChannelBindings {
@@ -259,7 +300,12 @@ impl Client {
                 server_end_point: bindings.server_end_point,
             };
         }
-        self.offer = Offer::encrypted(auth, &self.bindings, !self.external.is_empty(), registration);
+        self.offer = Offer::encrypted(
+            auth,
+            &self.bindings,
+            !self.external.is_empty(),
+            registration,
+        );
         Ok(())
     }
 
@@ -274,12 +320,29 @@ impl Client {
     }
 
     async fn secure(self) -> io::Result<Self> {
-        let Self { listener, stream, deadline, domain, .. } = self;
-        let acceptor = listener.starttls.as_ref().ok_or_else(|| io::Error::other("no certificates"))?;
+        let Self {
+            listener,
+            stream,
+            deadline,
+            domain,
+            ..
+        } = self;
+        let acceptor = listener
+            .starttls
+            .as_ref()
+            .ok_or_else(|| io::Error::other("no certificates"))?;
         let secured = timeout_at(deadline, stream.secure(acceptor, Some(&domain))).await;
         // What was said before TLS counts no longer (RFC 6120 §5.4.3.3).
-        let Ok(stream) = secured else { return Err(io::ErrorKind::TimedOut.into()) };
-        Ok(Self { stream: stream?, listener, deadline, domain, ..self })
+        let Ok(stream) = secured else {
+            return Err(io::ErrorKind::TimedOut.into());
+        };
+        Ok(Self {
+            stream: stream?,
+            listener,
+            deadline,
+            domain,
+            ..self
+        })
     }
 
     /// The stream begins again for whom it now belongs to.
@@ -295,62 +358,6 @@ impl Client {
         features::authenticated(bound, limits).with_child(server_caps(self.router.registry()))
     }
 
-    /// Binds or resumes (RFC 6120 §7, XEP-0198 §5).
-    async fn establish(&mut self, identity: &Identity) -> Result<Box<SessionCore>, End> {
-        for _ in 0..MAX_BINDS {
-            let element = self.element().await?;
-            let root = element.root();
-            match (root.ns(), root.name()) {
-                (ns::CLIENT, "iq") if root.child("bind", ns::BIND).is_some() => match self.bind(identity, root).await {
-                    Ok((core, reply)) => return Ok(self.settle(core, &reply)),
-                    Err(error) => self.send(&error_reply(root, &error))?,
-                },
-                (ns::SM, "resume") => match self.resume(identity, root).await {
-                    Ok((core, reply)) => return Ok(self.settle(core, &reply)),
-                    Err(failed) => self.send(&failed)?,
-                },
-                // XEP-0198 §3: not before a resource is bound.
-                (ns::SM, "enable") => self.send(&managed::failed("unexpected-request", None))?,
-                _ => return Err(refuse(root)),
-            }
-        }
-        Err(Condition::PolicyViolation.into())
-    }
-
-    async fn bind(&self, identity: &Identity, iq: Node<'_>) -> Result<(Box<SessionCore>, Element), StanzaError> {
-        if iq.attr("type").as_deref() != Some("set") || iq.attr("id").is_none() {
-            return Err(StanzaErrorCondition::BadRequest.into());
-        }
-        let wanted = iq.child("bind", ns::BIND).and_then(|bind| bind.child("resource", ns::BIND)).map(|it| it.text());
-        // RFC 6120 §7.7.2.1: rather than to refuse an empty one, we make one up.
-        let core = bind::bind(&self.router, identity, wanted.as_deref().filter(|it| !it.is_empty())).await?;
-        let jid = Element::new("jid", ns::BIND).with_text(core.jid().as_str());
-        let reply = result_reply(iq).with_child(Element::new("bind", ns::BIND).with_child(jid));
-        Ok((core, reply))
-    }
-
-    /// `<resume/>`, in either profile.
-    pub(super) async fn resume(
-        &self,
-        identity: &Identity,
-        resume: Node<'_>,
-    ) -> Result<(Box<SessionCore>, Element), Element> {
-        let h = resume.attr("h").and_then(|h| h.parse().ok());
-        let (Some(previd), Some(h)) = (resume.attr("previd"), h) else {
-            return Err(managed::failed("bad-request", None));
-        };
-        let resumed = bind::resume(&self.router, identity, &previd, h).await?;
-        Ok((resumed.core, resumed.element))
-    }
-
-    /// Tells the client that it has its session. If it cannot be told, the session will see that and wait to be resumed.
-    pub(super) fn settle(&mut self, core: Box<SessionCore>, reply: &Element) -> Box<SessionCore> {
-        if let Err(error) = self.stream.send(reply) {
-            tracing::debug!(%error, "connection lost as the session began");
-        }
-        core
-    }
-
     fn start(self, permit: Permit, core: Box<SessionCore>) {
         Span::current().record("jid", field::display(core.jid()));
         tracing::debug!("session established");
@@ -359,37 +366,29 @@ impl Client {
 
     async fn close(self, end: End) {
         // Before the first header it is the main domain that answers (RFC 6120 §4.9.1.2).
-        let main = self.router.config.domains.first().map_or("", String::as_str);
-        let from = if self.domain.is_empty() { main } else { &self.domain };
+        let main = self
+            .router
+            .config
+            .domains
+            .first()
+            .map_or("", String::as_str);
+        let from = if self.domain.is_empty() {
+            main
+        } else {
+            &self.domain
+        };
         match end {
             End::Closed => self.stream.close(None, from).await,
             End::Io(error) => tracing::debug!(%error, "connection broken"),
             End::Error(error) => {
                 tracing::debug!(%error, "stream refused");
-                self.router.metrics.stream_errors.with_label_values(&[error.condition.as_str()]).inc();
+                self.router
+                    .metrics
+                    .stream_errors
+                    .with_label_values(&[error.condition.as_str()])
+                    .inc();
                 self.stream.close(Some(&error), from).await;
             }
         }
     }
-}
-
-/// The stream error for an element that has no place here.
-fn refuse(root: Node<'_>) -> End {
-    let stanza = root.ns() == ns::CLIENT && matches!(root.name(), "message" | "presence" | "iq");
-    // RFC 6120 §4.9.3.12 and §7.1: nothing may be sent before.
-    if stanza { Condition::NotAuthorized.into() } else { Condition::UnsupportedStanzaType.into() }
-}
-
-/// An empty result.
-pub(super) fn result_reply(iq: Node<'_>) -> Element {
-    reply(iq, "result")
-}
-
-/// An error.
-pub(super) fn error_reply(iq: Node<'_>, error: &StanzaError) -> Element {
-    reply(iq, "error").with_child(error.to_element())
-}
-
-fn reply(iq: Node<'_>, kind: &str) -> Element {
-    Element::new("iq", ns::CLIENT).with_attr("type", kind).with_attr_opt("id", iq.attr("id"))
 }

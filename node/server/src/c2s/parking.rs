@@ -66,7 +66,7 @@ impl Parking {
     }
 
     /// Takes out the parked session behind a handle, if it is parked.
-    pub(super) fn take_parked(&self, handle: &Arc<SessionHandle>) -> Option<Box<SessionCore>> {
+    pub(crate) fn take_parked(&self, handle: &Arc<SessionHandle>) -> Option<Box<SessionCore>> {
         let mut slots = self.slots.lock();
         let parked = slots.extract_if(|_, slot| matches!(slot, Slot::Parked(core, _) if Arc::ptr_eq(&core.handle, handle)));
         match { parked }.next() {

@@ -2,20 +2,22 @@
 //!
 //! Source: XEP-0077 v2.4 §3.1. Left out: captchas, e-mail addresses. Changing a password and removing an account belong to
 //! the IQ module, for sessions.
-//! Limits: one account and ten requests a connection, and so many accounts an hour and address (`attempts`).
+//! Limits: so many accounts an hour and address (`attempts`).
 
 use std::{sync::Arc, time::Instant};
 
 use storage::ErrorKind;
 use xmpp::{
-    BareJid, Element, ErrorType, Node, StanzaError, StanzaErrorCondition as Condition, StreamErrorCondition, ns,
+    BareJid, Element, ErrorType, Node, StanzaError, StanzaErrorCondition as Condition,
+    StreamErrorCondition, ns,
     payload::form::{Field, FieldType, Form, FormType},
 };
 use zeroize::Zeroizing;
 
 use super::{
     credentials,
-    negotiation::{Client, error_reply, result_reply},
+    establish::{error_reply, result_reply},
+    negotiation::Client,
     stream::End,
 };
 use crate::{module::Outlet, routing::Router};
@@ -31,27 +33,44 @@ const INSTRUCTIONS: &str = "Choose a username and a password for your account.";
 /// # Errors
 /// `jid-malformed` if the name cannot be a localpart, `not-acceptable` without a password or with one that is too long,
 /// `conflict` if the account exists, else what the store says (`resource-constraint` and the like).
-pub async fn create_account(router: &Arc<Router>, local: &str, domain: &str, password: &str) -> Result<(), StanzaError> {
+pub async fn create_account(
+    router: &Arc<Router>,
+    local: &str,
+    domain: &str,
+    password: &str,
+) -> Result<(), StanzaError> {
     let malformed = |_| StanzaError::from(Condition::JidMalformed);
     let account = BareJid::from_parts(Some(local), domain).map_err(malformed)?;
     if password.is_empty() || password.len() > MAX_PASSWORD {
-        return Err(StanzaError::new(Condition::NotAcceptable, "a password is required, of at most 1023 bytes"));
+        return Err(StanzaError::new(
+            Condition::NotAcceptable,
+            "a password is required, of at most 1023 bytes",
+        ));
     }
     let accounts = &router.stores.accounts;
     // Asked before the keys are computed, which is what costs; the creation itself is conditional all the same.
     if accounts.load(&account).await?.is_some() {
         return Err(Condition::Conflict.into());
     }
-    let (password, iterations) = (Zeroizing::new(password.to_owned()), router.config.auth.scram_iterations);
-    let derived = router.gate.compute(move || credentials::derive(&password, iterations)).await;
+    let (password, iterations) = (
+        Zeroizing::new(password.to_owned()),
+        router.config.auth.scram_iterations,
+    );
+    let derived = router
+        .gate
+        .compute(move || credentials::derive(&password, iterations))
+        .await;
     let derived = derived.ok_or_else(|| StanzaError::from(Condition::InternalServerError))?;
-    accounts.create(&account, derived, router.now_ms()).await.map_err(|error| match error.kind() {
-        ErrorKind::Conflict => Condition::Conflict.into(),
-        _ => {
-            tracing::warn!(%error, "account not created");
-            StanzaError::from(error)
-        }
-    })?;
+    accounts
+        .create(&account, derived, router.now_ms())
+        .await
+        .map_err(|error| match error.kind() {
+            ErrorKind::Conflict => Condition::Conflict.into(),
+            _ => {
+                tracing::warn!(%error, "account not created");
+                StanzaError::from(error)
+            }
+        })?;
     // A home that looked for it before remembers that there was none.
     Outlet::forget(router, &account);
     Ok(())
@@ -82,10 +101,20 @@ impl Client {
     }
 
     async fn create(&mut self, iq: Node<'_>) -> Result<(), StanzaError> {
-        if iq.attr("to").is_some_and(|to| BareJid::parse(&to).ok().is_none_or(|to| to.as_str() != self.domain)) {
-            return Err(StanzaError::new(Condition::NotAllowed, "this stream is for another domain"));
+        if iq.attr("to").is_some_and(|to| {
+            BareJid::parse(&to)
+                .ok()
+                .is_none_or(|to| to.as_str() != self.domain)
+        }) {
+            return Err(StanzaError::new(
+                Condition::NotAllowed,
+                "this stream is for another domain",
+            ));
         }
-        let query = iq.child("query", ns::REGISTER).ok_or(Condition::BadRequest)?.to_element();
+        let query = iq
+            .child("query", ns::REGISTER)
+            .ok_or(Condition::BadRequest)?
+            .to_element();
         if query.child("remove", ns::REGISTER).is_some() {
             return Err(Condition::RegistrationRequired.into());
         }
@@ -93,7 +122,9 @@ impl Client {
         let (limit, address) = (&self.router.gate.registrations, self.stream.peer.ip());
         if !limit.take(address, Instant::now()) {
             let text = "too many accounts were made from this address, try later";
-            return Err(StanzaError::new(Condition::ResourceConstraint, text).with_type(ErrorType::Wait));
+            return Err(
+                StanzaError::new(Condition::ResourceConstraint, text).with_type(ErrorType::Wait)
+            );
         }
         let created = create_account(&self.router, &username, &self.domain, &password).await;
         match created {
@@ -131,7 +162,10 @@ fn wanted(query: &Element) -> Result<(String, Zeroizing<String>), StanzaError> {
     let given = |name| value(name).filter(|it| !it.is_empty());
     match (given("username"), given("password")) {
         (Some(username), Some(password)) => Ok((username, Zeroizing::new(password))),
-        _ => Err(StanzaError::new(Condition::NotAcceptable, "username and password are required")),
+        _ => Err(StanzaError::new(
+            Condition::NotAcceptable,
+            "username and password are required",
+        )),
     }
 }
 
@@ -144,7 +178,9 @@ mod tests {
         let check = |query: &str, expected: Result<(&str, &str), Condition>| {
             let query = format!("<query xmlns='jabber:iq:register'>{query}</query>");
             let found = wanted(&Element::parse(query.as_bytes(), ns::CLIENT).unwrap());
-            let found = found.as_ref().map(|(username, password)| (username.as_str(), password.as_str()));
+            let found = found
+                .as_ref()
+                .map(|(username, password)| (username.as_str(), password.as_str()));
             assert_eq!(found.map_err(|error| error.condition), expected, "{query}");
         };
         let form = |username: &str, password: &str| {
@@ -154,13 +190,28 @@ mod tests {
                  <field var='password'><value>{password}</value></field></x>"
             )
         };
-        check("<username>bill</username><password>Calliope</password>", Ok(("bill", "Calliope")));
+        check(
+            "<username>bill</username><password>Calliope</password>",
+            Ok(("bill", "Calliope")),
+        );
         check(&form("bill", "Calliope"), Ok(("bill", "Calliope")));
-        check(&format!("<username>x</username><password>y</password>{}", form("bill", "z")), Ok(("bill", "z")));
+        check(
+            &format!(
+                "<username>x</username><password>y</password>{}",
+                form("bill", "z")
+            ),
+            Ok(("bill", "z")),
+        );
         check("", Err(Condition::NotAcceptable));
         check("<username>bill</username>", Err(Condition::NotAcceptable));
-        check("<username>bill</username><password/>", Err(Condition::NotAcceptable));
+        check(
+            "<username>bill</username><password/>",
+            Err(Condition::NotAcceptable),
+        );
         check(&form("bill", ""), Err(Condition::NotAcceptable));
-        check("<x xmlns='jabber:x:data' type='odd'/>", Err(Condition::BadRequest));
+        check(
+            "<x xmlns='jabber:x:data' type='odd'/>",
+            Err(Condition::BadRequest),
+        );
     }
 }

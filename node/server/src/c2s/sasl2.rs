@@ -6,14 +6,13 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use xmpp::{
-    Element, Node, StanzaError, StreamErrorCondition as Condition, ns,
-    sasl::{Mechanism, SaslFailure, Upgrade, keys::SALT_LEN},
+    Element, Node, StanzaError, ns,
+    sasl::{Mechanism, SaslFailure, Upgrade},
 };
 
 use super::{
     authenticate::{Proven, Refused, decode},
     bind::{self, Identity},
-    credentials,
     fast::Use,
     features::Profile,
     negotiation::{Client, Login},
@@ -40,10 +39,19 @@ pub(super) struct Request<'a> {
 
 impl<'a> Request<'a> {
     fn parse(root: Node<'a>) -> Result<Self, SaslFailure> {
-        let initial = root.child("initial-response", ns::SASL2).map(|it| decode(&it.text())).transpose()?;
-        let agent = root.child("user-agent", ns::SASL2).and_then(|it| it.attr("id"));
-        let token = root.child("request-token", ns::FAST).and_then(|it| it.attr("mechanism"));
-        let upgrades = root.children().filter(|it| it.is("upgrade", ns::SASL_UPGRADE));
+        let initial = root
+            .child("initial-response", ns::SASL2)
+            .map(|it| decode(&it.text()))
+            .transpose()?;
+        let agent = root
+            .child("user-agent", ns::SASL2)
+            .and_then(|it| it.attr("id"));
+        let token = root
+            .child("request-token", ns::FAST)
+            .and_then(|it| it.attr("mechanism"));
+        let upgrades = root
+            .children()
+            .filter(|it| it.is("upgrade", ns::SASL_UPGRADE));
         Ok(Self {
             root,
             mechanism: root.attr("mechanism").unwrap_or_default().into_owned(),
@@ -51,7 +59,9 @@ impl<'a> Request<'a> {
             agent: agent.and_then(|id| parse_agent(&id)),
             token: token.and_then(|name| Mechanism::parse(&name)),
             fast: root.child("fast", ns::FAST).map(Use::parse).transpose()?,
-            upgrades: upgrades.filter_map(|it| Upgrade::parse(it.text().trim())).collect(),
+            upgrades: upgrades
+                .filter_map(|it| Upgrade::parse(it.text().trim()))
+                .collect(),
         })
     }
 }
@@ -59,7 +69,13 @@ impl<'a> Request<'a> {
 /// The id of a client's installation, a UUID, in lower case. What is none identifies nobody.
 fn parse_agent(id: &str) -> Option<String> {
     let dashes = [8, 13, 18, 23];
-    let fits = |(at, byte): (usize, u8)| if dashes.contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() };
+    let fits = |(at, byte): (usize, u8)| {
+        if dashes.contains(&at) {
+            byte == b'-'
+        } else {
+            byte.is_ascii_hexdigit()
+        }
+    };
     (id.len() == 36 && id.bytes().enumerate().all(fits)).then(|| id.to_ascii_lowercase())
 }
 
@@ -68,7 +84,10 @@ impl Client {
     pub(super) async fn sasl2(&mut self, root: Node<'_>) -> Result<Option<Login>, End> {
         let name = root.attr("mechanism").unwrap_or_default();
         let attempt = match Request::parse(root) {
-            Ok(request) => self.attempt(&request).await.map(|(proven, token)| (request, proven, token)),
+            Ok(request) => self
+                .attempt(&request)
+                .await
+                .map(|(proven, token)| (request, proven, token)),
             Err(failure) => Err(failure.into()),
         };
         match attempt {
@@ -81,76 +100,29 @@ impl Client {
     }
 
     /// Proof and tasks; `<token/>` if one is due.
-    async fn attempt(&mut self, request: &Request<'_>) -> Result<(Proven, Option<Element>), Refused> {
+    async fn attempt(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<(Proven, Option<Element>), Refused> {
         if let Some(fast) = &request.fast {
             return self.fast(request, fast).await;
         }
         let mechanism = self.chosen(&request.mechanism)?;
-        let mut proven = self.prove(Profile::Sasl2, mechanism, request.initial.clone()).await?;
+        let mut proven = self
+            .prove(Profile::Sasl2, mechanism, request.initial.clone())
+            .await?;
         self.upgrade(&request.upgrades, &mut proven).await?;
         let token = self.issue_token(request, &proven.identity).await;
         Ok((proven, token))
     }
 
-    /// The tasks of XEP-0480, for the hashes that the account has no keys for.
-    async fn upgrade(&mut self, wanted: &[Upgrade], proven: &mut Proven) -> Result<(), Refused> {
-        let offered = self.offer.upgrades.clone();
-        for task in offered.into_iter().filter(|task| wanted.contains(task)) {
-            let Some(account) = &proven.account else { return Ok(()) };
-            if credentials::keys(account, task.hash).is_some() {
-                continue;
-            }
-            let tasks = Element::new("tasks", ns::SASL2).with_child(Element::new("task", ns::SASL2).with_text(task.as_str()));
-            let data = proven.additional.take().map(|data| additional_data(&data));
-            self.send(&Element::new("continue", ns::SASL2).with_children(data).with_child(tasks))?;
-
-            let answer = self.task_step("next").await?;
-            if answer.attr("task") != Some(task.as_str()) {
-                return Err(SaslFailure::MalformedRequest.into());
-            }
-            let (salt, iterations) = (random::bytes::<SALT_LEN>(), self.router.config.auth.scram_iterations);
-            let parameters = Element::new("salt", ns::SCRAM_UPGRADE)
-                .with_attr("iterations", iterations.to_string())
-                .with_text(STANDARD.encode(salt));
-            self.send(&Element::new("task-data", ns::SASL2).with_child(parameters))?;
-
-            let answer = self.task_step("task-data").await?;
-            let hash = answer.child("hash", ns::SCRAM_UPGRADE).ok_or(SaslFailure::MalformedRequest)?;
-            let keys = task.keys(&decode(&hash.text())?, &salt, iterations)?;
-            self.add_keys(proven, &keys).await;
-        }
-        Ok(())
-    }
-
-    /// The client's next element within a task.
-    async fn task_step(&mut self, name: &str) -> Result<Element, Refused> {
-        let answer = self.element().await?;
-        let root = answer.root();
-        if root.is("abort", ns::SASL2) {
-            return Err(SaslFailure::Aborted.into());
-        }
-        // XEP-0388 §7: `<authenticate/>` in particular is a stream error now.
-        if !root.is(name, ns::SASL2) {
-            return Err(Condition::NotAuthorized.into());
-        }
-        Ok(root.to_element())
-    }
-
-    /// Adds keys to the account that was proven. If it changed meanwhile, these keys may be those of an old password; they
-    /// are dropped, and the task will be there at the next login.
-    async fn add_keys(&self, proven: &mut Proven, keys: &xmpp::sasl::ScramKeys) {
-        let Some(account) = &mut proven.account else { return };
-        let mut changed = account.credentials.clone();
-        changed.scram.push(credentials::stored(keys));
-        let accounts = &self.router.stores.accounts;
-        match accounts.set_credentials(&proven.identity.account, changed.clone(), account.version).await {
-            Ok(version) => (account.version, account.credentials) = (version, changed),
-            Err(error) => tracing::warn!(%error, "keys for another hash not stored"),
-        }
-    }
-
     /// Does what was asked for inline, and tells.
-    async fn welcome(&mut self, request: &Request<'_>, proven: Proven, token: Option<Element>) -> Result<Login, End> {
+    async fn welcome(
+        &mut self,
+        request: &Request<'_>,
+        proven: Proven,
+        token: Option<Element>,
+    ) -> Result<Login, End> {
         let identity = proven.identity;
         let data = proven.additional.map(|data| additional_data(&data));
         let success = |jid: &str, results: Vec<Element>| {
@@ -173,7 +145,10 @@ impl Client {
             }
         }
         let bound = match request.root.child("bind", ns::BIND2) {
-            Some(wanted) => self.bind2(&identity, wanted, request.agent.as_deref()).await.map(Some),
+            Some(wanted) => self
+                .bind2(&identity, wanted, request.agent.as_deref())
+                .await
+                .map(Some),
             None => Ok(None),
         };
         match bound {
@@ -188,7 +163,10 @@ impl Client {
             refused => {
                 if let Err(error) = refused {
                     // The client is who it says all the same. It may ask again by RFC 6120 §7 and is then told why not.
-                    tracing::info!(condition = error.condition.as_str(), "no resource bound inline");
+                    tracing::info!(
+                        condition = error.condition.as_str(),
+                        "no resource bound inline"
+                    );
                 }
                 results.extend(token);
                 self.send(&success(identity.account.as_str(), results))?;
@@ -205,7 +183,14 @@ impl Client {
         wanted: Node<'_>,
         agent: Option<&str>,
     ) -> Result<(Box<SessionCore>, Element), StanzaError> {
-        let resource = self.resource(identity, wanted.child("tag", ns::BIND2).map(|it| it.text()).as_deref(), agent);
+        let resource = self.resource(
+            identity,
+            wanted
+                .child("tag", ns::BIND2)
+                .map(|it| it.text())
+                .as_deref(),
+            agent,
+        );
         let mut core = bind::bind(&self.router, identity, Some(&resource)).await?;
         let mut bound = Element::new("bound", ns::BIND2);
         if wanted.child("enable", ns::CARBONS).is_some() {
@@ -225,14 +210,21 @@ impl Client {
     /// `tag/name`: the same for the same client of the account each time, so that its new session replaces its old one.
     fn resource(&self, identity: &Identity, tag: Option<&str>, agent: Option<&str>) -> String {
         let account = &identity.account;
-        let name = agent.map_or_else(random::token, |agent| self.router.gate.pseudonym(account.as_str(), agent));
-        let tagged = tag.filter(|tag| !tag.is_empty()).map(|tag| format!("{tag}/{name}"));
+        let name = agent.map_or_else(random::token, |agent| {
+            self.router.gate.pseudonym(account.as_str(), agent)
+        });
+        let tagged = tag
+            .filter(|tag| !tag.is_empty())
+            .map(|tag| format!("{tag}/{name}"));
         // A tag that no address can have is left out.
-        tagged.filter(|resource| account.with_resource(resource).is_ok()).unwrap_or(name)
+        tagged
+            .filter(|resource| account.with_resource(resource).is_ok())
+            .unwrap_or(name)
     }
 }
 
-fn additional_data(data: &[u8]) -> Element {
+/// The last word of a mechanism.
+pub(super) fn additional_data(data: &[u8]) -> Element {
     Element::new("additional-data", ns::SASL2).with_text(STANDARD.encode(data))
 }
 
@@ -242,9 +234,17 @@ mod tests {
 
     #[test]
     fn agents_are_uuids() {
-        let check = |id: &str, expected: Option<&str>| assert_eq!(parse_agent(id).as_deref(), expected, "{id}");
-        check("d4565fa7-4d72-4749-b3d3-740edbf87770", Some("d4565fa7-4d72-4749-b3d3-740edbf87770"));
-        check("D4565FA7-4D72-4749-B3D3-740EDBF87770", Some("d4565fa7-4d72-4749-b3d3-740edbf87770"));
+        let check = |id: &str, expected: Option<&str>| {
+            assert_eq!(parse_agent(id).as_deref(), expected, "{id}")
+        };
+        check(
+            "d4565fa7-4d72-4749-b3d3-740edbf87770",
+            Some("d4565fa7-4d72-4749-b3d3-740edbf87770"),
+        );
+        check(
+            "D4565FA7-4D72-4749-B3D3-740EDBF87770",
+            Some("d4565fa7-4d72-4749-b3d3-740edbf87770"),
+        );
         check("", None);
         check("d4565fa7-4d72-4749-b3d3-740edbf8777", None);
         check("d4565fa7-4d72-4749-b3d3-740edbf87770a", None);

@@ -35,14 +35,16 @@ struct Series {
     seconds: Histogram,
 }
 
-/// Counts what [`storage::layer::Measured`] tells. All handles are looked up once.
+/// Counts what [`storage::layer::Measured`] tells. All handles are looked up once. Made before the stores are opened, and
+/// so before the rest of the node; [`StoreMetrics::register`] joins it to the node's metrics.
 pub struct StoreMetrics {
     series: Vec<Series>,
+    total: IntCounterVec,
+    seconds: HistogramVec,
 }
 
-impl StoreMetrics {
-    /// Registers the metrics.
-    pub(super) fn register(registry: &Registry) -> Self {
+impl Default for StoreMetrics {
+    fn default() -> Self {
         let total = IntCounterVec::new(
             Opts::new("xmpp_store_operations_total", "Calls to the table, by space, operation and outcome"),
             &["space", "op", "outcome"],
@@ -53,8 +55,6 @@ impl StoreMetrics {
             &["space", "op"],
         )
         .expect("the name is valid");
-        registry.register(Box::new(total.clone())).expect("declared once");
-        registry.register(Box::new(seconds.clone())).expect("declared once");
         let pairs = SPACES.iter().flat_map(|space| CALLS.iter().map(move |call| (space, call)));
         let series = pairs
             .map(|((space, _), call)| Series {
@@ -62,7 +62,18 @@ impl StoreMetrics {
                 seconds: seconds.with_label_values(&[space, call.name()]),
             })
             .collect();
-        Self { series }
+        Self { series, total, seconds }
+    }
+}
+
+impl StoreMetrics {
+    /// Shows them in a registry. A second time changes nothing.
+    pub fn register(&self, registry: &Registry) {
+        let parts: [Box<dyn prometheus::core::Collector>; 2] = [Box::new(self.total.clone()), Box::new(self.seconds.clone())];
+        for part in parts {
+            // Only a repetition is refused.
+            let _ = registry.register(part);
+        }
     }
 
     fn count(&self, call: Call, space: Option<Space>, outcome: Option<ErrorKind>, elapsed: Duration) {
@@ -90,7 +101,9 @@ mod tests {
     #[test]
     fn calls_are_counted_under_their_names() {
         let registry = Registry::new();
-        let metrics = StoreMetrics::register(&registry);
+        let metrics = StoreMetrics::default();
+        metrics.register(&registry);
+        metrics.register(&registry);
         metrics.count(Call::Write, Some(Space::Log), Some(ErrorKind::Conflict), Duration::from_millis(3));
         metrics.count(Call::Get, None, None, Duration::from_micros(7));
         metrics.count(Call::BlobGet, None, None, Duration::from_micros(7));

@@ -1,5 +1,6 @@
 //! Features: one module each.
 
+pub mod admin;
 pub mod archive;
 pub mod blocking;
 pub mod carbons;
@@ -10,5 +11,6 @@ pub mod presence_rules;
 pub mod private;
 #[cfg(test)]
 mod recorder;
+pub mod register;
 pub mod roster;
 pub mod vcard;

@@ -182,6 +182,10 @@ impl Outlet for Recorder {
     fn forget(&self, account: &BareJid) {
         self.note(format!("forget {account}"));
     }
+    fn registry(&self) -> &crate::module::Registry {
+        static EMPTY: std::sync::LazyLock<crate::module::Registry> = std::sync::LazyLock::new(Default::default);
+        &EMPTY
+    }
     fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>) {
         self.note(format!("lists {account} version {}", lists.version));
     }

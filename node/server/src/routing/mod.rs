@@ -296,6 +296,11 @@ impl Outlet for Arc<Router> {
 
     fn end_session(&self, session: SessionRef, error: StreamError) -> bool {
         let Some(handle) = self.sessions.get(session.number) else { return false };
+        // Nobody reads the mailbox of a session that waits to be resumed.
+        if let Some(parked) = self.parked.take_parked(&handle) {
+            parked.end(None);
+            return true;
+        }
         handle.mailbox.order(Order::End(error)) == Posted::Yes
     }
 

@@ -6,6 +6,7 @@ mod disco;
 mod info;
 mod peer;
 mod search;
+mod specs;
 mod vcard;
 
 use std::{net::SocketAddr, time::SystemTime};

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, OtherNameValue, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, OtherNameValue, SanType,
+};
 use starling::config::Security;
 use xmpp::ns;
 
@@ -22,8 +24,16 @@ fn issuer() -> Issuer {
 
 fn certificate(names: &[&str], issuer: &Issuer) -> Shown {
     let (mut params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
-    let other_name = |name: &&str| (vec![1, 3, 6, 1, 5, 5, 7, 8, 5], OtherNameValue::Utf8String((*name).to_owned()));
-    params.subject_alt_names = names.iter().map(|name| SanType::OtherName(other_name(name))).collect();
+    let other_name = |name: &&str| {
+        (
+            vec![1, 3, 6, 1, 5, 5, 7, 8, 5],
+            OtherNameValue::Utf8String((*name).to_owned()),
+        )
+    };
+    params.subject_alt_names = names
+        .iter()
+        .map(|name| SanType::OtherName(other_name(name)))
+        .collect();
     let certificate = params.signed_by(&key, issuer).unwrap();
     (certificate.der().clone(), key.into())
 }
@@ -34,21 +44,45 @@ async fn certificate_stands_for_the_accounts_it_names() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ca.pem");
     fs::write(&path, ours.pem()).unwrap();
-    let server = Server::with(Security::StartTls { required: true }, |config| config.auth.client_ca = Some(path)).await;
+    let server = Server::with(Security::StartTls { required: true }, |config| {
+        config.auth.client_ca = Some(path)
+    })
+    .await;
 
     let connect = async |shown| {
         let mut peer = Peer::starttls(server.address, shown).await;
         let features = peer.open().await;
-        let offered = features.child("mechanisms", ns::SASL).unwrap().children().any(|it| it.text() == "EXTERNAL");
+        let offered = features
+            .child("mechanisms", ns::SASL)
+            .unwrap()
+            .children()
+            .any(|it| it.text() == "EXTERNAL");
         (peer, offered)
     };
     let check = async |names: &[&str], authzid: &str, expected: Result<(), &str>| {
         let (mut peer, offered) = connect(Some(certificate(names, &ours))).await;
         assert!(offered, "{names:?}");
-        let data = if authzid.is_empty() { "=".to_owned() } else { base64(authzid) };
-        let answer = peer.ask(&format!("<auth xmlns='{}' mechanism='EXTERNAL'>{data}</auth>", ns::SASL)).await;
-        let found = if answer.name() == "success" { Ok(()) } else { Err(failure(&answer)) };
-        assert_eq!(found, expected.map_err(str::to_owned), "{names:?} {authzid}");
+        let data = if authzid.is_empty() {
+            "=".to_owned()
+        } else {
+            base64(authzid)
+        };
+        let answer = peer
+            .ask(&format!(
+                "<auth xmlns='{}' mechanism='EXTERNAL'>{data}</auth>",
+                ns::SASL
+            ))
+            .await;
+        let found = if answer.name() == "success" {
+            Ok(())
+        } else {
+            Err(failure(&answer))
+        };
+        assert_eq!(
+            found,
+            expected.map_err(str::to_owned),
+            "{names:?} {authzid}"
+        );
     };
     let (juliet, romeo) = ("juliet@example.org", "romeo@example.org");
     check(&[juliet], "", Ok(())).await;
@@ -61,9 +95,20 @@ async fn certificate_stands_for_the_accounts_it_names() {
     check(&[romeo], "", Err("not-authorized")).await;
 
     assert!(!connect(None).await.1, "no certificate");
-    assert!(!connect(Some(certificate(&[juliet], &theirs))).await.1, "of another authority");
-    assert!(!connect(Some(certificate(&["juliet@example.net"], &ours))).await.1, "for another domain");
-    assert!(!connect(Some(certificate(&[], &ours))).await.1, "for nobody");
+    assert!(
+        !connect(Some(certificate(&[juliet], &theirs))).await.1,
+        "of another authority"
+    );
+    assert!(
+        !connect(Some(certificate(&["juliet@example.net"], &ours)))
+            .await
+            .1,
+        "for another domain"
+    );
+    assert!(
+        !connect(Some(certificate(&[], &ours))).await.1,
+        "for nobody"
+    );
 }
 
 fn base64(text: &str) -> String {

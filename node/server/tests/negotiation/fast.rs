@@ -24,7 +24,13 @@ const FAST: &str = "<fast xmlns='urn:xmpp:fast:0'/>";
 /// The token in a `<success/>`.
 fn token(success: &Element) -> Option<String> {
     identifier(success);
-    Some(success.child("token", ns::FAST)?.attr("token").unwrap().to_owned())
+    Some(
+        success
+            .child("token", ns::FAST)?
+            .attr("token")
+            .unwrap()
+            .to_owned(),
+    )
 }
 
 /// Logs in with the password and asks for a token.
@@ -32,7 +38,11 @@ async fn request(server: &Server, mechanism: &str) -> String {
     let (mut peer, _) = server.secured().await;
     let request = format!("{BIND}<request-token xmlns='urn:xmpp:fast:0' mechanism='{mechanism}'/>");
     let success = peer.ask(&by_password(&request)).await;
-    let expiry = success.child("token", ns::FAST).unwrap().attr("expiry").unwrap();
+    let expiry = success
+        .child("token", ns::FAST)
+        .unwrap()
+        .attr("expiry")
+        .unwrap();
     assert!(parse_stamp(expiry).unwrap() > 0);
     token(&success).unwrap()
 }
@@ -43,8 +53,13 @@ async fn log_in(server: &Server, token: &str, inline: &str) -> Element {
     let message = ht::initiator(Hash::Sha256, "juliet", token.as_bytes(), b"");
     let answer = peer.ask(&authenticate(NONE, &message, inline)).await;
     if answer.name() == "success" {
-        let data = STANDARD.decode(answer.child_text("additional-data").unwrap()).unwrap();
-        assert!(ht::verify_responder(Hash::Sha256, token.as_bytes(), b"", &data), "the server holds it too");
+        let data = STANDARD
+            .decode(answer.child_text("additional-data").unwrap())
+            .unwrap();
+        assert!(
+            ht::verify_responder(Hash::Sha256, token.as_bytes(), b"", &data),
+            "the server holds it too"
+        );
     }
     answer
 }
@@ -55,7 +70,13 @@ async fn refused(server: &Server, token: &str, inline: &str) -> String {
 
 async fn stored(server: &Server) -> Option<AgentTokens> {
     let juliet = BareJid::parse("juliet@example.org").unwrap();
-    server.router.stores.accounts.tokens(&juliet, AGENT).await.unwrap()
+    server
+        .router
+        .stores
+        .accounts
+        .tokens(&juliet, AGENT)
+        .await
+        .unwrap()
 }
 
 /// Changes what is stored.
@@ -63,7 +84,13 @@ async fn change(server: &Server, change: impl FnOnce(&mut AgentTokens)) {
     let juliet = BareJid::parse("juliet@example.org").unwrap();
     let mut tokens = stored(server).await.unwrap();
     change(&mut tokens);
-    server.router.stores.accounts.put_tokens(&juliet, AGENT, &tokens, tokens.version).await.unwrap();
+    server
+        .router
+        .stores
+        .accounts
+        .put_tokens(&juliet, AGENT, &tokens, tokens.version)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -88,11 +115,29 @@ async fn bound_token_needs_its_channel() {
     let token = request(&server, "HT-SHA-512-EXPR").await;
     let (mut peer, _) = server.secured().await;
     let message = |data: &[u8]| ht::initiator(Hash::Sha512, "juliet", token.as_bytes(), data);
-    assert_eq!(failure(&peer.ask(&authenticate("HT-SHA-512-EXPR", &message(&[7; 32]), FAST)).await), "not-authorized");
+    assert_eq!(
+        failure(
+            &peer
+                .ask(&authenticate("HT-SHA-512-EXPR", &message(&[7; 32]), FAST))
+                .await
+        ),
+        "not-authorized"
+    );
     // Nor does it serve for a mechanism that is bound to less.
-    assert_eq!(failure(&peer.ask(&authenticate("HT-SHA-512-NONE", &message(b""), FAST)).await), "not-authorized");
+    assert_eq!(
+        failure(
+            &peer
+                .ask(&authenticate("HT-SHA-512-NONE", &message(b""), FAST))
+                .await
+        ),
+        "not-authorized"
+    );
     let bound = message(&peer.exporter);
-    identifier(&peer.ask(&authenticate("HT-SHA-512-EXPR", &bound, FAST)).await);
+    identifier(
+        &peer
+            .ask(&authenticate("HT-SHA-512-EXPR", &bound, FAST))
+            .await,
+    );
 }
 
 #[tokio::test]
@@ -104,9 +149,15 @@ async fn token_belongs_to_its_client() {
     let (mut peer, _) = server.secured().await;
     let other = request.replace(AGENT, "00000000-4d72-4749-b3d3-740edbf87770");
     assert_eq!(failure(&peer.ask(&other).await), "not-authorized");
-    assert_eq!(failure(&peer.ask(&request.replace(AGENT, "x")).await), "malformed-request");
+    assert_eq!(
+        failure(&peer.ask(&request.replace(AGENT, "x")).await),
+        "malformed-request"
+    );
     let romeo = ht::initiator(Hash::Sha256, "romeo", token.as_bytes(), b"");
-    assert_eq!(failure(&peer.ask(&authenticate(NONE, &romeo, FAST)).await), "not-authorized");
+    assert_eq!(
+        failure(&peer.ask(&authenticate(NONE, &romeo, FAST)).await),
+        "not-authorized"
+    );
 }
 
 #[tokio::test]
@@ -117,7 +168,11 @@ async fn counts_only_rise() {
     assert_eq!(refused(&server, &token, &count(0)).await, "not-authorized");
     identifier(&log_in(&server, &token, &count(3)).await);
     for replayed in [1, 3] {
-        assert_eq!(refused(&server, &token, &count(replayed)).await, "not-authorized", "{replayed}");
+        assert_eq!(
+            refused(&server, &token, &count(replayed)).await,
+            "not-authorized",
+            "{replayed}"
+        );
     }
     identifier(&log_in(&server, &token, &count(4)).await);
     assert_eq!(stored(&server).await.unwrap().current.count, 4);
@@ -150,7 +205,10 @@ async fn old_token_is_replaced_and_serves_until_the_new_one_was_used() {
 #[tokio::test]
 async fn tokens_expire() {
     let short = Duration::from_millis(1);
-    let server = Server::with(Security::StartTls { required: true }, |config| config.auth.fast_lifetime = short).await;
+    let server = Server::with(Security::StartTls { required: true }, |config| {
+        config.auth.fast_lifetime = short
+    })
+    .await;
     let token = request(&server, NONE).await;
     change(&server, |tokens| tokens.current.expires_ms = 1).await;
     assert_eq!(refused(&server, &token, FAST).await, "credentials-expired");
@@ -163,7 +221,11 @@ async fn token_is_given_up() {
     let invalidate = "<fast xmlns='urn:xmpp:fast:0' invalidate='true'/>";
     let first = request(&server, NONE).await;
     change(&server, |tokens| tokens.current.issued_ms = 0).await;
-    assert_eq!(token(&log_in(&server, &first, invalidate).await), None, "no new one, even if it was due");
+    assert_eq!(
+        token(&log_in(&server, &first, invalidate).await),
+        None,
+        "no new one, even if it was due"
+    );
     assert_eq!(refused(&server, &first, FAST).await, "not-authorized");
     assert!(stored(&server).await.is_none());
 
@@ -180,18 +242,34 @@ async fn odd_requests_get_no_token() {
     for mechanism in ["HT-SHA-256-UNIQ", "PLAIN", "odd", ""] {
         let (mut peer, _) = server.secured().await;
         let request = format!("<request-token xmlns='urn:xmpp:fast:0' mechanism='{mechanism}'/>");
-        assert_eq!(token(&peer.ask(&by_password(&request)).await), None, "{mechanism}");
+        assert_eq!(
+            token(&peer.ask(&by_password(&request)).await),
+            None,
+            "{mechanism}"
+        );
     }
     let (mut peer, _) = server.secured().await;
-    for (mechanism, inline) in [(NONE, "<fast xmlns='urn:xmpp:fast:0' count='x'/>"), (NONE, FAST)] {
-        assert_eq!(failure(&peer.ask(&authenticate(mechanism, b"juliet", inline)).await), "malformed-request");
+    for (mechanism, inline) in [
+        (NONE, "<fast xmlns='urn:xmpp:fast:0' count='x'/>"),
+        (NONE, FAST),
+    ] {
+        assert_eq!(
+            failure(&peer.ask(&authenticate(mechanism, b"juliet", inline)).await),
+            "malformed-request"
+        );
     }
-    assert_eq!(failure(&peer.ask(&authenticate("PLAIN", b"", FAST)).await), "invalid-mechanism");
+    assert_eq!(
+        failure(&peer.ask(&authenticate("PLAIN", b"", FAST)).await),
+        "invalid-mechanism"
+    );
 }
 
 #[tokio::test]
 async fn outdated_tokens_count_against_no_address() {
-    let server = Server::with(Security::StartTls { required: true }, |config| config.auth.attempts = 2).await;
+    let server = Server::with(Security::StartTls { required: true }, |config| {
+        config.auth.attempts = 2
+    })
+    .await;
     for _ in 0..4 {
         assert_eq!(refused(&server, "outdated", FAST).await, "not-authorized");
     }

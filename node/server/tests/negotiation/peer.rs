@@ -25,39 +25,58 @@ trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// A client.
-pub struct Peer {
+pub(crate) struct Peer {
     connection: Box<dyn Connection>,
     decoder: Decoder,
     input: Vec<u8>,
     /// The channel binding `tls-exporter`.
-    pub exporter: Vec<u8>,
+    pub(crate) exporter: Vec<u8>,
 }
 
 /// The certificate that a client shows, with its key.
-pub type Shown = (CertificateDer<'static>, PrivateKeyDer<'static>);
+pub(crate) type Shown = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
 impl Peer {
     fn over(connection: impl Connection + 'static, exporter: Vec<u8>) -> Self {
-        Self { connection: Box::new(connection), decoder: Decoder::new(Limits::default()), input: Vec::new(), exporter }
+        Self {
+            connection: Box::new(connection),
+            decoder: Decoder::new(Limits::default()),
+            input: Vec::new(),
+            exporter,
+        }
     }
 
     /// Without TLS.
-    pub async fn plain(address: SocketAddr) -> Self {
+    pub(crate) async fn plain(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect(address).await.unwrap(), Vec::new())
     }
 
     /// With TLS from the first byte.
-    pub async fn direct(address: SocketAddr) -> Self {
+    pub(crate) async fn direct(address: SocketAddr) -> Self {
         Self::encrypted(TcpStream::connect(address).await.unwrap(), None).await
     }
 
     /// By STARTTLS, as far as the TLS handshake.
-    pub async fn starttls(address: SocketAddr, shown: Option<Shown>) -> Self {
+    pub(crate) async fn starttls(address: SocketAddr, shown: Option<Shown>) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(format!("{}<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", header("")).as_bytes()).await.unwrap();
+        stream
+            .write_all(
+                format!(
+                    "{}<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+                    header("")
+                )
+                .as_bytes(),
+            )
+            .await
+            .unwrap();
         let mut seen = Vec::new();
         while !seen.ends_with(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>") {
-            assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0, "{}", String::from_utf8_lossy(&seen));
+            assert_ne!(
+                stream.read_buf(&mut seen).await.unwrap(),
+                0,
+                "{}",
+                String::from_utf8_lossy(&seen)
+            );
         }
         Self::encrypted(stream, shown).await
     }
@@ -69,23 +88,32 @@ impl Peer {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anybody));
         let config = match shown {
-            Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
+            Some((certificate, key)) => builder
+                .with_client_auth_cert(vec![certificate], key)
+                .unwrap(),
             None => builder.with_no_client_auth(),
         };
         let name = ServerName::try_from("example.org").unwrap();
-        let tls = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-        let exporter = tls.get_ref().1.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap();
+        let tls = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap();
+        let exporter = tls
+            .get_ref()
+            .1
+            .export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", Some(b""))
+            .unwrap();
         Self::over(tls, exporter)
     }
 
     /// Sends text.
-    pub async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         self.connection.write_all(text.as_bytes()).await.unwrap();
         self.connection.flush().await.unwrap();
     }
 
     /// The next event; `None`: the connection ended.
-    pub async fn next(&mut self) -> Option<StreamEvent> {
+    pub(crate) async fn next(&mut self) -> Option<StreamEvent> {
         loop {
             let mut rest = &self.input[..];
             let event = self.decoder.next(&mut rest).expect("the server writes XML");
@@ -94,7 +122,8 @@ impl Peer {
             if event.is_some() {
                 return event;
             }
-            let read = tokio::time::timeout(PATIENCE, self.connection.read_buf(&mut self.input)).await;
+            let read =
+                tokio::time::timeout(PATIENCE, self.connection.read_buf(&mut self.input)).await;
             if !matches!(read.expect("the server says something"), Ok(1..)) {
                 return None;
             }
@@ -102,7 +131,7 @@ impl Peer {
     }
 
     /// The next element.
-    pub async fn element(&mut self) -> Element {
+    pub(crate) async fn element(&mut self) -> Element {
         match self.next().await {
             Some(StreamEvent::Element(element)) => element.to_element(),
             other => panic!("no element: {other:?}"),
@@ -110,13 +139,13 @@ impl Peer {
     }
 
     /// Sends text and reads the next element.
-    pub async fn ask(&mut self, text: &str) -> Element {
+    pub(crate) async fn ask(&mut self, text: &str) -> Element {
         self.send(text).await;
         self.element().await
     }
 
     /// Opens a stream (again); the server's header.
-    pub async fn header(&mut self, header: &str) -> StreamHeader {
+    pub(crate) async fn header(&mut self, header: &str) -> StreamHeader {
         self.decoder.restart();
         self.send(header).await;
         match self.next().await {
@@ -126,24 +155,27 @@ impl Peer {
     }
 
     /// Opens a stream (again); the features.
-    pub async fn open(&mut self) -> Element {
+    pub(crate) async fn open(&mut self) -> Element {
         self.header(&header("")).await;
         self.element().await
     }
 
     /// The stream error that is next; after it the stream and the connection end.
-    pub async fn error(&mut self) -> String {
+    pub(crate) async fn error(&mut self) -> String {
         let error = self.element().await;
         assert!(error.is("error", xmpp::ns::STREAM), "{error:?}");
         let condition = error.children().next().unwrap().name().to_owned();
-        assert!(matches!(self.next().await, Some(StreamEvent::Close)), "the stream ends");
+        assert!(
+            matches!(self.next().await, Some(StreamEvent::Close)),
+            "the stream ends"
+        );
         assert!(self.next().await.is_none(), "the connection ends");
         condition
     }
 }
 
 /// A client's stream header with more attributes.
-pub fn header(more: &str) -> String {
+pub(crate) fn header(more: &str) -> String {
     format!(
         "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
          to='example.org' version='1.0' {more}>"
@@ -185,6 +217,8 @@ impl ServerCertVerifier for Anybody {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+        aws_lc_rs::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

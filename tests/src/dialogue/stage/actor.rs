@@ -8,7 +8,7 @@ use crate::client::Wire;
 use crate::dialogue::script::Role;
 use crate::xml::{Incoming, Tree, escaped};
 
-use super::is_presence;
+use super::{is_absence, is_presence};
 
 /// What a client may leave unread. A script that gets there is wrong, or the server is.
 const QUEUE: usize = 10_000;
@@ -85,6 +85,7 @@ impl Actor {
             let Some(incoming) = self.wire()?.next().await? else { return Ok(None) };
             if self.sync_id(&incoming).await?.is_none()
                 && !(self.ignores_presence && is_presence(&incoming))
+                && !is_absence(&incoming)
                 && !skipped(&incoming)
             {
                 return Ok(Some(incoming));
@@ -147,7 +148,7 @@ impl Actor {
             return Ok(found == id);
         }
         let management = matches!(&incoming, Incoming::Element(tree) if tree.is("r", SM));
-        if !management && !(self.ignores_presence && is_presence(&incoming)) {
+        if !management && !is_absence(&incoming) && !(self.ignores_presence && is_presence(&incoming)) {
             anyhow::ensure!(self.queue.len() < QUEUE, "more than {QUEUE} stanzas came unexpectedly");
             self.queue.push_back(incoming);
         }

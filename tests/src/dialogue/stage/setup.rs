@@ -13,7 +13,7 @@ use crate::xml::Tree;
 
 /// Tells apart the accounts of scripts that share a server.
 static NEXT: AtomicU32 = AtomicU32::new(1);
-const PASSWORD: &str = "correct horse";
+const PASSWORD: &str = "pencil";
 /// An account of this name is an administrator; it is the same in all scripts.
 const ADMIN: &str = "admin";
 
@@ -59,7 +59,8 @@ impl Stage<'_> {
                 let local = self.values[&format!("{account}.local")].clone();
                 let mut wire = log_in(self.target, &local).await?;
                 if *level >= Level::Bound {
-                    let jid = wire.bind(resource).await?;
+                    let resource = resource.replace("{run}", &self.values["run"]);
+                    let jid = wire.bind(&resource).await?;
                     self.values.insert(name.to_owned(), jid.clone());
                     self.actor(name).jid = Some(jid);
                 }
@@ -90,8 +91,11 @@ impl Stage<'_> {
         let bound: Vec<String> =
             self.actors.iter().filter(|(_, actor)| actor.jid.is_some()).map(|(name, _)| name.clone()).collect();
         for name in bound {
-            self.synchronise(&name).await?;
-            self.actor(&name).discard_presence();
+            // A login may have ended another client's session.
+            if self.actor(&name).jid.is_some() {
+                self.synchronise(&name).await?;
+                self.actor(&name).discard_presence();
+            }
         }
         Ok(())
     }
@@ -123,6 +127,8 @@ async fn befriend(target: &Target, one: &str, other: &str) -> Result<()> {
     for local in [one, other] {
         let mut wire = log_in(target, local).await?;
         wire.bind("befriend").await?;
+        wire.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>").await?;
+        until(&mut wire, |tree| tree.attr("id") == Some("roster")).await?;
         wire.send("<presence/>").await?;
         until(&mut wire, |tree| tree.name == "presence").await?;
         wires.push(wire);

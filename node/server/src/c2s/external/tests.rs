@@ -1,6 +1,9 @@
 use std::{fs, time::Duration};
 
-use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, BasicConstraints, KeyPair, OtherNameValue, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, OtherNameValue,
+    SanType,
+};
 
 use super::*;
 
@@ -18,9 +21,16 @@ fn issuer(name: &str) -> Issuer {
 fn certificate(names: &[(&[u64], &str)], issuer: &Issuer) -> CertificateDer<'static> {
     let mut params = CertificateParams::new(vec!["juliet.example.org".to_owned()]).unwrap();
     for (kind, name) in names {
-        params.subject_alt_names.push(SanType::OtherName((kind.to_vec(), OtherNameValue::Utf8String((*name).to_owned()))));
+        params.subject_alt_names.push(SanType::OtherName((
+            kind.to_vec(),
+            OtherNameValue::Utf8String((*name).to_owned()),
+        )));
     }
-    params.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap().der().clone()
+    params
+        .signed_by(&KeyPair::generate().unwrap(), issuer)
+        .unwrap()
+        .der()
+        .clone()
 }
 
 fn authority(issuer: &Issuer) -> Authority {
@@ -36,11 +46,22 @@ fn addresses_of_a_signed_certificate_are_accounts() {
     let authority = authority(&ours);
     let check = |names: &[(&[u64], &str)], expected: &[&str]| {
         let found = authority.accounts(&[certificate(names, &ours)], UnixTime::now());
-        assert_eq!(found.iter().map(BareJid::as_str).collect::<Vec<_>>(), expected, "{names:?}");
+        assert_eq!(
+            found.iter().map(BareJid::as_str).collect::<Vec<_>>(),
+            expected,
+            "{names:?}"
+        );
     };
     check(&[(XMPP, "juliet@example.org")], &["juliet@example.org"]);
     check(&[(XMPP, "Juliet@Example.org")], &["juliet@example.org"]);
-    check(&[(XMPP, "a@example.org"), (XMPP, "b@example.org"), (XMPP, "a@example.org")], &["a@example.org", "b@example.org"]);
+    check(
+        &[
+            (XMPP, "a@example.org"),
+            (XMPP, "b@example.org"),
+            (XMPP, "a@example.org"),
+        ],
+        &["a@example.org", "b@example.org"],
+    );
     check(&[], &[]);
     check(&[(XMPP, "example.org")], &[]);
     check(&[(XMPP, "juliet@example.org/balcony")], &[]);
@@ -55,15 +76,28 @@ fn others_do_not_vouch() {
     let names: &[(&[u64], &str)] = &[(XMPP, "juliet@example.org")];
     let far = UnixTime::since_unix_epoch(Duration::from_secs(1 << 36));
     assert_eq!(authority.accounts(&[], UnixTime::now()), []);
-    assert_eq!(authority.accounts(&[certificate(names, &theirs)], UnixTime::now()), []);
-    assert_eq!(authority.accounts(&[certificate(names, &ours)], far), [], "expired");
+    assert_eq!(
+        authority.accounts(&[certificate(names, &theirs)], UnixTime::now()),
+        []
+    );
+    assert_eq!(
+        authority.accounts(&[certificate(names, &ours)], far),
+        [],
+        "expired"
+    );
 }
 
 #[test]
 fn files_without_an_authority_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ca.pem");
-    assert!(matches!(Authority::load(&path), Err(AuthorityError::Read { .. })));
+    assert!(matches!(
+        Authority::load(&path),
+        Err(AuthorityError::Read { .. })
+    ));
     fs::write(&path, "").unwrap();
-    assert!(matches!(Authority::load(&path), Err(AuthorityError::None { .. })));
+    assert!(matches!(
+        Authority::load(&path),
+        Err(AuthorityError::None { .. })
+    ));
 }

@@ -3,18 +3,35 @@ use super::*;
 const MECHANISM: &str = "HT-SHA-256-NONE";
 
 fn token(secret: &str, count: u64, expires_ms: u64) -> FastToken {
-    FastToken { mechanism: MECHANISM.to_owned(), secret: secret.into(), issued_ms: 0, expires_ms, count }
+    FastToken {
+        mechanism: MECHANISM.to_owned(),
+        secret: secret.into(),
+        issued_ms: 0,
+        expires_ms,
+        count,
+    }
 }
 
 fn tokens(previous: bool) -> AgentTokens {
-    AgentTokens { current: token("new", 5, 1_000), previous: previous.then(|| token("old", 7, 500)), version: 3 }
+    AgentTokens {
+        current: token("new", 5, 1_000),
+        previous: previous.then(|| token("old", 7, 500)),
+        version: 3,
+    }
 }
 
 #[test]
 fn token_must_be_held_alive_and_not_replayed() {
-    let check = |previous, secret: &str, mechanism: &str, count, now_ms, expected: Result<Slot, SaslFailure>| {
+    let check = |previous,
+                 secret: &str,
+                 mechanism: &str,
+                 count,
+                 now_ms,
+                 expected: Result<Slot, SaslFailure>| {
         let mechanism = Mechanism::parse(mechanism).unwrap();
-        let found = judge(&tokens(previous), mechanism, count, now_ms, |token| token.secret == secret.as_bytes());
+        let found = judge(&tokens(previous), mechanism, count, now_ms, |token| {
+            token.secret == secret.as_bytes()
+        });
         assert_eq!(found, expected, "{secret} {mechanism} {count:?} {now_ms}");
     };
     use SaslFailure::{CredentialsExpired, NotAuthorized};
@@ -39,7 +56,11 @@ fn token_must_be_held_alive_and_not_replayed() {
 fn newer_token_voids_the_older_once_it_is_used() {
     let check = |slot, count, current: u64, previous: Option<u64>| {
         let left = after(tokens(true), slot, count);
-        assert_eq!((left.current.count, left.previous.map(|token| token.count)), (current, previous), "{slot:?} {count:?}");
+        assert_eq!(
+            (left.current.count, left.previous.map(|token| token.count)),
+            (current, previous),
+            "{slot:?} {count:?}"
+        );
     };
     check(Slot::Current, None, 5, None);
     check(Slot::Current, Some(9), 9, None);
@@ -52,7 +73,11 @@ fn new_token_stands_beside_the_used_one() {
     let check = |slot, expected: &str| {
         let left = with_new(tokens(true), slot, token("newest", 0, 2_000));
         assert_eq!(left.current.secret, b"newest");
-        assert_eq!(left.previous.map(|token| token.secret), Some(expected.into()), "{slot:?}");
+        assert_eq!(
+            left.previous.map(|token| token.secret),
+            Some(expected.into()),
+            "{slot:?}"
+        );
     };
     check(Slot::Current, "new");
     check(Slot::Previous, "old");
@@ -61,8 +86,16 @@ fn new_token_stands_beside_the_used_one() {
 #[test]
 fn use_is_read() {
     let check = |text: &str, expected: Result<(Option<u64>, bool), SaslFailure>| {
-        let fast = xmpp::Fragment::parse(format!("<fast xmlns='urn:xmpp:fast:0' {text}/>").into(), ns::CLIENT).unwrap();
-        assert_eq!(Use::parse(fast.root()).map(|it| (it.count, it.invalidate)), expected, "{text}");
+        let fast = xmpp::Fragment::parse(
+            format!("<fast xmlns='urn:xmpp:fast:0' {text}/>").into(),
+            ns::CLIENT,
+        )
+        .unwrap();
+        assert_eq!(
+            Use::parse(fast.root()).map(|it| (it.count, it.invalidate)),
+            expected,
+            "{text}"
+        );
     };
     check("", Ok((None, false)));
     check("count='3'", Ok((Some(3), false)));

@@ -5,20 +5,30 @@ use crate::config::Config;
 
 fn auth(mechanisms: &[&str], plain_without_tls: bool) -> Auth {
     let mut auth = Config::development("unused".into()).auth;
-    auth.mechanisms = mechanisms.iter().map(|name| Mechanism::parse(name).unwrap()).collect();
+    auth.mechanisms = mechanisms
+        .iter()
+        .map(|name| Mechanism::parse(name).unwrap())
+        .collect();
     auth.plain_without_tls = plain_without_tls;
     auth
 }
 
 fn names<'a>(mechanisms: impl IntoIterator<Item = &'a Mechanism>) -> String {
-    mechanisms.into_iter().map(|it| it.as_str()).collect::<Vec<_>>().join(" ")
+    mechanisms
+        .into_iter()
+        .map(|it| it.as_str())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 const BOTH: (bool, bool) = (true, true);
 const NONE: (bool, bool) = (false, false);
 
 fn bindings((exporter, server_end_point): (bool, bool)) -> ChannelBindings {
-    ChannelBindings { exporter: exporter.then(|| vec![1; 32]), server_end_point: server_end_point.then(|| vec![2; 32]) }
+    ChannelBindings {
+        exporter: exporter.then(|| vec![1; 32]),
+        server_end_point: server_end_point.then(|| vec![2; 32]),
+    }
 }
 
 #[test]
@@ -29,10 +39,34 @@ fn mechanisms_follow_configuration_and_connection() {
         assert_eq!(names(&offer.mechanisms), expected);
         assert_eq!(!offer.bindings.is_empty(), bound, "{expected}");
     };
-    check(&configured, BOTH, false, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN ANONYMOUS", true);
-    check(&configured, (false, true), false, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN ANONYMOUS", true);
-    check(&configured, NONE, false, "SCRAM-SHA-256 PLAIN ANONYMOUS", false);
-    check(&configured, NONE, true, "EXTERNAL SCRAM-SHA-256 PLAIN ANONYMOUS", false);
+    check(
+        &configured,
+        BOTH,
+        false,
+        "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN ANONYMOUS",
+        true,
+    );
+    check(
+        &configured,
+        (false, true),
+        false,
+        "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN ANONYMOUS",
+        true,
+    );
+    check(
+        &configured,
+        NONE,
+        false,
+        "SCRAM-SHA-256 PLAIN ANONYMOUS",
+        false,
+    );
+    check(
+        &configured,
+        NONE,
+        true,
+        "EXTERNAL SCRAM-SHA-256 PLAIN ANONYMOUS",
+        false,
+    );
     // XEP-0440 §4: types without a mechanism look like an attack.
     check(&["SCRAM-SHA-256"], BOTH, false, "SCRAM-SHA-256", false);
     check(&["EXTERNAL", "PLAIN"], BOTH, false, "PLAIN", false);
@@ -44,7 +78,11 @@ fn nothing_weak_is_offered_without_tls() {
     let configured = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "ANONYMOUS"];
     let check = |starttls, plain_without_tls, expected: &str, register| {
         let offer = Offer::plain(&auth(&configured, plain_without_tls), starttls, true);
-        assert_eq!((names(&offer.mechanisms).as_str(), offer.register), (expected, register), "{starttls:?}");
+        assert_eq!(
+            (names(&offer.mechanisms).as_str(), offer.register),
+            (expected, register),
+            "{starttls:?}"
+        );
         assert!(offer.fast.is_empty() && offer.upgrades.is_empty() && offer.bindings.is_empty());
     };
     check(Some(true), true, "", false);
@@ -56,28 +94,54 @@ fn nothing_weak_is_offered_without_tls() {
 #[test]
 fn tokens_need_what_they_are_bound_to() {
     let check = |data, expected: &str| {
-        assert_eq!(names(&Offer::encrypted(&auth(&["PLAIN"], false), &bindings(data), false, false).fast), expected);
+        assert_eq!(
+            names(&Offer::encrypted(&auth(&["PLAIN"], false), &bindings(data), false, false).fast),
+            expected
+        );
     };
     check(NONE, "HT-SHA-512-NONE HT-SHA-256-NONE");
-    check((false, true), "HT-SHA-512-ENDP HT-SHA-256-ENDP HT-SHA-512-NONE HT-SHA-256-NONE");
-    check((true, false), "HT-SHA-512-EXPR HT-SHA-256-EXPR HT-SHA-512-NONE HT-SHA-256-NONE");
+    check(
+        (false, true),
+        "HT-SHA-512-ENDP HT-SHA-256-ENDP HT-SHA-512-NONE HT-SHA-256-NONE",
+    );
+    check(
+        (true, false),
+        "HT-SHA-512-EXPR HT-SHA-256-EXPR HT-SHA-512-NONE HT-SHA-256-NONE",
+    );
 }
 
 #[test]
 fn upgrades_lead_to_what_is_offered() {
     let check = |mechanisms: &[&str], expected: &[&str]| {
         let offer = Offer::encrypted(&auth(mechanisms, false), &bindings(NONE), false, false);
-        assert_eq!(offer.upgrades.iter().map(|task| task.as_str()).collect::<Vec<_>>(), expected, "{mechanisms:?}");
+        assert_eq!(
+            offer
+                .upgrades
+                .iter()
+                .map(|task| task.as_str())
+                .collect::<Vec<_>>(),
+            expected,
+            "{mechanisms:?}"
+        );
     };
     check(&["SCRAM-SHA-1"], &[]);
     check(&["SCRAM-SHA-1", "SCRAM-SHA-256"], &["UPGR-SCRAM-SHA-256"]);
-    check(&["SCRAM-SHA-512", "SCRAM-SHA-256"], &["UPGR-SCRAM-SHA-512", "UPGR-SCRAM-SHA-256"]);
+    check(
+        &["SCRAM-SHA-512", "SCRAM-SHA-256"],
+        &["UPGR-SCRAM-SHA-512", "UPGR-SCRAM-SHA-256"],
+    );
 }
 
 fn client_limits() -> ClientLimits {
     let mut limits = Config::development("unused".into()).limits;
-    limits.before_auth = Limits { stanza_bytes: 1000, ..limits.before_auth };
-    limits.after_auth = Limits { stanza_bytes: 2000, ..limits.after_auth };
+    limits.before_auth = Limits {
+        stanza_bytes: 1000,
+        ..limits.before_auth
+    };
+    limits.after_auth = Limits {
+        stanza_bytes: 2000,
+        ..limits.after_auth
+    };
     limits.idle_ping = std::time::Duration::from_secs(300);
     limits
 }
@@ -86,13 +150,16 @@ fn client_limits() -> ClientLimits {
 fn check(features: &Element, expected: &str) {
     let written = String::from_utf8(features.to_bytes(ns::CLIENT)).unwrap();
     let inside = written.split_once('>').unwrap().1;
-    assert_eq!(inside, format!("{}</stream:features>", expected.replace('\n', "")));
+    assert_eq!(
+        inside,
+        format!("{}</stream:features>", expected.replace('\n', ""))
+    );
 }
 
 #[test]
 fn features_are_written_as_the_standards_show_them() {
-    let limits = client_limits();
-    let written = |offer: Offer| offer.element(super::limits(&limits, false));
+    let configured = client_limits();
+    let written = |offer: Offer| offer.element(limits(&configured, false));
     let before = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>1000</max-bytes></limits>";
     let starttls = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'>";
     check(
@@ -107,9 +174,18 @@ fn features_are_written_as_the_standards_show_them() {
              <register xmlns='http://jabber.org/features/iq-register'/>{before}"
         ),
     );
-    check(&written(Offer::plain(&auth(&[], true), None, false)), before);
-    let offer = Offer::encrypted(&auth(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"], false), &bindings((true, false)), false, true);
-    let mechanisms = "<mechanism>SCRAM-SHA-256-PLUS</mechanism><mechanism>SCRAM-SHA-256</mechanism>";
+    check(
+        &written(Offer::plain(&auth(&[], true), None, false)),
+        before,
+    );
+    let offer = Offer::encrypted(
+        &auth(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"], false),
+        &bindings((true, false)),
+        false,
+        true,
+    );
+    let mechanisms =
+        "<mechanism>SCRAM-SHA-256-PLUS</mechanism><mechanism>SCRAM-SHA-256</mechanism>";
     check(
         &written(offer),
         &format!(
@@ -128,12 +204,15 @@ fn features_are_written_as_the_standards_show_them() {
 
 #[test]
 fn binding_is_offered_until_it_is_done() {
-    let after = super::limits(&client_limits(), true);
+    let after = limits(&client_limits(), true);
     let rest = "<sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/><ver xmlns='urn:xmpp:features:rosterver'/>\
                 <sub xmlns='urn:xmpp:features:pre-approval'/><limits xmlns='urn:xmpp:stream-limits:0'>\
                 <max-bytes>2000</max-bytes><idle-seconds>300</idle-seconds></limits>";
     let bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
                 <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>";
-    check(&authenticated(false, after.clone()), &format!("{bind}{rest}"));
+    check(
+        &authenticated(false, after.clone()),
+        &format!("{bind}{rest}"),
+    );
     check(&authenticated(true, after), rest);
 }

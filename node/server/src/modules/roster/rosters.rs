@@ -100,6 +100,16 @@ impl Rosters {
         Err(crate::home::wait("the roster is being changed by others"))
     }
 
+    /// How many are in memory.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Forgets what is in memory.
     pub fn forget(&self, account: &BareJid) {
         self.shard(account).lock().remove(account);

@@ -1,36 +1,30 @@
-//! What a server is made of, with a store that can be made to fail.
+//! Stores in memory that can be made to fail.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use starling::{
-    c2s::{Gate, load_secret},
-    config::Config,
-    routing::Router,
-};
 use storage::{
     Error, Result, Stores,
     backend::memory::{MemoryBlobs, MemoryTable},
     repository::{Account, AccountRepository, AgentTokens, Credentials},
+    shape::Table,
 };
 use xmpp::BareJid;
 
 /// The error that every operation on accounts answers with, while there is one.
-pub type Fault = Arc<Mutex<Option<Error>>>;
+pub(crate) type Fault = Arc<Mutex<Option<Error>>>;
 
-/// A router over memory.
-pub async fn router(config: Config) -> (Arc<Router>, Fault) {
-    let table = Arc::new(MemoryTable::default());
-    let mut stores = Stores::over(table.clone(), Arc::new(MemoryBlobs::default()));
+/// Stores, their table, and what makes them fail.
+pub(crate) fn stores() -> (Stores, Arc<dyn Table>, Fault) {
+    let table = Arc::new(MemoryTable::new());
+    let mut stores = Stores::over(table.clone(), Arc::new(MemoryBlobs::new()));
     let fault = Fault::default();
-    stores.accounts = Arc::new(Faulty { inner: stores.accounts, fault: fault.clone() });
-    let gate = Gate::new(&config, load_secret(&*table).await.unwrap()).unwrap();
-    (build(config, stores, gate), fault)
-}
-
-fn build(config: Config, stores: Stores, gate: Gate) -> Arc<Router> {
-    Arc::new(Router { config: Arc::new(config), stores, metrics: Default::default(), gate, tasks: Default::default() })
+    stores.accounts = Arc::new(Faulty {
+        inner: stores.accounts,
+        fault: fault.clone(),
+    });
+    (stores, table, fault)
 }
 
 struct Faulty {
@@ -52,8 +46,15 @@ impl AccountRepository for Faulty {
     async fn create(&self, account: &BareJid, credentials: Credentials, now_ms: u64) -> Result<()> {
         self.inner()?.create(account, credentials, now_ms).await
     }
-    async fn set_credentials(&self, account: &BareJid, credentials: Credentials, seen: u64) -> Result<u64> {
-        self.inner()?.set_credentials(account, credentials, seen).await
+    async fn set_credentials(
+        &self,
+        account: &BareJid,
+        credentials: Credentials,
+        seen: u64,
+    ) -> Result<u64> {
+        self.inner()?
+            .set_credentials(account, credentials, seen)
+            .await
     }
     async fn set_disabled(&self, account: &BareJid, disabled: bool, seen: u64) -> Result<u64> {
         self.inner()?.set_disabled(account, disabled, seen).await
@@ -67,7 +68,13 @@ impl AccountRepository for Faulty {
     async fn tokens(&self, account: &BareJid, agent: &str) -> Result<Option<AgentTokens>> {
         self.inner()?.tokens(account, agent).await
     }
-    async fn put_tokens(&self, account: &BareJid, agent: &str, tokens: &AgentTokens, seen: u64) -> Result<u64> {
+    async fn put_tokens(
+        &self,
+        account: &BareJid,
+        agent: &str,
+        tokens: &AgentTokens,
+        seen: u64,
+    ) -> Result<u64> {
         self.inner()?.put_tokens(account, agent, tokens, seen).await
     }
     async fn remove_tokens(&self, account: &BareJid, agent: &str) -> Result<()> {

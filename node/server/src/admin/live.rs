@@ -1,0 +1,47 @@
+//! What administration needs of a node that runs.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use xmpp::{BareJid, StreamError, StreamErrorCondition as Condition};
+
+use crate::{c2s::parking::end_parked, module::Outlet, routing::Router};
+
+/// Time for sessions to save what they hold.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether they are gone.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A node that runs.
+#[async_trait]
+pub trait Live: Send + Sync {
+    /// Ends the sessions of an account, parked ones too, and waits a moment for them to be gone; how many there were.
+    async fn end_sessions(&self, account: &BareJid, reason: &str) -> usize;
+    /// Forgets what is remembered of an account.
+    fn forget(&self, account: &BareJid);
+}
+
+#[async_trait]
+impl Live for Arc<Router> {
+    async fn end_sessions(&self, account: &BareJid, reason: &str) -> usize {
+        let entries = Outlet::entries(self, account);
+        for entry in &*entries {
+            // RFC 6120 §4.9.3.12: what is allowed to this client has changed.
+            self.end_session(entry.session, StreamError::new(Condition::NotAuthorized, reason));
+        }
+        end_parked(self, account);
+        let gone = async {
+            while !Outlet::entries(self, account).is_empty() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, gone).await.is_err() {
+            tracing::warn!("sessions of an account are slow to end");
+        }
+        entries.len()
+    }
+
+    fn forget(&self, account: &BareJid) {
+        Outlet::forget(self, account);
+    }
+}

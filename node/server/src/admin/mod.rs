@@ -1,0 +1,226 @@
+//! Administration of accounts: the same five requests, on the stores of a node that is down or inside one that runs.
+//!
+//! Why here: `starling user` must work either way, and an embedded store opens once. A running node answers on a socket
+//! in its directory ([`socket`]); the command asks there first ([`client`]).
+//! Left out: rooms and messages (XEP-0133 is for clients).
+
+pub mod client;
+mod live;
+pub mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use storage::{ErrorKind, Stores};
+use xmpp::BareJid;
+use zeroize::Zeroizing;
+
+pub use live::Live;
+
+use crate::{c2s::credentials, clock};
+
+/// Longest password: a longer one would only be work.
+pub const MAX_PASSWORD: usize = 1_023;
+/// Most users of one page.
+pub const MAX_PAGE: usize = 1_000;
+
+/// What may be asked, one JSON object a line.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Whether anybody is there.
+    Ping,
+    /// Makes an account.
+    Add {
+        /// Bare address.
+        account: String,
+        /// Its password.
+        password: String,
+    },
+    /// Changes a password; tokens for fast reconnection fall with the old one, and sessions end.
+    Password {
+        /// Bare address.
+        account: String,
+        /// The new password.
+        password: String,
+    },
+    /// Removes an account with all it has; its sessions end.
+    Remove {
+        /// Bare address.
+        account: String,
+    },
+    /// Names of a domain's accounts in order, beyond `after`, at most [`MAX_PAGE`].
+    List {
+        /// The domain.
+        domain: String,
+        /// The last name of the page before.
+        after: Option<String>,
+        /// How many.
+        limit: usize,
+    },
+    /// Ends the sessions of an account.
+    Kick {
+        /// Bare address.
+        account: String,
+    },
+}
+
+/// What is answered, one JSON object a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// It is done.
+    Done,
+    /// Localparts. Fewer than asked for: there are no more.
+    Users(Vec<String>),
+    /// So many sessions end.
+    Ended(usize),
+    /// It is not done.
+    Refused {
+        /// What kind of refusal.
+        why: Why,
+        /// In words.
+        reason: String,
+    },
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The request makes no sense.
+    Invalid,
+    /// The account exists.
+    Exists,
+    /// There is no such account.
+    Absent,
+    /// Only a running node can do that.
+    NotRunning,
+    /// The store says no.
+    Store,
+}
+
+fn refused(why: Why, reason: impl Into<String>) -> Response {
+    Response::Refused { why, reason: reason.into() }
+}
+
+impl From<storage::Error> for Response {
+    fn from(error: storage::Error) -> Self {
+        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+        refused(Why::Store, format!("the store says: {error}{cause}"))
+    }
+}
+
+/// Who does what is asked.
+pub struct Administrator {
+    /// Where accounts are.
+    pub stores: Stores,
+    /// Domains whose accounts may be made.
+    pub domains: Vec<String>,
+    /// Iterations of SCRAM for new passwords.
+    pub scram_iterations: u32,
+    /// The node, if it runs.
+    pub live: Option<Arc<dyn Live>>,
+}
+
+impl Administrator {
+    /// Does what is asked.
+    pub async fn perform(&self, request: Request) -> Response {
+        let outcome = match request {
+            Request::Ping => Ok(Response::Done),
+            Request::Add { account, password } => self.add(&account, Zeroizing::new(password)).await,
+            Request::Password { account, password } => self.password(&account, Zeroizing::new(password)).await,
+            Request::Remove { account } => self.remove(&account).await,
+            Request::List { domain, after, limit } => self.list(&domain, after.as_deref(), limit).await,
+            Request::Kick { account } => self.kick(&account).await,
+        };
+        outcome.unwrap_or_else(|refusal| refusal)
+    }
+
+    fn account(&self, text: &str) -> Result<BareJid, Response> {
+        let account = BareJid::parse(text)
+            .map_err(|error| refused(Why::Invalid, format!("\"{text}\" is no address: {error}")))?;
+        if account.local().is_none() {
+            return Err(refused(Why::Invalid, format!("\"{text}\" has no name before the @")));
+        }
+        if !self.domains.iter().any(|domain| domain == account.domain()) {
+            let served = self.domains.join(", ");
+            return Err(refused(Why::Invalid, format!("{} is not served here; served: {served}", account.domain())));
+        }
+        Ok(account)
+    }
+
+    async fn derive(&self, password: Zeroizing<String>) -> Result<storage::repository::Credentials, Response> {
+        if password.is_empty() || password.len() > MAX_PASSWORD {
+            return Err(refused(Why::Invalid, format!("a password has 1 to {MAX_PASSWORD} bytes")));
+        }
+        let iterations = self.scram_iterations;
+        tokio::task::spawn_blocking(move || credentials::derive(&password, iterations))
+            .await
+            .map_err(|_| refused(Why::Store, "the keys could not be computed"))
+    }
+
+    async fn add(&self, account: &str, password: Zeroizing<String>) -> Result<Response, Response> {
+        let account = self.account(account)?;
+        let credentials = self.derive(password).await?;
+        match self.stores.accounts.create(&account, credentials, clock::now_ms()).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                return Err(refused(Why::Exists, format!("{account} exists already")));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(live) = &self.live {
+            // A home that looked for the account before remembers that there was none.
+            live.forget(&account);
+        }
+        Ok(Response::Done)
+    }
+
+    async fn password(&self, account: &str, password: Zeroizing<String>) -> Result<Response, Response> {
+        let account = self.account(account)?;
+        let credentials = self.derive(password).await?;
+        let absent = || refused(Why::Absent, format!("there is no account {account}"));
+        let seen = self.stores.accounts.load(&account).await?.ok_or_else(absent)?.version;
+        self.stores.accounts.set_credentials(&account, credentials, seen).await?;
+        self.stores.accounts.remove_all_tokens(&account).await?;
+        if let Some(live) = &self.live {
+            live.end_sessions(&account, "the password was changed").await;
+        }
+        Ok(Response::Done)
+    }
+
+    async fn remove(&self, account: &str) -> Result<Response, Response> {
+        let account = self.account(account)?;
+        let absent = || refused(Why::Absent, format!("there is no account {account}"));
+        let found = self.stores.accounts.load(&account).await?.ok_or_else(absent)?;
+        if let Some(live) = &self.live {
+            // Nobody logs in from here on; then those who are there go, and what they save goes with the rest.
+            if !found.disabled {
+                self.stores.accounts.set_disabled(&account, true, found.version).await?;
+            }
+            live.end_sessions(&account, "the account was removed").await;
+            live.forget(&account);
+        }
+        self.stores.erase(&account).await?;
+        if let Some(live) = &self.live {
+            live.forget(&account);
+        }
+        Ok(Response::Done)
+    }
+
+    async fn list(&self, domain: &str, after: Option<&str>, limit: usize) -> Result<Response, Response> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        Ok(Response::Users(self.stores.accounts.list(domain, after, limit).await?))
+    }
+
+    async fn kick(&self, account: &str) -> Result<Response, Response> {
+        let account = self.account(account)?;
+        match &self.live {
+            Some(live) => Ok(Response::Ended(live.end_sessions(&account, "ended by the administrator").await)),
+            None => Err(refused(Why::NotRunning, "the node does not run, so nobody is connected")),
+        }
+    }
+}

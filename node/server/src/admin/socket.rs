@@ -1,0 +1,136 @@
+//! The administration socket of a running node: `admin.sock` in its directory, for its owner only.
+//!
+//! One JSON object a line each way. Bounds: [`MAX_CONNECTIONS`] at a time, [`MAX_LINE`] bytes a request, [`IDLE`] between
+//! two. Who may open the socket may read the store as well, so there is no further authentication.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    time::timeout,
+};
+
+use super::{Administrator, Request, Response, Why, refused};
+use crate::shutdown::Stopping;
+
+/// Connections at a time.
+pub const MAX_CONNECTIONS: usize = 8;
+/// Longest request.
+pub const MAX_LINE: u64 = 16 << 10;
+/// Longest silence.
+pub const IDLE: Duration = Duration::from_secs(60);
+
+/// The socket, removed when dropped.
+#[derive(Debug)]
+pub struct AdminSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl AdminSocket {
+    /// Opens the socket with mode 0600 from its first moment. One that a crash left behind is replaced.
+    ///
+    /// # Errors
+    /// `AddrInUse` if another node answers there; else the file system's.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another node answers there"));
+        }
+        // A socket has the mode of the umask until it is changed: it is made where nobody else can look, then moved.
+        let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        let hidden = parent.join(format!(".admin-{}", std::process::id()));
+        fs::DirBuilder::new().mode(0o700).recursive(true).create(&hidden)?;
+        let made = Self::make(&hidden.join("s"), path);
+        let _ = fs::remove_dir_all(&hidden);
+        made
+    }
+
+    fn make(hidden: &Path, path: &Path) -> io::Result<Self> {
+        let _ = fs::remove_file(hidden);
+        let listener = UnixListener::bind(hidden)?;
+        fs::set_permissions(hidden, fs::Permissions::from_mode(0o600))?;
+        fs::rename(hidden, path)?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+
+    /// Answers until the signal to stop.
+    pub async fn serve(self, administrator: Administrator, mut stopping: Stopping) {
+        let administrator = Arc::new(administrator);
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let permit = room.clone().acquire_owned().await.expect("it is never closed");
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = stopping.wait() => return,
+            };
+            let Ok((socket, _)) = accepted else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let administrator = administrator.clone();
+            tokio::spawn(async move {
+                let _permit = permit;
+                // However it ends, the command knows.
+                let _ = converse(socket, &administrator).await;
+            });
+        }
+    }
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn converse(socket: UnixStream, administrator: &Administrator) -> io::Result<()> {
+    let (read, mut write) = socket.into_split();
+    let mut read = BufReader::new(read);
+    loop {
+        let mut line = zeroize::Zeroizing::new(Vec::new());
+        let length = timeout(IDLE, (&mut read).take(MAX_LINE).read_until(b'\n', &mut line)).await??;
+        if length == 0 {
+            return Ok(());
+        }
+        let response = match serde_json::from_slice::<Request>(&line) {
+            Ok(request) => {
+                tracing::info!(request = name(&request), "administration");
+                administrator.perform(request).await
+            }
+            // The error may quote what was sent; the line holds a password.
+            Err(error) => refused(Why::Invalid, format!("no request ({:?} at column {})", error.classify(), error.column())),
+        };
+        send(&mut write, &response).await?;
+        if line.last() != Some(&b'\n') {
+            return Ok(());
+        }
+    }
+}
+
+async fn send(write: &mut (impl AsyncWriteExt + Unpin), response: &Response) -> io::Result<()> {
+    let mut line = serde_json::to_vec(response)?;
+    line.push(b'\n');
+    write.write_all(&line).await
+}
+
+fn name(request: &Request) -> &'static str {
+    match request {
+        Request::Ping => "ping",
+        Request::Add { .. } => "add",
+        Request::Password { .. } => "password",
+        Request::Remove { .. } => "remove",
+        Request::List { .. } => "list",
+        Request::Kick { .. } => "kick",
+    }
+}

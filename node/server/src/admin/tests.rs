@@ -1,0 +1,136 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use storage::{
+    Stores,
+    backend::memory::{MemoryBlobs, MemoryTable},
+};
+
+use super::{client::AdminClient, socket::AdminSocket, *};
+
+#[derive(Default)]
+struct Recorder(Mutex<Vec<String>>);
+
+#[async_trait]
+impl Live for Recorder {
+    async fn end_sessions(&self, account: &BareJid, reason: &str) -> usize {
+        self.0.lock().push(format!("end {account}: {reason}"));
+        2
+    }
+
+    fn forget(&self, account: &BareJid) {
+        self.0.lock().push(format!("forget {account}"));
+    }
+}
+
+fn administrator(live: Option<Arc<dyn Live>>) -> Administrator {
+    Administrator {
+        stores: Stores::over(Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())),
+        domains: vec!["a.example".into()],
+        scram_iterations: 4096,
+        live,
+    }
+}
+
+fn add(account: &str, password: &str) -> Request {
+    Request::Add { account: account.into(), password: password.into() }
+}
+
+fn why(response: &Response) -> Option<Why> {
+    match response {
+        Response::Refused { why, .. } => Some(*why),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn accounts_come_and_go() {
+    let live = Arc::new(Recorder::default());
+    let admin = administrator(Some(live.clone()));
+    let check = async |request, expected: Response| assert_eq!(admin.perform(request).await, expected);
+    check(add("bob@a.example", "x"), Response::Done).await;
+    check(add("Alice@a.example", "x"), Response::Done).await;
+    let list = |after: Option<&str>, limit| Request::List { domain: "a.example".into(), after: after.map(Into::into), limit };
+    check(list(None, 10), Response::Users(vec!["alice".into(), "bob".into()])).await;
+    check(list(None, 1), Response::Users(vec!["alice".into()])).await;
+    check(list(Some("alice"), 1), Response::Users(vec!["bob".into()])).await;
+    check(Request::Kick { account: "bob@a.example".into() }, Response::Ended(2)).await;
+    check(Request::Password { account: "bob@a.example".into(), password: "y".into() }, Response::Done).await;
+    check(Request::Remove { account: "bob@a.example".into() }, Response::Done).await;
+    check(list(None, 10), Response::Users(vec!["alice".into()])).await;
+    let expected = [
+        "forget bob@a.example",
+        "forget alice@a.example",
+        "end bob@a.example: ended by the administrator",
+        "end bob@a.example: the password was changed",
+        "end bob@a.example: the account was removed",
+        "forget bob@a.example",
+        "forget bob@a.example",
+    ];
+    assert_eq!(*live.0.lock(), expected);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_with_its_kind() {
+    let admin = administrator(None);
+    admin.perform(add("bob@a.example", "x")).await;
+    let check = async |request, expected: Why| assert_eq!(why(&admin.perform(request).await), Some(expected));
+    check(add("bob@a.example", "x"), Why::Exists).await;
+    check(add("a.example", "x"), Why::Invalid).await;
+    check(add("b ob@a.example", "x"), Why::Invalid).await;
+    check(add("bob@b.example", "x"), Why::Invalid).await;
+    check(add("eve@a.example", ""), Why::Invalid).await;
+    check(add("eve@a.example", &"x".repeat(1024)), Why::Invalid).await;
+    check(Request::Password { account: "eve@a.example".into(), password: "x".into() }, Why::Absent).await;
+    check(Request::Remove { account: "eve@a.example".into() }, Why::Absent).await;
+    check(Request::Kick { account: "bob@a.example".into() }, Why::NotRunning).await;
+}
+
+#[tokio::test]
+async fn a_new_password_ends_the_old_one_and_its_tokens() {
+    use storage::repository::{AgentTokens, FastToken};
+    let admin = administrator(None);
+    let bob = BareJid::parse("bob@a.example").unwrap();
+    admin.perform(add("bob@a.example", "old")).await;
+    let token = FastToken { mechanism: "HT-SHA-256-NONE".into(), secret: vec![1], issued_ms: 0, expires_ms: u64::MAX, count: 0 };
+    let tokens = AgentTokens { current: token, previous: None, version: 0 };
+    admin.stores.accounts.put_tokens(&bob, "agent", &tokens, 0).await.unwrap();
+    admin.perform(Request::Password { account: "bob@a.example".into(), password: "new".into() }).await;
+    let account = admin.stores.accounts.load(&bob).await.unwrap().unwrap();
+    let keys = credentials::keys(&account, xmpp::sasl::Hash::Sha256).unwrap();
+    assert!(keys.verify_password("new") && !keys.verify_password("old"));
+    assert_eq!(admin.stores.accounts.tokens(&bob, "agent").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_socket_answers_its_owner_and_nobody_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admin.sock");
+    // What a crash left behind is no hindrance.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(AdminClient::connect(&path).unwrap().is_none());
+    let socket = AdminSocket::bind(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(AdminSocket::bind(&path).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+    let (stop, stopping) = crate::shutdown::signal();
+    let serving = tokio::spawn(socket.serve(administrator(None), stopping));
+    let asked = path.clone();
+    let asking = tokio::task::spawn_blocking(move || {
+        use std::io::{BufRead, Write};
+        let mut client = AdminClient::connect(&asked).unwrap().unwrap();
+        assert_eq!(client.ask(&Request::Ping).unwrap(), Response::Done);
+        assert_eq!(client.ask(&add("bob@a.example", "päss\nword")).unwrap(), Response::Done);
+        assert_eq!(why(&client.ask(&add("bob@a.example", "x")).unwrap()), Some(Why::Exists));
+        let mut raw = std::os::unix::net::UnixStream::connect(&asked).unwrap();
+        raw.write_all(b"{\"do\":\"add\",\"secret\":\"pencil\"}\n").unwrap();
+        let mut answer = String::new();
+        std::io::BufReader::new(raw).read_line(&mut answer).unwrap();
+        assert!(answer.contains("\"invalid\"") && !answer.contains("pencil"), "{answer}");
+    });
+    asking.await.unwrap();
+    stop.stop();
+    serving.await.unwrap();
+    assert!(!path.exists());
+}

@@ -1,0 +1,290 @@
+//! The command line: what may be asked, and how the command ends.
+//!
+//! | exit | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | failed: the message says at what |
+//! | 2 | the arguments make no sense |
+//! | 3 | refused: the account exists, is absent, or cannot be |
+//! | 4 | done in part: an import skipped something |
+//! | 78 | the configuration has mistakes: all of them are listed |
+
+mod password;
+mod transfer;
+mod user;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::{
+    config::{self, Config, Loaded, Overrides, Sources},
+    log, serve,
+};
+
+/// How the command ends.
+const FAILED: u8 = 1;
+const REFUSED: u8 = 3;
+const PARTLY: u8 = 4;
+const CONFIGURATION: u8 = 78;
+
+/// Starling, an XMPP server.
+#[derive(Debug, Parser)]
+#[command(name = "starling", version, about, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node. Without configuration: a development node for `localhost` with an account to log in with.
+    Serve(ServeArgs),
+    /// Add, change, remove, list accounts; end their sessions. The node may run or not.
+    User {
+        #[command(subcommand)]
+        command: user::UserCommand,
+        /// A domain that the node serves, if no configuration says so; repeat for more.
+        #[arg(long, value_name = "DOMAIN", global = true)]
+        serves: Vec<String>,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Read the configuration and list every mistake.
+    CheckConfig {
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Write accounts with all they have as XML (XEP-0227). The node must be down.
+    Export {
+        /// Only this domain.
+        #[arg(long)]
+        domain: Option<String>,
+        /// Only this account.
+        #[arg(long, value_name = "JID", conflicts_with = "domain")]
+        user: Option<String>,
+        /// Where to write; without it, standard output.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Read accounts from XML (XEP-0227), as this server, ejabberd or Prosody write it. The node must be down.
+    Import {
+        /// The file; what it includes is read as well. `-`: standard input.
+        file: PathBuf,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Print completions for a shell, e.g. `starling completions bash > /etc/bash_completion.d/starling`.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where configuration comes from.
+#[derive(Debug, Clone, Default, Args)]
+struct SourceArgs {
+    /// The configuration file [env: STARLING_CONFIG].
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The directory of the node.
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// A domain to serve; repeat for more.
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Vec<String>,
+    /// Where clients connect: `[::]:5222`, `direct:[::]:5223`; repeat for more. Port 0 lets the system choose.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// Where metrics and health are served, or `off`.
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<String>,
+    /// Keep everything in memory.
+    #[arg(long)]
+    memory: bool,
+    /// Write ports and process id to this file once the node listens.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// What is logged: a level, or `info,starling::c2s=debug`.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// How it is logged: text or json.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+/// Does what the arguments of this process ask.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(args) => run(args),
+        Command::User { command, serves, source } => user::run(command, serves, &source),
+        Command::CheckConfig { source } => check(&source),
+        Command::Export { domain, user, output, source } => {
+            transfer::export(domain.as_deref(), user.as_deref(), output.as_deref(), &source)
+        }
+        Command::Import { file, source } => transfer::import(&file, &source),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "starling", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say(&failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// How a command did not end well.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(FAILED, format!("starling: {error:#}"))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        anyhow::Error::from(error).into()
+    }
+}
+
+impl From<storage::Error> for Failure {
+    fn from(error: storage::Error) -> Self {
+        anyhow::Error::from(error).into()
+    }
+}
+
+impl From<config::Mistakes> for Failure {
+    fn from(mistakes: config::Mistakes) -> Self {
+        let number = mistakes.0.len();
+        let noun = if number == 1 { "mistake" } else { "mistakes" };
+        Self::new(CONFIGURATION, format!("{mistakes}\nstarling: {number} {noun} in the configuration"))
+    }
+}
+
+fn load(source: &SourceArgs, overrides: Overrides) -> Result<Loaded, Failure> {
+    let overrides = Overrides { data: source.data.clone(), ..overrides };
+    Ok(config::load(&Sources::of_process(source.config.clone(), overrides))?)
+}
+
+fn run(args: ServeArgs) -> Result<(), Failure> {
+    let overrides = Overrides {
+        domains: args.domain,
+        listeners: args.listen,
+        http: args.http,
+        log: args.log,
+        log_format: args.log_format,
+        memory: args.memory,
+        ready_file: args.ready_file,
+        data: None,
+    };
+    let loaded = load(&args.source, overrides)?;
+    log::init(&loaded.config.log).map_err(anyhow::Error::from)?;
+    match &loaded.file {
+        Some(file) => tracing::info!(file = %file.display(), "configuration read"),
+        None => tracing::info!(data = %loaded.config.data.display(), "no configuration file"),
+    }
+    for note in &loaded.notes {
+        tracing::warn!("{note}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve::serve(loaded.config))?;
+    Ok(())
+}
+
+fn check(source: &SourceArgs) -> Result<(), Failure> {
+    let loaded = load(source, Overrides::default())?;
+    certificates(&loaded.config)?;
+    for note in &loaded.notes {
+        say(&format!("note: {note}"));
+    }
+    let file = loaded.file.map_or_else(|| "no file: a development node".to_owned(), |file| file.display().to_string());
+    answer(&format!("{file}: no mistakes; serves {}", loaded.config.domains.join(", ")));
+    Ok(())
+}
+
+/// What only reading the certificates tells.
+fn certificates(config: &Config) -> Result<(), Failure> {
+    if config.certificates.is_empty() {
+        return Ok(());
+    }
+    let settings = crate::net::TlsSettings { certificates: config.certificates.clone(), ..Default::default() };
+    crate::net::Acceptor::new(settings)
+        .map(drop)
+        .map_err(|error| Failure::new(CONFIGURATION, format!("certificates: {error}")))
+}
+
+/// What the command answers: standard output.
+#[expect(clippy::print_stdout, reason = "a command answers on standard output")]
+fn answer(text: &str) {
+    println!("{text}");
+}
+
+/// What the command tells a person: standard error.
+#[expect(clippy::print_stderr, reason = "a command tells people on standard error")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn completions_know_every_command() {
+        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "starling", &mut out);
+            let text = String::from_utf8(out).unwrap();
+            for command in ["serve", "user", "check-config", "export", "import", "completions"] {
+                assert!(text.contains(command), "{shell} {command}");
+            }
+        }
+    }
+
+    #[test]
+    fn arguments_are_understood() {
+        let check = |line: &str, good: bool| {
+            let parsed = Cli::try_parse_from(std::iter::once("starling").chain(line.split(' ')));
+            assert_eq!(parsed.is_ok(), good, "{line}");
+        };
+        check("serve", true);
+        check("serve --domain a.example --domain b.example --listen :0 --listen direct::0 --http off --memory", true);
+        check("user add alice@a.example --password-stdin --data d", true);
+        check("user --data d --serves a.example add alice@a.example secret", true);
+        check("user add alice@a.example secret --password-stdin", false);
+        check("user list", true);
+        check("user list a.example --data d", true);
+        check("user", false);
+        check("export --domain a --user b@a", false);
+        check("import -", true);
+        check("completions tcsh", false);
+    }
+}

@@ -1,0 +1,287 @@
+use std::{path::Path, sync::Arc};
+
+use storage::{
+    Stores,
+    backend::memory::{MemoryBlobs, MemoryTable},
+    repository::{EntryFlags, LogRange, NewEntry, PrivacyMatch, Roster, RosterItem, ScramHash, Subscription},
+};
+use xmpp::{BareJid, Jid};
+
+use super::{
+    export::export,
+    import::{ImportError, Imported, import},
+};
+use crate::c2s::credentials::{derive, keys};
+
+const NOW: u64 = 1_700_000_000_000;
+
+fn stores() -> Stores {
+    Stores::over(Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()))
+}
+
+fn jid(text: &str) -> BareJid {
+    BareJid::parse(text).unwrap()
+}
+
+async fn text_of(stores: &Stores) -> String {
+    let mut out = Vec::new();
+    export(stores, &["capulet.example".into(), "montague.example".into()], None, &mut out).await.unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+async fn read(stores: &Stores, files: &[(&str, &str)]) -> Result<Imported, ImportError> {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let domains = ["capulet.example".to_owned(), "montague.example".to_owned(), "localhost".to_owned()];
+    import(stores, &directory.path().join(files[0].0), &domains, 4096).await
+}
+
+async fn read_one(user: &str) -> (Stores, Imported) {
+    let stores = stores();
+    let text = format!(
+        "<?xml version='1.0'?><server-data xmlns='urn:xmpp:pie:0'><host jid='capulet.example'>{user}</host></server-data>"
+    );
+    let done = read(&stores, &[("export.xml", &text)]).await.unwrap();
+    (stores, done)
+}
+
+fn entry(flags: EntryFlags, time_ms: u64, peer: &str, stanza: &str) -> NewEntry {
+    NewEntry { time_ms, flags, peer: Jid::parse(peer).unwrap(), stanza: stanza.to_owned().into() }
+}
+
+/// An account with some of everything.
+async fn juliet(stores: &Stores) {
+    let juliet = jid("juliet@capulet.example");
+    stores.accounts.create(&juliet, derive("R0m30", 4096), NOW).await.unwrap();
+    let mut roster = Roster::default();
+    roster.put(RosterItem {
+        name: Some("Romeo & <co>".into()),
+        groups: vec!["Friends".into(), "Lovers".into()],
+        subscription: Subscription::Both,
+        ..RosterItem::new(jid("romeo@montague.example"))
+    });
+    roster.put(RosterItem { ask: true, approved: true, ..RosterItem::new(jid("nurse@capulet.example")) });
+    roster.put(RosterItem {
+        in_roster: false,
+        pending_in: Some("<presence type='subscribe' from='paris@example.org' to='juliet@capulet.example'><status>O Juliet!</status></presence>".into()),
+        ..RosterItem::new(jid("paris@example.org"))
+    });
+    stores.rosters.store(&juliet, &roster, 0).await.unwrap();
+    let vcard = xmpp::Element::parse(b"<vCard xmlns='vcard-temp'><FN>Juliet Capulet</FN><PHOTO><BINVAL>YWJj</BINVAL></PHOTO></vCard>", "").unwrap();
+    stores.vcards.put(&juliet, &super::vcard::vcard(&vcard), 0).await.unwrap();
+    for (namespace, xml) in [("storage:bookmarks", "<storage xmlns='storage:bookmarks'><conference jid='a@b'/></storage>"), ("exodus:prefs", "<exodus xmlns='exodus:prefs'><defaultnick>Hamlet</defaultnick></exodus>")] {
+        let name = if namespace == "exodus:prefs" { "exodus" } else { "storage" };
+        stores.private.put(&juliet, namespace, name, xml.into()).await.unwrap();
+    }
+    let query = xmpp::Element::parse(
+        b"<query xmlns='jabber:iq:privacy'><default name='special'/><list name='special'>\
+          <item type='jid' value='tybalt@example.com' action='deny' order='1'/>\
+          <item type='subscription' value='both' action='allow' order='10'><message/><presence-in/></item>\
+          <item action='deny' order='11'/></list></query>",
+        "",
+    )
+    .unwrap();
+    let (lists, wrong) = super::privacy::parse_privacy(&query);
+    assert_eq!(wrong, 0);
+    stores.privacy.store(&juliet, &lists, 0).await.unwrap();
+    let (archived, deliver, sent) = (EntryFlags::ARCHIVED, EntryFlags::DELIVER, EntryFlags::SENT);
+    let from_romeo = |id: u32| format!("<message from='romeo@montague.example/orchard' to='juliet@capulet.example' type='chat' id='{id}'><body>&lt;hi&gt; \"'é\n</body><x xmlns='urn:x' xml:lang='en'/></message>");
+    let romeo = "romeo@montague.example/orchard";
+    let entries = [
+        entry(archived, NOW, romeo, &from_romeo(1)),
+        entry(EntryFlags::NONE, NOW + 1, romeo, "<message/>"),
+        entry(archived | sent, NOW + 2, "romeo@montague.example", "<message from='juliet@capulet.example/balcony' to='romeo@montague.example' type='chat'><body>What man art thou</body></message>"),
+        entry(deliver, NOW + 3, romeo, "<message from='romeo@montague.example/orchard' to='juliet@capulet.example' type='headline'><body>kept for delivery only</body></message>"),
+        entry(archived | deliver, NOW + 4, romeo, &from_romeo(5)),
+        entry(archived | deliver, NOW + 5, romeo, &from_romeo(6)),
+        entry(deliver, NOW + 9, romeo, "<message from='romeo@montague.example/orchard' to='juliet@capulet.example'><body>last</body></message>"),
+    ];
+    stores.logs.append(&juliet, 0, 1, &entries).await.unwrap();
+    let mailbox = storage::repository::Mailbox { acked: 3, ..Default::default() };
+    stores.mailboxes.store(&juliet, &mailbox, 0).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_export_of_an_imported_export_is_equal() {
+    let first = stores();
+    juliet(&first).await;
+    let romeo = jid("romeo@montague.example");
+    first.accounts.create(&romeo, derive("x", 4096), NOW).await.unwrap();
+    first.accounts.set_disabled(&romeo, true, 1).await.unwrap();
+    let exported = text_of(&first).await;
+    let second = stores();
+    let done = read(&second, &[("export.xml", &exported)]).await.unwrap();
+    assert!(done.is_complete(), "{done:?}");
+    assert_eq!((done.accounts, done.messages), (2, 6));
+    let again = text_of(&second).await;
+    assert_eq!(exported, again);
+    assert!(exported.contains("Romeo &amp; &lt;co&gt;") && exported.contains("<locked xmlns='urn:starling:pie:0'/>"));
+
+    let juliet = jid("juliet@capulet.example");
+    let account = second.accounts.load(&juliet).await.unwrap().unwrap();
+    assert!(ScramHash::from_name("SHA-1").is_some_and(|hash| account.credentials.scram(hash).is_some()));
+    assert!(keys(&account, xmpp::sasl::Hash::Sha512).unwrap().verify_password("R0m30"));
+    let log = second.logs.read(&juliet, LogRange::ALL, false, 100).await.unwrap();
+    let told: Vec<(u64, u64, bool, bool)> = log
+        .iter()
+        .filter(|entry| entry.flags != EntryFlags::NONE)
+        .map(|entry| {
+            let has = |flag| entry.flags.contains(flag);
+            (entry.number, entry.time_ms - NOW, has(EntryFlags::ARCHIVED), has(EntryFlags::DELIVER))
+        })
+        .collect();
+    let expected =
+        [(1, 0, true, false), (3, 2, true, false), (4, 3, false, true), (5, 4, true, true), (6, 5, true, true), (7, 9, false, true)];
+    assert_eq!(told, expected);
+    assert_eq!(second.mailboxes.load(&juliet).await.unwrap().acked, 3);
+    assert_eq!(second.vcards.get(&juliet).await.unwrap().unwrap().photo_sha1.unwrap(), "a9993e364706816aba3e25717850c26c9cd0d89d");
+    assert!(second.accounts.load(&romeo).await.unwrap().unwrap().disabled);
+
+    // Once more into the same stores: nobody is harmed.
+    let repeated = read(&second, &[("export.xml", &exported)]).await.unwrap();
+    assert_eq!((repeated.accounts, repeated.existing.0), (0, 2));
+    assert_eq!(text_of(&second).await, exported);
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_keeps_its_numbers() {
+    let first = stores();
+    let juliet = jid("juliet@capulet.example");
+    first.accounts.create(&juliet, derive("x", 4096), NOW).await.unwrap();
+    let message = "<message from='romeo@montague.example' to='juliet@capulet.example'><body>x</body></message>";
+    for head in (0..9_000).step_by(100) {
+        let entries: Vec<_> = (0..100).map(|at| entry(EntryFlags::ARCHIVED, NOW + head + at, "romeo@montague.example", message)).collect();
+        first.logs.append(&juliet, head, head + 7, &entries).await.unwrap();
+    }
+    first.logs.truncate(&juliet, 8_500).await.unwrap();
+    let exported = text_of(&first).await;
+    let second = stores();
+    read(&second, &[("export.xml", &exported)]).await.unwrap();
+    assert_eq!(text_of(&second).await, exported);
+    assert_eq!(second.logs.head(&juliet).await.unwrap(), 9_000);
+    assert!(second.logs.read(&juliet, LogRange::ALL, false, 1).await.unwrap()[0].number > 8_000);
+}
+
+#[tokio::test]
+async fn the_examples_of_the_xep_are_read() {
+    let (stores, done) = read_one(
+        "<user name='juliet' password='s3cr3t'>\
+           <scram-credentials xmlns='urn:xmpp:pie:0#scram' mechanism='SCRAM-SHA-1'>\
+             <iter-count>100000</iter-count>\
+             <salt>TmFDbE5hQ2xOYUNsTmFDbE5hQ2xOYUNsTmFDbE5hQ2xOYUNsTmFDbE5hQ2wK</salt>\
+             <server-key>0pXWGK0GZJ6TR73AIUN3ITYtA1g=</server-key>\
+             <stored-key>Q6qT/SbybblGCZz8e8eSfCJOQic=</stored-key></scram-credentials>\
+           <query xmlns='jabber:iq:roster'><item jid='romeo@montague.net' name='Romeo' subscription='both'><group>Friends</group></item></query>\
+           <offline-messages><message xmlns='jabber:client' from='romeo@montague.net/orchard' to='juliet@capulet.com/balcony' type='chat'>\
+             <body>Neither, fair saint, if either thee dislike.</body>\
+             <delay xmlns='urn:xmpp:delay' from='capulet.example' stamp='2002-07-21T00:32:29Z'>Offline Storage</delay></message></offline-messages>\
+           <query xmlns='jabber:iq:private'><exodus xmlns='exodus:prefs'><defaultnick>Hamlet</defaultnick></exodus></query>\
+           <presence xmlns='jabber:client' type='subscribe' id='xk3h1v69' from='romeo@montague.net'><nick xmlns='http://jabber.org/protocol/nick'>Romeo</nick></presence>\
+           <presence xmlns='jabber:client' type='subscribe' from='mercutio@montague.net'/>\
+           <pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='n'/></pubsub>\
+         </user>",
+    )
+    .await;
+    assert_eq!(done.accounts, 1);
+    assert_eq!(done.left_out.iter().map(|(what, n)| (what.as_str(), *n)).collect::<Vec<_>>(), [("pubsub of http://jabber.org/protocol/pubsub", 1)]);
+    let juliet = jid("juliet@capulet.example");
+    let account = stores.accounts.load(&juliet).await.unwrap().unwrap();
+    assert_eq!(account.credentials.scram(ScramHash::Sha1).unwrap().iterations, 100_000);
+    assert!(keys(&account, xmpp::sasl::Hash::Sha256).unwrap().verify_password("s3cr3t"));
+    let roster = stores.rosters.load(&juliet).await.unwrap();
+    let romeo = roster.get(&jid("romeo@montague.net")).unwrap();
+    assert!(romeo.in_roster && romeo.pending_in.is_some() && romeo.subscription == Subscription::Both);
+    assert!(!roster.get(&jid("mercutio@montague.net")).unwrap().in_roster);
+    let log = stores.logs.read(&juliet, LogRange::ALL, false, 10).await.unwrap();
+    assert_eq!(log[0].time_ms, 1_027_211_549_000);
+    assert!(log[0].flags == EntryFlags::DELIVER && !String::from_utf8_lossy(&log[0].stanza).contains("delay"));
+}
+
+#[tokio::test]
+async fn ids_of_other_servers_join_archive_and_offline_messages_in_any_order() {
+    let message = |id: &str| format!("<message xmlns='jabber:client' from='romeo@montague.net/o' to='juliet@capulet.example' type='chat'><body>{id}</body><stanza-id xmlns='urn:xmpp:sid:0' by='juliet@capulet.example' id='{id}'/></message>");
+    let result = |id: &str, stamp: &str| format!("<result xmlns='urn:xmpp:mam:2' id='{id}'><forwarded xmlns='urn:xmpp:forward:0'><delay xmlns='urn:xmpp:delay' stamp='{stamp}'/>{}</forwarded></result>", message(id));
+    let offline = format!("<offline-messages>{}</offline-messages>", message("1700000000000002"));
+    let archive = format!(
+        "<archive xmlns='urn:xmpp:pie:0#mam'>{}{}</archive>",
+        result("1700000000000001", "2023-11-14T22:13:20Z"),
+        result("1700000000000002", "2023-11-14T22:13:21Z")
+    );
+    for user in [format!("{offline}{archive}"), format!("{archive}{offline}")] {
+        let (stores, done) = read_one(&format!("<user name='juliet' password='x'>{user}</user>")).await;
+        assert!(done.is_complete() && done.messages == 2, "{done:?}");
+        let juliet = jid("juliet@capulet.example");
+        let log = stores.logs.read(&juliet, LogRange::ALL, false, 10).await.unwrap();
+        let flags: Vec<_> = log.iter().map(|entry| entry.flags).collect();
+        assert_eq!(flags, [EntryFlags::ARCHIVED, EntryFlags::ARCHIVED | EntryFlags::DELIVER]);
+        assert!(!String::from_utf8_lossy(&log[0].stanza).contains("stanza-id"));
+        assert_eq!(stores.mailboxes.load(&juliet).await.unwrap().acked, 1);
+    }
+}
+
+#[tokio::test]
+async fn split_files_are_put_together_as_ejabberd_splits_them() {
+    let stores = stores();
+    let files = [
+        ("main.xml", "<?xml version='1.0' encoding='UTF-8'?><server-data xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude'><xi:include href='localhost.xml'/></server-data>"),
+        ("localhost.xml", "<host xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude' jid='localhost'><xi:include href='localhost/a.xml'/><xi:include href='localhost/b.xml'/></host>"),
+        ("localhost/a.xml", "<user xmlns='urn:xmpp:pie:0' name='a' password='scram:ccOdDKGtz1U4qf+mXKQ4zSLSHbc=,Hjq8pDxOHuKVGHPDPRCyyTUG5Ho=,bXlzYWx0,4096'/>"),
+        ("localhost/b.xml", "<user xmlns='urn:xmpp:pie:0' name='b' password='secret'><!-- nobody --></user>"),
+    ];
+    let done = read(&stores, &files).await.unwrap();
+    assert!(done.is_complete(), "{done:?}");
+    let a = stores.accounts.load(&jid("a@localhost")).await.unwrap().unwrap();
+    assert_eq!(a.credentials.scram.len(), 1);
+    assert_eq!(a.credentials.scram[0].salt, b"mysalt");
+    assert_eq!(stores.accounts.load(&jid("b@localhost")).await.unwrap().unwrap().credentials.scram.len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_no_export_is_an_error_with_its_place() {
+    let check = async |text: &str, expected: &str| {
+        let error = read(&stores(), &[("x.xml", text)]).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    };
+    check("<html/>", "begins with html").await;
+    check("<server-data xmlns='urn:xmpp:pie:0'><host>", "host has no jid").await;
+    check("<server-data xmlns='urn:xmpp:pie:0'><host jid='a.example'><user name='a'><vCard xmlns='vcard-temp'>", "ends too early").await;
+    check("<server-data xmlns='urn:xmpp:pie:0'><host jid='a.example'></user>", "at byte").await;
+    check("<server-data xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude'><xi:include href='../etc/passwd'/></server-data>", "not below").await;
+    check("<server-data xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude'><xi:include href='x.xml'/></server-data>", "begins with").await;
+    check("<!DOCTYPE a [<!ENTITY e 'eeee'>]><server-data xmlns='urn:xmpp:pie:0'><host jid='a.example'><user name='a'><vCard xmlns='vcard-temp'>&e;</vCard></user></host></server-data>", "at byte").await;
+    let missing = import(&stores(), Path::new("does/not/exist.xml"), &[], 4096).await.unwrap_err();
+    assert!(missing.to_string().contains("does/not/exist.xml"), "{missing}");
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_left_out_and_told() {
+    let (stores, done) = read_one(
+        "<user name='a b' password='x'/>\
+         <user name='juliet'>\
+           <scram-credentials xmlns='urn:xmpp:pie:0#scram' mechanism='SCRAM-SHA-1'><iter-count>0</iter-count></scram-credentials>\
+           <query xmlns='jabber:iq:roster'><item jid='a@@b'/><item jid='a@b.example' subscription='remove'/><item jid='c@b.example'/></query>\
+           <query xmlns='jabber:iq:privacy'><default name='gone'/><list name='l'><item action='maybe' order='1'/><item type='group' value='g' action='deny' order='2'/></list></query>\
+           <archive xmlns='urn:xmpp:pie:0#mam'><result xmlns='urn:xmpp:mam:2' id='1'/></archive>\
+         </user>",
+    )
+    .await;
+    let left_out: Vec<(&str, usize)> = done.left_out.iter().map(|(what, n)| (what.as_str(), *n)).collect();
+    let expected = [
+        ("SCRAM keys that cannot be used", 1),
+        ("accounts whose name cannot be", 1),
+        ("archived messages that make no sense", 1),
+        ("contacts that make no sense", 2),
+        ("passwords that the file does not know (those accounts need a new one)", 1),
+        ("rules of privacy lists that make no sense", 1),
+    ];
+    assert_eq!(left_out, expected);
+    let juliet = jid("juliet@capulet.example");
+    let privacy = stores.privacy.load(&juliet).await.unwrap();
+    assert_eq!(privacy.default, None);
+    assert_eq!(privacy.lists["l"][0].matches, PrivacyMatch::Group("g".into()));
+    assert_eq!(stores.rosters.load(&juliet).await.unwrap().items.len(), 1);
+}

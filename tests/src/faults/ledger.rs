@@ -1,0 +1,325 @@
+//! The ledger: what was sent, promised, refused and received, and whether every promise was kept.
+//!
+//! The promises are those of the server's design: a message whose stanza was acknowledged (XEP-0198 `h`) and not answered
+//! with an error is in the log of its recipient and in that of its sender, and reaches the recipient; of a pair, messages
+//! keep their order; a repeat carries the same stanza-id, and within one session there is none.
+//! Pure: the tests at the end show that each check can fail.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A message: from whom, to whom, the how-manieth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Index of the sender.
+    pub from: usize,
+    /// Index of the recipient.
+    pub to: usize,
+    /// Number among those of the pair.
+    pub seq: u32,
+}
+
+impl Key {
+    /// The id of its stanza.
+    #[must_use]
+    pub fn id(self) -> String {
+        format!("k-{}-{}-{}", self.from, self.to, self.seq)
+    }
+
+    /// Back from the id.
+    #[must_use]
+    pub fn parse(id: &str) -> Option<Self> {
+        let mut parts = id.strip_prefix("k-")?.split('-');
+        let (from, to, seq) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { from: from.parse().ok()?, to: to.parse().ok()?, seq: seq.parse().ok()? })
+    }
+}
+
+/// What became of a message, as its sender knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Sent {
+    attempts: u32,
+    acked: bool,
+    refused: bool,
+}
+
+/// A message that a recipient's client got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Which.
+    pub key: Key,
+    /// The number that the archive gave it.
+    pub stanza_id: Option<u64>,
+    /// The session, resumptions included, that got it.
+    pub session: u64,
+}
+
+/// An entry of an account's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logged {
+    /// Its number.
+    pub number: u64,
+    /// Whether the account sent it.
+    pub sent: bool,
+    /// Which.
+    pub key: Key,
+}
+
+/// All that clients know.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    sent: BTreeMap<Key, Sent>,
+    receipts: BTreeMap<usize, Vec<Receipt>>,
+    /// Messages that somebody got at least once.
+    reached: BTreeSet<Key>,
+    /// What clients saw that no server may do.
+    broken: Vec<String>,
+    sessions: u64,
+}
+
+/// What a verification counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages.
+    pub messages: usize,
+    /// Attempts to send them.
+    pub attempts: usize,
+    /// Messages acknowledged and not refused.
+    pub promised: usize,
+    /// Messages refused with an error.
+    pub refused: usize,
+    /// Stanzas that recipients got.
+    pub receipts: usize,
+    /// Of those, repeats of the same entry.
+    pub repeats: usize,
+    /// Entries of logs.
+    pub entries: usize,
+    /// Messages that a log has more than once, each copy sent by the client anew.
+    pub sent_again: usize,
+}
+
+impl Ledger {
+    /// A number for a session that begins.
+    pub fn session(&mut self) -> u64 {
+        self.sessions += 1;
+        self.sessions
+    }
+
+    /// A client saw something that no server may do.
+    pub fn broken(&mut self, what: String) {
+        self.broken.push(what);
+    }
+
+    /// A message left its sender's client.
+    pub fn sent(&mut self, key: Key) {
+        self.sent.entry(key).or_default().attempts += 1;
+    }
+
+    /// The server acknowledged the stanza.
+    pub fn acked(&mut self, key: Key) {
+        self.sent.entry(key).or_default().acked = true;
+    }
+
+    /// The server answered with an error.
+    pub fn refused(&mut self, key: Key) {
+        self.sent.entry(key).or_default().refused = true;
+    }
+
+    /// A client got a message.
+    pub fn received(&mut self, receipt: Receipt) {
+        self.reached.insert(receipt.key);
+        self.receipts.entry(receipt.key.to).or_default().push(receipt);
+    }
+
+    /// Messages that were promised.
+    fn promised(&self) -> impl Iterator<Item = Key> {
+        self.sent.iter().filter(|(_, sent)| sent.acked && !sent.refused).map(|(key, _)| *key)
+    }
+
+    /// How many promised messages nobody got yet, and how many nobody knows the fate of.
+    #[must_use]
+    pub fn open(&self) -> (usize, usize) {
+        let missing = self.promised().filter(|key| !self.reached.contains(key)).count();
+        (missing, self.sent.values().filter(|sent| !sent.acked).count())
+    }
+
+    /// Checks every promise against the logs of the accounts, by index; what was broken, in words.
+    #[must_use]
+    pub fn verify(&self, logs: &BTreeMap<usize, Vec<Logged>>) -> (Counts, Vec<String>) {
+        let mut wrong = self.broken.clone();
+        let mut counts = self.counts(logs);
+        let copies = copies(logs);
+        for key in self.promised() {
+            for (place, sent) in [("recipient", false), ("sender", true)] {
+                if !copies.contains_key(&(key, sent)) {
+                    wrong.push(format!("{key:?} was acknowledged and is not in the log of its {place}"));
+                }
+            }
+            if !self.reached.contains(&key) {
+                wrong.push(format!("{key:?} was acknowledged and never reached its recipient"));
+            }
+        }
+        for ((key, sent), copies) in &copies {
+            let attempts = self.sent.get(key).map_or(0, |sent| sent.attempts as usize);
+            if *copies > attempts {
+                wrong.push(format!("{key:?} was sent {attempts} times and logged {copies} times (sent: {sent})"));
+            }
+            counts.sent_again += usize::from(*copies > 1 && !sent);
+        }
+        for (owner, log) in logs {
+            check_log(*owner, log, &mut wrong);
+        }
+        for (owner, receipts) in &self.receipts {
+            let log = logs.get(owner).map_or(&[][..], Vec::as_slice);
+            counts.repeats += check_receipts(*owner, receipts, log, &mut wrong);
+        }
+        (counts, wrong)
+    }
+
+    fn counts(&self, logs: &BTreeMap<usize, Vec<Logged>>) -> Counts {
+        Counts {
+            messages: self.sent.len(),
+            attempts: self.sent.values().map(|sent| sent.attempts as usize).sum(),
+            promised: self.promised().count(),
+            refused: self.sent.values().filter(|sent| sent.refused).count(),
+            receipts: self.receipts.values().map(Vec::len).sum(),
+            repeats: 0,
+            entries: logs.values().map(Vec::len).sum(),
+            sent_again: 0,
+        }
+    }
+}
+
+/// How often each message stands in the log of its recipient (`false`) and of its sender (`true`).
+fn copies(logs: &BTreeMap<usize, Vec<Logged>>) -> HashMap<(Key, bool), usize> {
+    let mut copies = HashMap::new();
+    for (owner, log) in logs {
+        let own = log.iter().filter(|entry| *owner == if entry.sent { entry.key.from } else { entry.key.to });
+        own.for_each(|entry| *copies.entry((entry.key, entry.sent)).or_default() += 1);
+    }
+    copies
+}
+
+fn check_log(owner: usize, log: &[Logged], wrong: &mut Vec<String>) {
+    for (entry, expected) in log.iter().zip(1..) {
+        if entry.number != expected {
+            wrong.push(format!("the log of {owner} has {} where {expected} is due", entry.number));
+            break;
+        }
+    }
+    for sent in [false, true] {
+        let keys = log.iter().filter(|entry| entry.sent == sent).map(|entry| entry.key);
+        check_order(&format!("the log of {owner} (sent: {sent})"), keys, wrong);
+    }
+}
+
+/// Whether the first of each message of a pair comes in the order of their numbers.
+fn check_order(place: &str, keys: impl Iterator<Item = Key>, wrong: &mut Vec<String>) {
+    let mut newest: HashMap<(usize, usize), u32> = HashMap::new();
+    let mut seen = BTreeSet::new();
+    for key in keys.filter(|key| seen.insert(*key)) {
+        let before = newest.insert((key.from, key.to), key.seq);
+        if before.is_some_and(|before| before > key.seq) {
+            wrong.push(format!("in {place} {key:?} comes after number {}", before.unwrap_or_default()));
+        }
+    }
+}
+
+/// Checks what one client got; how many were repeats.
+fn check_receipts(owner: usize, receipts: &[Receipt], log: &[Logged], wrong: &mut Vec<String>) -> usize {
+    let known: HashMap<u64, Key> = log.iter().filter(|entry| !entry.sent).map(|entry| (entry.number, entry.key)).collect();
+    let mut by_id: HashMap<u64, u64> = HashMap::new();
+    let mut repeats = 0;
+    for receipt in receipts {
+        let Some(id) = receipt.stanza_id else {
+            wrong.push(format!("{:?} reached {owner} without a stanza-id", receipt.key));
+            continue;
+        };
+        if known.get(&id) != Some(&receipt.key) {
+            wrong.push(format!("{:?} reached {owner} as {id}, which is {:?}", receipt.key, known.get(&id)));
+        }
+        if let Some(session) = by_id.insert(id, receipt.session) {
+            repeats += 1;
+            if session == receipt.session {
+                wrong.push(format!("{:?} reached {owner} twice in one session, as {id}", receipt.key));
+            }
+        }
+    }
+    check_order(&format!("what {owner} got"), receipts.iter().map(|receipt| receipt.key), wrong);
+    repeats
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn key(seq: u32) -> Key {
+        Key { from: 0, to: 1, seq }
+    }
+
+    /// Two messages, sent, acknowledged, received; both logs have them.
+    fn good() -> (Ledger, BTreeMap<usize, Vec<Logged>>) {
+        let mut ledger = Ledger::default();
+        let (mut own, mut other) = (Vec::new(), Vec::new());
+        for seq in [1, 2] {
+            ledger.sent(key(seq));
+            ledger.acked(key(seq));
+            ledger.received(Receipt { key: key(seq), stanza_id: Some(seq.into()), session: 7 });
+            own.push(Logged { number: seq.into(), sent: true, key: key(seq) });
+            other.push(Logged { number: seq.into(), sent: false, key: key(seq) });
+        }
+        (ledger, BTreeMap::from([(0, own), (1, other)]))
+    }
+
+    fn check(change: impl FnOnce(&mut Ledger, &mut BTreeMap<usize, Vec<Logged>>), expected: &[&str]) {
+        let (mut ledger, mut logs) = good();
+        change(&mut ledger, &mut logs);
+        let (_, wrong) = ledger.verify(&logs);
+        assert_eq!(wrong.len(), expected.len(), "{wrong:?}");
+        for (wrong, expected) in wrong.iter().zip(expected) {
+            assert!(wrong.contains(expected), "{wrong}: {expected}");
+        }
+    }
+
+    #[test]
+    fn kept_promises_pass_and_broken_ones_do_not() {
+        check(|_, _| {}, &[]);
+        check(|_, logs| drop(logs.get_mut(&1).unwrap().pop()), &["not in the log of its recipient", "which is None"]);
+        check(|_, logs| drop(logs.get_mut(&0).unwrap().pop()), &["not in the log of its sender"]);
+        check(|ledger, _| drop(ledger.reached.pop_last()), &["never reached"]);
+        check(|_, logs| logs.get_mut(&0).unwrap()[1].number = 3, &["where 2 is due"]);
+        let again = |stanza_id, session| move |ledger: &mut Ledger, _: &mut _| {
+            ledger.received(Receipt { key: key(2), stanza_id, session });
+        };
+        check(again(Some(2), 8), &[]);
+        check(again(Some(2), 7), &["twice in one session"]);
+        check(again(Some(1), 8), &["which is"]);
+        check(again(None, 8), &["without a stanza-id"]);
+        check(|ledger, _| ledger.receipts.get_mut(&1).unwrap().reverse(), &["comes after"]);
+        check(
+            |_, logs| {
+                let log = logs.get_mut(&1).unwrap();
+                log.push(Logged { number: 3, ..log[0] });
+            },
+            &["logged 2 times"],
+        );
+    }
+
+    #[test]
+    fn what_was_refused_or_not_acknowledged_is_not_promised() {
+        let mut ledger = Ledger::default();
+        ledger.sent(key(1));
+        assert_eq!(ledger.open(), (0, 1));
+        ledger.acked(key(1));
+        assert_eq!(ledger.open(), (1, 0));
+        ledger.refused(key(1));
+        assert_eq!(ledger.open(), (0, 0));
+        assert_eq!(ledger.verify(&BTreeMap::new()).1, [] as [String; 0]);
+    }
+
+    #[test]
+    fn ids_name_their_message() {
+        assert_eq!(Key::parse(&key(9).id()), Some(key(9)));
+        assert_eq!(Key::parse("k-1-2"), None);
+        assert_eq!(Key::parse("x"), None);
+    }
+}

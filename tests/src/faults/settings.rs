@@ -1,0 +1,79 @@
+//! How a server under test is configured: the few things that tests change, over the development configuration.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use starling::config::{Config, Security, Storage};
+
+/// What tests change. Passed to a server process as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Settings {
+    /// Whether every commit waits for the disk.
+    pub sync: bool,
+    /// Whether messages are archived.
+    pub archive: bool,
+    /// How long a broken session may be resumed.
+    pub resume_s: u64,
+    /// Stanzas that may wait for an acknowledgement.
+    pub queue: usize,
+    /// Time for everything between connect and a bound session, in milliseconds.
+    pub negotiation_ms: u64,
+    /// Messages that may wait for one account.
+    pub offline: usize,
+    /// Messages of one page of the archive.
+    pub page: usize,
+    /// Connections of one address.
+    pub per_address: usize,
+    /// Worker threads of a server process.
+    pub workers: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sync: false,
+            archive: true,
+            resume_s: 300,
+            queue: 2_000,
+            negotiation_ms: 60_000,
+            offline: 10_000,
+            page: 250,
+            per_address: 100_000,
+            workers: 2,
+        }
+    }
+}
+
+impl Settings {
+    /// The configuration, over a directory: two listeners on loopback, at ports that the kernel chooses; without TLS where
+    /// the client does not ask for it, and with TLS from the first byte.
+    #[must_use]
+    pub fn config(&self, directory: &Path) -> Config {
+        let mut config = Config::development(directory.to_owned());
+        config.storage = Storage::Embedded { path: directory.to_owned(), sync: self.sync, cache_bytes: 16 << 20 };
+        for listener in &mut config.listeners {
+            listener.address = SocketAddr::from(([127, 0, 0, 1], 0));
+            if let Security::StartTls { required } = &mut listener.security {
+                *required = false;
+            }
+        }
+        config.http = None;
+        config.auth.plain_without_tls = true;
+        config.auth.attempts = 1_000_000;
+        config.auth.scram_iterations = 1;
+        config.auth.negotiation_timeout = Duration::from_millis(self.negotiation_ms);
+        config.registration.per_hour = 1_000_000;
+        config.limits.admission.per_address = self.per_address;
+        config.limits.admission.per_second = 1_000_000;
+        config.limits.admission.burst = 1_000_000;
+        config.stream_management.resume = Duration::from_secs(self.resume_s);
+        config.stream_management.queue = self.queue;
+        config.archive.enabled = self.archive;
+        config.archive.page = self.page;
+        config.offline.quota = self.offline;
+        config.shutdown_grace = Duration::from_secs(5);
+        config
+    }
+}

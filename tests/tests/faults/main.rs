@@ -1,0 +1,8 @@
+//! Fault and hostility tests: what must hold when servers die, stores fail, clients race and strangers attack.
+//!
+//! Counts that acceptance wants higher are read from the environment; each test names its variable. `STARLING_SEED`
+//! repeats the choices of a run.
+
+mod failing_store;
+mod kill;
+mod play;
