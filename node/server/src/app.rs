@@ -272,6 +272,8 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
     );
     let mut modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(modules::roster::RosterModule::new(router.rosters.clone(), config.limits.roster_items)),
+        Arc::new(modules::vcard::VcardModule::new(stores.vcards.clone())),
+        Arc::new(modules::vcard::search::SearchModule::new(stores.vcards.clone(), config.domains.clone())),
         Arc::new(modules::carbons::Carbons),
         Arc::new(modules::legacy_session::LegacySession),
         Arc::new(modules::private::Private::new(stores.private.clone())),

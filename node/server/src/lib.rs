@@ -29,5 +29,6 @@ pub mod ready_file;
 pub mod routing;
 pub mod serve;
 pub mod shutdown;
+pub mod specs;
 pub mod stores;
 pub mod transfer;

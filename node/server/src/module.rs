@@ -14,7 +14,7 @@ use cluster::directory::{Entry, SessionRef};
 use storage::repository::{ArchivePreferences, PrivacyData};
 use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns};
 
-use crate::{modules::roster::subscription::Sharing, pipeline::delivery::IqType, routing::SessionHandle};
+use crate::{modules::{roster::subscription::Sharing, vcard::Photo}, pipeline::delivery::IqType, routing::SessionHandle};
 
 /// A feature. Said once, at the start.
 pub trait Module: Send + Sync {
@@ -123,6 +123,11 @@ pub struct Spec {
     pub status: Status,
 }
 
+/// `<identity/>` (XEP-0030 §3.1).
+pub fn identity(category: &'static str, kind: &'static str) -> Element {
+    Element::new("identity", ns::DISCO_INFO).with_attr("category", category).with_attr("type", kind)
+}
+
 /// What the modules registered.
 #[derive(Default)]
 pub struct Registry {
@@ -146,10 +151,9 @@ impl Registry {
         }
     }
 
-    /// Announces what a target is (XEP-0030), by a category and a type of the registrar's.
+    /// Announces what a target is beside a server or an account (XEP-0030), by a category and a type of the registrar's.
     pub fn disco_identity(&mut self, target: Target, category: &'static str, kind: &'static str) {
-        let identity = Element::new("identity", ns::DISCO_INFO).with_attr("category", category).with_attr("type", kind);
-        self.identities.push((target, identity));
+        self.identities.push((target, identity(category, kind)));
     }
 
     /// Announces a feature (XEP-0030).
@@ -199,7 +203,7 @@ impl Registry {
         self.handlers.iter().find(|((t, n), _)| *t == target && *n == ns).map(|(_, h)| h)
     }
 
-    /// What a target is.
+    /// What a target is, beside a server or an account.
     pub fn identities(&self, target: Target) -> impl Iterator<Item = &Element> {
         self.identities.iter().filter(move |(t, _)| *t == target).map(|(_, identity)| identity)
     }
@@ -272,6 +276,8 @@ pub trait Outlet: Send + Sync {
     fn presences(&self, account: &BareJid) -> Vec<Stanza>;
     /// Changes what a session asked for (`routing::flags`).
     fn set_flags(&self, session: SessionRef, set: u16, clear: u16);
+    /// The account's photo changed: what its sessions say of it is said again.
+    fn photo_changed(&self, account: &BareJid, photo: Photo);
     /// The account was made or removed.
     fn forget(&self, account: &BareJid);
     /// The account's block list changed: in force from now on.

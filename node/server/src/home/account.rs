@@ -28,6 +28,7 @@ use crate::{
             retraction::{self, Retraction},
         },
         blocking::{self, Passing},
+        vcard::Photo,
     },
     pipeline::{
         archive_rule::Class,
@@ -83,6 +84,8 @@ struct State {
     privacy: Arc<PrivacyData>,
     preferences: Option<Arc<ArchivePreferences>>,
     presences: Vec<(u64, Stanza)>,
+    /// Known once a session was available.
+    photo: Option<Photo>,
     mailbox: Mailbox,
     unsaved_acks: u32,
 }
@@ -315,6 +318,35 @@ impl Home {
         self.with(|state| state.presences.clone()).unwrap_or_default()
     }
 
+    /// Changes the presence of every available session; what became of it. `None` leaves it.
+    pub fn change_presences(&self, change: impl Fn(&Stanza) -> Option<Stanza>) -> Vec<(u64, Stanza)> {
+        self.with(|state| {
+            let mut changed = Vec::new();
+            for (session, presence) in &mut state.presences {
+                if let Some(new) = change(presence) {
+                    presence.clone_from(&new);
+                    changed.push((*session, new));
+                }
+            }
+            changed
+        })
+        .unwrap_or_default()
+    }
+
+    /// The photo that presence tells of (XEP-0153); `None`: it was not looked up yet.
+    pub fn photo(&self) -> Option<Photo> {
+        self.with(|state| state.photo)?
+    }
+
+    /// The photo is this, unless that of a newer vCard is known; which of them counts.
+    pub fn set_photo(&self, photo: Photo) -> Photo {
+        let newest = |state: &mut State| {
+            let known = state.photo.filter(|known| known.version > photo.version);
+            *state.photo.insert(known.unwrap_or(photo))
+        };
+        self.with(newest).unwrap_or(photo)
+    }
+
     /// The lists in force; `None` while the home is not loaded.
     pub fn privacy(&self) -> Option<Arc<PrivacyData>> {
         self.with(|state| state.privacy.clone())
@@ -503,6 +535,7 @@ impl Home {
             privacy: Arc::new(stores.privacy.load(&self.account).await?),
             preferences: stores.archive_preferences.load(&self.account).await?.map(Arc::new),
             presences: Vec::new(),
+            photo: None,
             mailbox,
             unsaved_acks: 0,
         }))

@@ -14,3 +14,4 @@ pub mod private;
 mod recorder;
 pub mod register;
 pub mod roster;
+pub mod vcard;

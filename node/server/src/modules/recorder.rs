@@ -23,7 +23,7 @@ use xmpp::{
 
 use crate::{
     module::{Context, IqHandler, IqRequest, LastActivity, Outlet, Registry},
-    modules::roster::subscription::Sharing,
+    modules::{roster::subscription::Sharing, vcard::Photo},
     pipeline::delivery::IqType,
     routing::{Mailbox, SessionHandle},
 };
@@ -246,6 +246,9 @@ impl Outlet for Recorder {
             entry.flags = (entry.flags | set) & !clear;
         }
         self.note(format!("flags {} +{set} -{clear}", self.name(session)));
+    }
+    fn photo_changed(&self, account: &BareJid, photo: Photo) {
+        self.note(format!("photo {account} version {}", photo.version));
     }
     fn forget(&self, account: &BareJid) {
         self.note(format!("forget {account}"));

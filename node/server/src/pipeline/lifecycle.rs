@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use cluster::directory::Entry;
-use storage::repository::Subscription;
+use cluster::directory::{Entry, SessionRef};
+use storage::repository::{Roster, Subscription};
 use xmpp::{FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
 use super::{archive_rule::Class, delivery::PresenceType, inbound};
 use crate::{
     home::Home,
-    modules::blocking::{self, Passing},
+    modules::{
+        blocking::{self, Passing},
+        vcard::Photo,
+    },
     routing::{Delivery, Letter, Router, SessionHandle},
 };
 
@@ -41,25 +44,15 @@ pub async fn available(
     home.exists(router).await?;
     // Before anything is said: a presence that is refused is as if it had not been.
     let roster = router.rosters.load(account).await?;
+    let stamped = stamped(router, home, presence).await;
+    let presence = stamped.as_ref().unwrap_or(presence);
     home.set_presence(handle.session.number, Some(presence.clone()));
     if !router.set_priority(handle, Some(priority)) {
         // The session ended while its roster was read.
         home.set_presence(handle.session.number, None);
         return Ok(());
     }
-    let (lists, active) = (home.privacy(), router.active_lists.get(handle.session));
-    let may_see = |contact: &Jid| {
-        !lists.as_ref().is_some_and(|lists| {
-            blocking::denies_for(lists, active.as_deref(), Passing::PresenceOut, account, contact, Some(&roster))
-        })
-    };
-    // §4.2.2, §4.4.2: to contacts with a subscription, and to one's own available resources, oneself included.
-    for item in &roster.items {
-        if matches!(item.subscription, Subscription::From | Subscription::Both) && may_see(item.jid.as_jid()) {
-            broadcast(router, presence, item.jid.as_jid(), PresenceType::Available);
-        }
-    }
-    broadcast(router, presence, account.as_jid(), PresenceType::Available);
+    tell_all(router, home, handle.session, &roster, presence, PresenceType::Available);
     if before.is_none() {
         // §4.3: what the others have to say.
         for (number, other) in home.presences() {
@@ -93,27 +86,17 @@ pub async fn unavailable(
     let account = &home.account;
     router.set_priority(handle, None);
     let was_available = home.set_presence(handle.session.number, None);
-    let told = |roster: &storage::repository::Roster, jid: &Jid| {
+    let told = |roster: &Roster, jid: &Jid| {
         was_available
             && crate::modules::roster::rosters::item(roster, jid.bare_str())
                 .is_some_and(|i| matches!(i.subscription, Subscription::From | Subscription::Both))
     };
     let roster = router.rosters.load(account).await;
     if was_available {
-        if let Ok(roster) = &roster {
-            let lists = home.privacy();
-            for item in &roster.items {
-                let denied = || {
-                    lists
-                        .as_ref()
-                        .is_some_and(|lists| blocking::denies(lists, Passing::PresenceOut, account, item.jid.as_jid(), Some(roster)))
-                };
-                if matches!(item.subscription, Subscription::From | Subscription::Both) && !denied() {
-                    broadcast(router, presence, item.jid.as_jid(), PresenceType::Unavailable);
-                }
-            }
+        match &roster {
+            Ok(roster) => tell_all(router, home, handle.session, roster, presence, PresenceType::Unavailable),
+            Err(_) => broadcast(router, presence, account.as_jid(), PresenceType::Unavailable),
         }
-        broadcast(router, presence, account.as_jid(), PresenceType::Unavailable);
         // §4.5.2: the session that went away hears it as well while it is connected; it has no priority any more.
     }
     for jid in directed {
@@ -126,6 +109,63 @@ pub async fn unavailable(
         home.last_seen(router, status);
     }
     roster.map(drop)
+}
+
+/// §4.2.2, §4.4.2, §4.5.2: to contacts with a subscription, and to one's own available resources, oneself included.
+fn tell_all(
+    router: &Arc<Router>, home: &Home, session: SessionRef, roster: &Roster, presence: &Stanza, kind: PresenceType,
+) {
+    let (account, lists, active) = (&home.account, home.privacy(), router.active_lists.get(session));
+    let denied = |contact: &Jid| {
+        lists.as_ref().is_some_and(|lists| {
+            blocking::denies_for(lists, active.as_deref(), Passing::PresenceOut, account, contact, Some(roster))
+        })
+    };
+    for item in &roster.items {
+        if matches!(item.subscription, Subscription::From | Subscription::Both) && !denied(item.jid.as_jid()) {
+            broadcast(router, presence, item.jid.as_jid(), kind);
+        }
+    }
+    broadcast(router, presence, account.as_jid(), kind);
+}
+
+/// An available presence with the hash of the account's photo (XEP-0153); `None`: it stays as it is. Presence does not
+/// fail because a photo cannot be looked up.
+async fn stamped(router: &Router, home: &Home, presence: &Stanza) -> Option<Stanza> {
+    let photo = match home.photo() {
+        Some(photo) => photo,
+        None => match router.stores.vcards.get(&home.account).await {
+            Ok(vcard) => home.set_photo(Photo::of(vcard.as_ref())),
+            Err(error) => {
+                tracing::debug!(account = %home.account, %error, "photo not looked up");
+                return None;
+            }
+        },
+    };
+    photo.stamp(presence)
+}
+
+/// The account's photo changed: its available sessions tell so.
+pub async fn photo_changed(router: &Arc<Router>, home: &Arc<Home>) {
+    let roster = match router.rosters.load(&home.account).await {
+        Ok(roster) => roster,
+        Err(error) => {
+            tracing::debug!(account = %home.account, %error, "new photo not told");
+            return;
+        }
+    };
+    // Of two changes the second may be here first: both tell of the newest.
+    let Some(photo) = home.photo() else { return };
+    for (session, presence) in home.change_presences(|presence| photo.restamp(presence)) {
+        let this = SessionRef { node: router.node, number: session };
+        tell_all(router, home, this, &roster, &presence, PresenceType::Available);
+        // It may have gone meanwhile; then what was just said must not be the last word.
+        let gone = !home.presences().iter().any(|(number, _)| *number == session);
+        if let Some(from) = presence.from().filter(|_| gone).and_then(Jid::to_full) {
+            let gone = inbound::unavailable(&from, None);
+            tell_all(router, home, this, &roster, &gone, PresenceType::Unavailable);
+        }
+    }
 }
 
 fn entry(router: &Router, handle: &SessionHandle) -> Option<Entry> {

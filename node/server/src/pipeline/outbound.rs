@@ -160,8 +160,12 @@ fn presence(core: &mut SessionCore, stanza: Stanza) -> Progress {
                 answer(&core.handle, &stanza, &rules::outgoing_error());
                 return Progress::Done;
             }
-            core.note_directed(&to, kind == PresenceType::Available);
-            let _ = core.router.route(stanza, None);
+            let available = kind == PresenceType::Available;
+            core.note_directed(&to, available);
+            // XEP-0398 §5: a room is told of the photo like everybody else.
+            let photo = home.photo().filter(|_| available);
+            let stamped = photo.and_then(|photo| photo.stamp(&stanza));
+            let _ = core.router.route(stamped.unwrap_or(stanza), None);
             Progress::Done
         }
         // RFC 6121 §4.3: clients do not probe; it does no harm, and what it may learn is checked at the home.

@@ -32,10 +32,13 @@ use crate::{
     home::{Homes, Parcel},
     metrics::Metrics,
     module::{Context, LastActivity, Outlet, Registry},
-    modules::roster::{Rosters, subscription::Sharing},
+    modules::{
+        roster::{Rosters, subscription::Sharing},
+        vcard::Photo,
+    },
     pipeline::{
         archive_rule::{Class, classify},
-        inbound, iq,
+        inbound, iq, lifecycle,
     },
     shutdown::Tasks,
 };
@@ -327,6 +330,13 @@ impl Outlet for Arc<Router> {
         if let Some(handle) = self.sessions.get(session.number) {
             Router::set_flags(self, &handle, set, clear);
         }
+    }
+
+    fn photo_changed(&self, account: &BareJid, photo: Photo) {
+        let Some(home) = self.homes.loaded(account.as_str()) else { return };
+        home.set_photo(photo);
+        let router = self.clone();
+        self.spawn(async move { lifecycle::photo_changed(&router, &home).await });
     }
 
     fn forget(&self, account: &BareJid) {

@@ -5,6 +5,9 @@
 mod disco;
 mod info;
 mod peer;
+mod search;
+mod specs;
+mod vcard;
 
 use std::{net::SocketAddr, time::SystemTime};
 
@@ -29,7 +32,10 @@ impl Node {
         config.http = None;
         config.auth.plain_without_tls = true;
         config.auth.scram_iterations = 1;
-        config.contacts = vec![("abuse".to_owned(), vec!["mailto:abuse@example.org".to_owned()])];
+        config.contacts = vec![(
+            "abuse".to_owned(),
+            vec!["mailto:abuse@example.org".to_owned()],
+        )];
         config.listeners = vec![ListenerConfig {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             security: Security::StartTls { required: false },
@@ -43,10 +49,19 @@ impl Node {
             Peer::register(app.addresses[0].1, name).await;
         }
         let node = Self { app };
-        let (mut juliet, mut romeo) = (node.login("juliet", "setup").await, node.login("romeo", "setup").await);
+        let (mut juliet, mut romeo) = (
+            node.login("juliet", "setup").await,
+            node.login("romeo", "setup").await,
+        );
         for (from, to) in [(&mut juliet, "romeo"), (&mut romeo, "juliet")] {
-            from.send(&format!("<presence to='{to}@example.org' type='subscribe'/>")).await;
-            from.send(&format!("<presence to='{to}@example.org' type='subscribed'/>")).await;
+            from.send(&format!(
+                "<presence to='{to}@example.org' type='subscribe'/>"
+            ))
+            .await;
+            from.send(&format!(
+                "<presence to='{to}@example.org' type='subscribed'/>"
+            ))
+            .await;
             from.settle().await;
         }
         juliet.close().await;

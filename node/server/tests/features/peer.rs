@@ -45,7 +45,10 @@ impl Peer {
     /// Makes an account.
     pub async fn register(address: SocketAddr, name: &str) {
         let mut peer = Self::connect(address).await;
-        let form = format!("<query xmlns='{}'><username>{name}</username><password>pw</password></query>", ns::REGISTER);
+        let form = format!(
+            "<query xmlns='{}'><username>{name}</username><password>pw</password></query>",
+            ns::REGISTER
+        );
         let made = peer.ask("set", None, &form).await;
         assert_eq!(made.attr("type"), Some("result"), "{made:?}");
     }
@@ -53,12 +56,22 @@ impl Peer {
     pub async fn login(address: SocketAddr, name: &str, resource: &str) -> Self {
         let mut peer = Self::connect(address).await;
         let plain = STANDARD.encode(format!("\0{name}\0pw"));
-        peer.send(&format!("<auth xmlns='{}' mechanism='PLAIN'>{plain}</auth>", ns::SASL)).await;
+        peer.send(&format!(
+            "<auth xmlns='{}' mechanism='PLAIN'>{plain}</auth>",
+            ns::SASL
+        ))
+        .await;
         let success = peer.element().await;
         assert_eq!(success.name(), "success", "{success:?}");
         peer.features = peer.open().await;
-        let bind = format!("<bind xmlns='{}'><resource>{resource}</resource></bind>", ns::BIND);
-        assert_eq!(peer.ask("set", None, &bind).await.attr("type"), Some("result"));
+        let bind = format!(
+            "<bind xmlns='{}'><resource>{resource}</resource></bind>",
+            ns::BIND
+        );
+        assert_eq!(
+            peer.ask("set", None, &bind).await.attr("type"),
+            Some("result")
+        );
         peer
     }
 

@@ -17,7 +17,7 @@ use xmpp::{
 
 use super::roster::Rosters;
 use crate::{
-    module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target},
+    module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target, identity},
     routing::flags,
 };
 
@@ -62,8 +62,6 @@ impl Module for DiscoModule {
             registry.disco(target, ns::DISCO_INFO);
             registry.disco(target, ns::DISCO_ITEMS);
         }
-        registry.disco_identity(Target::Server, "server", "im");
-        registry.disco_identity(Target::Account, "account", "registered");
         registry.disco(Target::Server, ns::CAPS);
         if !self.contacts.is_empty() {
             registry.disco_form(contacts_form(&self.contacts).to_element());
@@ -86,22 +84,21 @@ fn contacts_form(contacts: &[(String, Vec<String>)]) -> Form {
 
 /// disco#info of the server, without a node.
 fn server_info(registry: &Registry) -> Element {
-    let named = |identity: &Element| identity.clone().with_attr("name", NAME);
+    let named = |identity: Element| identity.with_attr("name", NAME);
+    let others = registry.identities(Target::Server).cloned();
+    let identities = [identity("server", "im")].into_iter().chain(others);
     Element::new("query", ns::DISCO_INFO)
-        .with_children(registry.identities(Target::Server).map(named))
+        .with_children(identities.map(named))
         .with_children(features(registry, Target::Server))
         .with_children(registry.forms().iter().cloned())
 }
 
 /// disco#info of an account, without a node.
 fn account_info(registry: &Registry, anonymous: bool) -> Element {
-    let identity =
-        |identity: &Element| match anonymous && identity.attr("category") == Some("account") {
-            true => identity.clone().with_attr("type", "anonymous"),
-            false => identity.clone(),
-        };
+    let kind = if anonymous { "anonymous" } else { "registered" };
     Element::new("query", ns::DISCO_INFO)
-        .with_children(registry.identities(Target::Account).map(identity))
+        .with_child(identity("account", kind))
+        .with_children(registry.identities(Target::Account).cloned())
         .with_children(features(registry, Target::Account))
 }
 
