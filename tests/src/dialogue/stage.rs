@@ -71,8 +71,7 @@ impl<'a> Stage<'a> {
         const SHOWN: usize = 8;
         let mut out = String::new();
         for (name, actor) in &self.actors {
-            let mut lines = actor.transcript();
-            lines.retain(|line| !line.contains("id='sync-"));
+            let lines = actor.transcript();
             for line in &lines[lines.len().saturating_sub(SHOWN)..] {
                 out.push_str(&format!("  {name} {line}\n"));
             }
