@@ -219,7 +219,7 @@ impl User<'_> {
                 let wrong = add_items(&mut self.roster, &element);
                 done.leave_out("contacts that make no sense", wrong);
             }
-            ("presence", ns::CLIENT) => {
+            ("presence", ns::CLIENT | ns::PIE) => {
                 let taken = add_pending(&mut self.roster, &element, &self.account);
                 done.leave_out(
                     "presence that is no subscription request",

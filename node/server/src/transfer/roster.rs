@@ -99,6 +99,8 @@ fn parse_item(element: &Element) -> Option<RosterItem> {
 }
 
 /// Takes a `<presence type='subscribe'/>` over; whether it was one.
+///
+/// COMPAT: Prosody 0.12 writes it without a namespace of its own.
 pub(super) fn add_pending(roster: &mut Roster, presence: &Element, owner: &BareJid) -> bool {
     let from = presence
         .attr("from")
@@ -106,7 +108,10 @@ pub(super) fn add_pending(roster: &mut Roster, presence: &Element, owner: &BareJ
     let (Some("subscribe"), Some(from)) = (presence.attr("type"), from) else {
         return false;
     };
-    let mut stanza = presence.clone();
+    let mut stanza = match presence.ns() {
+        ns::CLIENT => presence.clone(),
+        _ => Element::new("presence", ns::CLIENT).with_attr("type", "subscribe"),
+    };
     stanza.set_attr("from", from.as_str());
     stanza.set_attr("to", owner.as_str());
     let stranger = || RosterItem {
