@@ -208,6 +208,12 @@ impl Process {
         self.child.wait().map(drop)
     }
 
+    /// Its number among the processes.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it runs.
     ///
     /// # Errors
