@@ -28,9 +28,14 @@ fn sockets(server: &Process) -> usize {
 async fn idle_connections_cost_little_and_are_closed() {
     let connections = count("STARLING_IDLE_CONNECTIONS", 2_000);
     let (_directory, path) = directory_with(["alice".to_owned()]).await.unwrap();
-    let settings = Settings { negotiation_ms: 20_000, ..Settings::default() };
+    let settings = Settings {
+        negotiation_ms: 20_000,
+        ..Settings::default()
+    };
     let server = Process::start(Path::new(VICTIM), &path, &settings).unwrap();
-    let mut alice = Client::online(server.plain, "alice", "phone").await.unwrap();
+    let mut alice = Client::online(server.plain, "alice", "phone")
+        .await
+        .unwrap();
     let (before, descriptors) = (server.resident(), sockets(&server));
     let mut idle = Vec::new();
     for number in 0..connections {
@@ -48,12 +53,19 @@ async fn idle_connections_cost_little_and_are_closed() {
     }
     alice.before_answer("served").await.unwrap();
     let each = (server.resident() - before) / connections as f64;
-    println!("{connections} idle connections: {each:.0} bytes each; {:.1} MiB before", before / MIB);
-    assert!(each < 8_192.0, "{each:.0} bytes for a connection that said nothing");
+    println!(
+        "{connections} idle connections: {each:.0} bytes each; {:.1} MiB before",
+        before / MIB
+    );
+    assert!(
+        each < 8_192.0,
+        "{each:.0} bytes for a connection that said nothing"
+    );
     let mut told = 0;
     for mut stream in idle {
         let mut said = Vec::new();
-        let end = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut said)).await;
+        let end =
+            tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut said)).await;
         end.expect("closed by the deadline of the negotiation").ok();
         told += usize::from(String::from_utf8_lossy(&said).contains("<connection-timeout"));
     }
@@ -68,15 +80,30 @@ async fn flood(client: &mut Client, from: usize, count: usize, length: usize) ->
     let mut promised = BTreeSet::new();
     let mut refused = Vec::new();
     for number in from..from + count {
-        let id = format!("{}-{number}", client.jid.split('@').next().unwrap_or_default());
-        client.send(&message("bob@localhost", &id, &body)).await.unwrap();
+        let id = format!(
+            "{}-{number}",
+            client.jid.split('@').next().unwrap_or_default()
+        );
+        client
+            .send(&message("bob@localhost", &id, &body))
+            .await
+            .unwrap();
         promised.insert(id);
         if number % 32 == 31 || number + 1 == from + count {
             client.acknowledged(&mut refused).await.unwrap();
         }
     }
-    for text in refused.iter().filter(|text| attr(text, "type") == Some("error")) {
-        assert!(matches!(condition(text), "resource-constraint" | "service-unavailable"), "{text}");
+    for text in refused
+        .iter()
+        .filter(|text| attr(text, "type") == Some("error"))
+    {
+        assert!(
+            matches!(
+                condition(text),
+                "resource-constraint" | "service-unavailable"
+            ),
+            "{text}"
+        );
         promised.remove(attr(text, "id").unwrap_or_default());
     }
     promised
@@ -101,11 +128,19 @@ async fn read_all(bob: &mut Client, got: &mut BTreeSet<String>, wanted: usize) {
 /// that was acknowledged is lost.
 async fn slow_reader(archive: bool, managed: bool, messages: usize, length: usize) {
     let senders = 3;
-    let names = (0..senders).map(|number| format!("sender{number}")).chain(["bob", "carol", "dave"].map(str::to_owned));
+    let names = (0..senders)
+        .map(|number| format!("sender{number}"))
+        .chain(["bob", "carol", "dave"].map(str::to_owned));
     let (_directory, path) = directory_with(names).await.unwrap();
-    let settings = Settings { archive, offline: 100_000, ..Settings::default() };
+    let settings = Settings {
+        archive,
+        offline: 100_000,
+        ..Settings::default()
+    };
     let server = Process::start(Path::new(VICTIM), &path, &settings).unwrap();
-    let mut carol = Client::online(server.plain, "carol", "phone").await.unwrap();
+    let mut carol = Client::online(server.plain, "carol", "phone")
+        .await
+        .unwrap();
     let mut dave = Client::online(server.plain, "dave", "phone").await.unwrap();
     let mut bob = Client::login(server.plain, "bob", "phone").await.unwrap();
     if managed {
@@ -116,7 +151,9 @@ async fn slow_reader(archive: bool, managed: bool, messages: usize, length: usiz
     let before = server.resident();
     let mut floods = JoinSet::new();
     for number in 0..senders {
-        let mut sender = Client::login(server.plain, &format!("sender{number}"), "phone").await.unwrap();
+        let mut sender = Client::login(server.plain, &format!("sender{number}"), "phone")
+            .await
+            .unwrap();
         sender.enable().await.unwrap();
         floods.spawn(async move { flood(&mut sender, 0, messages, length).await });
     }
@@ -153,15 +190,28 @@ async fn slow_reader(archive: bool, managed: bool, messages: usize, length: usiz
         drop(bob);
     } else {
         // What the socket took counts as delivered: it reads that first.
-        tokio::time::timeout(Duration::from_secs(5), read_all(&mut bob, &mut got, promised.len())).await.ok();
+        tokio::time::timeout(
+            Duration::from_secs(5),
+            read_all(&mut bob, &mut got, promised.len()),
+        )
+        .await
+        .ok();
     }
     let mut again = Client::login(server.plain, "bob", "phone").await.unwrap();
     again.enable().await.unwrap();
     again.send("<presence/>").await.unwrap();
     read_all(&mut again, &mut got, promised.len()).await;
     let lost: Vec<_> = promised.difference(&got).take(5).collect();
-    assert!(lost.is_empty(), "{} lost, {lost:?} among them", promised.difference(&got).count());
-    assert!(peak - before < 64.0 * MIB, "{:.1} MiB for one slow reader", (peak - before) / MIB);
+    assert!(
+        lost.is_empty(),
+        "{} lost, {lost:?} among them",
+        promised.difference(&got).count()
+    );
+    assert!(
+        peak - before < 64.0 * MIB,
+        "{:.1} MiB for one slow reader",
+        (peak - before) / MIB
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,10 +237,16 @@ async fn a_slow_reader_without_an_archive() {
 /// A client that asks and never reads the answers does not make the server gather them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_never_reads_its_answers() {
-    let (_directory, path) = directory_with(["alice", "mallory"].map(str::to_owned)).await.unwrap();
+    let (_directory, path) = directory_with(["alice", "mallory"].map(str::to_owned))
+        .await
+        .unwrap();
     let server = Process::start(Path::new(VICTIM), &path, &Settings::default()).unwrap();
-    let mut alice = Client::online(server.plain, "alice", "phone").await.unwrap();
-    let mut mallory = Client::online(server.plain, "mallory", "phone").await.unwrap();
+    let mut alice = Client::online(server.plain, "alice", "phone")
+        .await
+        .unwrap();
+    let mut mallory = Client::online(server.plain, "mallory", "phone")
+        .await
+        .unwrap();
     let before = server.resident();
     let ask = "<iq type='get' id='p' to='localhost'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>".repeat(500);
     let mut asked = 0;
@@ -200,7 +256,9 @@ async fn a_client_that_never_reads_its_answers() {
             asked += 500;
         }
     };
-    tokio::time::timeout(Duration::from_secs(15), flood).await.ok();
+    tokio::time::timeout(Duration::from_secs(15), flood)
+        .await
+        .ok();
     let grown = server.resident() - before;
     println!("{asked} requests, answers unread: {:.1} MiB", grown / MIB);
     assert!(grown < 48.0 * MIB, "{:.1} MiB for one client", grown / MIB);
@@ -211,14 +269,19 @@ async fn a_client_that_never_reads_its_answers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn detached_sessions_cost_little() {
     let (warm, sessions) = (500, count("STARLING_DETACHED", 2_000));
-    let (_directory, path) = directory_with((0..warm + sessions).map(|number| format!("user{number}"))).await.unwrap();
+    let (_directory, path) =
+        directory_with((0..warm + sessions).map(|number| format!("user{number}")))
+            .await
+            .unwrap();
     let server = Process::start(Path::new(VICTIM), &path, &Settings::default()).unwrap();
     let mut before = 0.0;
     for number in 0..warm + sessions {
         if number == warm {
             before = server.resident();
         }
-        let mut client = Client::online(server.plain, &format!("user{number}"), "phone").await.unwrap();
+        let mut client = Client::online(server.plain, &format!("user{number}"), "phone")
+            .await
+            .unwrap();
         client.enable().await.unwrap();
     }
     let descriptors = sockets(&server);
@@ -231,13 +294,23 @@ async fn detached_sessions_cost_little() {
 /// The same messages, when the session cannot be reached any more while it is still listed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_overrun_session_loses_no_message_that_is_in_no_log() {
-    let node = Local::start(&Settings { archive: false, ..Settings::default() }, 1).await.unwrap();
+    let node = Local::start(
+        &Settings {
+            archive: false,
+            ..Settings::default()
+        },
+        1,
+    )
+    .await
+    .unwrap();
     node.accounts(["alice", "bob"]).await.unwrap();
     let mut bob = Client::login(node.address(), "bob", "phone").await.unwrap();
     bob.enable().await.unwrap();
     bob.send("<presence/>").await.unwrap();
     bob.until(|text| name(text) == "presence").await.unwrap();
-    let mut alice = Client::login(node.address(), "alice", "phone").await.unwrap();
+    let mut alice = Client::login(node.address(), "alice", "phone")
+        .await
+        .unwrap();
     alice.enable().await.unwrap();
     let promised = flood(&mut alice, 0, 6_000, 2_000).await;
     let mut got = BTreeSet::new();
@@ -247,5 +320,10 @@ async fn an_overrun_session_loses_no_message_that_is_in_no_log() {
     again.send("<presence/>").await.unwrap();
     read_all(&mut again, &mut got, promised.len()).await;
     let lost: Vec<_> = promised.difference(&got).take(5).collect();
-    assert!(lost.is_empty(), "{} of {} lost, {lost:?} among them", promised.difference(&got).count(), promised.len());
+    assert!(
+        lost.is_empty(),
+        "{} of {} lost, {lost:?} among them",
+        promised.difference(&got).count(),
+        promised.len()
+    );
 }

@@ -28,21 +28,46 @@ async fn a_roster_of_ten_thousand_contacts_is_loaded_whole() {
         subscription: Subscription::Both,
         ..RosterItem::new(account(&format!("contact{number:05}")))
     };
-    let roster = Roster { items: (0..CONTACTS).map(item).collect(), ..Roster::default() };
-    node.stores.rosters.store(&account("alice"), &roster, 0).await.unwrap();
-    let mut alice = Client::login(node.address(), "alice", "phone").await.unwrap();
+    let roster = Roster {
+        items: (0..CONTACTS).map(item).collect(),
+        ..Roster::default()
+    };
+    node.stores
+        .rosters
+        .store(&account("alice"), &roster, 0)
+        .await
+        .unwrap();
+    let mut alice = Client::login(node.address(), "alice", "phone")
+        .await
+        .unwrap();
     alice.enable().await.unwrap();
     let start = Instant::now();
-    let answer = alice.ask("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>").await.unwrap();
-    println!("{CONTACTS} contacts, {} bytes in {:?}", answer.len(), start.elapsed());
+    let answer = alice
+        .ask("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+        .await
+        .unwrap();
+    println!(
+        "{CONTACTS} contacts, {} bytes in {:?}",
+        answer.len(),
+        start.elapsed()
+    );
     for number in 0..CONTACTS {
-        assert!(answer.contains(&format!("contact{number:05}@localhost")), "{number}");
+        assert!(
+            answer.contains(&format!("contact{number:05}@localhost")),
+            "{number}"
+        );
     }
     // One more, and its push.
     let set = "<iq type='set' id='s'><query xmlns='jabber:iq:roster'><item jid='new@localhost'/></query></iq>";
     alice.send(set).await.unwrap();
-    let push = alice.until(|text| attr(text, "type") == Some("set")).await.unwrap();
-    assert!(push.contains("new@localhost") && push.matches("<item").count() == 1, "{push}");
+    let push = alice
+        .until(|text| attr(text, "type") == Some("set"))
+        .await
+        .unwrap();
+    assert!(
+        push.contains("new@localhost") && push.matches("<item").count() == 1,
+        "{push}"
+    );
     alice.send("<presence/>").await.unwrap();
     alice.until(|text| name(text) == "presence").await.unwrap();
     let stored = node.stores.rosters.load(&account("alice")).await.unwrap();
@@ -53,19 +78,30 @@ async fn a_roster_of_ten_thousand_contacts_is_loaded_whole() {
 async fn an_archive_of_many_messages_is_paged_whole() {
     let messages = count("STARLING_ARCHIVED", 100_000) as u64;
     let directory = tempfile::tempdir().unwrap();
-    let options = EmbeddedOptions { sync: false, ..EmbeddedOptions::default() };
+    let options = EmbeddedOptions {
+        sync: false,
+        ..EmbeddedOptions::default()
+    };
     let table: Arc<dyn Table> = Arc::new(Embedded::open(directory.path(), options).unwrap());
-    let node = Local::over(&Settings::default(), 1, table, Arc::new(MemoryBlobs::new())).await.unwrap();
+    let node = Local::over(&Settings::default(), 1, table, Arc::new(MemoryBlobs::new()))
+        .await
+        .unwrap();
     node.accounts(["alice"]).await.unwrap();
     let start = Instant::now();
     fill(&node, messages).await;
     println!("{messages} messages written in {:?}", start.elapsed());
-    let mut alice = Client::login(node.address(), "alice", "phone").await.unwrap();
+    let mut alice = Client::login(node.address(), "alice", "phone")
+        .await
+        .unwrap();
 
     let start = Instant::now();
     let (mut next, mut pages) = (1, 0);
     loop {
-        let after = if next == 1 { String::new() } else { format!("<after>{}</after>", next - 1) };
+        let after = if next == 1 {
+            String::new()
+        } else {
+            format!("<after>{}</after>", next - 1)
+        };
         let page = page(&mut alice, "", &format!("<max>250</max>{after}")).await;
         for id in &page.ids {
             assert_eq!(*id, next);
@@ -82,7 +118,12 @@ async fn an_archive_of_many_messages_is_paged_whole() {
 
     let mut before = String::new();
     for back in 0..4 {
-        let page = page(&mut alice, "", &format!("<max>100</max><before>{before}</before>")).await;
+        let page = page(
+            &mut alice,
+            "",
+            &format!("<max>100</max><before>{before}</before>"),
+        )
+        .await;
         let last = messages - 100 * back;
         assert_eq!(page.ids, (last - 99..=last).collect::<Vec<_>>());
         before = page.ids[0].to_string();
@@ -119,7 +160,11 @@ async fn fill(node: &Local, messages: u64) {
                 .into(),
             })
             .collect();
-        node.stores.logs.append(&owner, head, head + 1, &batch).await.unwrap();
+        node.stores
+            .logs
+            .append(&owner, head, head + 1, &batch)
+            .await
+            .unwrap();
         head += batch.len() as u64;
     }
 }
@@ -131,7 +176,8 @@ struct Page {
 
 async fn page(client: &mut Client, form: &str, set: &str) -> Page {
     let rsm = format!("<set xmlns='http://jabber.org/protocol/rsm'>{set}</set>");
-    let query = format!("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'>{form}{rsm}</query></iq>");
+    let query =
+        format!("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'>{form}{rsm}</query></iq>");
     client.send(&query).await.unwrap();
     let mut ids = Vec::new();
     loop {
@@ -139,7 +185,10 @@ async fn page(client: &mut Client, form: &str, set: &str) -> Page {
         match name(&text) {
             "iq" => {
                 assert_eq!(attr(&text, "type"), Some("result"), "{text}");
-                return Page { ids, complete: text.contains("complete='true'") };
+                return Page {
+                    ids,
+                    complete: text.contains("complete='true'"),
+                };
             }
             "message" => {
                 let (_, result) = text.split_once("<result").expect("nobody else writes");

@@ -26,7 +26,11 @@ thread_local! {
 
 /// Sends what waits, until the socket takes no more, the log has to be read, or as much waits for the client's
 /// acknowledgement as may: then what is in the log stays there, and the mailbox has its own bounds.
-pub fn send(core: &mut SessionCore, transport: &mut Transport, congested: usize) -> Result<(), Broken> {
+pub fn send(
+    core: &mut SessionCore,
+    transport: &mut Transport,
+    congested: usize,
+) -> Result<(), Broken> {
     SCRATCH.with_borrow_mut(|out| {
         out.clear();
         while !core.fetching && transport.pending_bytes() < congested {
@@ -63,7 +67,11 @@ pub fn send(core: &mut SessionCore, transport: &mut Transport, congested: usize)
     })
 }
 
-fn flush(core: &mut SessionCore, transport: &mut Transport, out: &mut Vec<u8>) -> Result<(), Broken> {
+fn flush(
+    core: &mut SessionCore,
+    transport: &mut Transport,
+    out: &mut Vec<u8>,
+) -> Result<(), Broken> {
     if !out.is_empty() {
         transport.write(out).map_err(|_| Broken)?;
         out.clear();
@@ -84,19 +92,30 @@ pub fn put_first(backlog: &mut VecDeque<Letter>, deliveries: Vec<Delivery>) {
 impl SessionCore {
     /// Whether another stanza may wait for the client's acknowledgement.
     fn has_room(&self, delivery: &Delivery) -> bool {
-        self.managed.as_ref().is_none_or(|managed| managed.outbound.has_room(delivery.bytes.len()))
+        self.managed
+            .as_ref()
+            .is_none_or(|managed| managed.outbound.has_room(delivery.bytes.len()))
     }
 
     /// Offers a stanza to the client state; what is to be sent now is written to `out`.
     fn offer(&mut self, delivery: Delivery, out: &mut Vec<u8>) {
-        let Some(state) = self.client_state.as_mut().filter(|state| state.is_inactive()) else {
+        let Some(state) = self
+            .client_state
+            .as_mut()
+            .filter(|state| state.is_inactive())
+        else {
             return self.put(delivery, out);
         };
         // Parsed again: only while the client sleeps.
-        let urgency = Stanza::parse(delivery.bytes.clone()).map_or(client_state::Urgency::Now, |stanza| {
-            let class = if stanza.kind() == Kind::Presence { classify(&stanza) } else { delivery.class };
-            client_state::urgency(&stanza, class)
-        });
+        let urgency =
+            Stanza::parse(delivery.bytes.clone()).map_or(client_state::Urgency::Now, |stanza| {
+                let class = if stanza.kind() == Kind::Presence {
+                    classify(&stanza)
+                } else {
+                    delivery.class
+                };
+                client_state::urgency(&stanza, class)
+            });
         let mut ready = Vec::new();
         let bytes = delivery.bytes.len();
         state.offer(delivery, bytes, urgency, &mut ready);
@@ -143,7 +162,13 @@ impl SessionCore {
         let numbers: Vec<u64> = self
             .backlog
             .iter()
-            .map_while(|letter| if let Letter::Logged(number) = letter { Some(*number) } else { None })
+            .map_while(|letter| {
+                if let Letter::Logged(number) = letter {
+                    Some(*number)
+                } else {
+                    None
+                }
+            })
             .take(FETCH)
             .collect();
         self.fetching = true;
@@ -170,7 +195,11 @@ impl SessionCore {
     pub(super) fn fetched(&mut self, entries: Vec<(u64, Option<Delivery>)>) {
         self.fetching = false;
         // What a client that woke was spared may stand before them by now.
-        let before = self.backlog.iter().take_while(|letter| !matches!(letter, Letter::Logged(_))).count();
+        let before = self
+            .backlog
+            .iter()
+            .take_while(|letter| !matches!(letter, Letter::Logged(_)))
+            .count();
         let mut rest = self.backlog.split_off(before);
         let mut deliveries = Vec::with_capacity(entries.len());
         let mut gone = Vec::new();

@@ -130,7 +130,10 @@ enum After {
 
 impl Home {
     pub(super) fn loading(account: BareJid) -> Self {
-        Self { account, inner: Mutex::new(Inner::Loading(Vec::new())) }
+        Self {
+            account,
+            inner: Mutex::new(Inner::Loading(Vec::new())),
+        }
     }
 
     /// Whether a new lookup is needed.
@@ -170,7 +173,9 @@ impl Home {
             }
             inner => return exists(inner),
         };
-        receiver.await.unwrap_or_else(|_| Err(wait("the account's data cannot be read now")))
+        receiver
+            .await
+            .unwrap_or_else(|_| Err(wait("the account's data cannot be read now")))
     }
 
     /// A message for this account (RFC 6121 §8.5).
@@ -179,7 +184,12 @@ impl Home {
         self.finish(router, after)
     }
 
-    fn receive_in(self: &Arc<Self>, inner: &mut Inner, router: &Arc<Router>, parcel: Parcel) -> After {
+    fn receive_in(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        router: &Arc<Router>,
+        parcel: Parcel,
+    ) -> After {
         match inner {
             Inner::Ready(state) => state.receive(self, router, parcel),
             Inner::Absent => After::Refuse(parcel, Condition::ServiceUnavailable.into()),
@@ -213,7 +223,10 @@ impl Home {
                 router.clone().spawn(async move {
                     tokio::time::sleep(FIRST_DELAY).await;
                     let origin = parcel.origin.clone();
-                    tell(router.homes.get(&router, &account).sent(&router, parcel), origin);
+                    tell(
+                        router.homes.get(&router, &account).sent(&router, parcel),
+                        origin,
+                    );
                 });
                 After::Nothing
             }
@@ -252,7 +265,10 @@ impl Home {
                 return;
             }
             let entries = router.entries(self.account.as_str());
-            let best = entries.iter().filter(|e| e.priority.is_some_and(|p| p >= 0)).max_by_key(|e| e.priority);
+            let best = entries
+                .iter()
+                .filter(|e| e.priority.is_some_and(|p| p >= 0))
+                .max_by_key(|e| e.priority);
             if let Some(target) = best.and_then(|entry| router.sessions.get(entry.session.number)) {
                 state.give_waiting(&target);
             }
@@ -269,7 +285,9 @@ impl Home {
     /// # Errors
     /// The store did not answer.
     pub async fn fetch(
-        &self, router: &Router, numbers: &[u64],
+        &self,
+        router: &Router,
+        numbers: &[u64],
     ) -> storage::Result<Vec<(u64, Option<Delivery>)>> {
         let mut fetched = Vec::with_capacity(numbers.len());
         let mut rest = numbers;
@@ -277,8 +295,11 @@ impl Home {
             // Numbers that follow each other closely are read at once.
             let count = rest.iter().take_while(|&&n| n - from < 128).count();
             let to = rest[count - 1];
-            let entries =
-                router.stores.logs.read(&self.account, LogRange { from, to }, false, 128).await?;
+            let entries = router
+                .stores
+                .logs
+                .read(&self.account, LogRange { from, to }, false, 128)
+                .await?;
             for &number in &rest[..count] {
                 let entry = entries.iter().find(|e| e.number == number);
                 let delivery = entry.and_then(|entry| render::delayed(entry, &self.account));
@@ -291,7 +312,9 @@ impl Home {
 
     /// What a logged message takes back becomes a tombstone (XEP-0424 §5.2).
     async fn retract(&self, router: &Router, number: u64, retraction: &Retraction) {
-        let applied = archive::apply_retraction(&*router.stores.logs, &self.account, number, retraction).await;
+        let applied =
+            archive::apply_retraction(&*router.stores.logs, &self.account, number, retraction)
+                .await;
         if let Err(error) = applied {
             tracing::warn!(account = %self.account, %error, "a retracted message was left in the archive");
         }
@@ -315,11 +338,15 @@ impl Home {
 
     /// The presence of every available session.
     pub fn presences(&self) -> Vec<(u64, Stanza)> {
-        self.with(|state| state.presences.clone()).unwrap_or_default()
+        self.with(|state| state.presences.clone())
+            .unwrap_or_default()
     }
 
     /// Changes the presence of every available session; what became of it. `None` leaves it.
-    pub fn change_presences(&self, change: impl Fn(&Stanza) -> Option<Stanza>) -> Vec<(u64, Stanza)> {
+    pub fn change_presences(
+        &self,
+        change: impl Fn(&Stanza) -> Option<Stanza>,
+    ) -> Vec<(u64, Stanza)> {
         self.with(|state| {
             let mut changed = Vec::new();
             for (session, presence) in &mut state.presences {
@@ -365,7 +392,11 @@ impl Home {
     /// Puts new archive preferences in force.
     pub fn set_preferences(&self, preferences: Arc<ArchivePreferences>) {
         self.with(|state| {
-            if state.preferences.as_ref().is_none_or(|known| preferences.version >= known.version) {
+            if state
+                .preferences
+                .as_ref()
+                .is_none_or(|known| preferences.version >= known.version)
+            {
                 state.preferences = Some(preferences);
             }
         });
@@ -394,7 +425,12 @@ impl Home {
 
     /// When the last resource went away and what it said.
     pub fn last_activity(&self) -> Option<(u64, Option<String>)> {
-        self.with(|state| (state.mailbox.last_active_ms, state.mailbox.last_status.clone()))
+        self.with(|state| {
+            (
+                state.mailbox.last_active_ms,
+                state.mailbox.last_status.clone(),
+            )
+        })
     }
 
     /// Writes how far the log was handed over, if that is not written yet.
@@ -410,7 +446,12 @@ impl Home {
         let Some(Some(mailbox)) = work else { return };
         let (home, router) = (self.clone(), router.clone());
         router.clone().spawn(async move {
-            match router.stores.mailboxes.store(&home.account, &mailbox, mailbox.version).await {
+            match router
+                .stores
+                .mailboxes
+                .store(&home.account, &mailbox, mailbox.version)
+                .await
+            {
                 Ok(version) => {
                     home.with(|state| state.mailbox.version = version);
                     if !router.config.archive.enabled {
@@ -519,10 +560,16 @@ impl Home {
         let mut pending = Pending::default();
         let mut from = mailbox.acked + 1;
         while from <= tip.head {
-            let page = stores.logs.read(&self.account, LogRange { from, to: tip.head }, false, 256).await?;
+            let page = stores
+                .logs
+                .read(&self.account, LogRange { from, to: tip.head }, false, 256)
+                .await?;
             let Some(last) = page.last() else { break };
             from = last.number + 1;
-            for entry in page.iter().filter(|e| e.flags.contains(EntryFlags::DELIVER)) {
+            for entry in page
+                .iter()
+                .filter(|e| e.flags.contains(EntryFlags::DELIVER))
+            {
                 pending.add(entry.number, 0);
             }
         }
@@ -533,7 +580,11 @@ impl Home {
             flushing: false,
             pending,
             privacy: Arc::new(stores.privacy.load(&self.account).await?),
-            preferences: stores.archive_preferences.load(&self.account).await?.map(Arc::new),
+            preferences: stores
+                .archive_preferences
+                .load(&self.account)
+                .await?
+                .map(Arc::new),
             presences: Vec::new(),
             photo: None,
             mailbox,
@@ -546,12 +597,18 @@ impl Home {
         let mut delay = FIRST_DELAY;
         let mut repeat = None;
         loop {
-            let next = repeat.take().or_else(|| self.with(|state| state.next_append(router.random())));
+            let next = repeat
+                .take()
+                .or_else(|| self.with(|state| state.next_append(router.random())));
             let Some(mut append) = next else { return };
             let result = if append.entries.is_empty() {
                 Ok(())
             } else {
-                router.stores.logs.append(&self.account, append.head, append.write_id, &append.entries).await
+                router
+                    .stores
+                    .logs
+                    .append(&self.account, append.head, append.write_id, &append.entries)
+                    .await
             };
             match result {
                 Ok(()) => {
@@ -571,7 +628,9 @@ impl Home {
                             });
                             continue;
                         }
-                        Err(error) => tracing::warn!(account = %self.account, %error, "log head not read"),
+                        Err(error) => {
+                            tracing::warn!(account = %self.account, %error, "log head not read")
+                        }
                     }
                 }
                 Err(error) => {
@@ -582,7 +641,11 @@ impl Home {
             }
             tokio::time::sleep(delay).await;
             delay = (delay * 2).min(LAST_DELAY);
-            let kept = if append.maybe_done { append.entries.len() } else { 0 };
+            let kept = if append.maybe_done {
+                append.entries.len()
+            } else {
+                0
+            };
             if delay >= GIVE_UP_DELAY && !self.give_up(&router, kept) {
                 return;
             }
@@ -611,7 +674,10 @@ impl Home {
         });
         self.finish_all(router, done);
         for parcel in refused {
-            router.refuse(&parcel.stanza, &wait("the message could not be stored; try again later"));
+            router.refuse(
+                &parcel.stanza,
+                &wait("the message could not be stored; try again later"),
+            );
             tell(Progress::Done, parcel.origin);
         }
         self.goes_on()
@@ -648,7 +714,13 @@ impl State {
         let from = parcel.stanza.from();
         if let Some(from) = from
             && from.bare_str() != account.as_str()
-            && blocking::denies(&self.privacy, Passing::Message, account, from, router.rosters.cached(account).as_deref())
+            && blocking::denies(
+                &self.privacy,
+                Passing::Message,
+                account,
+                from,
+                router.rosters.cached(account).as_deref(),
+            )
         {
             // XEP-0191 §3.2: an error for a message; `refuse` gives none in answer to errors.
             return After::Refuse(parcel, Condition::ServiceUnavailable.into());
@@ -664,7 +736,8 @@ impl State {
             Action::Ignore | Action::Serve => return After::Done(parcel),
             Action::Store if self.pending.len() >= router.config.offline.quota => {
                 // XEP-0160 §3, step 4.
-                let error = StanzaError::new(Condition::ServiceUnavailable, "offline storage is full");
+                let error =
+                    StanzaError::new(Condition::ServiceUnavailable, "offline storage is full");
                 return After::Refuse(parcel, error);
             }
             Action::Store => true,
@@ -680,7 +753,15 @@ impl State {
         // An error waits for no store: what it answers is acknowledged already.
         let in_turn = class.message_type() != MessageType::Error && !self.queue.is_empty();
         if flags.is_some() || in_turn {
-            return self.enqueue(home, router, Queued { parcel, sent: false, flags });
+            return self.enqueue(
+                home,
+                router,
+                Queued {
+                    parcel,
+                    sent: false,
+                    flags,
+                },
+            );
         }
         self.deliver(account, router, &parcel, Numbers::default());
         After::Done(parcel)
@@ -689,10 +770,20 @@ impl State {
     fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
         let archived = router.config.archive.enabled
             && parcel.class.archived()
-            && preferences::archives(&self.preferences, parcel.stanza.to(), || router.rosters.cached(&home.account));
+            && preferences::archives(&self.preferences, parcel.stanza.to(), || {
+                router.rosters.cached(&home.account)
+            });
         if archived || !self.queue.is_empty() {
             let flags = archived.then_some(EntryFlags::SENT | EntryFlags::ARCHIVED);
-            return self.enqueue(home, router, Queued { parcel, sent: true, flags });
+            return self.enqueue(
+                home,
+                router,
+                Queued {
+                    parcel,
+                    sent: true,
+                    flags,
+                },
+            );
         }
         self.copy_to_others(&home.account, router, &parcel, 0);
         After::Done(parcel)
@@ -700,7 +791,10 @@ impl State {
 
     fn enqueue(&mut self, home: &Arc<Home>, router: &Arc<Router>, queued: Queued) -> After {
         if self.queue.len() >= MAX_QUEUE && !queued.sent {
-            return After::Refuse(queued.parcel, wait("too many messages wait for this account"));
+            return After::Refuse(
+                queued.parcel,
+                wait("too many messages wait for this account"),
+            );
         }
         self.queue.push_back(queued);
         if !self.flushing {
@@ -716,21 +810,39 @@ impl State {
         let mut entries = Vec::new();
         let mut bytes = 0;
         for queued in &self.queue {
-            let Some((flags, peer, stanza)) = queued.entry() else { continue };
+            let Some((flags, peer, stanza)) = queued.entry() else {
+                continue;
+            };
             bytes += stanza.len();
             if entries.len() == MAX_APPEND || (bytes > MAX_APPEND_BYTES && !entries.is_empty()) {
                 break;
             }
-            entries.push(NewEntry { time_ms: now, flags, peer: peer.clone(), stanza: stanza.clone() });
+            entries.push(NewEntry {
+                time_ms: now,
+                flags,
+                peer: peer.clone(),
+                stanza: stanza.clone(),
+            });
         }
         if !entries.is_empty() {
             self.newest_ms = now;
         }
-        Append { head: self.head, write_id, entries, maybe_done: false }
+        Append {
+            head: self.head,
+            write_id,
+            entries,
+            maybe_done: false,
+        }
     }
 
     /// Takes off the queue what an append of `logged` entries covered, with what stood between.
-    fn settle(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut logged: usize, done: &mut Vec<Parcel>) {
+    fn settle(
+        &mut self,
+        home: &Arc<Home>,
+        router: &Arc<Router>,
+        mut logged: usize,
+        done: &mut Vec<Parcel>,
+    ) {
         while let Some(front) = self.queue.front() {
             let mut number = 0;
             if front.entry().is_some() {
@@ -741,7 +853,9 @@ impl State {
                 self.head += 1;
                 number = self.head;
             }
-            let Some(queued) = self.queue.pop_front() else { break };
+            let Some(queued) = self.queue.pop_front() else {
+                break;
+            };
             self.hand_on(home, router, &queued, number);
             done.push(queued.parcel);
         }
@@ -752,14 +866,29 @@ impl State {
 
     /// Delivers what is in the log under this number, or in no log (0).
     fn hand_on(&mut self, home: &Arc<Home>, router: &Arc<Router>, queued: &Queued, number: u64) {
-        let Queued { parcel, sent, flags } = queued;
-        let numbered = |flag| if flags.is_some_and(|f| f.contains(flag)) { number } else { 0 };
-        let numbers = Numbers { archive: numbered(EntryFlags::ARCHIVED), deliver: numbered(EntryFlags::DELIVER) };
+        let Queued {
+            parcel,
+            sent,
+            flags,
+        } = queued;
+        let numbered = |flag| {
+            if flags.is_some_and(|f| f.contains(flag)) {
+                number
+            } else {
+                0
+            }
+        };
+        let numbers = Numbers {
+            archive: numbered(EntryFlags::ARCHIVED),
+            deliver: numbered(EntryFlags::DELIVER),
+        };
         if numbers.archive != 0
             && let Some(retraction) = retraction::retraction(&parcel.stanza)
         {
             let (router, home) = (router.clone(), home.clone());
-            router.clone().spawn(async move { home.retract(&router, number, &retraction).await });
+            router
+                .clone()
+                .spawn(async move { home.retract(&router, number, &retraction).await });
         }
         if *sent {
             self.copy_to_others(&home.account, router, parcel, numbers.archive);
@@ -774,14 +903,22 @@ impl State {
     /// Gives a session all that waits and nobody holds.
     fn give_waiting(&mut self, target: &SessionHandle) {
         let claimed = self.pending.claim();
-        let refused = claimed.into_iter().filter(|&number| target.mailbox.post(Letter::Logged(number)) == Posted::Closed);
+        let refused = claimed
+            .into_iter()
+            .filter(|&number| target.mailbox.post(Letter::Logged(number)) == Posted::Closed);
         // The session ended meanwhile: the next one gets them.
         let refused: Vec<u64> = refused.collect();
         self.pending.release(refused);
     }
 
     /// Posts a message to the resources that get it, and carbons to those that asked. Returns how many hold it.
-    fn deliver(&mut self, account: &BareJid, router: &Router, parcel: &Parcel, numbers: Numbers) -> usize {
+    fn deliver(
+        &mut self,
+        account: &BareJid,
+        router: &Router,
+        parcel: &Parcel,
+        numbers: Numbers,
+    ) -> usize {
         let entries = router.entries(account.as_str());
         let action = action(parcel, &entries);
         let resource = parcel.stanza.to().and_then(Jid::resource);
@@ -792,7 +929,9 @@ impl State {
         };
         // A session that has just become available may not have what waited yet: nothing overtakes that.
         if self.pending.unclaimed() > 0
-            && let Some(entry) = entries.iter().find(|entry| reached(entry) && entry.priority.is_some_and(|p| p >= 0))
+            && let Some(entry) = entries
+                .iter()
+                .find(|entry| reached(entry) && entry.priority.is_some_and(|p| p >= 0))
             && let Some(target) = router.sessions.get(entry.session.number)
         {
             self.give_waiting(&target);
@@ -800,7 +939,11 @@ impl State {
         let bytes = render::live(&parcel.stanza, account, numbers.archive);
         let mut holders = 0;
         for entry in entries.iter().filter(|entry| reached(entry)) {
-            let delivery = Delivery { bytes: bytes.clone(), number: numbers.deliver, class: parcel.class };
+            let delivery = Delivery {
+                bytes: bytes.clone(),
+                number: numbers.deliver,
+                class: parcel.class,
+            };
             if router.post(entry, Letter::Stanza(delivery)) == Posted::Yes {
                 holders += 1;
             }
@@ -819,8 +962,13 @@ impl State {
         }
         let entries = router.entries(account.as_str());
         let sender = parcel.stanza.from().and_then(Jid::resource);
-        let others = entries.iter().filter(|entry| Some(&*entry.resource) != sender);
-        if others.clone().any(|entry| entry.flags & flags::CARBONS != 0) {
+        let others = entries
+            .iter()
+            .filter(|entry| Some(&*entry.resource) != sender);
+        if others
+            .clone()
+            .any(|entry| entry.flags & flags::CARBONS != 0)
+        {
             let bytes = render::live(&parcel.stanza, account, number);
             carbons(account, router, Direction::Sent, others, &bytes, parcel);
         }
@@ -835,21 +983,41 @@ struct Numbers {
 }
 
 fn carbons<'a>(
-    account: &BareJid, router: &Router, direction: Direction, others: impl Iterator<Item = &'a Entry>, bytes: &Bytes,
+    account: &BareJid,
+    router: &Router,
+    direction: Direction,
+    others: impl Iterator<Item = &'a Entry>,
+    bytes: &Bytes,
     parcel: &Parcel,
 ) {
     for entry in others.filter(|entry| entry.flags & flags::CARBONS != 0) {
         let kind = parcel.stanza.type_attr();
         let bytes = render::carbon(direction, bytes, kind.as_deref(), account, &entry.resource);
-        router.post(entry, Letter::Stanza(Delivery { bytes, number: 0, class: parcel.class }));
+        router.post(
+            entry,
+            Letter::Stanza(Delivery {
+                bytes,
+                number: 0,
+                class: parcel.class,
+            }),
+        );
     }
 }
 
 /// Where a message goes, the account having these sessions now.
 fn action(parcel: &Parcel, entries: &[Entry]) -> Action {
-    let resources: SmallVec<[Resource<'_>; 4]> =
-        entries.iter().map(|entry| Resource { name: &entry.resource, priority: entry.priority }).collect();
-    let to = Addressee { exists: true, resources: &resources, resource: parcel.stanza.to().and_then(Jid::resource) };
+    let resources: SmallVec<[Resource<'_>; 4]> = entries
+        .iter()
+        .map(|entry| Resource {
+            name: &entry.resource,
+            priority: entry.priority,
+        })
+        .collect();
+    let to = Addressee {
+        exists: true,
+        resources: &resources,
+        resource: parcel.stanza.to().and_then(Jid::resource),
+    };
     delivery::message(parcel.class.message_type(), parcel.class.when_away(), to)
 }
 
@@ -857,7 +1025,11 @@ impl Queued {
     /// What goes into the log, if anything does.
     fn entry(&self) -> Option<(EntryFlags, &Jid, &Bytes)> {
         let stanza = &self.parcel.stanza;
-        let peer = if self.sent { stanza.to() } else { stanza.from() };
+        let peer = if self.sent {
+            stanza.to()
+        } else {
+            stanza.from()
+        };
         Some((self.flags?, peer?, stanza.raw()))
     }
 }

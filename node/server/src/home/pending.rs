@@ -19,8 +19,14 @@ struct Waiting {
 impl Pending {
     /// Adds the newest entry with the number of sessions it was posted to.
     pub fn add(&mut self, number: u64, holders: usize) {
-        debug_assert!(self.waiting.back().is_none_or(|w| w.number < number), "numbers ascend");
-        self.waiting.push_back(Waiting { number, holders: holders.try_into().unwrap_or(u16::MAX) });
+        debug_assert!(
+            self.waiting.back().is_none_or(|w| w.number < number),
+            "numbers ascend"
+        );
+        self.waiting.push_back(Waiting {
+            number,
+            holders: holders.try_into().unwrap_or(u16::MAX),
+        });
         self.free += usize::from(holders == 0);
     }
 
@@ -95,7 +101,9 @@ impl Pending {
     }
 
     fn index(&self, number: u64) -> Option<usize> {
-        self.waiting.binary_search_by_key(&number, |w| w.number).ok()
+        self.waiting
+            .binary_search_by_key(&number, |w| w.number)
+            .ok()
     }
 }
 

@@ -13,7 +13,10 @@ use crate::routing::Router;
 /// # Errors
 /// The store did not answer.
 pub async fn sees_presence(
-    router: &Arc<Router>, account: &BareJid, resource: &Jid, other: &Jid,
+    router: &Arc<Router>,
+    account: &BareJid,
+    resource: &Jid,
+    other: &Jid,
 ) -> Result<bool, StanzaError> {
     if other.bare_str() == account.as_str() {
         return Ok(true);
@@ -23,10 +26,18 @@ pub async fn sees_presence(
         return Ok(true);
     }
     let entries = router.entries(account.as_str());
-    let entry = entries.iter().find(|entry| Some(&*entry.resource) == resource.resource());
-    let directed = entry.and_then(|entry| router.sessions.get(entry.session.number)).is_some_and(|handle| {
-        handle.directed.lock().iter().any(|jid| jid == other || jid.as_str() == other.bare_str())
-    });
+    let entry = entries
+        .iter()
+        .find(|entry| Some(&*entry.resource) == resource.resource());
+    let directed = entry
+        .and_then(|entry| router.sessions.get(entry.session.number))
+        .is_some_and(|handle| {
+            handle
+                .directed
+                .lock()
+                .iter()
+                .any(|jid| jid == other || jid.as_str() == other.bare_str())
+        });
     if directed {
         return Ok(true);
     }

@@ -164,7 +164,11 @@ impl Mailbox {
         if !inner.orders.is_empty() || overrun || (letters && !inner.letters.is_empty()) {
             return Poll::Ready(());
         }
-        if !inner.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+        if !inner
+            .waker
+            .as_ref()
+            .is_some_and(|w| w.will_wake(cx.waker()))
+        {
             inner.waker = Some(cx.waker().clone());
         }
         Poll::Pending

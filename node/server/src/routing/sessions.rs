@@ -40,7 +40,10 @@ pub struct Sessions {
 impl Default for Sessions {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { next: AtomicU64::new(1), shards }
+        Self {
+            next: AtomicU64::new(1),
+            shards,
+        }
     }
 }
 
@@ -60,7 +63,9 @@ impl Sessions {
 
     /// Adds a session.
     pub fn insert(&self, handle: Arc<SessionHandle>) {
-        self.shard(handle.session.number).lock().insert(handle.session.number, handle);
+        self.shard(handle.session.number)
+            .lock()
+            .insert(handle.session.number, handle);
     }
 
     /// A session by its number.
@@ -79,7 +84,9 @@ impl Sessions {
 
     /// All sessions of one shard at one moment; `None` beyond the last shard.
     pub fn shard_snapshot(&self, index: usize) -> Option<Vec<Arc<SessionHandle>>> {
-        self.shards.get(index).map(|s| s.lock().values().cloned().collect())
+        self.shards
+            .get(index)
+            .map(|s| s.lock().values().cloned().collect())
     }
 
     /// How many there are.

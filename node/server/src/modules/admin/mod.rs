@@ -167,8 +167,15 @@ impl IqHandler for Admin {
     async fn handle(&self, iq: &IqRequest, cx: &Context) -> Result<Option<Element>, StanzaError> {
         if !self.is_admin(&iq.from) {
             // The names of the commands are those of XEP-0133; that there are no others is no secret.
-            let known = iq.payload.attr("node").is_some_and(|node| self.command(node).is_some());
-            return Err(if known { forbidden() } else { Condition::ItemNotFound.into() });
+            let known = iq
+                .payload
+                .attr("node")
+                .is_some_and(|node| self.command(node).is_some());
+            return Err(if known {
+                forbidden()
+            } else {
+                Condition::ItemNotFound.into()
+            });
         }
         if !iq.is_set() {
             return Err(Condition::BadRequest.into());
