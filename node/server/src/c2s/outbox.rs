@@ -17,7 +17,7 @@ const FETCH: usize = 50;
 const BURST: usize = 32 << 10;
 
 /// The connection broke.
-pub struct Broken;
+pub(super) struct Broken;
 
 thread_local! {
     /// Where a burst is gathered: one for all sessions of a thread.
@@ -26,7 +26,7 @@ thread_local! {
 
 /// Sends what waits, until the socket takes no more, the log has to be read, or as much waits for the client's
 /// acknowledgement as may: then what is in the log stays there, and the mailbox has its own bounds.
-pub fn send(
+pub(super) fn send(
     core: &mut SessionCore,
     transport: &mut Transport,
     congested: usize,
@@ -83,7 +83,7 @@ fn flush(
 }
 
 /// Puts stanzas in front of what waits.
-pub fn put_first(backlog: &mut VecDeque<Letter>, deliveries: Vec<Delivery>) {
+pub(super) fn put_first(backlog: &mut VecDeque<Letter>, deliveries: Vec<Delivery>) {
     for delivery in deliveries.into_iter().rev() {
         backlog.push_front(Letter::Stanza(delivery));
     }

@@ -558,6 +558,10 @@ impl SessionCore {
     }
 
     /// The session is over: its presence ends, its name is free, what its client did not get waits for another.
+    #[expect(
+        clippy::boxed_local,
+        reason = "a session is boxed wherever it is held, and is taken apart here"
+    )]
     pub fn end(self: Box<Self>, presence: Option<Stanza>) {
         let Self {
             handle,

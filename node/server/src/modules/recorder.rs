@@ -91,6 +91,7 @@ impl Recorder {
             jid,
             mailbox: Mailbox::default(),
             heard: AtomicU32::new(0),
+            directed: Default::default(),
         };
         handles.push(Arc::new(handle));
         handles[handles.len() - 1].clone()

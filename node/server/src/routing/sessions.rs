@@ -31,10 +31,12 @@ pub struct SessionHandle {
 
 const SHARDS: usize = 64;
 
+type Shard = Mutex<HashMap<u64, Arc<SessionHandle>, foldhash::fast::FixedState>>;
+
 /// The table of them.
 pub struct Sessions {
     next: AtomicU64,
-    shards: Box<[Mutex<HashMap<u64, Arc<SessionHandle>, foldhash::fast::FixedState>>]>,
+    shards: Box<[Shard]>,
 }
 
 impl Default for Sessions {
@@ -48,10 +50,7 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    fn shard(
-        &self,
-        number: u64,
-    ) -> &Mutex<HashMap<u64, Arc<SessionHandle>, foldhash::fast::FixedState>> {
+    fn shard(&self, number: u64) -> &Shard {
         let hash = foldhash::fast::FixedState::default().hash_one(number);
         &self.shards[(hash >> 32) as usize % SHARDS]
     }
