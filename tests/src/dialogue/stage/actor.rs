@@ -95,11 +95,9 @@ impl Actor {
             let Some(incoming) = self.wire()?.next().await? else {
                 return Ok(None);
             };
-            if self.sync_id(&incoming).await?.is_none()
-                && !(self.ignores_presence && is_presence(&incoming))
-                && !is_absence(&incoming)
-                && !skipped(&incoming)
-            {
+            let expected = self.sync_id(&incoming).await?.is_some();
+            let ignored = self.ignores_presence && is_presence(&incoming);
+            if !(expected || ignored || is_absence(&incoming) || skipped(&incoming)) {
                 return Ok(Some(incoming));
             }
         }
@@ -163,10 +161,8 @@ impl Actor {
             return Ok(found == id);
         }
         let management = matches!(&incoming, Incoming::Element(tree) if tree.is("r", SM));
-        if !management
-            && !is_absence(&incoming)
-            && !(self.ignores_presence && is_presence(&incoming))
-        {
+        let ignored = self.ignores_presence && is_presence(&incoming);
+        if !(management || ignored || is_absence(&incoming)) {
             anyhow::ensure!(
                 self.queue.len() < QUEUE,
                 "more than {QUEUE} stanzas came unexpectedly"
