@@ -364,15 +364,15 @@ mod tests {
     fn kept_promises_pass_and_broken_ones_do_not() {
         check(|_, _| {}, &[]);
         check(
-            |_, logs| drop(logs.get_mut(&1).unwrap().pop()),
+            |_, logs| _ = logs.get_mut(&1).unwrap().pop(),
             &["not in the log of its recipient", "which is None"],
         );
         check(
-            |_, logs| drop(logs.get_mut(&0).unwrap().pop()),
+            |_, logs| _ = logs.get_mut(&0).unwrap().pop(),
             &["not in the log of its sender"],
         );
         check(
-            |ledger, _| drop(ledger.reached.pop_last()),
+            |ledger, _| _ = ledger.reached.pop_last(),
             &["never reached"],
         );
         check(
