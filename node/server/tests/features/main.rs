@@ -25,6 +25,7 @@ pub struct Node {
 }
 
 impl Node {
+    /// Starts it.
     pub async fn start() -> Self {
         let mut config = Config::development("unused".into());
         config.domains = vec!["example.org".to_owned()];
