@@ -48,14 +48,18 @@ impl Wire {
     /// # Errors
     /// If the server has no such port, nobody listens, or TLS fails.
     pub async fn connect_tls(target: &Target) -> Result<Self> {
-        let address = target.c2s_tls.context("the server has no port for direct TLS")?;
+        let address = target
+            .c2s_tls
+            .context("the server has no port for direct TLS")?;
         let mut wire = Self::dial(target, address).await?;
         wire.upgrade(Some(b"xmpp-client")).await?;
         Ok(wire)
     }
 
     async fn dial(target: &Target, address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
+        let stream = TcpStream::connect(address)
+            .await
+            .with_context(|| format!("cannot reach {address}"))?;
         stream.set_nodelay(true)?;
         Ok(Self {
             socket: Some(Box::new(stream)),
@@ -72,7 +76,10 @@ impl Wire {
     /// If the connection is gone.
     pub async fn send(&mut self, text: &str) -> Result<()> {
         self.transcript.push(format!("-> {}", shortened(text)));
-        let socket = self.socket.as_mut().context("the connection was closed before")?;
+        let socket = self
+            .socket
+            .as_mut()
+            .context("the connection was closed before")?;
         socket.write_all(text.as_bytes()).await?;
         Ok(socket.flush().await?)
     }
@@ -92,7 +99,9 @@ impl Wire {
                 });
                 return Ok(Some(incoming));
             }
-            let Some(socket) = self.socket.as_mut() else { return Ok(None) };
+            let Some(socket) = self.socket.as_mut() else {
+                return Ok(None);
+            };
             let count = match socket.read(&mut buffer).await {
                 Ok(count) => count,
                 // A server that closes without TLS's close_notify, or with unread bytes of ours, ends here.
@@ -115,7 +124,9 @@ impl Wire {
     pub async fn element(&mut self) -> Result<Tree> {
         match self.next().await? {
             Some(Incoming::Element(tree)) => Ok(tree),
-            Some(Incoming::Header(_)) => bail!("a stream header came where an element was expected"),
+            Some(Incoming::Header(_)) => {
+                bail!("a stream header came where an element was expected")
+            }
             Some(Incoming::Footer) => bail!("the server closed the stream"),
             None => bail!("the server closed the connection"),
         }
@@ -144,12 +155,18 @@ impl Wire {
         self.send(&self.header()).await?;
         match self.next().await? {
             Some(Incoming::Header(header)) => {
-                ensure!(header.is("stream", STREAM_NS), "not a stream header: {header}");
+                ensure!(
+                    header.is("stream", STREAM_NS),
+                    "not a stream header: {header}"
+                );
             }
             other => bail!("expected a stream header, got {other:?}"),
         }
         let features = self.element().await?;
-        ensure!(features.is("features", STREAM_NS), "expected features, got {features}");
+        ensure!(
+            features.is("features", STREAM_NS),
+            "expected features, got {features}"
+        );
         Ok(features)
     }
 
@@ -160,7 +177,10 @@ impl Wire {
     pub async fn start_tls(&mut self) -> Result<()> {
         self.send(&format!("<starttls xmlns='{TLS}'/>")).await?;
         let answer = self.element().await?;
-        ensure!(answer.is("proceed", TLS), "expected <proceed/>, got {answer}");
+        ensure!(
+            answer.is("proceed", TLS),
+            "expected <proceed/>, got {answer}"
+        );
         self.upgrade(None).await
     }
 
@@ -168,8 +188,14 @@ impl Wire {
         let mut config = self.tls.as_ref().clone();
         config.alpn_protocols = alpn.into_iter().map(<[u8]>::to_vec).collect();
         let name = ServerName::try_from(self.domain.clone())?;
-        let socket = self.socket.take().context("the connection was closed before")?;
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.context("TLS handshake")?;
+        let socket = self
+            .socket
+            .take()
+            .context("the connection was closed before")?;
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, socket)
+            .await
+            .context("TLS handshake")?;
         self.socket = Some(Box::new(stream));
         self.restart();
         Ok(())
@@ -189,8 +215,15 @@ impl Wire {
     ///
     /// # Errors
     /// If the server refuses, or does not prove that it knows the password.
-    pub async fn authenticate(&mut self, features: &Tree, user: &str, password: &str) -> Result<Tree> {
-        let offered = features.child("mechanisms", SASL).context("the server offers no SASL mechanisms")?;
+    pub async fn authenticate(
+        &mut self,
+        features: &Tree,
+        user: &str,
+        password: &str,
+    ) -> Result<Tree> {
+        let offered = features
+            .child("mechanisms", SASL)
+            .context("the server offers no SASL mechanisms")?;
         let offered: Vec<String> = offered.elements().map(Tree::text).collect();
         let mechanism = ["SCRAM-SHA-256", "SCRAM-SHA-1"]
             .into_iter()
@@ -198,14 +231,27 @@ impl Wire {
             .with_context(|| format!("no SCRAM among {offered:?}"))?;
         let hash = Hash::of_mechanism(mechanism).context("the mechanism is not SCRAM")?;
         let first = credentials::scram_first(user);
-        self.send(&format!("<auth xmlns='{SASL}' mechanism='{mechanism}'>{first}</auth>")).await?;
+        self.send(&format!(
+            "<auth xmlns='{SASL}' mechanism='{mechanism}'>{first}</auth>"
+        ))
+        .await?;
         let challenge = self.element().await?;
-        ensure!(challenge.is("challenge", SASL), "expected a challenge, got {challenge}");
+        ensure!(
+            challenge.is("challenge", SASL),
+            "expected a challenge, got {challenge}"
+        );
         let (answer, verifier) = credentials::scram_final(hash, user, password, &challenge.text())?;
-        self.send(&format!("<response xmlns='{SASL}'>{answer}</response>")).await?;
+        self.send(&format!("<response xmlns='{SASL}'>{answer}</response>"))
+            .await?;
         let success = self.element().await?;
-        ensure!(success.is("success", SASL), "expected success, got {success}");
-        ensure!(credentials::unbase64(&success.text())? == verifier, "the server's signature is wrong");
+        ensure!(
+            success.is("success", SASL),
+            "expected success, got {success}"
+        );
+        ensure!(
+            credentials::unbase64(&success.text())? == verifier,
+            "the server's signature is wrong"
+        );
         self.open().await
     }
 
@@ -220,7 +266,10 @@ impl Wire {
         ))
         .await?;
         let answer = self.element().await?;
-        let jid = answer.child("bind", BIND).and_then(|bind| bind.named("jid")).map(Tree::text);
+        let jid = answer
+            .child("bind", BIND)
+            .and_then(|bind| bind.named("jid"))
+            .map(Tree::text);
         jid.with_context(|| format!("expected a bound JID, got {answer}"))
     }
 
@@ -236,7 +285,10 @@ impl Wire {
         ))
         .await?;
         let answer = self.element().await?;
-        ensure!(answer.attr("type") == Some("result"), "registration of {user} failed: {answer}");
+        ensure!(
+            answer.attr("type") == Some("result"),
+            "registration of {user} failed: {answer}"
+        );
         Ok(())
     }
 

@@ -34,13 +34,29 @@ impl Hash {
         }
     }
 
-    fn parts(self) -> (pbkdf2::Algorithm, hmac::Algorithm, &'static digest::Algorithm) {
+    fn parts(
+        self,
+    ) -> (
+        pbkdf2::Algorithm,
+        hmac::Algorithm,
+        &'static digest::Algorithm,
+    ) {
         match self {
-            Self::Sha1 => {
-                (pbkdf2::PBKDF2_HMAC_SHA1, hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &digest::SHA1_FOR_LEGACY_USE_ONLY)
-            }
-            Self::Sha256 => (pbkdf2::PBKDF2_HMAC_SHA256, hmac::HMAC_SHA256, &digest::SHA256),
-            Self::Sha512 => (pbkdf2::PBKDF2_HMAC_SHA512, hmac::HMAC_SHA512, &digest::SHA512),
+            Self::Sha1 => (
+                pbkdf2::PBKDF2_HMAC_SHA1,
+                hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+                &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            ),
+            Self::Sha256 => (
+                pbkdf2::PBKDF2_HMAC_SHA256,
+                hmac::HMAC_SHA256,
+                &digest::SHA256,
+            ),
+            Self::Sha512 => (
+                pbkdf2::PBKDF2_HMAC_SHA512,
+                hmac::HMAC_SHA512,
+                &digest::SHA512,
+            ),
         }
     }
 }
@@ -56,7 +72,11 @@ pub fn base64(text: &str) -> String {
 /// # Errors
 /// If it is not Base64 of UTF-8.
 pub fn unbase64(text: &str) -> Result<String> {
-    Ok(String::from_utf8(BASE64.decode(text.trim()).with_context(|| format!("not Base64: {text:?}"))?)?)
+    Ok(String::from_utf8(
+        BASE64
+            .decode(text.trim())
+            .with_context(|| format!("not Base64: {text:?}"))?,
+    )?)
 }
 
 /// The message of PLAIN, in Base64.
@@ -75,7 +95,12 @@ pub fn scram_first(user: &str) -> String {
 ///
 /// # Errors
 /// If the challenge is not one, or does not extend our nonce (RFC 5802 §5.1).
-pub fn scram_final(hash: Hash, user: &str, password: &str, challenge: &str) -> Result<(String, String)> {
+pub fn scram_final(
+    hash: Hash,
+    user: &str,
+    password: &str,
+    challenge: &str,
+) -> Result<(String, String)> {
     let server_first = unbase64(challenge)?;
     let (mut nonce, mut salt, mut rounds) = ("", Vec::new(), 0);
     for part in server_first.split(',') {
@@ -86,8 +111,12 @@ pub fn scram_final(hash: Hash, user: &str, password: &str, challenge: &str) -> R
             _ => {}
         }
     }
-    ensure!(nonce.starts_with(NONCE) && nonce.len() > NONCE.len(), "the server did not extend the nonce");
-    let rounds = std::num::NonZeroU32::new(rounds).context("the challenge has no iteration count")?;
+    ensure!(
+        nonce.starts_with(NONCE) && nonce.len() > NONCE.len(),
+        "the server did not extend the nonce"
+    );
+    let rounds =
+        std::num::NonZeroU32::new(rounds).context("the challenge has no iteration count")?;
     let (kdf, mac, hash) = hash.parts();
     let mut salted = vec![0; hash.output_len()];
     pbkdf2::derive(kdf, rounds, &salt, password.as_bytes(), &mut salted);
@@ -97,16 +126,30 @@ pub fn scram_final(hash: Hash, user: &str, password: &str, challenge: &str) -> R
     let without_proof = format!("c=biws,r={nonce}");
     let auth_message = format!("n={user},r={NONCE},{server_first},{without_proof}");
     let signature = sign(stored_key.as_ref(), auth_message.as_bytes());
-    let proof: Vec<u8> = client_key.as_ref().iter().zip(signature.as_ref()).map(|(a, b)| a ^ b).collect();
+    let proof: Vec<u8> = client_key
+        .as_ref()
+        .iter()
+        .zip(signature.as_ref())
+        .map(|(a, b)| a ^ b)
+        .collect();
     let server_key = sign(&salted, b"Server Key");
-    let verifier = format!("v={}", BASE64.encode(sign(server_key.as_ref(), auth_message.as_bytes())));
-    Ok((base64(&format!("{without_proof},p={}", BASE64.encode(proof))), verifier))
+    let verifier = format!(
+        "v={}",
+        BASE64.encode(sign(server_key.as_ref(), auth_message.as_bytes()))
+    );
+    Ok((
+        base64(&format!("{without_proof},p={}", BASE64.encode(proof))),
+        verifier,
+    ))
 }
 
 /// The initial response of HT-SHA-256-NONE, in Base64 (XEP-0484; no channel binding).
 #[must_use]
 pub fn hashed_token(user: &str, token: &str) -> String {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes()), b"Initiator");
+    let tag = hmac::sign(
+        &hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes()),
+        b"Initiator",
+    );
     let mut message = user.as_bytes().to_vec();
     message.push(0);
     message.extend_from_slice(tag.as_ref());
@@ -116,7 +159,11 @@ pub fn hashed_token(user: &str, token: &str) -> String {
 /// SHA-1 in hexadecimal, as avatars are named (XEP-0153 §3.1).
 #[must_use]
 pub fn sha1_hex(data: &[u8]) -> String {
-    digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, data).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, data)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -126,8 +173,12 @@ mod tests {
     /// The example of RFC 5802 §5.
     #[test]
     fn scram_answers_as_the_rfc_shows() {
-        assert_eq!(unbase64(&scram_first("user")).unwrap(), "n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL");
-        let challenge = base64("r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096");
+        assert_eq!(
+            unbase64(&scram_first("user")).unwrap(),
+            "n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL"
+        );
+        let challenge =
+            base64("r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096");
         let (answer, verifier) = scram_final(Hash::Sha1, "user", "pencil", &challenge).unwrap();
         assert_eq!(
             unbase64(&answer).unwrap(),
@@ -138,8 +189,14 @@ mod tests {
 
     #[test]
     fn scram_refuses_a_foreign_nonce() {
-        for challenge in ["r=other,s=QSXCR+Q6sek8bf92,i=4096", "r=fyko+d2lbbFgONRv9qkxdawL,s=QSXCR+Q6sek8bf92,i=4096"] {
-            assert!(scram_final(Hash::Sha1, "user", "pencil", &base64(challenge)).is_err(), "{challenge}");
+        for challenge in [
+            "r=other,s=QSXCR+Q6sek8bf92,i=4096",
+            "r=fyko+d2lbbFgONRv9qkxdawL,s=QSXCR+Q6sek8bf92,i=4096",
+        ] {
+            assert!(
+                scram_final(Hash::Sha1, "user", "pencil", &base64(challenge)).is_err(),
+                "{challenge}"
+            );
         }
     }
 }

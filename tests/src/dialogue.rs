@@ -22,12 +22,16 @@ pub use stage::play;
 /// If a directory cannot be read.
 pub fn find(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let entries = std::fs::read_dir(directory)
+        .with_context(|| format!("cannot read {}", directory.display()))?;
     for entry in entries {
         let path = entry?.path();
         if path.is_dir() {
             found.extend(find(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "xmpp") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "xmpp")
+        {
             found.push(path);
         }
     }

@@ -6,6 +6,11 @@
 //! runs the same scenarios on each and compares (`cargo run -p tests --bin bench`); [`faults`] is what the fault tests
 //! are made of.
 
+#![allow(
+    clippy::large_futures,
+    reason = "a test holds one future; nobody weighs it"
+)]
+
 pub mod bench;
 pub mod client;
 pub mod credentials;

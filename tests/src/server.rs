@@ -89,7 +89,9 @@ impl Server {
     /// # Errors
     /// If it cannot be started; the message holds its log.
     pub fn start(product: Product) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("starling-test-").tempdir()?;
+        let directory = tempfile::Builder::new()
+            .prefix("starling-test-")
+            .tempdir()?;
         let certificate = Certificate::write(directory.path())?;
         let start = match product {
             Product::Starling => starling::start,
@@ -97,7 +99,11 @@ impl Server {
             Product::Ejabberd => ejabberd::start,
         };
         let (child, target) = start(directory.path(), &certificate)?;
-        Ok(Self { target, child, directory })
+        Ok(Self {
+            target,
+            child,
+            directory,
+        })
     }
 
     /// The process, for tests that end it by force.
@@ -141,12 +147,15 @@ impl Certificate {
         let authority_key = KeyPair::generate()?;
         let mut authority = CertificateParams::new(Vec::<String>::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        authority.distinguished_name.push(DnType::CommonName, "Starling test authority");
+        authority
+            .distinguished_name
+            .push(DnType::CommonName, "Starling test authority");
         authority.not_after = (SystemTime::now() + Duration::from_hours(30 * 24)).into();
         let authority_certificate = authority.self_signed(&authority_key)?;
         let issuer = Issuer::new(authority, authority_key);
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![DOMAIN.to_owned()])?;
+        let mut params =
+            CertificateParams::new(vec![DOMAIN.to_owned(), Ipv4Addr::LOCALHOST.to_string()])?;
         params.distinguished_name.push(DnType::CommonName, DOMAIN);
         // ejabberd sets a timer for the end, and Erlang's timers reach 49 days.
         params.not_after = (SystemTime::now() + Duration::from_hours(30 * 24)).into();
@@ -160,14 +169,20 @@ impl Certificate {
             authority: file("authority.pem", &authority_certificate.pem())?,
             chain: file("certificate.pem", &certificate.pem())?,
             key: file("key.pem", &key.serialize_pem())?,
-            both: file("both.pem", &format!("{}{}", certificate.pem(), key.serialize_pem()))?,
+            both: file(
+                "both.pem",
+                &format!("{}{}", certificate.pem(), key.serialize_pem()),
+            )?,
         })
     }
 }
 
 /// Starts a program whose output goes to the log.
 fn spawn(command: &mut Command, directory: &Path) -> Result<Child> {
-    let log = fs::File::options().create(true).append(true).open(directory.join("output.log"))?;
+    let log = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join("output.log"))?;
     command
         .current_dir(directory)
         .stdin(Stdio::null())
@@ -183,19 +198,29 @@ fn free_port() -> Result<SocketAddr> {
 }
 
 /// Asks `ready` again and again until it has an answer, the program ends, or the limit is over.
-fn wait_until<T>(child: &mut Child, directory: &Path, mut ready: impl FnMut() -> Option<T>) -> Result<T> {
+fn wait_until<T>(
+    child: &mut Child,
+    directory: &Path,
+    mut ready: impl FnMut() -> Option<T>,
+) -> Result<T> {
     let limit = Instant::now() + START_LIMIT;
     loop {
         if let Some(answer) = ready() {
             return Ok(answer);
         }
         if let Some(status) = child.try_wait()? {
-            bail!("the server ended at start: {status}\n{}", read_log(directory));
+            bail!(
+                "the server ended at start: {status}\n{}",
+                read_log(directory)
+            );
         }
         if Instant::now() > limit {
             // The error says more than a failure to end the process would.
             let _ = child.kill();
-            bail!("the server is not ready after {START_LIMIT:?}\n{}", read_log(directory));
+            bail!(
+                "the server is not ready after {START_LIMIT:?}\n{}",
+                read_log(directory)
+            );
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -209,11 +234,17 @@ fn read_log(directory: &Path) -> String {
     const LINES: usize = 80;
     let mut all = String::new();
     for name in ["output.log", "server.log"] {
-        let Ok(bytes) = fs::read(directory.join(name)) else { continue };
+        let Ok(bytes) = fs::read(directory.join(name)) else {
+            continue;
+        };
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().collect();
         // Infallible: writing to a String.
-        let _ = writeln!(all, "--- {name}\n{}", lines[lines.len().saturating_sub(LINES)..].join("\n"));
+        let _ = writeln!(
+            all,
+            "--- {name}\n{}",
+            lines[lines.len().saturating_sub(LINES)..].join("\n")
+        );
     }
     all
 }

@@ -51,7 +51,10 @@ impl Tree {
         reader.push(document.as_bytes());
         let mut found = Vec::new();
         loop {
-            match reader.next().with_context(|| format!("in the XML {text}"))? {
+            match reader
+                .next()
+                .with_context(|| format!("in the XML {text}"))?
+            {
                 Some(Incoming::Header(_)) => {}
                 Some(Incoming::Element(tree)) => found.push(tree),
                 Some(Incoming::Footer) => return Ok(found),
@@ -184,7 +187,10 @@ impl StreamReader {
     ///
     /// # Errors
     /// If what came is not XML as XMPP permits it.
-    #[expect(clippy::should_implement_trait, reason = "an iterator ends for good, this one may go on after more bytes")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator ends for good, this one may go on after more bytes"
+    )]
     pub fn next(&mut self) -> Result<Option<Incoming>> {
         loop {
             let mut rest = self.pending.as_slice();
@@ -206,10 +212,18 @@ impl StreamReader {
         match event {
             Event::XmlDeclaration(..) => Ok(None),
             Event::StartElement(_, (ns, name), attrs) => {
-                let mut tree = Tree { ns: ns.to_string(), name: name.to_string(), ..Tree::default() };
+                let mut tree = Tree {
+                    ns: ns.to_string(),
+                    name: name.to_string(),
+                    ..Tree::default()
+                };
                 for ((ns, name), value) in attrs {
                     let ns = ns.to_string();
-                    let key = if ns.is_empty() { name.to_string() } else { format!("{{{ns}}}{name}") };
+                    let key = if ns.is_empty() {
+                        name.to_string()
+                    } else {
+                        format!("{{{ns}}}{name}")
+                    };
                     tree.attrs.insert(key, value);
                 }
                 if !self.started {
@@ -220,7 +234,9 @@ impl StreamReader {
                 Ok(None)
             }
             Event::EndElement(_) => {
-                let Some(tree) = self.open.pop() else { return Ok(Some(Incoming::Footer)) };
+                let Some(tree) = self.open.pop() else {
+                    return Ok(Some(Incoming::Footer));
+                };
                 match self.open.last_mut() {
                     Some(parent) => {
                         parent.children.push(Node::Element(tree));
@@ -262,13 +278,22 @@ mod tests {
         }
         assert_eq!(seen.len(), 3, "{seen:?}");
         assert!(matches!(&seen[0], Incoming::Header(header) if header.attr("id") == Some("1")));
-        assert!(matches!(&seen[1], Incoming::Element(a) if a.to_string() == "<a x='&lt;'>t<b/></a>"));
+        assert!(
+            matches!(&seen[1], Incoming::Element(a) if a.to_string() == "<a x='&lt;'>t<b/></a>")
+        );
         assert_eq!(seen[2], Incoming::Footer);
     }
 
     #[test]
     fn bad_xml_is_an_error() {
-        for text in ["<a>", "<a></b>", "<a b=c/>", "<x:a/>", "<!-- c --><a/>", "&foo;"] {
+        for text in [
+            "<a>",
+            "<a></b>",
+            "<a b=c/>",
+            "<x:a/>",
+            "<!-- c --><a/>",
+            "&foo;",
+        ] {
             assert!(Tree::parse_all(text).is_err(), "{text}");
         }
     }

@@ -26,21 +26,40 @@ fn main() -> anyhow::Result<ExitCode> {
         trials.push(trial.with_ignored_flag(skipped));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
-    drop(server.lock().expect("no script panics while it holds the server").take());
+    drop(
+        server
+            .lock()
+            .expect("no script panics while it holds the server")
+            .take(),
+    );
     Ok(conclusion.exit_code())
 }
 
 fn run(script: &Script, product: Product, shared: &Mutex<Option<Server>>) -> Result<(), Failed> {
     let target = {
-        let mut server = shared.lock().map_err(|_| Failed::from("the server did not start"))?;
+        let mut server = shared
+            .lock()
+            .map_err(|_| Failed::from("the server did not start"))?;
         if server.is_none() {
-            *server = Some(Server::start(product).map_err(|error| Failed::from(format!("{error:#}")))?);
+            *server =
+                Some(Server::start(product).map_err(|error| Failed::from(format!("{error:#}")))?);
         }
-        server.as_ref().map(|server| server.target.clone()).expect("it was just started")
+        server
+            .as_ref()
+            .map(|server| server.target.clone())
+            .expect("it was just started")
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(dialogue::play(script, &target)).map_err(|error| {
-        let log = shared.lock().ok().and_then(|server| server.as_ref().map(Server::log)).unwrap_or_default();
-        Failed::from(format!("{error:#}\n{log}"))
-    })
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime
+        .block_on(dialogue::play(script, &target))
+        .map_err(|error| {
+            let log = shared
+                .lock()
+                .ok()
+                .and_then(|server| server.as_ref().map(Server::log))
+                .unwrap_or_default();
+            Failed::from(format!("{error:#}\n{log}"))
+        })
 }

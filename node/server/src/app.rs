@@ -56,10 +56,12 @@ pub struct App {
 /// The directory cannot be opened, or another process has it.
 pub fn open_stores(config: &Config) -> anyhow::Result<(Stores, Arc<dyn Table>)> {
     let (table, blobs): (Arc<dyn Table>, Arc<dyn Blobs>) = match &config.storage {
-        Storage::Memory => {
-            (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()))
-        }
-        Storage::Embedded { path, sync, cache_bytes } => {
+        Storage::Memory => (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())),
+        Storage::Embedded {
+            path,
+            sync,
+            cache_bytes,
+        } => {
             let options = storage::backend::embedded::EmbeddedOptions {
                 sync: *sync,
                 cache_bytes: *cache_bytes,
@@ -89,11 +91,18 @@ impl App {
     ///
     /// # Errors
     /// As [`App::start`].
-    pub async fn start_with(config: Config, stores: Stores, table: Arc<dyn Table>) -> anyhow::Result<Self> {
+    pub async fn start_with(
+        config: Config,
+        stores: Stores,
+        table: Arc<dyn Table>,
+    ) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         let (stop, stopping) = signal();
-        let secret = load_secret(&*table).await.context("reading the node's secret")?;
-        let gate = Gate::new(&config, secret).context("reading the authorities for client certificates")?;
+        let secret = load_secret(&*table)
+            .await
+            .context("reading the node's secret")?;
+        let gate = Gate::new(&config, secret)
+            .context("reading the authorities for client certificates")?;
         let router = Arc::new(Router {
             node: NodeId(crate::random::number()),
             rosters: Arc::new(modules::roster::Rosters::new(stores.rosters.clone())),
@@ -104,14 +113,23 @@ impl App {
             homes: Homes::default(),
             registry: OnceLock::new(),
             parked: Parking::default(),
+            active_lists: Arc::default(),
             gate,
             metrics: Metrics::default(),
             tasks: Tasks::default(),
             started: Instant::now(),
         });
         let registry = registry(&router)?;
-        router.registry.set(registry).map_err(|_| anyhow::anyhow!("modules are registered once"))?;
-        let mut app = Self { router, addresses: Vec::new(), stop, stopping };
+        router
+            .registry
+            .set(registry)
+            .map_err(|_| anyhow::anyhow!("modules are registered once"))?;
+        let mut app = Self {
+            router,
+            addresses: Vec::new(),
+            stop,
+            stopping,
+        };
         app.listen()?;
         app.sweep();
         Ok(app)
@@ -120,7 +138,11 @@ impl App {
     fn listen(&mut self) -> anyhow::Result<()> {
         let config = self.router.config.clone();
         let certificates = match &config.certificates[..] {
-            [] => vec![certificate::self_signed(&config.data, &config.domains, SystemTime::now())?],
+            [] => vec![certificate::self_signed(
+                &config.data,
+                &config.domains,
+                SystemTime::now(),
+            )?],
             certificates => certificates.to_vec(),
         };
         let mut acceptors: HashMap<bool, Arc<Acceptor>> = HashMap::new();
@@ -131,11 +153,16 @@ impl App {
                 None => {
                     let settings = TlsSettings {
                         certificates: certificates.clone(),
-                        alpn: if direct { vec![ALPN_CLIENT.to_vec()] } else { Vec::new() },
+                        alpn: if direct {
+                            vec![ALPN_CLIENT.to_vec()]
+                        } else {
+                            Vec::new()
+                        },
                         request_client_certificate: config.auth.client_ca.is_some(),
                         ..TlsSettings::default()
                     };
-                    let acceptor = Arc::new(Acceptor::new(settings).context("reading the certificates")?);
+                    let acceptor =
+                        Arc::new(Acceptor::new(settings).context("reading the certificates")?);
                     self.watch(acceptor.clone());
                     crate::gauges::watch_certificates(&self.router.metrics, &acceptor);
                     acceptors.insert(direct, acceptor.clone());
@@ -149,7 +176,8 @@ impl App {
             };
             let socket = Listener::bind(listener.address, settings)
                 .with_context(|| format!("listening on {}", listener.address))?;
-            self.addresses.push((listener.security, socket.local_addr()?));
+            self.addresses
+                .push((listener.security, socket.local_addr()?));
             let context = Arc::new(ListenerContext {
                 security: listener.security,
                 starttls: (!direct).then(|| acceptor.clone()),
@@ -169,7 +197,8 @@ impl App {
                     accepted = socket.accept() => accepted,
                     () = stop.wait() => return,
                 };
-                let serve = negotiation::serve(router.clone(), accepted, context.clone(), stopping.clone());
+                let serve =
+                    negotiation::serve(router.clone(), accepted, context.clone(), stopping.clone());
                 router.spawn(Box::pin(serve));
             }
         });
@@ -204,7 +233,9 @@ impl App {
                 }
                 router.parked.sweep(false);
                 router.homes.sweep(&router);
-                router.rosters.retain(|account| router.directory.lookup(account.as_str()).is_some());
+                router
+                    .rosters
+                    .retain(|account| router.directory.lookup(account.as_str()).is_some());
                 ask_the_silent(&router);
             }
         });
@@ -246,7 +277,8 @@ fn ask_the_silent(router: &Router) {
     while let Some(handles) = router.sessions.shard_snapshot(shard) {
         shard += 1;
         for handle in handles {
-            let silent = now.saturating_sub(handle.heard.load(std::sync::atomic::Ordering::Relaxed));
+            let silent =
+                now.saturating_sub(handle.heard.load(std::sync::atomic::Ordering::Relaxed));
             if silent >= give_up {
                 handle.mailbox.order(Order::Dead);
             } else if silent >= ask && silent < ask + SWEEP.as_secs() as u32 {
@@ -259,20 +291,53 @@ fn ask_the_silent(router: &Router) {
 /// Every module, and what it answers for.
 fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
     let (config, stores) = (&router.config, &router.stores);
-    let modules: Vec<Arc<dyn Module>> = vec![
-        Arc::new(modules::roster::RosterModule::new(router.rosters.clone(), config.limits.roster_items)),
+    let lists = Arc::new(modules::blocking::Lists::new(
+        stores.privacy.clone(),
+        router.rosters.clone(),
+        router.active_lists.clone(),
+    ));
+    let accounts = modules::register::Accounts::new(
+        stores.clone(),
+        router.rosters.clone(),
+        config.auth.scram_iterations,
+    );
+    let mut modules: Vec<Arc<dyn Module>> = vec![
+        Arc::new(modules::roster::RosterModule::new(
+            router.rosters.clone(),
+            config.limits.roster_items,
+        )),
         Arc::new(modules::vcard::VcardModule::new(stores.vcards.clone())),
-        Arc::new(modules::vcard::search::SearchModule::new(stores.vcards.clone(), config.domains.clone())),
-        Arc::new(modules::archive::Archive::new(
+        Arc::new(modules::vcard::search::SearchModule::new(
+            stores.vcards.clone(),
+            config.domains.clone(),
+        )),
+        Arc::new(modules::carbons::Carbons),
+        Arc::new(modules::legacy_session::LegacySession),
+        Arc::new(modules::private::Private::new(stores.private.clone())),
+        Arc::new(modules::disco::DiscoModule::new(
+            router.rosters.clone(),
+            config.contacts.clone(),
+        )),
+        Arc::new(modules::info::InfoModule::new(router.rosters.clone(), None)),
+        Arc::new(modules::blocking::Blocking::new(lists.clone())),
+        Arc::new(modules::blocking::PrivacyLists::new(lists)),
+        Arc::new(modules::register::Register::new(
+            accounts.clone(),
+            config.registration.enabled,
+        )),
+        Arc::new(modules::admin::Admin::new(
+            config.admins.clone(),
+            config.domains.clone(),
+            accounts,
+        )),
+    ];
+    if config.archive.enabled {
+        modules.push(Arc::new(modules::archive::Archive::new(
             stores.logs.clone(),
             stores.archive_preferences.clone(),
             config.archive.page,
-        )),
-        Arc::new(modules::carbons::Carbons),
-        Arc::new(modules::private::Private::new(stores.private.clone())),
-        Arc::new(modules::disco::DiscoModule::new(router.rosters.clone(), config.contacts.clone())),
-        Arc::new(modules::info::InfoModule::new(router.rosters.clone(), None)),
-    ];
+        )));
+    }
     let mut registry = Registry::default();
     for module in modules {
         module.register(&mut registry);

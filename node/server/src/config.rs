@@ -19,7 +19,11 @@ mod reader;
 mod secret;
 mod values;
 
-use std::{net::SocketAddr, path::{Path, PathBuf}, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use cluster::directory::Conflict;
 use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
@@ -207,7 +211,11 @@ impl Config {
         };
         Self {
             domains: vec!["localhost".to_owned()],
-            storage: Storage::Embedded { path: path.clone(), sync: true, cache_bytes: 32 << 20 },
+            storage: Storage::Embedded {
+                path: path.clone(),
+                sync: true,
+                cache_bytes: 32 << 20,
+            },
             data: path,
             listeners: vec![
                 listener(5222, Security::StartTls { required: true }),
@@ -216,7 +224,11 @@ impl Config {
             http: Some(SocketAddr::from(([127, 0, 0, 1], 5280))),
             certificates: Vec::new(),
             auth: Auth {
-                mechanisms: scram(true).into_iter().chain(scram(false)).chain([Mechanism::Plain]).collect(),
+                mechanisms: scram(true)
+                    .into_iter()
+                    .chain(scram(false))
+                    .chain([Mechanism::Plain])
+                    .collect(),
                 plain_without_tls: false,
                 scram_iterations: 10_000,
                 client_ca: None,
@@ -224,10 +236,21 @@ impl Config {
                 attempts: 30,
                 negotiation_timeout: Duration::from_secs(60),
             },
-            registration: Registration { enabled: true, per_hour: 1_000 },
+            registration: Registration {
+                enabled: true,
+                per_hour: 1_000,
+            },
             limits: ClientLimits {
-                before_auth: Limits { stanza_bytes: 16 << 10, depth: 16, attributes: 32 },
-                after_auth: Limits { stanza_bytes: 512 << 10, depth: 64, attributes: 128 },
+                before_auth: Limits {
+                    stanza_bytes: 16 << 10,
+                    depth: 16,
+                    attributes: 32,
+                },
+                after_auth: Limits {
+                    stanza_bytes: 512 << 10,
+                    depth: 64,
+                    attributes: 128,
+                },
                 admission: AdmissionLimits::default(),
                 sessions_per_account: 64,
                 roster_items: 20_000,
@@ -235,12 +258,21 @@ impl Config {
                 idle_ping: Duration::from_secs(300),
                 ping_timeout: Duration::from_secs(60),
             },
-            stream_management: StreamManagement { resume: Duration::from_secs(3_600), queue: 2_000 },
-            archive: Archive { enabled: true, page: 250 },
+            stream_management: StreamManagement {
+                resume: Duration::from_secs(3_600),
+                queue: 2_000,
+            },
+            archive: Archive {
+                enabled: true,
+                page: 250,
+            },
             offline: Offline { quota: 10_000 },
             contacts: Vec::new(),
             admins: Vec::new(),
-            log: Log { filter: "info".to_owned(), json: false },
+            log: Log {
+                filter: "info".to_owned(),
+                json: false,
+            },
             shutdown_grace: Duration::from_secs(10),
             development: true,
             ready_file: None,
@@ -252,9 +284,14 @@ impl Config {
     pub fn served(path: PathBuf) -> Self {
         let mut config = Self::development(path);
         for listener in &mut config.listeners {
-            listener.address.set_ip(std::net::Ipv6Addr::UNSPECIFIED.into());
+            listener
+                .address
+                .set_ip(std::net::Ipv6Addr::UNSPECIFIED.into());
         }
-        config.registration = Registration { enabled: false, per_hour: 10 };
+        config.registration = Registration {
+            enabled: false,
+            per_hour: 10,
+        };
         config.development = false;
         config
     }

@@ -49,11 +49,26 @@ pub async fn first_start(stores: &Stores, config: &Config) -> storage::Result<Op
     };
     let password = Secret::new(random::token());
     let (text, iterations) = (password.clone(), config.auth.scram_iterations);
-    let derived = tokio::task::spawn_blocking(move || credentials::derive(text.expose(), iterations)).await;
-    let Ok(derived) = derived else { return Ok(None) };
-    stores.accounts.create(&account, derived, clock::now_ms()).await?;
-    let addresses = config.listeners.iter().map(|it| (it.security, it.address)).collect();
-    Ok(Some(Welcome { account, password, addresses, fingerprint: None }))
+    let derived =
+        tokio::task::spawn_blocking(move || credentials::derive(text.expose(), iterations)).await;
+    let Ok(derived) = derived else {
+        return Ok(None);
+    };
+    stores
+        .accounts
+        .create(&account, derived, clock::now_ms())
+        .await?;
+    let addresses = config
+        .listeners
+        .iter()
+        .map(|it| (it.security, it.address))
+        .collect();
+    Ok(Some(Welcome {
+        account,
+        password,
+        addresses,
+        fingerprint: None,
+    }))
 }
 
 impl Welcome {
@@ -66,13 +81,20 @@ impl Welcome {
         };
         let certificate = CertificateDer::from_pem_file(chain).ok();
         let facts = certificate.and_then(|it| Facts::read(&it).ok());
-        Self { addresses, fingerprint: facts.map(|it| it.fingerprint_text()), ..self }
+        Self {
+            addresses,
+            fingerprint: facts.map(|it| it.fingerprint_text()),
+            ..self
+        }
     }
 }
 
 impl fmt::Display for Welcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "This is the first start: an account was made. Paste into your client:")?;
+        writeln!(
+            f,
+            "This is the first start: an account was made. Paste into your client:"
+        )?;
         writeln!(f)?;
         writeln!(f, "  address      {}", self.account)?;
         writeln!(f, "  password     {}", self.password.expose())?;
@@ -81,14 +103,26 @@ impl fmt::Display for Welcome {
                 Security::StartTls { .. } => "STARTTLS",
                 Security::Direct => "direct TLS",
             };
-            writeln!(f, "  host, port   {} {}   ({how})", address.ip(), address.port())?;
+            writeln!(
+                f,
+                "  host, port   {} {}   ({how})",
+                address.ip(),
+                address.port()
+            )?;
         }
         if let Some(fingerprint) = &self.fingerprint {
             writeln!(f, "  certificate  SHA-256 {fingerprint}")?;
             writeln!(f)?;
-            writeln!(f, "The certificate was made here: a client asks whether to trust it, so compare the fingerprint.")?;
+            writeln!(
+                f,
+                "The certificate was made here: a client asks whether to trust it, so compare the fingerprint."
+            )?;
         }
-        writeln!(f, "The password is shown this once. More accounts: starling user add bob@{}", self.account.domain())
+        writeln!(
+            f,
+            "The password is shown this once. More accounts: starling user add bob@{}",
+            self.account.domain()
+        )
     }
 }
 
@@ -112,14 +146,29 @@ mod tests {
         let welcome = first_start(&stores, &config).await.unwrap().unwrap();
         assert!(first_start(&stores, &config).await.unwrap().is_none());
 
-        let account = stores.accounts.load(&welcome.account).await.unwrap().unwrap();
+        let account = stores
+            .accounts
+            .load(&welcome.account)
+            .await
+            .unwrap()
+            .unwrap();
         let keys = credentials::keys(&account, xmpp::sasl::Hash::Sha256).unwrap();
         assert!(keys.verify_password(welcome.password.expose()));
-        crate::net::certificate::self_signed(directory.path(), &config.domains, std::time::SystemTime::now()).unwrap();
+        crate::net::certificate::self_signed(
+            directory.path(),
+            &config.domains,
+            std::time::SystemTime::now(),
+        )
+        .unwrap();
         let address = "127.0.0.1:1234".parse().unwrap();
         let welcome = welcome.listening(vec![(Security::Direct, address)], &config);
         let text = welcome.to_string();
-        for part in ["alice@localhost", welcome.password.expose(), "127.0.0.1 1234   (direct TLS)", "SHA-256 "] {
+        for part in [
+            "alice@localhost",
+            welcome.password.expose(),
+            "127.0.0.1 1234   (direct TLS)",
+            "SHA-256 ",
+        ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(!format!("{welcome:?}").contains(welcome.password.expose()));

@@ -12,7 +12,9 @@ use crate::{
 pub fn watch_router(metrics: &Metrics, router: &Arc<Router>) {
     let router: Weak<Router> = Arc::downgrade(router);
     metrics.on_scrape(move |gauges| {
-        let Some(router) = router.upgrade() else { return };
+        let Some(router) = router.upgrade() else {
+            return;
+        };
         gauges.sessions.set(count(router.sessions.len()));
         gauges.parked.set(count(router.parked.len()));
         gauges.homes.set(count(router.homes.len()));
@@ -26,10 +28,15 @@ pub fn watch_router(metrics: &Metrics, router: &Arc<Router>) {
 pub fn watch_certificates(metrics: &Metrics, acceptor: &Arc<Acceptor>) {
     let acceptor = Arc::downgrade(acceptor);
     metrics.on_scrape(move |gauges| {
-        let Some(acceptor) = acceptor.upgrade() else { return };
+        let Some(acceptor) = acceptor.upgrade() else {
+            return;
+        };
         for facts in acceptor.certificates() {
             let name = facts.names.first().map_or("unnamed", String::as_str);
-            gauges.certificate_expiry.with_label_values(&[name]).set(facts.not_after);
+            gauges
+                .certificate_expiry
+                .with_label_values(&[name])
+                .set(facts.not_after);
         }
     });
 }
@@ -42,11 +49,21 @@ pub fn watch_listener(
     refused: impl Fn() -> RefusedCounts + Send + Sync + 'static,
 ) {
     metrics.on_scrape(move |gauges| {
-        gauges.connections.with_label_values(&[name]).set(count(open()));
+        gauges
+            .connections
+            .with_label_values(&[name])
+            .set(count(open()));
         let refused = refused();
-        let reasons = [("full", refused.full), ("per_address", refused.per_address), ("rate", refused.rate)];
+        let reasons = [
+            ("full", refused.full),
+            ("per_address", refused.per_address),
+            ("rate", refused.rate),
+        ];
         for (reason, number) in reasons {
-            gauges.refused.with_label_values(&[reason]).set(i64::try_from(number).unwrap_or(i64::MAX));
+            gauges
+                .refused
+                .with_label_values(&[reason])
+                .set(i64::try_from(number).unwrap_or(i64::MAX));
         }
     });
 }

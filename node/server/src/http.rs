@@ -9,7 +9,10 @@ use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration}
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn};
+use hyper::{
+    Method, Request, Response, StatusCode, body::Incoming, header, server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -66,10 +69,19 @@ impl Health {
 }
 
 /// Serves the pages until the signal to stop.
-pub async fn serve(listener: TcpListener, metrics: Metrics, health: Health, mut stopping: Stopping) {
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Metrics,
+    health: Health,
+    mut stopping: Stopping,
+) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let permit = room.clone().acquire_owned().await.expect("it is never closed");
+        let permit = room
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("it is never closed");
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stopping.wait() => return,
@@ -96,7 +108,12 @@ pub async fn serve(listener: TcpListener, metrics: Metrics, health: Health, mut 
     }
 }
 
-fn respond(method: &Method, path: &str, metrics: &Metrics, health: &Health) -> Response<Full<Bytes>> {
+fn respond(
+    method: &Method,
+    path: &str,
+    metrics: &Metrics,
+    health: &Health,
+) -> Response<Full<Bytes>> {
     const PLAIN: &str = "text/plain; charset=utf-8";
     let page = |status, kind: &'static str, text: String| {
         Response::builder()
@@ -107,18 +124,36 @@ fn respond(method: &Method, path: &str, metrics: &Metrics, health: &Health) -> R
             .expect("the parts are valid")
     };
     if !matches!(*method, Method::GET | Method::HEAD) {
-        let mut response = page(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n".to_owned());
-        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+        let mut response = page(
+            StatusCode::METHOD_NOT_ALLOWED,
+            PLAIN,
+            "only GET and HEAD\n".to_owned(),
+        );
+        response
+            .headers_mut()
+            .insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match path {
-        "/metrics" => page(StatusCode::OK, "text/plain; version=0.0.4", metrics.render()),
+        "/metrics" => page(
+            StatusCode::OK,
+            "text/plain; version=0.0.4",
+            metrics.render(),
+        ),
         "/live" => page(StatusCode::OK, PLAIN, "live\n".to_owned()),
         "/ready" => match health.reasons().as_slice() {
             [] => page(StatusCode::OK, PLAIN, "ready\n".to_owned()),
-            reasons => page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("not ready: {}\n", reasons.join(", "))),
+            reasons => page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                PLAIN,
+                format!("not ready: {}\n", reasons.join(", ")),
+            ),
         },
-        _ => page(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /live and /ready\n".to_owned()),
+        _ => page(
+            StatusCode::NOT_FOUND,
+            PLAIN,
+            "there are /metrics, /live and /ready\n".to_owned(),
+        ),
     }
 }
 
@@ -133,7 +168,10 @@ mod tests {
         let response = respond(&method, path, &Metrics::default(), health);
         assert_eq!(response.status().as_u16(), status, "{path}");
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        assert!(std::str::from_utf8(&bytes).unwrap().starts_with(body), "{path}");
+        assert!(
+            std::str::from_utf8(&bytes).unwrap().starts_with(body),
+            "{path}"
+        );
     }
 
     #[tokio::test]
@@ -144,7 +182,14 @@ mod tests {
         check(Method::GET, "/ready", &health, 200, "ready\n").await;
         health.block("fenced");
         health.stopping();
-        check(Method::GET, "/ready", &health, 503, "not ready: fenced, stopping\n").await;
+        check(
+            Method::GET,
+            "/ready",
+            &health,
+            503,
+            "not ready: fenced, stopping\n",
+        )
+        .await;
         check(Method::GET, "/live", &health, 200, "live\n").await;
         check(Method::GET, "/metrics", &health, 200, "# HELP ").await;
         check(Method::GET, "/", &health, 404, "there are").await;
@@ -156,13 +201,24 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = crate::shutdown::signal();
-        let serving = tokio::spawn(serve(listener, Metrics::default(), Health::default(), stopping));
+        let serving = tokio::spawn(serve(
+            listener,
+            Metrics::default(),
+            Health::default(),
+            stopping,
+        ));
         for _ in 0..2 * MAX_CONNECTIONS {
             let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
-            socket.write_all(b"GET /live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+            socket
+                .write_all(b"GET /live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                .await
+                .unwrap();
             let mut answer = String::new();
             socket.read_to_string(&mut answer).await.unwrap();
-            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("live\n"), "{answer}");
+            assert!(
+                answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("live\n"),
+                "{answer}"
+            );
         }
         stop.stop();
         serving.await.unwrap();
@@ -173,7 +229,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (_stop, stopping) = crate::shutdown::signal();
-        tokio::spawn(serve(listener, Metrics::default(), Health::default(), stopping));
+        tokio::spawn(serve(
+            listener,
+            Metrics::default(),
+            Health::default(),
+            stopping,
+        ));
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
         socket.write_all(b"GET /live HT").await.unwrap();
         let mut answer = Vec::new();

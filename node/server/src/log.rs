@@ -5,7 +5,9 @@
 
 use std::{io::IsTerminal, panic};
 
-use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 use crate::config::Log;
 
@@ -42,7 +44,10 @@ pub fn init(log: &Log) -> Result<(), LogError> {
         ),
     };
     let layer = layer.with_filter(filter);
-    tracing_subscriber::registry().with(layer).try_init().map_err(|_| LogError::Twice)?;
+    tracing_subscriber::registry()
+        .with(layer)
+        .try_init()
+        .map_err(|_| LogError::Twice)?;
     log_panics();
     Ok(())
 }
@@ -80,7 +85,9 @@ fn reason(payload: &dyn std::any::Any) -> &str {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
     let line = text.lines().next().unwrap_or_default();
-    line.char_indices().nth(200).map_or(line, |(end, _)| &line[..end])
+    line.char_indices()
+        .nth(200)
+        .map_or(line, |(end, _)| &line[..end])
 }
 
 #[cfg(test)]
@@ -89,7 +96,9 @@ mod tests {
 
     #[test]
     fn reasons_are_one_short_line() {
-        let check = |payload: Box<dyn std::any::Any>, expected: &str| assert_eq!(reason(&*payload), expected);
+        let check = |payload: Box<dyn std::any::Any>, expected: &str| {
+            assert_eq!(reason(&*payload), expected)
+        };
         check(Box::new("it cannot be"), "it cannot be");
         check(Box::new("first\nsecond".to_owned()), "first");
         check(Box::new("ä".repeat(300)), &"ä".repeat(200));
@@ -98,7 +107,10 @@ mod tests {
 
     #[test]
     fn a_wrong_filter_is_an_error() {
-        let log = Log { filter: "a=b=c".into(), json: false };
+        let log = Log {
+            filter: "a=b=c".into(),
+            json: false,
+        };
         assert!(matches!(init(&log), Err(LogError::Filter(_))));
     }
 }

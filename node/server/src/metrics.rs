@@ -10,7 +10,9 @@ mod store;
 use std::{fmt, sync::Arc};
 
 use parking_lot::Mutex;
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 pub use store::StoreMetrics;
 
@@ -77,25 +79,47 @@ impl Default for Metrics {
         let registry = Registry::new();
         let counter = |name: &str, help: &str| {
             let counter = IntCounter::new(name, help).expect("the name is valid");
-            registry.register(Box::new(counter.clone())).expect("declared once");
+            registry
+                .register(Box::new(counter.clone()))
+                .expect("declared once");
             counter
         };
         let labelled = |name: &str, help: &str, labels: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels).expect("the name is valid");
-            registry.register(Box::new(counter.clone())).expect("declared once");
+            let counter =
+                IntCounterVec::new(Opts::new(name, help), labels).expect("the name is valid");
+            registry
+                .register(Box::new(counter.clone()))
+                .expect("declared once");
             counter
         };
         Self {
             messages: counter("xmpp_stanzas_messages_total", "Messages routed"),
-            iqs: counter("xmpp_stanzas_iqs_total", "IQ requests answered by the server"),
+            iqs: counter(
+                "xmpp_stanzas_iqs_total",
+                "IQ requests answered by the server",
+            ),
             presences: counter("xmpp_stanzas_presences_total", "Presence stanzas handled"),
             errors_sent: counter("xmpp_stanzas_errors_total", "Stanza errors sent"),
-            append_failures: counter("xmpp_log_append_failures_total", "Appends to a log that failed and were repeated"),
+            append_failures: counter(
+                "xmpp_log_append_failures_total",
+                "Appends to a log that failed and were repeated",
+            ),
             logins: labelled("xmpp_c2s_logins_total", "Logins by outcome", &["outcome"]),
-            resumptions: labelled("xmpp_c2s_resumptions_total", "Resumptions by outcome", &["outcome"]),
-            overruns: counter("xmpp_c2s_overruns_total", "Sessions ended because their client read too slowly"),
+            resumptions: labelled(
+                "xmpp_c2s_resumptions_total",
+                "Resumptions by outcome",
+                &["outcome"],
+            ),
+            overruns: counter(
+                "xmpp_c2s_overruns_total",
+                "Sessions ended because their client read too slowly",
+            ),
             connections: counter("xmpp_c2s_connections_total", "Connections taken in"),
-            stream_errors: labelled("xmpp_c2s_stream_errors_total", "Stream errors sent by condition", &["condition"]),
+            stream_errors: labelled(
+                "xmpp_c2s_stream_errors_total",
+                "Stream errors sent by condition",
+                &["condition"],
+            ),
             gauges: Gauges::register(&registry),
             looks: Arc::default(),
             registry,
@@ -113,25 +137,44 @@ impl Gauges {
     fn register(registry: &Registry) -> Self {
         let gauge = |name: &str, help: &str| {
             let gauge = IntGauge::new(name, help).expect("the name is valid");
-            registry.register(Box::new(gauge.clone())).expect("declared once");
+            registry
+                .register(Box::new(gauge.clone()))
+                .expect("declared once");
             gauge
         };
         let labelled = |name: &str, help: &str, label: &str| {
-            let gauge = IntGaugeVec::new(Opts::new(name, help), &[label]).expect("the name is valid");
-            registry.register(Box::new(gauge.clone())).expect("declared once");
+            let gauge =
+                IntGaugeVec::new(Opts::new(name, help), &[label]).expect("the name is valid");
+            registry
+                .register(Box::new(gauge.clone()))
+                .expect("declared once");
             gauge
         };
-        let cpu = Gauge::new("process_cpu_seconds_total", "Processor time used").expect("the name is valid");
-        registry.register(Box::new(cpu.clone())).expect("declared once");
+        let cpu = Gauge::new("process_cpu_seconds_total", "Processor time used")
+            .expect("the name is valid");
+        registry
+            .register(Box::new(cpu.clone()))
+            .expect("declared once");
         Self {
             sessions: gauge("xmpp_c2s_sessions", "Bound sessions, parked ones included"),
-            parked: gauge("xmpp_c2s_parked_sessions", "Sessions that wait to be resumed"),
+            parked: gauge(
+                "xmpp_c2s_parked_sessions",
+                "Sessions that wait to be resumed",
+            ),
             homes: gauge("xmpp_home_loaded", "Homes in memory"),
             rosters: gauge("xmpp_roster_cached", "Rosters in memory"),
             accounts: gauge("xmpp_directory_accounts", "Accounts with a session"),
             tasks: gauge("xmpp_node_tasks", "Tasks that a stop waits for"),
-            connections: labelled("xmpp_c2s_open_connections", "Open connections by listener", "listener"),
-            refused: labelled("xmpp_c2s_refused_connections", "Connections refused since the start", "reason"),
+            connections: labelled(
+                "xmpp_c2s_open_connections",
+                "Open connections by listener",
+                "listener",
+            ),
+            refused: labelled(
+                "xmpp_c2s_refused_connections",
+                "Connections refused since the start",
+                "reason",
+            ),
             certificate_expiry: labelled(
                 "xmpp_tls_certificate_expiry_timestamp_seconds",
                 "The end of a certificate, since 1970",
@@ -167,7 +210,9 @@ impl Metrics {
             look(&self.gauges);
         }
         let families = self.registry.gather();
-        TextEncoder::new().encode_to_string(&families).expect("families have names and values")
+        TextEncoder::new()
+            .encode_to_string(&families)
+            .expect("families have names and values")
     }
 
     /// Where further metrics are registered.
@@ -184,7 +229,12 @@ mod tests {
     fn a_scrape_looks_first() {
         let metrics = Metrics::default();
         metrics.on_scrape(|gauges| gauges.sessions.set(7));
-        metrics.on_scrape(|gauges| gauges.certificate_expiry.with_label_values(&["example.org"]).set(9));
+        metrics.on_scrape(|gauges| {
+            gauges
+                .certificate_expiry
+                .with_label_values(&["example.org"])
+                .set(9)
+        });
         metrics.messages.inc();
         let text = metrics.render();
         let has = |line: &str| assert!(text.lines().any(|it| it == line), "{line}\n{text}");

@@ -12,9 +12,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::directory::{Entry, SessionRef};
 use storage::repository::{ArchivePreferences, PrivacyData};
-use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns};
+use xmpp::{
+    BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns,
+};
 
-use crate::{modules::{roster::subscription::Sharing, vcard::Photo}, pipeline::delivery::IqType, routing::SessionHandle};
+use crate::{
+    modules::{roster::subscription::Sharing, vcard::Photo},
+    pipeline::delivery::IqType,
+    routing::SessionHandle,
+};
 
 /// A feature. Said once, at the start.
 pub trait Module: Send + Sync {
@@ -98,9 +104,19 @@ pub trait Service: Send + Sync {
 #[async_trait]
 pub trait DiscoNode: Send + Sync {
     /// disco#info of a node.
-    async fn info(&self, iq: &IqRequest, node: &str, cx: &Context) -> Result<Option<Element>, StanzaError>;
+    async fn info(
+        &self,
+        iq: &IqRequest,
+        node: &str,
+        cx: &Context,
+    ) -> Result<Option<Element>, StanzaError>;
     /// disco#items of a node.
-    async fn items(&self, iq: &IqRequest, node: &str, cx: &Context) -> Result<Option<Element>, StanzaError>;
+    async fn items(
+        &self,
+        iq: &IqRequest,
+        node: &str,
+        cx: &Context,
+    ) -> Result<Option<Element>, StanzaError>;
 }
 
 /// How much of a specification is there.
@@ -125,7 +141,9 @@ pub struct Spec {
 
 /// `<identity/>` (XEP-0030 §3.1).
 pub fn identity(category: &'static str, kind: &'static str) -> Element {
-    Element::new("identity", ns::DISCO_INFO).with_attr("category", category).with_attr("type", kind)
+    Element::new("identity", ns::DISCO_INFO)
+        .with_attr("category", category)
+        .with_attr("type", kind)
 }
 
 /// What the modules registered.
@@ -147,7 +165,8 @@ impl Registry {
     /// Answers IQs of a namespace.
     pub fn iq(&mut self, target: Target, ns: &'static str, handler: Arc<dyn IqHandler>) {
         if self.handlers.insert((target, ns), handler).is_some() {
-            self.mistakes.push(format!("two modules answer IQs of {ns} for {target:?}"));
+            self.mistakes
+                .push(format!("two modules answer IQs of {ns} for {target:?}"));
         }
     }
 
@@ -200,12 +219,18 @@ impl Registry {
     /// Who answers a namespace.
     pub fn handler(&self, target: Target, ns: &str) -> Option<&Arc<dyn IqHandler>> {
         // The map's keys live for ever, ours need not: a scan of the range is a look-up.
-        self.handlers.iter().find(|((t, n), _)| *t == target && *n == ns).map(|(_, h)| h)
+        self.handlers
+            .iter()
+            .find(|((t, n), _)| *t == target && *n == ns)
+            .map(|(_, h)| h)
     }
 
     /// What a target is, beside a server or an account.
     pub fn identities(&self, target: Target) -> impl Iterator<Item = &Element> {
-        self.identities.iter().filter(move |(t, _)| *t == target).map(|(_, identity)| identity)
+        self.identities
+            .iter()
+            .filter(move |(t, _)| *t == target)
+            .map(|(_, identity)| identity)
     }
 
     /// The verification string of the server's capabilities (XEP-0115), computed once.
@@ -225,7 +250,10 @@ impl Registry {
 
     /// The items of a target.
     pub fn items(&self, target: Target) -> impl Iterator<Item = &Element> {
-        self.items.iter().filter(move |(t, _)| *t == target).map(|(_, item)| item)
+        self.items
+            .iter()
+            .filter(move |(t, _)| *t == target)
+            .map(|(_, item)| item)
     }
 
     /// The server's forms.
@@ -304,7 +332,11 @@ impl Context {
 
     /// Sends finished bytes to every session of an account that has all of `flags`.
     pub fn push_to(&self, account: &BareJid, flags: u16, mut render: impl FnMut(&Entry) -> Bytes) {
-        for entry in self.entries(account).iter().filter(|e| e.flags & flags == flags) {
+        for entry in self
+            .entries(account)
+            .iter()
+            .filter(|e| e.flags & flags == flags)
+        {
             self.push(entry.session, render(entry));
         }
     }

@@ -10,7 +10,7 @@ use std::{
 use crate::routing::{Origin, Progress, Router};
 
 /// Polls once; what is not ready then becomes a task that calls `after` when it is done.
-pub fn now_or_run(
+pub(crate) fn now_or_run(
     router: &Router,
     task: impl Future<Output = ()> + Send + 'static,
     after: impl FnOnce() + Send + 'static,
@@ -27,7 +27,7 @@ pub fn now_or_run(
 }
 
 /// The same, telling the origin of a stanza.
-pub fn now_or_tell(
+pub(crate) fn now_or_tell(
     router: &Router,
     task: impl Future<Output = ()> + Send + 'static,
     origin: Option<Origin>,

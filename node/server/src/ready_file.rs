@@ -28,7 +28,10 @@ pub struct Ready {
 /// # Errors
 /// The file system's.
 pub fn write_ready_file(path: &Path, ready: &Ready) -> io::Result<()> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    let mut name = path
+        .file_name()
+        .ok_or(io::ErrorKind::InvalidInput)?
+        .to_owned();
     name.push(format!(".{}.partial", std::process::id()));
     let partial = path.with_file_name(name);
     let mut file = File::create(&partial)?;
@@ -46,12 +49,31 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ready.json");
         for port in [5222, 5322] {
-            let ready = Ready { c2s: Some(port), c2s_tls: None, http: Some(1), pid: 7 };
+            let ready = Ready {
+                c2s: Some(port),
+                c2s_tls: None,
+                http: Some(1),
+                pid: 7,
+            };
             write_ready_file(&path, &ready).unwrap();
             let text = fs::read_to_string(&path).unwrap();
-            assert_eq!(text, format!("{{\"c2s\":{port},\"c2s_tls\":null,\"http\":1,\"pid\":7}}\n"));
+            assert_eq!(
+                text,
+                format!("{{\"c2s\":{port},\"c2s_tls\":null,\"http\":1,\"pid\":7}}\n")
+            );
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-        assert!(write_ready_file(&directory.path().join("no/such"), &Ready { c2s: None, c2s_tls: None, http: None, pid: 0 }).is_err());
+        assert!(
+            write_ready_file(
+                &directory.path().join("no/such"),
+                &Ready {
+                    c2s: None,
+                    c2s_tls: None,
+                    http: None,
+                    pid: 0
+                }
+            )
+            .is_err()
+        );
     }
 }

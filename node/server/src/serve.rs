@@ -40,8 +40,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         let (config, calls) = (config.clone(), calls.clone());
         tokio::task::spawn_blocking(move || stores::open(&config, Some(calls))).await?
     };
-    let (stores, table) = opened.with_context(|| format!("opening the store in {}", config.data.display()))?;
-    let welcome = first_start(&stores, &config).await.context("making the first account")?;
+    let (stores, table) =
+        opened.with_context(|| format!("opening the store in {}", config.data.display()))?;
+    let welcome = first_start(&stores, &config)
+        .await
+        .context("making the first account")?;
 
     let health = Health::default();
     let app = App::start_with(config.clone(), stores, table).await?;
@@ -54,9 +57,16 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut http_port = None;
     let mut pages = None;
     if let Some(address) = config.http {
-        let listener = TcpListener::bind(address).await.with_context(|| format!("serving metrics on {address}"))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("serving metrics on {address}"))?;
         http_port = Some(listener.local_addr()?.port());
-        pages = Some(tokio::spawn(http::serve(listener, router.metrics.clone(), health.clone(), stopped.clone())));
+        pages = Some(tokio::spawn(http::serve(
+            listener,
+            router.metrics.clone(),
+            health.clone(),
+            stopped.clone(),
+        )));
     }
     let socket = AdminSocket::bind(&config.admin_socket())
         .with_context(|| format!("opening {}", config.admin_socket().display()))?;
@@ -69,10 +79,18 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let administration = tokio::spawn(socket.serve(administrator, stopped));
 
     let port = |direct: bool| {
-        let found = app.addresses.iter().find(|(security, _)| (*security == Security::Direct) == direct);
+        let found = app
+            .addresses
+            .iter()
+            .find(|(security, _)| (*security == Security::Direct) == direct);
         found.map(|(_, address)| address.port())
     };
-    let ready = Ready { c2s: port(false), c2s_tls: port(true), http: http_port, pid: std::process::id() };
+    let ready = Ready {
+        c2s: port(false),
+        c2s_tls: port(true),
+        http: http_port,
+        pid: std::process::id(),
+    };
     if let Some(path) = &config.ready_file {
         write_ready_file(path, &ready).with_context(|| format!("writing {}", path.display()))?;
     }
@@ -82,11 +100,18 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     tracing::info!(elapsed_ms = began.elapsed().as_millis() as u64, domains = %config.domains.join(","), "ready");
     if let Some(welcome) = welcome {
-        print(&welcome.listening(app.addresses.clone(), &config).to_string());
+        print(
+            &welcome
+                .listening(app.addresses.clone(), &config)
+                .to_string(),
+        );
     }
 
     signals.wait().await;
-    tracing::info!(grace_ms = config.shutdown_grace.as_millis() as u64, "stopping");
+    tracing::info!(
+        grace_ms = config.shutdown_grace.as_millis() as u64,
+        "stopping"
+    );
     health.stopping();
     tokio::select! {
         () = app.shutdown() => {}
@@ -105,7 +130,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the welcome is what the command answers; it never goes to a log")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the welcome is what the command answers; it never goes to a log"
+)]
 fn print(text: &str) {
     println!("{text}");
 }
@@ -118,7 +146,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn wait(&mut self) {

@@ -22,7 +22,12 @@ impl Drop for Running {
             // The panic itself was logged by the hook; the session or request it served is over.
             tracing::error!("a task panicked");
         }
-        if self.0.running.fetch_sub(1, std::sync::atomic::Ordering::AcqRel) == 1 {
+        if self
+            .0
+            .running
+            .fetch_sub(1, std::sync::atomic::Ordering::AcqRel)
+            == 1
+        {
             self.0.idle.notify_waiters();
         }
     }
@@ -31,7 +36,9 @@ impl Drop for Running {
 impl Tasks {
     /// Runs a task.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.0.running.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        self.0
+            .running
+            .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         let running = Running(self.0.clone());
         tokio::spawn(async move {
             let _running = running;

@@ -21,13 +21,27 @@ use crate::config::{Config, Storage};
 ///
 /// # Errors
 /// `Unavailable` if the directory cannot be used or another process has it open, `Corrupt` if what is there is damaged.
-pub fn open(config: &Config, observer: Option<Arc<dyn Observer>>) -> Result<(Stores, Arc<dyn Table>)> {
+pub fn open(
+    config: &Config,
+    observer: Option<Arc<dyn Observer>>,
+) -> Result<(Stores, Arc<dyn Table>)> {
     let (table, blobs): (Arc<dyn Table>, Arc<dyn Blobs>) = match &config.storage {
         Storage::Memory => (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())),
-        Storage::Embedded { path, sync, cache_bytes } => {
+        Storage::Embedded {
+            path,
+            sync,
+            cache_bytes,
+        } => {
             private_directory(path)?;
-            let options = EmbeddedOptions { sync: *sync, cache_bytes: *cache_bytes, ..EmbeddedOptions::default() };
-            (Arc::new(Embedded::open(path.join("table"), options)?), Arc::new(DirectoryBlobs::open(path.join("blobs"))?))
+            let options = EmbeddedOptions {
+                sync: *sync,
+                cache_bytes: *cache_bytes,
+                ..EmbeddedOptions::default()
+            };
+            (
+                Arc::new(Embedded::open(path.join("table"), options)?),
+                Arc::new(DirectoryBlobs::open(path.join("blobs"))?),
+            )
         }
     };
     let table: Arc<dyn Table> = match observer {
@@ -46,8 +60,12 @@ pub fn private_directory(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
-        let context = format!("cannot make the directory {}", path.display());
-        storage::Error::new(storage::ErrorKind::Unavailable, context).with_source(error)
-    })
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| {
+            let context = format!("cannot make the directory {}", path.display());
+            storage::Error::new(storage::ErrorKind::Unavailable, context).with_source(error)
+        })
 }

@@ -179,7 +179,13 @@ async fn stale_heads(repo: &dyn LogRepository) {
     done(submit(3, 13, &[entry(5, "e")]).await);
     refused(submit(3, 14, &[entry(6, "f")]).await, ErrorKind::Conflict);
     done(submit(4, 15, &[]).await);
-    assert_eq!(done(repo.tip(&archive).await), Tip { head: 4, time_ms: 5 });
+    assert_eq!(
+        done(repo.tip(&archive).await),
+        Tip {
+            head: 4,
+            time_ms: 5
+        }
+    );
 
     // Four writers from heads that they believe in, each until all of its own is in.
     let archive = jid("busy@log.example");

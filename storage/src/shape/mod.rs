@@ -6,4 +6,6 @@ pub mod table;
 
 pub use blobs::{Blob, Blobs, PutIf};
 pub use cache::{Cache, Cached};
-pub use table::{Batch, Condition, Consistency, Done, Key, Operation, Page, Query, Record, Space, Table};
+pub use table::{
+    Batch, Condition, Consistency, Done, Key, Operation, Page, Query, Record, Space, Table,
+};

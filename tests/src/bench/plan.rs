@@ -159,7 +159,7 @@ pub fn cases(size: Size) -> Vec<Case> {
             "chat-archive-rate",
             Group::Archive,
             "starttls",
-            format!("chat --seconds {seconds} --rate 2000"),
+            format!("chat --seconds {seconds} --rate 500"),
         ),
     ]
 }

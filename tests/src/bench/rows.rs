@@ -132,7 +132,7 @@ pub const ROWS: &[Row] = &[
         false,
     ),
     row(
-        "chat, archived, 2,000/s: latency p99",
+        "chat, archived, 500/s: latency p99",
         "ms",
         ("chat-archive-rate", "p99_ms", 1.0),
         true,

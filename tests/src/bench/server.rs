@@ -144,6 +144,13 @@ impl Running {
     /// # Errors
     /// If it ends at once or is not ready in time; its output is in the setting's directory.
     pub fn start(kind: &Kind, setting: &Setting) -> io::Result<Self> {
+        if *kind == Kind::Ejabberd && !ejabberd::provisioned(setting) {
+            drop(Self::launch(kind, setting)?);
+        }
+        Self::launch(kind, setting)
+    }
+
+    fn launch(kind: &Kind, setting: &Setting) -> io::Result<Self> {
         let command = kind.prepare(setting)?;
         let output = File::create(setting.directory.join("output.log"))?;
         let mut pinned = Command::new("taskset");
@@ -196,6 +203,9 @@ impl Running {
     }
 
     fn terminate(&mut self) -> io::Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
         Command::new("kill")
             .args(["-TERM", &self.pid().to_string()])
             .status()?;

@@ -22,30 +22,48 @@ pub fn prepare(binary: &Path, setting: &Setting) -> io::Result<Command> {
     Ok(command)
 }
 
-/// One place for every key, to be changed with the server's `config.rs`: one domain, one client port on loopback with
-/// STARTTLS offered and not demanded, registration open and without limits, the embedded store, the archive as asked.
+/// One place for every key, to be changed with the server's `config/meaning.rs`: one domain, one client port on loopback
+/// with STARTTLS offered and not demanded, registration open and without limits, the embedded store with its default of
+/// waiting for the disk (which neither rival's default store does), the archive as asked.
+// TODO: follow the server's configuration when its keys are final; nothing else here knows them.
 fn configuration(setting: &Setting) -> String {
     let directory = setting.directory.display();
     format!(
-        "[[domain]]
-name = \"{DOMAIN}\"
-registration = true
-archive = {archive}
-
-[listener.c2s]
-address = \"127.0.0.1:{port}\"
-require_tls = false
-
-[tls]
-certificate = \"{certificate}\"
-key = \"{key}\"
+        "domains = [\"{DOMAIN}\"]
+data = \"{directory}/data\"
+http = false
 
 [storage]
 backend = \"embedded\"
 path = \"{directory}/data\"
 
+[[listeners]]
+address = \"127.0.0.1:{port}\"
+security = \"starttls\"
+starttls_required = false
+
+[[certificates]]
+chain = \"{certificate}\"
+key = \"{key}\"
+
+[auth]
+attempts = 1000000
+
+[registration]
+enabled = true
+per_hour = 1000000
+
+[limits.connections]
+total = 100000
+per_address = 100000
+per_second = 100000
+burst = 100000
+
+[archive]
+enabled = {archive}
+
 [log]
-level = \"warn\"
+filter = \"warn\"
 ",
         archive = setting.archive,
         port = setting.port,

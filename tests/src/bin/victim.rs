@@ -15,10 +15,17 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let directory = PathBuf::from(arguments.next().context("no directory")?);
     let settings: Settings = serde_json::from_str(&arguments.next().context("no settings")?)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(settings.workers).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.workers)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let app = App::start(settings.config(&directory)).await?;
-        let find = |direct: bool| app.addresses.iter().find(|(it, _)| (*it == Security::Direct) == direct);
+        let find = |direct: bool| {
+            app.addresses
+                .iter()
+                .find(|(it, _)| (*it == Security::Direct) == direct)
+        };
         let (Some((_, plain)), Some((_, direct))) = (find(false), find(true)) else {
             anyhow::bail!("not every listener is open");
         };

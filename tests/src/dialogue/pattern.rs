@@ -21,7 +21,12 @@ pub fn compare(pattern: &Tree, got: &Tree, values: &Values) -> Result<Result<Val
     element(pattern, got, values, true)
 }
 
-fn element(pattern: &Tree, got: &Tree, values: &Values, top: bool) -> Result<Result<Values, Mismatch>> {
+fn element(
+    pattern: &Tree,
+    got: &Tree,
+    values: &Values,
+    top: bool,
+) -> Result<Result<Values, Mismatch>> {
     if (&pattern.ns, &pattern.name) != (&got.ns, &got.name) {
         return Ok(Err(format!(
             "expected <{} xmlns='{}'>, got <{} xmlns='{}'>",
@@ -35,15 +40,24 @@ fn element(pattern: &Tree, got: &Tree, values: &Values, top: bool) -> Result<Res
     children(pattern, got, &values, top)
 }
 
-fn attributes(pattern: &Tree, got: &Tree, values: &Values, top: bool) -> Result<Result<Values, Mismatch>> {
+fn attributes(
+    pattern: &Tree,
+    got: &Tree,
+    values: &Values,
+    top: bool,
+) -> Result<Result<Values, Mismatch>> {
     let mut values = values.clone();
     for (name, expected) in &pattern.attrs {
         let value = got.attr(name);
         let fits = match (expected.as_str(), value) {
             ("{maybe}", _) => Some(values.clone()),
-            ("{no}", found) => found.is_none_or(|value| value == "false" || value == "0").then(|| values.clone()),
+            ("{no}", found) => found
+                .is_none_or(|value| value == "false" || value == "0")
+                .then(|| values.clone()),
             ("{none}", found) => found.is_none().then(|| values.clone()),
-            ("{yes}", found) => found.is_some_and(|value| value == "true" || value == "1").then(|| values.clone()),
+            ("{yes}", found) => found
+                .is_some_and(|value| value == "true" || value == "1")
+                .then(|| values.clone()),
             (expected, Some(value)) => template::matches(expected, value, &values)?,
             (_, None) => None,
         };
@@ -51,11 +65,17 @@ fn attributes(pattern: &Tree, got: &Tree, values: &Values, top: bool) -> Result<
             Some(bound) => values = bound,
             None => {
                 let wanted = template::fill(expected, &values).unwrap_or_else(|_| expected.clone());
-                return Ok(Err(format!("<{}>: {name} is {value:?}, expected {wanted:?}", got.name)));
+                return Ok(Err(format!(
+                    "<{}>: {name} is {value:?}, expected {wanted:?}",
+                    got.name
+                )));
             }
         }
     }
-    let extra = got.attrs.keys().find(|name| !pattern.attrs.contains_key(*name) && !attribute_may_be_added(got, name, top));
+    let extra = got
+        .attrs
+        .keys()
+        .find(|name| !pattern.attrs.contains_key(*name) && !attribute_may_be_added(got, name, top));
     Ok(match extra {
         Some(name) => Err(format!("<{}>: unexpected attribute {name}", got.name)),
         None => Ok(values),
@@ -82,9 +102,18 @@ fn is_stanza(tree: &Tree) -> bool {
     tree.ns == "jabber:client" && matches!(tree.name.as_str(), "message" | "presence" | "iq")
 }
 
-fn children(pattern: &Tree, got: &Tree, values: &Values, top: bool) -> Result<Result<Values, Mismatch>> {
-    let rest = pattern.text().trim() == "{...}" || (pattern.children.len() > 1 && pattern.text().contains("{...}"));
-    let expected: Vec<&Tree> = pattern.elements().filter(|child| child.ns != TEST_NS).collect();
+fn children(
+    pattern: &Tree,
+    got: &Tree,
+    values: &Values,
+    top: bool,
+) -> Result<Result<Values, Mismatch>> {
+    let rest = pattern.text().trim() == "{...}"
+        || (pattern.children.len() > 1 && pattern.text().contains("{...}"));
+    let expected: Vec<&Tree> = pattern
+        .elements()
+        .filter(|child| child.ns != TEST_NS)
+        .collect();
     let mut remaining: Vec<&Tree> = got.elements().collect();
     for forbidden in marked(pattern, "absent") {
         for child in &remaining {
@@ -109,29 +138,44 @@ fn children(pattern: &Tree, got: &Tree, values: &Values, top: bool) -> Result<Re
             }
         }
     }
-    if !rest && let Some(child) = remaining.iter().find(|child| !child_may_be_added(got, child, top)) {
+    if !rest
+        && let Some(child) = remaining
+            .iter()
+            .find(|child| !child_may_be_added(got, child, top))
+    {
         return Ok(Err(format!("<{}>: unexpected {child}", got.name)));
     }
     if rest || !expected.is_empty() || pattern.elements().next().is_some() {
         return Ok(Ok(values));
     }
     let (wanted, text) = (pattern.text(), got.text());
-    let text = if wanted.is_empty() { text.trim() } else { &text };
+    let text = if wanted.is_empty() {
+        text.trim()
+    } else {
+        &text
+    };
     Ok(template::matches(&wanted, text, &values)?
         .ok_or_else(|| format!("<{}>: the text is {text:?}, expected {wanted:?}", got.name)))
 }
 
 fn marked<'a>(pattern: &'a Tree, mark: &'a str) -> impl Iterator<Item = &'a Tree> {
-    pattern.elements().filter(move |child| child.is(mark, TEST_NS)).flat_map(Tree::elements)
+    pattern
+        .elements()
+        .filter(move |child| child.is(mark, TEST_NS))
+        .flat_map(Tree::elements)
 }
 
 /// Children that need not be written in a pattern.
 fn child_may_be_added(parent: &Tree, child: &Tree, top: bool) -> bool {
     match parent.name.as_str() {
         // RFC 6120 §8.3.1: an error may carry what it answers.
-        _ if top && is_stanza(parent) && parent.attr("type") == Some("error") => child.name != "error",
+        _ if top && is_stanza(parent) && parent.attr("type") == Some("error") => {
+            child.name != "error"
+        }
         // XEP-0359: any server may stamp an id.
-        "message" => child.is("stanza-id", "urn:xmpp:sid:0") || child.is("archived", "urn:xmpp:mam:tmp"),
+        "message" => {
+            child.is("stanza-id", "urn:xmpp:sid:0") || child.is("archived", "urn:xmpp:mam:tmp")
+        }
         // XEP-0203 §4, XEP-0153 §4.2 (XEP-0398 lets a server add the hash).
         "presence" => child.is("delay", "urn:xmpp:delay") || child.is("x", "vcard-temp:x:update"),
         // RFC 6120 §4.9.2, §6.5, §8.3.2: text for humans.
@@ -143,7 +187,11 @@ fn child_may_be_added(parent: &Tree, child: &Tree, top: bool) -> bool {
 type Assigned<'a> = (Values, Vec<&'a Tree>);
 
 /// Gives each expected child one of the remaining ones, going back where a choice proves wrong.
-fn assign<'a>(expected: &[&Tree], remaining: &[&'a Tree], values: &Values) -> Result<Result<Assigned<'a>, Mismatch>> {
+fn assign<'a>(
+    expected: &[&Tree],
+    remaining: &[&'a Tree],
+    values: &Values,
+) -> Result<Result<Assigned<'a>, Mismatch>> {
     let Some((first, rest)) = expected.split_first() else {
         return Ok(Ok((values.clone(), remaining.to_vec())));
     };
@@ -168,15 +216,21 @@ fn assign<'a>(expected: &[&Tree], remaining: &[&'a Tree], values: &Values) -> Re
     Ok(Err(reason.unwrap_or_else(|| format!("no {first}"))))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(pattern: &str, got: &str, expected: bool) {
-        let (pattern_tree, got_tree) = (Tree::parse_all(pattern).unwrap(), Tree::parse_all(got).unwrap());
+        let (pattern_tree, got_tree) = (
+            Tree::parse_all(pattern).unwrap(),
+            Tree::parse_all(got).unwrap(),
+        );
         let outcome = compare(&pattern_tree[0], &got_tree[0], &Values::new()).unwrap();
-        assert_eq!(outcome.is_ok(), expected, "{pattern} against {got}: {outcome:?}");
+        assert_eq!(
+            outcome.is_ok(),
+            expected,
+            "{pattern} against {got}: {outcome:?}"
+        );
     }
 
     #[test]
@@ -189,7 +243,11 @@ mod tests {
         check("<a x='1'/>", "<a/>", false);
         check("<a/>", "<a x='1'/>", false);
         check("<a x='{none}'/>", "<a/>", true);
-        check("<message x='{none}' from='{none}'/>", "<message from='a'/>", false);
+        check(
+            "<message x='{none}' from='{none}'/>",
+            "<message from='a'/>",
+            false,
+        );
         check("<a>t</a>", "<a>t</a>", true);
         check("<a>t</a>", "<a>u</a>", false);
         check("<a/>", "<a>t</a>", false);
@@ -197,22 +255,62 @@ mod tests {
         check("<a><b/></a>", "<a><b/><c/></a>", false);
         check("<a><b/>{...}</a>", "<a><b/><c/></a>", true);
         check("<a>{...}</a>", "<a><b/>text</a>", true);
-        check("<a><b i='{x}'/><c i='{x}'/></a>", "<a><b i='1'/><b i='2'/><c i='2'/></a>", false);
-        check("<a><b i='{x}'/><b i='{y}'/><c i='{x}'/></a>", "<a><b i='1'/><b i='2'/><c i='2'/></a>", true);
-        check("<a>{...}<test:absent><b/></test:absent></a>", "<a><c/></a>", true);
-        check("<a>{...}<test:absent><b/></test:absent></a>", "<a><b/><c/></a>", false);
-        check("<a><test:optional><b/></test:optional></a>", "<a><b/></a>", true);
+        check(
+            "<a><b i='{x}'/><c i='{x}'/></a>",
+            "<a><b i='1'/><b i='2'/><c i='2'/></a>",
+            false,
+        );
+        check(
+            "<a><b i='{x}'/><b i='{y}'/><c i='{x}'/></a>",
+            "<a><b i='1'/><b i='2'/><c i='2'/></a>",
+            true,
+        );
+        check(
+            "<a>{...}<test:absent><b/></test:absent></a>",
+            "<a><c/></a>",
+            true,
+        );
+        check(
+            "<a>{...}<test:absent><b/></test:absent></a>",
+            "<a><b/><c/></a>",
+            false,
+        );
+        check(
+            "<a><test:optional><b/></test:optional></a>",
+            "<a><b/></a>",
+            true,
+        );
         check("<a><test:optional><b/></test:optional></a>", "<a/>", true);
-        check("<a><test:optional><b/></test:optional></a>", "<a><c/></a>", false);
+        check(
+            "<a><test:optional><b/></test:optional></a>",
+            "<a><c/></a>",
+            false,
+        );
     }
 
     #[test]
     fn what_servers_may_add_is_forgiven() {
-        check("<message/>", "<message from='a' to='b' id='c' xml:lang='en'/>", true);
-        check("<message/>", "<message><stanza-id xmlns='urn:xmpp:sid:0'/></message>", true);
+        check(
+            "<message/>",
+            "<message from='a' to='b' id='c' xml:lang='en'/>",
+            true,
+        );
+        check(
+            "<message/>",
+            "<message><stanza-id xmlns='urn:xmpp:sid:0'/></message>",
+            true,
+        );
         check("<message/>", "<message type='chat'/>", false);
-        check("<iq type='error'><error type='cancel'/></iq>", "<iq type='error'><q/><error type='cancel'/></iq>", true);
-        check("<iq type='error'><error type='cancel'/></iq>", "<iq type='error'><error type='wait'/></iq>", false);
+        check(
+            "<iq type='error'><error type='cancel'/></iq>",
+            "<iq type='error'><q/><error type='cancel'/></iq>",
+            true,
+        );
+        check(
+            "<iq type='error'><error type='cancel'/></iq>",
+            "<iq type='error'><error type='wait'/></iq>",
+            false,
+        );
         check("<iq type='result'/>", "<iq type='result'><q/></iq>", false);
     }
 }

@@ -133,7 +133,12 @@ impl Script {
     /// If it cannot be read or has a mistake.
     pub fn load(root: &Path, path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)?;
-        let name = path.strip_prefix(root).unwrap_or(path).with_extension("").display().to_string();
+        let name = path
+            .strip_prefix(root)
+            .unwrap_or(path)
+            .with_extension("")
+            .display()
+            .to_string();
         Self::parse(&name, &text).with_context(|| path.display().to_string())
     }
 
@@ -142,43 +147,71 @@ impl Script {
     /// # Errors
     /// Tells the line of the first mistake.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
-        let mut script = Self { name: name.to_owned(), ..Self::default() };
-        let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line)).peekable();
+        let mut script = Self {
+            name: name.to_owned(),
+            ..Self::default()
+        };
+        let mut lines = text
+            .lines()
+            .enumerate()
+            .map(|(index, line)| (index + 1, line))
+            .peekable();
         while let Some((number, line)) = lines.next() {
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
             }
             let mut block = Vec::new();
-            while let Some((_, inner)) = lines.next_if(|(_, inner)| inner.starts_with([' ', '\t'])) {
+            while let Some((_, inner)) = lines.next_if(|(_, inner)| inner.starts_with([' ', '\t']))
+            {
                 if !inner.trim_start().starts_with('#') {
                     block.push(inner.trim());
                 }
             }
-            script.line(number, line.trim_end(), &block).with_context(|| format!("line {number}: {line}"))?;
+            script
+                .line(number, line.trim_end(), &block)
+                .with_context(|| format!("line {number}: {line}"))?;
         }
-        ensure!(!script.title.is_empty() && !script.source.is_empty(), "a script begins with title: and source:");
+        ensure!(
+            !script.title.is_empty() && !script.source.is_empty(),
+            "a script begins with title: and source:"
+        );
         ensure!(!script.steps.is_empty(), "a script has steps");
         Ok(script)
     }
 
     fn line(&mut self, number: usize, line: &str, block: &[&str]) -> Result<()> {
-        ensure!(!line.starts_with([' ', '\t']), "an indented block follows a line that ends with a colon");
+        ensure!(
+            !line.starts_with([' ', '\t']),
+            "an indented block follows a line that ends with a colon"
+        );
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["title:", ..] => line.clone_into(&mut self.title),
             ["source:", ..] => line["source:".len()..].trim().clone_into(&mut self.source),
             ["not", "on", product, ..] if product.ends_with(':') => {
                 let (_, why) = line.split_once(':').unwrap_or_default();
-                self.not_on.push((product.trim_end_matches(':').to_owned(), why.trim().to_owned()));
+                self.not_on.push((
+                    product.trim_end_matches(':').to_owned(),
+                    why.trim().to_owned(),
+                ));
             }
             ["account", name] => self.accounts.push((*name).to_owned()),
-            [one, "and", other, "are", "friends"] => self.friends.push(((*one).to_owned(), (*other).to_owned())),
+            [one, "and", other, "are", "friends"] => {
+                self.friends.push(((*one).to_owned(), (*other).to_owned()))
+            }
             ["client", name, "is", ..] => self.cast.push(client(name, line)?),
             ["stream", name, ..] => self.cast.push(stream(name.trim_end_matches(','), line)?),
             [who, ..] => {
-                ensure!(self.cast.iter().any(|member| member.name == *who), "who is {who}?");
+                ensure!(
+                    self.cast.iter().any(|member| member.name == *who),
+                    "who is {who}?"
+                );
                 let action = action(line[who.len()..].trim(), block)?;
-                self.steps.push(Step { line: number, who: (*who).to_owned(), action });
+                self.steps.push(Step {
+                    line: number,
+                    who: (*who).to_owned(),
+                    action,
+                });
                 return Ok(());
             }
             [] => {}
@@ -198,7 +231,10 @@ fn options(line: &str) -> impl Iterator<Item = &str> {
 fn client(name: &str, line: &str) -> Result<Member> {
     let head = line.split(',').next().unwrap_or_default();
     let (_, address) = head.split_once(" is ").context("client NAME is ACCOUNT")?;
-    let (account, resource) = address.trim().split_once('/').unwrap_or((address.trim(), name));
+    let (account, resource) = address
+        .trim()
+        .split_once('/')
+        .unwrap_or((address.trim(), name));
     let (mut level, mut priority, mut carbons, mut later) = (Level::Available, 0, false, false);
     for option in options(line) {
         match option.split_whitespace().collect::<Vec<_>>().as_slice() {
@@ -211,9 +247,18 @@ fn client(name: &str, line: &str) -> Result<Member> {
             _ => bail!("unknown option {option:?}"),
         }
     }
-    let role =
-        Role::Client { account: account.to_owned(), resource: resource.to_owned(), level, priority, carbons };
-    Ok(Member { name: name.to_owned(), role, later })
+    let role = Role::Client {
+        account: account.to_owned(),
+        resource: resource.to_owned(),
+        level,
+        priority,
+        carbons,
+    };
+    Ok(Member {
+        name: name.to_owned(),
+        role,
+        later,
+    })
 }
 
 fn stream(name: &str, line: &str) -> Result<Member> {
@@ -227,7 +272,11 @@ fn stream(name: &str, line: &str) -> Result<Member> {
             _ => bail!("unknown option {option:?}"),
         }
     }
-    Ok(Member { name: name.to_owned(), role: Role::Stream(depth), later })
+    Ok(Member {
+        name: name.to_owned(),
+        role: Role::Stream(depth),
+        later,
+    })
 }
 
 fn action(words: &str, block: &[&str]) -> Result<Action> {
@@ -284,11 +333,17 @@ mod tests {
 
     #[test]
     fn script_is_read() {
-        let text = format!("{HEADER}\nAlice sends:\n  <a\n  b='c'>\n  <d/>\n  </a>\nAlice receives nothing\n");
+        let text = format!(
+            "{HEADER}\nAlice sends:\n  <a\n  b='c'>\n  <d/>\n  </a>\nAlice receives nothing\n"
+        );
         let script = Script::parse("x", &text).unwrap();
         assert_eq!(script.steps.len(), 2);
-        assert!(matches!(&script.steps[0].action, Action::Sends(text) if text == "<a b='c'><d/></a>"));
-        assert!(matches!(&script.cast[0].role, Role::Client { resource, priority: -1, .. } if resource == "desk"));
+        assert!(
+            matches!(&script.steps[0].action, Action::Sends(text) if text == "<a b='c'><d/></a>")
+        );
+        assert!(
+            matches!(&script.cast[0].role, Role::Client { resource, priority: -1, .. } if resource == "desk")
+        );
     }
 
     #[test]
@@ -300,8 +355,14 @@ mod tests {
             ("Alice dances", "unknown step"),
             ("client Bob is bob, tall", "unknown option"),
         ] {
-            let error = format!("{:#}", Script::parse("x", &format!("{HEADER}{text}")).unwrap_err());
-            assert!(error.starts_with("line 4") && error.contains(expected), "{text}: {error}");
+            let error = format!(
+                "{:#}",
+                Script::parse("x", &format!("{HEADER}{text}")).unwrap_err()
+            );
+            assert!(
+                error.starts_with("line 4") && error.contains(expected),
+                "{text}: {error}"
+            );
         }
     }
 }

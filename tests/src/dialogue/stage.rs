@@ -38,7 +38,13 @@ pub async fn play(script: &Script, target: &Target) -> Result<()> {
         Err(_) => Err(anyhow::anyhow!("nothing more came within {limit:?}")),
     };
     outcome.with_context(|| {
-        format!("{}\n{}\n{}.xmpp, {at}\n{}", script.title, script.source, script.name, stage.transcripts())
+        format!(
+            "{}\n{}\n{}.xmpp, {at}\n{}",
+            script.title,
+            script.source,
+            script.name,
+            stage.transcripts()
+        )
     })
 }
 
@@ -52,15 +58,20 @@ struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     fn new(script: &'a Script, target: &'a Target) -> Self {
-        Self { script, target, values: Values::new(), actors: BTreeMap::new(), syncs: 0 }
+        Self {
+            script,
+            target,
+            values: Values::new(),
+            actors: BTreeMap::new(),
+            syncs: 0,
+        }
     }
 
     fn transcripts(&self) -> String {
         const SHOWN: usize = 8;
         let mut out = String::new();
         for (name, actor) in &self.actors {
-            let mut lines = actor.transcript();
-            lines.retain(|line| !line.contains("id='sync-"));
+            let lines = actor.transcript();
             for line in &lines[lines.len().saturating_sub(SHOWN)..] {
                 out.push_str(&format!("  {name} {line}\n"));
             }
@@ -87,7 +98,9 @@ impl<'a> Stage<'a> {
         let names: Vec<String> = self.actors.keys().cloned().collect();
         for name in &names {
             if self.actors[name].jid.is_some() && !self.actors[name].ignores_rest {
-                self.receives_nothing(name).await.with_context(|| format!("{name} is left with something"))?;
+                self.receives_nothing(name)
+                    .await
+                    .with_context(|| format!("{name} is left with something"))?;
             }
         }
         Ok(())
@@ -154,17 +167,29 @@ impl<'a> Stage<'a> {
     }
 
     fn actor(&mut self, name: &str) -> &mut Actor {
-        self.actors.get_mut(name).expect("the script was checked to name only its cast")
+        self.actors
+            .get_mut(name)
+            .expect("the script was checked to name only its cast")
     }
 
     /// Receives one element and returns which of the patterns it matches.
     async fn receive(&mut self, who: &str, patterns: &[Tree]) -> Result<usize> {
         let values = self.values.clone();
-        let incoming = self.actor(who).next(patterns).await.with_context(|| expectation(patterns, &values))?;
+        let incoming = self
+            .actor(who)
+            .next(patterns)
+            .await
+            .with_context(|| expectation(patterns, &values))?;
         let got = match incoming {
             Some(Incoming::Header(tree) | Incoming::Element(tree)) => tree,
-            Some(Incoming::Footer) => bail!("{}\nbut the stream was closed", expectation(patterns, &values)),
-            None => bail!("{}\nbut the connection was closed", expectation(patterns, &values)),
+            Some(Incoming::Footer) => bail!(
+                "{}\nbut the stream was closed",
+                expectation(patterns, &values)
+            ),
+            None => bail!(
+                "{}\nbut the connection was closed",
+                expectation(patterns, &values)
+            ),
         };
         let mut reasons = String::new();
         for (index, expected) in patterns.iter().enumerate() {
@@ -185,7 +210,11 @@ impl<'a> Stage<'a> {
         let bound = got
             .child("bind", "urn:ietf:params:xml:ns:xmpp-bind")
             .and_then(|bind| bind.named("jid"))
-            .or_else(|| got.is("success", "urn:xmpp:sasl:2").then(|| got.named("authorization-identifier")).flatten());
+            .or_else(|| {
+                got.is("success", "urn:xmpp:sasl:2")
+                    .then(|| got.named("authorization-identifier"))
+                    .flatten()
+            });
         let address = match bound {
             Some(jid) => Some(jid.text()).filter(|jid| jid.contains('/')),
             None if got.is("resumed", "urn:xmpp:sm:3") => self.values.get(who).cloned(),
@@ -201,10 +230,15 @@ impl<'a> Stage<'a> {
         self.synchronise(who).await?;
         match self.actor(who).queued() {
             None => {
-                ensure!(self.actor(who).jid.is_some(), "expected nothing, but the connection was closed");
+                ensure!(
+                    self.actor(who).jid.is_some(),
+                    "expected nothing, but the connection was closed"
+                );
                 Ok(())
             }
-            Some(Incoming::Header(got) | Incoming::Element(got)) => bail!("expected nothing, got\n  {got}"),
+            Some(Incoming::Header(got) | Incoming::Element(got)) => {
+                bail!("expected nothing, got\n  {got}")
+            }
             Some(Incoming::Footer) => bail!("expected nothing, but the stream was closed"),
         }
     }
@@ -218,7 +252,11 @@ impl<'a> Stage<'a> {
             });
             let expected = Tree::parse_all(&any_of.collect::<String>())?;
             let got = loop {
-                match actor.next(&expected).await.with_context(|| expectation(&expected, &Values::new()))? {
+                match actor
+                    .next(&expected)
+                    .await
+                    .with_context(|| expectation(&expected, &Values::new()))?
+                {
                     // RFC 6120 §4.9.1.2: the error follows a header, even if the client's own was wrong.
                     Some(Incoming::Header(_)) => {}
                     Some(Incoming::Element(got)) => break got,
@@ -229,17 +267,23 @@ impl<'a> Stage<'a> {
             for one in &expected {
                 matched |= pattern::compare(one, &got, &Values::new())?.is_ok();
             }
-            ensure!(matched, "expected the stream error {condition}, got\n  {got}");
+            ensure!(
+                matched,
+                "expected the stream error {condition}, got\n  {got}"
+            );
             match actor.next(&[]).await? {
                 Some(Incoming::Footer) => {}
-                other => bail!("RFC 6120 §4.9.1.1: </stream:stream> follows an error, got {other:?}"),
+                other => {
+                    bail!("RFC 6120 §4.9.1.1: </stream:stream> follows an error, got {other:?}")
+                }
             }
         }
         loop {
             match actor.next(&[]).await? {
                 None => return Ok(()),
                 Some(Incoming::Footer) if condition.is_none() => {}
-                Some(Incoming::Element(tree)) if condition.is_none() && tree.is("error", STREAM_NS) => {}
+                Some(Incoming::Element(tree))
+                    if condition.is_none() && tree.is("error", STREAM_NS) => {}
                 Some(other) => bail!("expected the end of the connection, got {other:?}"),
             }
         }
@@ -254,10 +298,17 @@ impl<'a> Stage<'a> {
     }
 
     async fn synchronise_with(&mut self, me: &mut Actor) -> Result<()> {
-        let Some(jid) = me.jid.clone() else { bail!("only a client with a resource can receive nothing") };
+        let Some(jid) = me.jid.clone() else {
+            bail!("only a client with a resource can receive nothing")
+        };
         let bare = jid.split('/').next().unwrap_or_default().to_owned();
         for other in self.actors.values_mut().filter(|other| other.jid.is_some()) {
-            let own = other.jid.as_deref().and_then(|jid| jid.split('/').next()).unwrap_or_default().to_owned();
+            let own = other
+                .jid
+                .as_deref()
+                .and_then(|jid| jid.split('/').next())
+                .unwrap_or_default()
+                .to_owned();
             for (to, answers) in [(own, false), (bare.clone(), false), (jid.clone(), true)] {
                 self.syncs += 1;
                 let id = format!("sync-{}", self.syncs);

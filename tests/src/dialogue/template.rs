@@ -23,7 +23,9 @@ fn parts(template: &str) -> Vec<Part<'_>> {
     let mut found = Vec::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
-        let Some((hole, after)) = after.split_once('}') else { break };
+        let Some((hole, after)) = after.split_once('}') else {
+            break;
+        };
         if !before.is_empty() {
             found.push(Part::Text(before));
         }
@@ -47,7 +49,8 @@ pub fn fill(template: &str, values: &Values) -> Result<String> {
             Part::Text(text) => out.push_str(text),
             Part::Hole("header") => out.push_str(&header(values)),
             Part::Hole(hole) => {
-                let value = evaluate(hole, values)?.with_context(|| format!("{{{hole}}} has no value yet"))?;
+                let value = evaluate(hole, values)?
+                    .with_context(|| format!("{{{hole}}} has no value yet"))?;
                 out.push_str(&escaped(&value));
             }
         }
@@ -57,7 +60,9 @@ pub fn fill(template: &str, values: &Values) -> Result<String> {
 
 fn header(values: &Values) -> String {
     let domain = values.get("domain").map_or("", String::as_str);
-    format!("<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='{STREAM_NS}' to='{domain}' version='1.0'>")
+    format!(
+        "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='{STREAM_NS}' to='{domain}' version='1.0'>"
+    )
 }
 
 /// Matches text; returns the values with what the template's free names met.
@@ -115,7 +120,12 @@ fn match_parts(parts: &[Part<'_>], text: &str, values: &Values) -> Result<Option
 
 /// A date and time of XEP-0082 in UTC.
 fn is_utc(text: &str) -> bool {
-    let Some(text) = text.strip_suffix('Z').or_else(|| text.strip_suffix("+00:00")) else { return false };
+    let Some(text) = text
+        .strip_suffix('Z')
+        .or_else(|| text.strip_suffix("+00:00"))
+    else {
+        return false;
+    };
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let shape = |c: char| if c.is_ascii_digit() { '0' } else { c };
     whole.chars().map(shape).eq("0000-00-00T00:00:00".chars())
@@ -129,12 +139,17 @@ fn evaluate(hole: &str, values: &Values) -> Result<Option<String>> {
     // An argument is the value of that name, or else itself.
     let value = |word: &str| values.get(word).cloned().unwrap_or_else(|| word.to_owned());
     let account = |name: &str, what: &str| {
-        values.get(&format!("{name}.{what}")).cloned().with_context(|| format!("no account {name}"))
+        values
+            .get(&format!("{name}.{what}"))
+            .cloned()
+            .with_context(|| format!("no account {name}"))
     };
     let answer = match words.as_slice() {
         ["space"] => " ".to_owned(),
         [name] => return Ok(values.get(*name).cloned()),
-        ["plain", name] => credentials::plain(&account(name, "local")?, &account(name, "password")?),
+        ["plain", name] => {
+            credentials::plain(&account(name, "local")?, &account(name, "password")?)
+        }
         ["plain", name, password] => credentials::plain(&account(name, "local")?, &value(password)),
         // The account whose name is the two words joined.
         ["plain-of", one, other, password] => {
@@ -146,19 +161,29 @@ fn evaluate(hole: &str, values: &Values) -> Result<Option<String>> {
         }
         ["scram-first", name] => credentials::scram_first(&account(name, "local")?),
         ["scram-final", mechanism, name, challenge, password @ ..] => {
-            let hash = Hash::of_mechanism(mechanism).with_context(|| format!("no mechanism {mechanism}"))?;
+            let hash = Hash::of_mechanism(mechanism)
+                .with_context(|| format!("no mechanism {mechanism}"))?;
             let password = match password {
                 [] => account(name, "password")?,
                 words => words.join(" "),
             };
-            credentials::scram_final(hash, &account(name, "local")?, &password, &value(challenge))?.0
+            credentials::scram_final(hash, &account(name, "local")?, &password, &value(challenge))?
+                .0
         }
-        ["token", name, token] => credentials::hashed_token(&account(name, "local")?, &value(token)),
-        ["base64", words @ ..] => {
-            credentials::base64(&words.iter().map(|word| value(word)).collect::<Vec<_>>().join(" "))
+        ["token", name, token] => {
+            credentials::hashed_token(&account(name, "local")?, &value(token))
         }
+        ["base64", words @ ..] => credentials::base64(
+            &words
+                .iter()
+                .map(|word| value(word))
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
         ["repeat", text, count] => text.repeat(count.parse()?),
-        ["sum", one, other] => (value(one).parse::<i64>()? + value(other).parse::<i64>()?).to_string(),
+        ["sum", one, other] => {
+            (value(one).parse::<i64>()? + value(other).parse::<i64>()?).to_string()
+        }
         ["sha1", data] => {
             use base64::Engine as _;
             credentials::sha1_hex(&base64::engine::general_purpose::STANDARD.decode(value(data))?)
@@ -175,7 +200,9 @@ mod tests {
     fn check(template: &str, text: &str, expected: Option<&str>) {
         let values = Values::from([("known".to_owned(), "abc".to_owned())]);
         let found = matches(template, text, &values).unwrap();
-        let free = found.as_ref().map(|values| values.get("free").map_or("", String::as_str));
+        let free = found
+            .as_ref()
+            .map(|values| values.get("free").map_or("", String::as_str));
         assert_eq!(free, expected, "{template} against {text}");
     }
 
@@ -202,10 +229,16 @@ mod tests {
 
     #[test]
     fn templates_are_filled() {
-        let values = Values::from([("a".to_owned(), "<&".to_owned()), ("n".to_owned(), "2".to_owned())]);
-        for (template, expected) in
-            [("{a}", "&lt;&amp;"), ("{repeat xy 3}", "xyxyxy"), ("{sum n 1}", "3"), ("{base64 n}", "Mg==")]
-        {
+        let values = Values::from([
+            ("a".to_owned(), "<&".to_owned()),
+            ("n".to_owned(), "2".to_owned()),
+        ]);
+        for (template, expected) in [
+            ("{a}", "&lt;&amp;"),
+            ("{repeat xy 3}", "xyxyxy"),
+            ("{sum n 1}", "3"),
+            ("{base64 n}", "Mg=="),
+        ] {
             assert_eq!(fill(template, &values).unwrap(), expected);
         }
         assert!(fill("{unknown}", &values).is_err());

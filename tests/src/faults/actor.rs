@@ -126,7 +126,12 @@ impl Actor {
             client.bind("phone").await?;
             let id = client.enable().await?;
             let session = self.stage.ledger().session();
-            self.managed = Some(Managed { id, handled: 0, acked: 0, session });
+            self.managed = Some(Managed {
+                id,
+                handled: 0,
+                acked: 0,
+                session,
+            });
             self.tell("bound");
             self.send_presence(&mut client).await?;
         }
@@ -141,14 +146,20 @@ impl Actor {
 
     /// Whether the session goes on. What the server has not handled is to be sent again.
     async fn resume(&mut self, client: &mut Client) -> io::Result<bool> {
-        let Some(managed) = &self.managed else { return Ok(false) };
+        let Some(managed) = &self.managed else {
+            return Ok(false);
+        };
         let (id, handled) = (managed.id.clone(), managed.handled);
         let answer = client.resume(&id, handled).await?;
         if let Some(h) = attr(&answer, "h").and_then(|h| h.parse().ok()) {
             self.acknowledged(h);
         }
         let resumed = name(&answer) == "resumed";
-        self.tell(if resumed { "resumed" } else { "resumption failed" });
+        self.tell(if resumed {
+            "resumed"
+        } else {
+            "resumption failed"
+        });
         self.give_up_stream(resumed);
         Ok(resumed)
     }
@@ -177,19 +188,29 @@ impl Actor {
         self.unacked.push_back(Some(key));
         self.stage.ledger().sent(key);
         let to = account(&actor_name(key.to));
-        client.send(&message(to.as_str(), &key.id(), "wherefore art thou")).await
+        client
+            .send(&message(to.as_str(), &key.id(), "wherefore art thou"))
+            .await
     }
 
     fn acknowledged(&mut self, h: u32) {
-        let Some(managed) = &mut self.managed else { return };
+        let Some(managed) = &mut self.managed else {
+            return;
+        };
         let count = h.wrapping_sub(managed.acked) as usize;
         if count > self.unacked.len() {
             let sent = managed.acked as usize + self.unacked.len();
-            return self.stage.ledger().broken(format!("{} sent {sent} stanzas, and h was {h}", self.me));
+            return self
+                .stage
+                .ledger()
+                .broken(format!("{} sent {sent} stanzas, and h was {h}", self.me));
         }
         managed.acked = h;
         let mut ledger = self.stage.ledger();
-        self.unacked.drain(..count).flatten().for_each(|key| ledger.acked(key));
+        self.unacked
+            .drain(..count)
+            .flatten()
+            .for_each(|key| ledger.acked(key));
     }
 
     /// Chats until the connection is gone, or given up.
@@ -223,7 +244,11 @@ impl Actor {
             let to = self.peers[self.dice.below(self.peers.len() as u64) as usize];
             let seq = self.next.entry(to).or_default();
             *seq += 1;
-            let key = Key { from: self.me, to, seq: *seq };
+            let key = Key {
+                from: self.me,
+                to,
+                seq: *seq,
+            };
             self.send_message(client, key).await?;
         }
         if self.dice.once_in(2) {
@@ -267,7 +292,9 @@ impl Actor {
         let handled = self.note(text);
         match name(text) {
             // A client may take its time.
-            "r" if self.phase() == Phase::Settle || !self.dice.once_in(4) => client.acknowledge(handled).await,
+            "r" if self.phase() == Phase::Settle || !self.dice.once_in(4) => {
+                client.acknowledge(handled).await
+            }
             "presence" if attr(text, "type") == Some("error") => {
                 self.tell("presence refused");
                 sleep(Duration::from_millis(20)).await;
@@ -289,19 +316,27 @@ impl Actor {
             "message" => self.note_message(text),
             _ => {}
         }
-        let Some(managed) = &mut self.managed else { return 0 };
+        let Some(managed) = &mut self.managed else {
+            return 0;
+        };
         managed.handled = managed.handled.wrapping_add(u32::from(counts(text)));
         managed.handled
     }
 
     fn note_message(&mut self, text: &str) {
-        let Some(key) = attr(text, "id").and_then(Key::parse) else { return };
+        let Some(key) = attr(text, "id").and_then(Key::parse) else {
+            return;
+        };
         if attr(text, "type") == Some("error") {
             self.tell(&format!("message refused: {}", condition(text)));
             self.stage.ledger().refused(key);
         } else if key.to == self.me {
             let session = self.managed.as_ref().map_or(0, |managed| managed.session);
-            self.stage.ledger().received(Receipt { key, stanza_id: stanza_id(text), session });
+            self.stage.ledger().received(Receipt {
+                key,
+                stanza_id: stanza_id(text),
+                session,
+            });
         }
     }
 }
@@ -325,5 +360,8 @@ pub fn condition(text: &str) -> &'static str {
         "unsupported-stanza-type",
         "bad-request",
     ];
-    KNOWN.into_iter().find(|condition| text.contains(&format!("<{condition}"))).unwrap_or("another condition")
+    KNOWN
+        .into_iter()
+        .find(|condition| text.contains(&format!("<{condition}")))
+        .unwrap_or("another condition")
 }

@@ -76,7 +76,11 @@ impl Client {
     /// What the kernel says.
     pub async fn connect(to: SocketAddr) -> io::Result<Self> {
         let wire = Wire::connect((Ipv4Addr::LOCALHOST, 0).into(), to).await?;
-        Ok(Self { wire, scanner: Scanner::default(), jid: String::new() })
+        Ok(Self {
+            wire,
+            scanner: Scanner::default(),
+            jid: String::new(),
+        })
     }
 
     /// Connects with TLS from the first byte (XEP-0368).
@@ -104,7 +108,9 @@ impl Client {
     /// What the kernel says; `TimedOut` if the server takes nothing.
     pub async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.wire.queue(bytes)?;
-        timeout(PATIENCE, self.wire.flush()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout(PATIENCE, self.wire.flush())
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// The next child of the stream, however long it takes.
@@ -135,7 +141,9 @@ impl Client {
     /// # Errors
     /// As [`Client::recv`]; `TimedOut` when nothing comes.
     pub async fn next(&mut self) -> io::Result<String> {
-        timeout(PATIENCE, self.recv()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout(PATIENCE, self.recv())
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// The next child for which `wanted` is true; the others are passed over.
@@ -156,7 +164,8 @@ impl Client {
     /// # Errors
     /// As [`Client::next`].
     pub async fn answer(&mut self, id: &str) -> io::Result<String> {
-        self.until(|text| name(text) == "iq" && attr(text, "id") == Some(id)).await
+        self.until(|text| name(text) == "iq" && attr(text, "id") == Some(id))
+            .await
     }
 
     /// Sends a request and waits for its answer.
@@ -190,7 +199,10 @@ impl Client {
     /// # Errors
     /// As [`Client::next`].
     pub async fn before_answer(&mut self, id: &str) -> io::Result<Vec<String>> {
-        self.send(&format!("<iq type='get' id='{id}'><query xmlns='urn:example:nobody'/></iq>")).await?;
+        self.send(&format!(
+            "<iq type='get' id='{id}'><query xmlns='urn:example:nobody'/></iq>"
+        ))
+        .await?;
         let mut all = Vec::new();
         loop {
             let text = self.next().await?;
@@ -240,9 +252,11 @@ impl Client {
     /// As [`Client::authenticated`].
     pub async fn bind(&mut self, resource: &str) -> io::Result<()> {
         let bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>";
-        let request = format!("<iq type='set' id='bind'>{bind}<resource>{resource}</resource></bind></iq>");
+        let request =
+            format!("<iq type='set' id='bind'>{bind}<resource>{resource}</resource></bind></iq>");
         let bound = self.ask(&request).await?;
-        let jid = stanza::text(bound.as_bytes(), "<jid>").map(|jid| String::from_utf8_lossy(jid).into_owned());
+        let jid = stanza::text(bound.as_bytes(), "<jid>")
+            .map(|jid| String::from_utf8_lossy(jid).into_owned());
         self.jid = jid.ok_or_else(|| io::Error::new(io::ErrorKind::PermissionDenied, bound))?;
         Ok(())
     }
@@ -265,7 +279,9 @@ impl Client {
         let mut client = Self::login(to, user, resource).await?;
         client.send("<presence/>").await?;
         let own = client.jid.clone();
-        client.until(|text| name(text) == "presence" && attr(text, "from") == Some(&own)).await?;
+        client
+            .until(|text| name(text) == "presence" && attr(text, "from") == Some(&own))
+            .await?;
         Ok(client)
     }
 
@@ -274,9 +290,12 @@ impl Client {
     /// # Errors
     /// As [`Client::next`].
     pub async fn enable(&mut self) -> io::Result<String> {
-        self.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await?;
+        self.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+            .await?;
         let enabled = self.until(|text| name(text) == "enabled").await?;
-        attr(&enabled, "id").map(str::to_owned).ok_or_else(|| io::Error::other(enabled))
+        attr(&enabled, "id")
+            .map(str::to_owned)
+            .ok_or_else(|| io::Error::other(enabled))
     }
 
     /// Resumes a session over this authenticated stream: `<resumed/>` or `<failed/>`.
@@ -284,8 +303,12 @@ impl Client {
     /// # Errors
     /// As [`Client::next`].
     pub async fn resume(&mut self, id: &str, h: u32) -> io::Result<String> {
-        self.send(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='{h}'/>")).await?;
-        self.until(|text| matches!(name(text), "resumed" | "failed")).await
+        self.send(&format!(
+            "<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='{h}'/>"
+        ))
+        .await?;
+        self.until(|text| matches!(name(text), "resumed" | "failed"))
+            .await
     }
 
     /// How far the server says that it has handled what this client sent; stanzas that come first are appended to `seen`.
@@ -297,7 +320,9 @@ impl Client {
         loop {
             let text = self.next().await?;
             if name(&text) == "a" {
-                return attr(&text, "h").and_then(|h| h.parse().ok()).ok_or_else(|| io::Error::other(text));
+                return attr(&text, "h")
+                    .and_then(|h| h.parse().ok())
+                    .ok_or_else(|| io::Error::other(text));
             }
             if counts(&text) {
                 seen.push(text);
@@ -310,7 +335,8 @@ impl Client {
     /// # Errors
     /// What the kernel says.
     pub async fn acknowledge(&mut self, h: u32) -> io::Result<()> {
-        self.send(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>")).await
+        self.send(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"))
+            .await
     }
 
     /// Ends the stream and waits for the server to end its own.

@@ -45,14 +45,23 @@ impl Dice {
 /// The seed of this run: `STARLING_SEED`, or the time.
 #[must_use]
 pub fn seed() -> u64 {
-    let given = std::env::var("STARLING_SEED").ok().and_then(|text| text.parse().ok());
-    given.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |it| it.as_micros() as u64))
+    let given = std::env::var("STARLING_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    given.unwrap_or_else(|| {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(1, |it| it.as_micros() as u64)
+    })
 }
 
 /// A count that acceptance sets higher than the everyday run.
 #[must_use]
 pub fn count(variable: &str, everyday: usize) -> usize {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(everyday)
+    std::env::var(variable)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(everyday)
 }
 
 #[cfg(test)]
@@ -75,6 +84,9 @@ mod tests {
         let mut dice = Dice::new(3, 0);
         let mut seen = [0_u32; 10];
         (0..1_000).for_each(|_| seen[dice.below(10) as usize] += 1);
-        assert!(seen.iter().all(|count| (50..200).contains(count)), "{seen:?}");
+        assert!(
+            seen.iter().all(|count| (50..200).contains(count)),
+            "{seen:?}"
+        );
     }
 }

@@ -30,7 +30,11 @@ impl Key {
     pub fn parse(id: &str) -> Option<Self> {
         let mut parts = id.strip_prefix("k-")?.split('-');
         let (from, to, seq) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { from: from.parse().ok()?, to: to.parse().ok()?, seq: seq.parse().ok()? })
+        Some(Self {
+            from: from.parse().ok()?,
+            to: to.parse().ok()?,
+            seq: seq.parse().ok()?,
+        })
     }
 }
 
@@ -127,19 +131,31 @@ impl Ledger {
     /// A client got a message.
     pub fn received(&mut self, receipt: Receipt) {
         self.reached.insert(receipt.key);
-        self.receipts.entry(receipt.key.to).or_default().push(receipt);
+        self.receipts
+            .entry(receipt.key.to)
+            .or_default()
+            .push(receipt);
     }
 
     /// Messages that were promised.
     fn promised(&self) -> impl Iterator<Item = Key> {
-        self.sent.iter().filter(|(_, sent)| sent.acked && !sent.refused).map(|(key, _)| *key)
+        self.sent
+            .iter()
+            .filter(|(_, sent)| sent.acked && !sent.refused)
+            .map(|(key, _)| *key)
     }
 
     /// How many promised messages nobody got yet, and how many nobody knows the fate of.
     #[must_use]
     pub fn open(&self) -> (usize, usize) {
-        let missing = self.promised().filter(|key| !self.reached.contains(key)).count();
-        (missing, self.sent.values().filter(|sent| !sent.acked).count())
+        let missing = self
+            .promised()
+            .filter(|key| !self.reached.contains(key))
+            .count();
+        (
+            missing,
+            self.sent.values().filter(|sent| !sent.acked).count(),
+        )
     }
 
     /// Checks every promise against the logs of the accounts, by index; what was broken, in words.
@@ -151,17 +167,23 @@ impl Ledger {
         for key in self.promised() {
             for (place, sent) in [("recipient", false), ("sender", true)] {
                 if !copies.contains_key(&(key, sent)) {
-                    wrong.push(format!("{key:?} was acknowledged and is not in the log of its {place}"));
+                    wrong.push(format!(
+                        "{key:?} was acknowledged and is not in the log of its {place}"
+                    ));
                 }
             }
             if !self.reached.contains(&key) {
-                wrong.push(format!("{key:?} was acknowledged and never reached its recipient"));
+                wrong.push(format!(
+                    "{key:?} was acknowledged and never reached its recipient"
+                ));
             }
         }
         for ((key, sent), copies) in &copies {
             let attempts = self.sent.get(key).map_or(0, |sent| sent.attempts as usize);
             if *copies > attempts {
-                wrong.push(format!("{key:?} was sent {attempts} times and logged {copies} times (sent: {sent})"));
+                wrong.push(format!(
+                    "{key:?} was sent {attempts} times and logged {copies} times (sent: {sent})"
+                ));
             }
             counts.sent_again += usize::from(*copies > 1 && !sent);
         }
@@ -193,7 +215,14 @@ impl Ledger {
 fn copies(logs: &BTreeMap<usize, Vec<Logged>>) -> HashMap<(Key, bool), usize> {
     let mut copies = HashMap::new();
     for (owner, log) in logs {
-        let own = log.iter().filter(|entry| *owner == if entry.sent { entry.key.from } else { entry.key.to });
+        let own = log.iter().filter(|entry| {
+            *owner
+                == if entry.sent {
+                    entry.key.from
+                } else {
+                    entry.key.to
+                }
+        });
         own.for_each(|entry| *copies.entry((entry.key, entry.sent)).or_default() += 1);
     }
     copies
@@ -202,12 +231,18 @@ fn copies(logs: &BTreeMap<usize, Vec<Logged>>) -> HashMap<(Key, bool), usize> {
 fn check_log(owner: usize, log: &[Logged], wrong: &mut Vec<String>) {
     for (entry, expected) in log.iter().zip(1..) {
         if entry.number != expected {
-            wrong.push(format!("the log of {owner} has {} where {expected} is due", entry.number));
+            wrong.push(format!(
+                "the log of {owner} has {} where {expected} is due",
+                entry.number
+            ));
             break;
         }
     }
     for sent in [false, true] {
-        let keys = log.iter().filter(|entry| entry.sent == sent).map(|entry| entry.key);
+        let keys = log
+            .iter()
+            .filter(|entry| entry.sent == sent)
+            .map(|entry| entry.key);
         check_order(&format!("the log of {owner} (sent: {sent})"), keys, wrong);
     }
 }
@@ -219,32 +254,58 @@ fn check_order(place: &str, keys: impl Iterator<Item = Key>, wrong: &mut Vec<Str
     for key in keys.filter(|key| seen.insert(*key)) {
         let before = newest.insert((key.from, key.to), key.seq);
         if before.is_some_and(|before| before > key.seq) {
-            wrong.push(format!("in {place} {key:?} comes after number {}", before.unwrap_or_default()));
+            wrong.push(format!(
+                "in {place} {key:?} comes after number {}",
+                before.unwrap_or_default()
+            ));
         }
     }
 }
 
 /// Checks what one client got; how many were repeats.
-fn check_receipts(owner: usize, receipts: &[Receipt], log: &[Logged], wrong: &mut Vec<String>) -> usize {
-    let known: HashMap<u64, Key> = log.iter().filter(|entry| !entry.sent).map(|entry| (entry.number, entry.key)).collect();
+fn check_receipts(
+    owner: usize,
+    receipts: &[Receipt],
+    log: &[Logged],
+    wrong: &mut Vec<String>,
+) -> usize {
+    let known: HashMap<u64, Key> = log
+        .iter()
+        .filter(|entry| !entry.sent)
+        .map(|entry| (entry.number, entry.key))
+        .collect();
     let mut by_id: HashMap<u64, u64> = HashMap::new();
     let mut repeats = 0;
     for receipt in receipts {
         let Some(id) = receipt.stanza_id else {
-            wrong.push(format!("{:?} reached {owner} without a stanza-id", receipt.key));
+            wrong.push(format!(
+                "{:?} reached {owner} without a stanza-id",
+                receipt.key
+            ));
             continue;
         };
         if known.get(&id) != Some(&receipt.key) {
-            wrong.push(format!("{:?} reached {owner} as {id}, which is {:?}", receipt.key, known.get(&id)));
+            wrong.push(format!(
+                "{:?} reached {owner} as {id}, which is {:?}",
+                receipt.key,
+                known.get(&id)
+            ));
         }
         if let Some(session) = by_id.insert(id, receipt.session) {
             repeats += 1;
             if session == receipt.session {
-                wrong.push(format!("{:?} reached {owner} twice in one session, as {id}", receipt.key));
+                wrong.push(format!(
+                    "{:?} reached {owner} twice in one session, as {id}",
+                    receipt.key
+                ));
             }
         }
     }
-    check_order(&format!("what {owner} got"), receipts.iter().map(|receipt| receipt.key), wrong);
+    check_order(
+        &format!("what {owner} got"),
+        receipts.iter().map(|receipt| receipt.key),
+        wrong,
+    );
     repeats
 }
 
@@ -253,7 +314,11 @@ mod tests {
     use super::*;
 
     const fn key(seq: u32) -> Key {
-        Key { from: 0, to: 1, seq }
+        Key {
+            from: 0,
+            to: 1,
+            seq,
+        }
     }
 
     /// Two messages, sent, acknowledged, received; both logs have them.
@@ -263,14 +328,29 @@ mod tests {
         for seq in [1, 2] {
             ledger.sent(key(seq));
             ledger.acked(key(seq));
-            ledger.received(Receipt { key: key(seq), stanza_id: Some(seq.into()), session: 7 });
-            own.push(Logged { number: seq.into(), sent: true, key: key(seq) });
-            other.push(Logged { number: seq.into(), sent: false, key: key(seq) });
+            ledger.received(Receipt {
+                key: key(seq),
+                stanza_id: Some(seq.into()),
+                session: 7,
+            });
+            own.push(Logged {
+                number: seq.into(),
+                sent: true,
+                key: key(seq),
+            });
+            other.push(Logged {
+                number: seq.into(),
+                sent: false,
+                key: key(seq),
+            });
         }
         (ledger, BTreeMap::from([(0, own), (1, other)]))
     }
 
-    fn check(change: impl FnOnce(&mut Ledger, &mut BTreeMap<usize, Vec<Logged>>), expected: &[&str]) {
+    fn check(
+        change: impl FnOnce(&mut Ledger, &mut BTreeMap<usize, Vec<Logged>>),
+        expected: &[&str],
+    ) {
         let (mut ledger, mut logs) = good();
         change(&mut ledger, &mut logs);
         let (_, wrong) = ledger.verify(&logs);
@@ -283,22 +363,46 @@ mod tests {
     #[test]
     fn kept_promises_pass_and_broken_ones_do_not() {
         check(|_, _| {}, &[]);
-        check(|_, logs| drop(logs.get_mut(&1).unwrap().pop()), &["not in the log of its recipient", "which is None"]);
-        check(|_, logs| drop(logs.get_mut(&0).unwrap().pop()), &["not in the log of its sender"]);
-        check(|ledger, _| drop(ledger.reached.pop_last()), &["never reached"]);
-        check(|_, logs| logs.get_mut(&0).unwrap()[1].number = 3, &["where 2 is due"]);
-        let again = |stanza_id, session| move |ledger: &mut Ledger, _: &mut _| {
-            ledger.received(Receipt { key: key(2), stanza_id, session });
+        check(
+            |_, logs| drop(logs.get_mut(&1).unwrap().pop()),
+            &["not in the log of its recipient", "which is None"],
+        );
+        check(
+            |_, logs| drop(logs.get_mut(&0).unwrap().pop()),
+            &["not in the log of its sender"],
+        );
+        check(
+            |ledger, _| drop(ledger.reached.pop_last()),
+            &["never reached"],
+        );
+        check(
+            |_, logs| logs.get_mut(&0).unwrap()[1].number = 3,
+            &["where 2 is due"],
+        );
+        let again = |stanza_id, session| {
+            move |ledger: &mut Ledger, _: &mut _| {
+                ledger.received(Receipt {
+                    key: key(2),
+                    stanza_id,
+                    session,
+                });
+            }
         };
         check(again(Some(2), 8), &[]);
         check(again(Some(2), 7), &["twice in one session"]);
         check(again(Some(1), 8), &["which is"]);
         check(again(None, 8), &["without a stanza-id"]);
-        check(|ledger, _| ledger.receipts.get_mut(&1).unwrap().reverse(), &["comes after"]);
+        check(
+            |ledger, _| ledger.receipts.get_mut(&1).unwrap().reverse(),
+            &["comes after"],
+        );
         check(
             |_, logs| {
                 let log = logs.get_mut(&1).unwrap();
-                log.push(Logged { number: 3, ..log[0] });
+                log.push(Logged {
+                    number: 3,
+                    ..log[0]
+                });
             },
             &["logged 2 times"],
         );

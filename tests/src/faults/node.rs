@@ -38,12 +38,30 @@ pub fn account(name: &str) -> BareJid {
 ///
 /// # Errors
 /// What the store says.
-pub async fn create_accounts(stores: &Stores, names: impl IntoIterator<Item = String>) -> storage::Result<()> {
+pub async fn create_accounts(
+    stores: &Stores,
+    names: impl IntoIterator<Item = String>,
+) -> storage::Result<()> {
     let (salt, rounds) = (b"salt of all".to_vec(), std::num::NonZeroU32::MIN);
     let (stored_key, server_key) = stored(Mechanism::ScramSha256, PASSWORD, &salt, rounds);
-    let scram = vec![StoredScram { hash: ScramHash::Sha256, iterations: 1, salt, stored_key, server_key }];
+    let scram = vec![StoredScram {
+        hash: ScramHash::Sha256,
+        iterations: 1,
+        salt,
+        stored_key,
+        server_key,
+    }];
     for name in names {
-        stores.accounts.create(&account(&name), Credentials { scram: scram.clone() }, 1).await?;
+        stores
+            .accounts
+            .create(
+                &account(&name),
+                Credentials {
+                    scram: scram.clone(),
+                },
+                1,
+            )
+            .await?;
     }
     Ok(())
 }
@@ -53,7 +71,10 @@ pub async fn create_accounts(stores: &Stores, names: impl IntoIterator<Item = St
 /// # Errors
 /// What the store says.
 pub fn open_stores(directory: &Path) -> anyhow::Result<Stores> {
-    let options = EmbeddedOptions { sync: false, ..EmbeddedOptions::default() };
+    let options = EmbeddedOptions {
+        sync: false,
+        ..EmbeddedOptions::default()
+    };
     let table: Arc<dyn Table> = Arc::new(Embedded::open(directory.join("table"), options)?);
     let blobs: Arc<dyn Blobs> = Arc::new(DirectoryBlobs::open(directory.join("blobs"))?);
     Ok(Stores::over(table, blobs))
@@ -96,7 +117,12 @@ impl Local {
         let faulty_blobs = Arc::new(FaultyBlobs::new(blobs, switchboard.clone()));
         let over = Stores::over(faulty.clone(), faulty_blobs);
         let app = App::start_with(settings.config(directory.path()), over, faulty).await?;
-        Ok(Self { app: Some(app), switchboard, stores, _directory: directory })
+        Ok(Self {
+            app: Some(app),
+            switchboard,
+            stores,
+            _directory: directory,
+        })
     }
 
     /// The parts of the server.
@@ -108,7 +134,11 @@ impl Local {
     /// Where clients without TLS connect.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        let plain = self.app().addresses.iter().find(|(security, _)| matches!(security, Security::StartTls { .. }));
+        let plain = self
+            .app()
+            .addresses
+            .iter()
+            .find(|(security, _)| matches!(security, Security::StartTls { .. }));
         plain.expect("the settings have such a listener").1
     }
 
@@ -155,10 +185,16 @@ impl Process {
         BufReader::new(output).read_line(&mut line)?;
         let mut addresses = line.split_whitespace().filter_map(|word| word.parse().ok());
         match (addresses.next(), addresses.next()) {
-            (Some(plain), Some(direct)) => Ok(Self { child, plain, direct }),
+            (Some(plain), Some(direct)) => Ok(Self {
+                child,
+                plain,
+                direct,
+            }),
             _ => {
                 let status = child.wait()?;
-                Err(io::Error::other(format!("the server ended as it started: {status}")))
+                Err(io::Error::other(format!(
+                    "the server ended as it started: {status}"
+                )))
             }
         }
     }
@@ -170,6 +206,12 @@ impl Process {
     pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait().map(drop)
+    }
+
+    /// Its number among the processes.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it runs.
@@ -204,7 +246,9 @@ impl Drop for Process {
 ///
 /// # Errors
 /// What the store says.
-pub async fn directory_with(names: impl IntoIterator<Item = String>) -> anyhow::Result<(TempDir, PathBuf)> {
+pub async fn directory_with(
+    names: impl IntoIterator<Item = String>,
+) -> anyhow::Result<(TempDir, PathBuf)> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("data");
     std::fs::create_dir_all(&path)?;

@@ -52,7 +52,11 @@ impl Settings {
     #[must_use]
     pub fn config(&self, directory: &Path) -> Config {
         let mut config = Config::development(directory.to_owned());
-        config.storage = Storage::Embedded { path: directory.to_owned(), sync: self.sync, cache_bytes: 16 << 20 };
+        config.storage = Storage::Embedded {
+            path: directory.to_owned(),
+            sync: self.sync,
+            cache_bytes: 16 << 20,
+        };
         for listener in &mut config.listeners {
             listener.address = SocketAddr::from(([127, 0, 0, 1], 0));
             if let Security::StartTls { required } = &mut listener.security {

@@ -2,7 +2,8 @@
 //!
 //! Without a rate a sender keeps up to `--window` messages under way: an arrival is the credit for the next one, so
 //! the server is saturated and no queue grows for ever. With a rate, messages leave on a schedule whatever the server
-//! does, and latency counts from the moment they were due: a server that stalls cannot hide it.
+//! does: departure only queues bytes, so a server that stalls delays no departure and cannot hide. How late this
+//! program itself was (its timer knows milliseconds, its core may be wanted) is reported as `late_`.
 //!
 //! One task owns both ends of a pair, so an arrival becomes the next departure without a word to another task.
 
@@ -73,6 +74,7 @@ struct Clock {
 struct Found {
     latency: Histogram,
     ack_latency: Histogram,
+    late: Histogram,
     sent: u64,
     lost: u64,
     misplaced: u64,
@@ -83,6 +85,7 @@ impl Found {
     fn add(&mut self, other: &Self) {
         self.latency.add(&other.latency);
         self.ack_latency.add(&other.ack_latency);
+        self.late.add(&other.late);
         self.sent += other.sent;
         self.lost += other.lost;
         self.misplaced += other.misplaced;
@@ -158,6 +161,9 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     outcome.latency("", &found.latency);
     if options.acks > 0 {
         outcome.latency("ack_", &found.ack_latency);
+    }
+    if options.rate > 0 {
+        outcome.latency("late_", &found.late);
     }
     outcome.figure("sent", found.sent as f64);
     outcome.problem("spans without any delivery", u64::from(delivered == 0));
@@ -243,11 +249,16 @@ impl Pair {
     /// Queues what may leave now, as one write.
     fn depart(&mut self, batch: &mut Vec<u8>, asked: &mut u64) -> io::Result<()> {
         let (count, due) = self.plan.due(self.sent - self.received.min(self.sent));
+        let now = stanza::now();
         for nth in 0..u64::from(count) {
+            if self.plan.interval > 0 {
+                let late = now.saturating_sub(due + nth * self.plan.interval);
+                self.found.late.record(late);
+            }
             let stamp = Stamp {
                 sender: self.number,
                 sequence: self.sent,
-                sent: due + nth * self.plan.interval,
+                sent: now,
             };
             self.template.append(stamp, batch);
             self.sent += 1;

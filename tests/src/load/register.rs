@@ -1,4 +1,4 @@
-//! Scenario `register`: accounts are created in band, many on each stream.
+//! Scenario `register`: accounts are created in band, many on each stream where the server allows it.
 //!
 //! Source: XEP-0077 v2.4 §3.1. Also the way to provision a server: an account that exists is no error.
 
@@ -59,38 +59,58 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
 
 async fn register_some(world: Arc<World>, progress: Arc<Progress>) -> io::Result<Histogram> {
     let mut latency = Histogram::default();
-    let users = &world.target.users;
     let mut stream: Option<Session> = None;
+    // Some servers take one account a connection; the first refusal teaches it.
+    let mut reuse = true;
     loop {
         let index = progress.next.fetch_add(1, Ordering::Relaxed);
-        if index >= users.count {
+        if index >= world.target.users.count {
             break;
         }
-        let mut session = match stream.take() {
-            Some(session) => session,
-            None => Session::connect(&world, index).await?.0,
+        let (mut session, mut fresh) = match stream.take() {
+            Some(session) => (session, false),
+            None => (Session::connect(&world, index).await?.0, true),
         };
-        let began = stanza::now();
-        let iq = format!(
-            "<iq type='set' id='reg{index}'><query xmlns='jabber:iq:register'>\
-             <username>{}</username><password>{}</password></query></iq>",
-            users.localpart(index),
-            users.password
-        );
-        match session.request(&iq, &format!("reg{index}")).await {
-            Ok(_) => {
-                latency.record(stanza::now() - began);
-                progress.created.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let began = stanza::now();
+            match create(&world, &mut session, index).await {
+                Ok(()) => {
+                    latency.record(stanza::now() - began);
+                    progress.created.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(error) if error.to_string().contains("conflict") => {
+                    progress.present.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(_) if !fresh => {
+                    (reuse, fresh) = (false, true);
+                    session.close().await;
+                    session = Session::connect(&world, index).await?.0;
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) if error.to_string().contains("conflict") => {
-                progress.present.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(error) => return Err(error),
+            break;
         }
-        stream = Some(session);
+        if reuse {
+            stream = Some(session);
+        } else {
+            session.close().await;
+        }
     }
     if let Some(session) = stream {
         session.close().await;
     }
     Ok(latency)
+}
+
+/// XEP-0077 §3.1: asks for one account.
+async fn create(world: &World, session: &mut Session, index: u32) -> io::Result<()> {
+    let users = &world.target.users;
+    let iq = format!(
+        "<iq type='set' id='reg{index}'><query xmlns='jabber:iq:register'>\
+         <username>{}</username><password>{}</password></query></iq>",
+        users.localpart(index),
+        users.password
+    );
+    session.request(&iq, &format!("reg{index}")).await.map(drop)
 }

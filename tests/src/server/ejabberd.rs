@@ -11,7 +11,10 @@ use super::{Certificate, DOMAIN, Product, Target, accepts, free_port, spawn, wai
 pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Child, Target)> {
     let (c2s, c2s_tls) = (free_port()?, free_port()?);
     let config = directory.join("ejabberd.yml");
-    fs::write(&config, configuration(certificate, c2s.port(), c2s_tls.port()))?;
+    fs::write(
+        &config,
+        configuration(certificate, c2s.port(), c2s_tls.port()),
+    )?;
     let data = directory.join("data");
     fs::create_dir(&data)?;
     let mut command = Command::new("erl");
@@ -39,7 +42,12 @@ pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Chil
 
 /// Where Debian's package put the compiled modules.
 fn beams() -> Result<PathBuf> {
-    for root in ["/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib/erlang/lib"] {
+    for root in [
+        "/usr/lib",
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib/erlang/lib",
+    ] {
         for entry in fs::read_dir(root).into_iter().flatten() {
             let path = entry?.path().join("ebin");
             if path.join("ejabberd.beam").is_file() {

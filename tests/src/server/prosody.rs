@@ -45,7 +45,7 @@ modules_disabled = {{ "s2s" }}
 modules_enabled = {{
     "roster"; "saslauth"; "tls"; "disco"; "private"; "pep"; "vcard_legacy"; "blocklist"; "version"; "uptime"; "time";
     "ping"; "register_ibr"; "user_account_management"; "admin_adhoc"; "adhoc"; "mam"; "carbons"; "smacks"; "csi"; "csi_simple";
-    "offline"; "lastactivity"; "sasl2"; "sasl2_bind2"; "sasl2_sm"; "sasl2_fast"; "announce"; "ssl_info";
+    "offline"; "lastactivity"; "sasl2"; "sasl2_bind2"; "announce"; "ssl_info";
 }}
 allow_registration = true
 c2s_require_encryption = true
@@ -63,7 +63,13 @@ Component "search.{DOMAIN}" "vjud"
         c2s_tls = c2s_tls.port(),
     );
     fs::write(&config, text)?;
-    let mut child = spawn(Command::new("prosody").arg("--config").arg(&config).arg("-F"), directory)?;
+    let mut child = spawn(
+        Command::new("prosody")
+            .arg("--config")
+            .arg(&config)
+            .arg("-F"),
+        directory,
+    )?;
     wait_until(&mut child, directory, || accepts(c2s))?;
     let target = Target {
         product: Product::Prosody,

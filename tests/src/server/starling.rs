@@ -26,7 +26,12 @@ pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Chil
     fs::write(&config, configuration(directory, certificate))?;
     let ready = directory.join("ready.json");
     let mut command = Command::new(binary()?);
-    command.arg("run").arg("--config").arg(&config).arg("--ready-file").arg(&ready);
+    command
+        .arg("serve")
+        .arg("--config")
+        .arg(&config)
+        .arg("--ready-file")
+        .arg(&ready);
     let mut child = spawn(&mut command, directory)?;
     let ports = wait_until(&mut child, directory, || {
         // A file half written is not JSON yet.
@@ -58,30 +63,47 @@ pub(super) fn binary() -> Result<PathBuf> {
             .context("the test has no directory")?
             .join(format!("starling{}", std::env::consts::EXE_SUFFIX)),
     };
-    ensure!(path.is_file(), "no server at {}: build it with `cargo build --workspace`", path.display());
+    ensure!(
+        path.is_file(),
+        "no server at {}: build it with `cargo build --workspace`",
+        path.display()
+    );
     Ok(path)
 }
 
 fn configuration(directory: &Path, certificate: &Certificate) -> String {
     let quoted = |path: &Path| toml_string(&path.display().to_string());
+    // Nothing is throttled: all clients come from one address, and each script makes accounts.
     format!(
-        r#"# Written by the test harness.
-domain = "{DOMAIN}"
+        r#"domains = ["{DOMAIN}"]
+data = {data}
+http = "127.0.0.1:0"
+admins = ["admin@{DOMAIN}"]
 
 [storage]
-directory = {data}
+backend = "memory"
 
-[tls]
-certificate = {chain}
+[[listeners]]
+address = "127.0.0.1:0"
+
+[[listeners]]
+address = "127.0.0.1:0"
+security = "direct"
+
+[[certificates]]
+chain = {chain}
 key = {key}
 
-[listen]
-c2s = ["127.0.0.1:0"]
-c2s_tls = ["127.0.0.1:0"]
-http = ["127.0.0.1:0"]
+[auth]
+attempts = 1000000
 
 [registration]
-open = true
+enabled = true
+per_hour = 1000000
+
+[limits.connections]
+per_second = 1000000
+burst = 1000000
 "#,
         data = quoted(&directory.join("data")),
         chain = quoted(&certificate.chain),

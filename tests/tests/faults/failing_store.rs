@@ -24,10 +24,13 @@ async fn check(rules: impl FnOnce(&Switchboard), outages: bool) -> (Counts, Stor
     println!("seed {seed}");
     let mut dice = Dice::new(seed, u64::MAX);
     let node = Local::start(&Settings::default(), seed).await.unwrap();
-    create_accounts(&node.stores, (0..ACTORS).map(actor_name)).await.unwrap();
+    create_accounts(&node.stores, (0..ACTORS).map(actor_name))
+        .await
+        .unwrap();
     rules(&node.switchboard);
     let mut play = Play::start(ACTORS, node.address(), seed);
-    let end = tokio::time::Instant::now() + Duration::from_secs(count("STARLING_FAULT_SECONDS", 4) as u64);
+    let end = tokio::time::Instant::now()
+        + Duration::from_secs(count("STARLING_FAULT_SECONDS", 4) as u64);
     while tokio::time::Instant::now() < end {
         if outages {
             node.switchboard.switch(false);
@@ -42,7 +45,10 @@ async fn check(rules: impl FnOnce(&Switchboard), outages: bool) -> (Counts, Stor
     let story = play.stop().await;
     let counts = play.verify(&node.stop().await).await;
     println!("{hits} faults\n{counts:?}\n{story:?}");
-    assert!(hits > 0 && counts.promised > 0, "nothing failed, or nothing was sent");
+    assert!(
+        hits > 0 && counts.promised > 0,
+        "nothing failed, or nothing was sent"
+    );
     (counts, story)
 }
 
@@ -53,10 +59,26 @@ fn always_true(_: &storage::layer::faulty::Target<'_>) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_before_lost_answers_and_delays() {
     let rules = |faults: &Switchboard| {
-        faults.add(always_true, When::Probability(0.04), Fault::Fail(ErrorKind::Unavailable));
-        faults.add(always_true, When::Probability(0.03), Fault::Fail(ErrorKind::Throttled));
-        faults.add(|call| call.call.is_write(), When::Probability(0.05), Fault::LoseAnswer);
-        faults.add(always_true, When::Probability(0.1), Fault::Delay(Duration::from_millis(8)));
+        faults.add(
+            always_true,
+            When::Probability(0.04),
+            Fault::Fail(ErrorKind::Unavailable),
+        );
+        faults.add(
+            always_true,
+            When::Probability(0.03),
+            Fault::Fail(ErrorKind::Throttled),
+        );
+        faults.add(
+            |call| call.call.is_write(),
+            When::Probability(0.05),
+            Fault::LoseAnswer,
+        );
+        faults.add(
+            always_true,
+            When::Probability(0.1),
+            Fault::Delay(Duration::from_millis(8)),
+        );
     };
     check(rules, false).await;
 }
@@ -64,16 +86,28 @@ async fn errors_before_lost_answers_and_delays() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_of_appends_lost_half_of_the_time() {
     let rules = |faults: &Switchboard| {
-        let append = |call: &storage::layer::faulty::Target<'_>| call.call == Call::Write && call.space == Some(Space::Log);
+        let append = |call: &storage::layer::faulty::Target<'_>| {
+            call.call == Call::Write && call.space == Some(Space::Log)
+        };
         faults.add(append, When::Probability(0.5), Fault::LoseAnswer);
-        faults.add(append, When::Probability(0.3), Fault::Delay(Duration::from_millis(5)));
+        faults.add(
+            append,
+            When::Probability(0.3),
+            Fault::Delay(Duration::from_millis(5)),
+        );
     };
     check(rules, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outages_of_all_of_the_store() {
-    let rules = |faults: &Switchboard| faults.add(always_true, When::Always, Fault::Fail(ErrorKind::Unavailable));
+    let rules = |faults: &Switchboard| {
+        faults.add(
+            always_true,
+            When::Always,
+            Fault::Fail(ErrorKind::Unavailable),
+        )
+    };
     check(rules, true).await;
 }
 
@@ -81,7 +115,11 @@ async fn outages_of_all_of_the_store() {
 async fn outages_in_which_writes_are_done_and_their_answers_lost() {
     let rules = |faults: &Switchboard| {
         faults.add(|call| call.call.is_write(), When::Always, Fault::LoseAnswer);
-        faults.add(|call| !call.call.is_write(), When::Always, Fault::Fail(ErrorKind::Unavailable));
+        faults.add(
+            |call| !call.call.is_write(),
+            When::Always,
+            Fault::Fail(ErrorKind::Unavailable),
+        );
     };
     check(rules, true).await;
 }

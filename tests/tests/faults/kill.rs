@@ -15,12 +15,18 @@ const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_loses_nothing_it_acknowledged() {
-    let (rounds, actors) = (count("STARLING_KILL_ROUNDS", 5), count("STARLING_KILL_ACTORS", 16));
+    let (rounds, actors) = (
+        count("STARLING_KILL_ROUNDS", 5),
+        count("STARLING_KILL_ACTORS", 16),
+    );
     let seed = seed();
     println!("seed {seed}, {rounds} rounds, {actors} clients");
     let mut dice = Dice::new(seed, u64::MAX);
     let (_directory, path) = directory_with((0..actors).map(actor_name)).await.unwrap();
-    let settings = Settings { sync: true, ..Settings::default() };
+    let settings = Settings {
+        sync: true,
+        ..Settings::default()
+    };
     let start = || Process::start(Path::new(VICTIM), &path, &settings).unwrap();
     let mut server = start();
     let mut play = Play::start(actors, server.plain, seed);
@@ -36,5 +42,8 @@ async fn a_server_that_is_killed_loses_nothing_it_acknowledged() {
     server.kill().unwrap();
     let counts = play.verify(&open_stores(&path).unwrap()).await;
     println!("{counts:?}\n{story:?}");
-    assert!(counts.promised > 100 * rounds, "too little was sent for this to mean anything");
+    assert!(
+        counts.promised > 100 * rounds,
+        "too little was sent for this to mean anything"
+    );
 }

@@ -4,5 +4,11 @@
 //! repeats the choices of a run.
 
 mod failing_store;
+mod flood;
+mod hostile;
 mod kill;
+mod outage;
 mod play;
+mod racing;
+mod resume;
+mod volume;

@@ -31,14 +31,24 @@ impl Play {
     pub fn start(actors: usize, server: SocketAddr, seed: u64) -> Self {
         let (address, address_of) = watch::channel(server);
         let (phase, phase_of) = watch::channel(Phase::Load);
-        let stage = Stage { ledger: Arc::new(Mutex::new(Ledger::default())), address: address_of, phase: phase_of };
+        let stage = Stage {
+            ledger: Arc::new(Mutex::new(Ledger::default())),
+            address: address_of,
+            phase: phase_of,
+        };
         let running = (0..actors)
             .map(|me| {
                 let peers = (1..=3).map(|step| (me + step) % actors).collect();
                 tokio::spawn(Actor::new(me, peers, stage.clone(), seed).run())
             })
             .collect();
-        Self { actors, stage, address, phase, running }
+        Self {
+            actors,
+            stage,
+            address,
+            phase,
+            running,
+        }
     }
 
     /// No more accidents: waits until everything sent is acknowledged and everything promised has arrived.
@@ -51,7 +61,9 @@ impl Play {
         };
         if tokio::time::timeout(SETTLE, settled).await.is_err() {
             let (missing, open) = self.stage.ledger().open();
-            println!("not settled: {missing} promised messages did not arrive, {open} are not acknowledged");
+            println!(
+                "not settled: {missing} promised messages did not arrive, {open} are not acknowledged"
+            );
         }
     }
 
@@ -76,8 +88,16 @@ impl Play {
         let ledger = self.stage.ledger();
         let (counts, wrong) = ledger.verify(&logs);
         let shown: Vec<&String> = wrong.iter().take(20).collect();
-        assert!(wrong.is_empty(), "{} promises broken: {shown:#?}\n{counts:?}", wrong.len());
-        assert_eq!(ledger.open(), (0, 0), "promised and not received, and not acknowledged");
+        assert!(
+            wrong.is_empty(),
+            "{} promises broken: {shown:#?}\n{counts:?}",
+            wrong.len()
+        );
+        assert_eq!(
+            ledger.open(),
+            (0, 0),
+            "promised and not received, and not acknowledged"
+        );
         counts
     }
 }
@@ -88,13 +108,25 @@ pub async fn read_log(stores: &Stores, index: usize) -> Vec<Logged> {
     let mut found = Vec::new();
     let mut range = LogRange::ALL;
     loop {
-        let page = stores.logs.read(&owner, range, false, 500).await.expect("the store is whole");
-        let Some(last) = page.last() else { return found };
+        let page = stores
+            .logs
+            .read(&owner, range, false, 500)
+            .await
+            .expect("the store is whole");
+        let Some(last) = page.last() else {
+            return found;
+        };
         range = LogRange::after(last.number);
         found.extend(page.iter().map(|entry| {
             let text = String::from_utf8_lossy(&entry.stanza);
-            let key = attr(&text, "id").and_then(Key::parse).expect("only actors write");
-            Logged { number: entry.number, sent: entry.flags.contains(EntryFlags::SENT), key }
+            let key = attr(&text, "id")
+                .and_then(Key::parse)
+                .expect("only actors write");
+            Logged {
+                number: entry.number,
+                sent: entry.flags.contains(EntryFlags::SENT),
+                key,
+            }
         }));
     }
 }

@@ -29,13 +29,21 @@ impl AdminClient {
     pub fn connect(path: &Path) -> io::Result<Option<Self>> {
         let write = match UnixStream::connect(path) {
             Ok(socket) => socket,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
         write.set_read_timeout(Some(TIMEOUT))?;
-        Ok(Some(Self { read: BufReader::new(write.try_clone()?), write }))
+        Ok(Some(Self {
+            read: BufReader::new(write.try_clone()?),
+            write,
+        }))
     }
 
     /// Asks.
@@ -48,7 +56,10 @@ impl AdminClient {
         self.write.write_all(&line)?;
         let mut answer = String::new();
         if self.read.read_line(&mut answer)? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the node closed the connection"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the node closed the connection",
+            ));
         }
         Ok(serde_json::from_str(&answer)?)
     }

@@ -27,7 +27,10 @@ impl Live for Arc<Router> {
         let entries = Outlet::entries(self, account);
         for entry in &*entries {
             // RFC 6120 §4.9.3.12: what is allowed to this client has changed.
-            self.end_session(entry.session, StreamError::new(Condition::NotAuthorized, reason));
+            self.end_session(
+                entry.session,
+                StreamError::new(Condition::NotAuthorized, reason),
+            );
         }
         end_parked(self, account);
         let gone = async {

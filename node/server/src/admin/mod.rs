@@ -103,12 +103,17 @@ pub enum Why {
 }
 
 fn refused(why: Why, reason: impl Into<String>) -> Response {
-    Response::Refused { why, reason: reason.into() }
+    Response::Refused {
+        why,
+        reason: reason.into(),
+    }
 }
 
 impl From<storage::Error> for Response {
     fn from(error: storage::Error) -> Self {
-        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let cause = std::error::Error::source(&error)
+            .map(|cause| format!(" ({cause})"))
+            .unwrap_or_default();
         refused(Why::Store, format!("the store says: {error}{cause}"))
     }
 }
@@ -130,10 +135,18 @@ impl Administrator {
     pub async fn perform(&self, request: Request) -> Response {
         let outcome = match request {
             Request::Ping => Ok(Response::Done),
-            Request::Add { account, password } => self.add(&account, Zeroizing::new(password)).await,
-            Request::Password { account, password } => self.password(&account, Zeroizing::new(password)).await,
+            Request::Add { account, password } => {
+                self.add(&account, Zeroizing::new(password)).await
+            }
+            Request::Password { account, password } => {
+                self.password(&account, Zeroizing::new(password)).await
+            }
             Request::Remove { account } => self.remove(&account).await,
-            Request::List { domain, after, limit } => self.list(&domain, after.as_deref(), limit).await,
+            Request::List {
+                domain,
+                after,
+                limit,
+            } => self.list(&domain, after.as_deref(), limit).await,
             Request::Kick { account } => self.kick(&account).await,
         };
         outcome.unwrap_or_else(|refusal| refusal)
@@ -143,18 +156,30 @@ impl Administrator {
         let account = BareJid::parse(text)
             .map_err(|error| refused(Why::Invalid, format!("\"{text}\" is no address: {error}")))?;
         if account.local().is_none() {
-            return Err(refused(Why::Invalid, format!("\"{text}\" has no name before the @")));
+            return Err(refused(
+                Why::Invalid,
+                format!("\"{text}\" has no name before the @"),
+            ));
         }
         if !self.domains.iter().any(|domain| domain == account.domain()) {
             let served = self.domains.join(", ");
-            return Err(refused(Why::Invalid, format!("{} is not served here; served: {served}", account.domain())));
+            return Err(refused(
+                Why::Invalid,
+                format!("{} is not served here; served: {served}", account.domain()),
+            ));
         }
         Ok(account)
     }
 
-    async fn derive(&self, password: Zeroizing<String>) -> Result<storage::repository::Credentials, Response> {
+    async fn derive(
+        &self,
+        password: Zeroizing<String>,
+    ) -> Result<storage::repository::Credentials, Response> {
         if password.is_empty() || password.len() > MAX_PASSWORD {
-            return Err(refused(Why::Invalid, format!("a password has 1 to {MAX_PASSWORD} bytes")));
+            return Err(refused(
+                Why::Invalid,
+                format!("a password has 1 to {MAX_PASSWORD} bytes"),
+            ));
         }
         let iterations = self.scram_iterations;
         tokio::task::spawn_blocking(move || credentials::derive(&password, iterations))
@@ -165,7 +190,12 @@ impl Administrator {
     async fn add(&self, account: &str, password: Zeroizing<String>) -> Result<Response, Response> {
         let account = self.account(account)?;
         let credentials = self.derive(password).await?;
-        match self.stores.accounts.create(&account, credentials, clock::now_ms()).await {
+        match self
+            .stores
+            .accounts
+            .create(&account, credentials, clock::now_ms())
+            .await
+        {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 return Err(refused(Why::Exists, format!("{account} exists already")));
@@ -179,15 +209,29 @@ impl Administrator {
         Ok(Response::Done)
     }
 
-    async fn password(&self, account: &str, password: Zeroizing<String>) -> Result<Response, Response> {
+    async fn password(
+        &self,
+        account: &str,
+        password: Zeroizing<String>,
+    ) -> Result<Response, Response> {
         let account = self.account(account)?;
         let credentials = self.derive(password).await?;
         let absent = || refused(Why::Absent, format!("there is no account {account}"));
-        let seen = self.stores.accounts.load(&account).await?.ok_or_else(absent)?.version;
-        self.stores.accounts.set_credentials(&account, credentials, seen).await?;
+        let seen = self
+            .stores
+            .accounts
+            .load(&account)
+            .await?
+            .ok_or_else(absent)?
+            .version;
+        self.stores
+            .accounts
+            .set_credentials(&account, credentials, seen)
+            .await?;
         self.stores.accounts.remove_all_tokens(&account).await?;
         if let Some(live) = &self.live {
-            live.end_sessions(&account, "the password was changed").await;
+            live.end_sessions(&account, "the password was changed")
+                .await;
         }
         Ok(Response::Done)
     }
@@ -195,11 +239,19 @@ impl Administrator {
     async fn remove(&self, account: &str) -> Result<Response, Response> {
         let account = self.account(account)?;
         let absent = || refused(Why::Absent, format!("there is no account {account}"));
-        let found = self.stores.accounts.load(&account).await?.ok_or_else(absent)?;
+        let found = self
+            .stores
+            .accounts
+            .load(&account)
+            .await?
+            .ok_or_else(absent)?;
         if let Some(live) = &self.live {
             // Nobody logs in from here on; then those who are there go, and what they save goes with the rest.
             if !found.disabled {
-                self.stores.accounts.set_disabled(&account, true, found.version).await?;
+                self.stores
+                    .accounts
+                    .set_disabled(&account, true, found.version)
+                    .await?;
             }
             live.end_sessions(&account, "the account was removed").await;
             live.forget(&account);
@@ -211,16 +263,29 @@ impl Administrator {
         Ok(Response::Done)
     }
 
-    async fn list(&self, domain: &str, after: Option<&str>, limit: usize) -> Result<Response, Response> {
+    async fn list(
+        &self,
+        domain: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Response, Response> {
         let limit = limit.clamp(1, MAX_PAGE);
-        Ok(Response::Users(self.stores.accounts.list(domain, after, limit).await?))
+        Ok(Response::Users(
+            self.stores.accounts.list(domain, after, limit).await?,
+        ))
     }
 
     async fn kick(&self, account: &str) -> Result<Response, Response> {
         let account = self.account(account)?;
         match &self.live {
-            Some(live) => Ok(Response::Ended(live.end_sessions(&account, "ended by the administrator").await)),
-            None => Err(refused(Why::NotRunning, "the node does not run, so nobody is connected")),
+            Some(live) => Ok(Response::Ended(
+                live.end_sessions(&account, "ended by the administrator")
+                    .await,
+            )),
+            None => Err(refused(
+                Why::NotRunning,
+                "the node does not run, so nobody is connected",
+            )),
         }
     }
 }

@@ -45,12 +45,18 @@ impl AdminSocket {
     /// Outside a tokio runtime.
     pub fn bind(path: &Path) -> io::Result<Self> {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another node answers there"));
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another node answers there",
+            ));
         }
         // A socket has the mode of the umask until it is changed: it is made where nobody else can look, then moved.
         let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         let hidden = parent.join(format!(".admin-{}", std::process::id()));
-        fs::DirBuilder::new().mode(0o700).recursive(true).create(&hidden)?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(&hidden)?;
         let made = Self::make(&hidden.join("s"), path);
         let _ = fs::remove_dir_all(&hidden);
         made
@@ -61,7 +67,10 @@ impl AdminSocket {
         let listener = UnixListener::bind(hidden)?;
         fs::set_permissions(hidden, fs::Permissions::from_mode(0o600))?;
         fs::rename(hidden, path)?;
-        Ok(Self { listener, path: path.to_owned() })
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
     }
 
     /// Answers until the signal to stop.
@@ -69,7 +78,11 @@ impl AdminSocket {
         let administrator = Arc::new(administrator);
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
-            let permit = room.clone().acquire_owned().await.expect("it is never closed");
+            let permit = room
+                .clone()
+                .acquire_owned()
+                .await
+                .expect("it is never closed");
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 () = stopping.wait() => return,
@@ -99,7 +112,11 @@ async fn converse(socket: UnixStream, administrator: &Administrator) -> io::Resu
     let mut read = BufReader::new(read);
     loop {
         let mut line = zeroize::Zeroizing::new(Vec::new());
-        let length = timeout(IDLE, (&mut read).take(MAX_LINE).read_until(b'\n', &mut line)).await??;
+        let length = timeout(
+            IDLE,
+            (&mut read).take(MAX_LINE).read_until(b'\n', &mut line),
+        )
+        .await??;
         if length == 0 {
             return Ok(());
         }
@@ -109,7 +126,14 @@ async fn converse(socket: UnixStream, administrator: &Administrator) -> io::Resu
                 administrator.perform(request).await
             }
             // The error may quote what was sent; the line holds a password.
-            Err(error) => refused(Why::Invalid, format!("no request ({:?} at column {})", error.classify(), error.column())),
+            Err(error) => refused(
+                Why::Invalid,
+                format!(
+                    "no request ({:?} at column {})",
+                    error.classify(),
+                    error.column()
+                ),
+            ),
         };
         send(&mut write, &response).await?;
         if line.last() != Some(&b'\n') {

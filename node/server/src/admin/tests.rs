@@ -34,7 +34,10 @@ fn administrator(live: Option<Arc<dyn Live>>) -> Administrator {
 }
 
 fn add(account: &str, password: &str) -> Request {
-    Request::Add { account: account.into(), password: password.into() }
+    Request::Add {
+        account: account.into(),
+        password: password.into(),
+    }
 }
 
 fn why(response: &Response) -> Option<Why> {
@@ -48,16 +51,44 @@ fn why(response: &Response) -> Option<Why> {
 async fn accounts_come_and_go() {
     let live = Arc::new(Recorder::default());
     let admin = administrator(Some(live.clone()));
-    let check = async |request, expected: Response| assert_eq!(admin.perform(request).await, expected);
+    let check =
+        async |request, expected: Response| assert_eq!(admin.perform(request).await, expected);
     check(add("bob@a.example", "x"), Response::Done).await;
     check(add("Alice@a.example", "x"), Response::Done).await;
-    let list = |after: Option<&str>, limit| Request::List { domain: "a.example".into(), after: after.map(Into::into), limit };
-    check(list(None, 10), Response::Users(vec!["alice".into(), "bob".into()])).await;
+    let list = |after: Option<&str>, limit| Request::List {
+        domain: "a.example".into(),
+        after: after.map(Into::into),
+        limit,
+    };
+    check(
+        list(None, 10),
+        Response::Users(vec!["alice".into(), "bob".into()]),
+    )
+    .await;
     check(list(None, 1), Response::Users(vec!["alice".into()])).await;
     check(list(Some("alice"), 1), Response::Users(vec!["bob".into()])).await;
-    check(Request::Kick { account: "bob@a.example".into() }, Response::Ended(2)).await;
-    check(Request::Password { account: "bob@a.example".into(), password: "y".into() }, Response::Done).await;
-    check(Request::Remove { account: "bob@a.example".into() }, Response::Done).await;
+    check(
+        Request::Kick {
+            account: "bob@a.example".into(),
+        },
+        Response::Ended(2),
+    )
+    .await;
+    check(
+        Request::Password {
+            account: "bob@a.example".into(),
+            password: "y".into(),
+        },
+        Response::Done,
+    )
+    .await;
+    check(
+        Request::Remove {
+            account: "bob@a.example".into(),
+        },
+        Response::Done,
+    )
+    .await;
     check(list(None, 10), Response::Users(vec!["alice".into()])).await;
     let expected = [
         "forget bob@a.example",
@@ -75,16 +106,37 @@ async fn accounts_come_and_go() {
 async fn what_cannot_be_is_refused_with_its_kind() {
     let admin = administrator(None);
     admin.perform(add("bob@a.example", "x")).await;
-    let check = async |request, expected: Why| assert_eq!(why(&admin.perform(request).await), Some(expected));
+    let check = async |request, expected: Why| {
+        assert_eq!(why(&admin.perform(request).await), Some(expected))
+    };
     check(add("bob@a.example", "x"), Why::Exists).await;
     check(add("a.example", "x"), Why::Invalid).await;
     check(add("b ob@a.example", "x"), Why::Invalid).await;
     check(add("bob@b.example", "x"), Why::Invalid).await;
     check(add("eve@a.example", ""), Why::Invalid).await;
     check(add("eve@a.example", &"x".repeat(1024)), Why::Invalid).await;
-    check(Request::Password { account: "eve@a.example".into(), password: "x".into() }, Why::Absent).await;
-    check(Request::Remove { account: "eve@a.example".into() }, Why::Absent).await;
-    check(Request::Kick { account: "bob@a.example".into() }, Why::NotRunning).await;
+    check(
+        Request::Password {
+            account: "eve@a.example".into(),
+            password: "x".into(),
+        },
+        Why::Absent,
+    )
+    .await;
+    check(
+        Request::Remove {
+            account: "eve@a.example".into(),
+        },
+        Why::Absent,
+    )
+    .await;
+    check(
+        Request::Kick {
+            account: "bob@a.example".into(),
+        },
+        Why::NotRunning,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -93,14 +145,37 @@ async fn a_new_password_ends_the_old_one_and_its_tokens() {
     let admin = administrator(None);
     let bob = BareJid::parse("bob@a.example").unwrap();
     admin.perform(add("bob@a.example", "old")).await;
-    let token = FastToken { mechanism: "HT-SHA-256-NONE".into(), secret: vec![1], issued_ms: 0, expires_ms: u64::MAX, count: 0 };
-    let tokens = AgentTokens { current: token, previous: None, version: 0 };
-    admin.stores.accounts.put_tokens(&bob, "agent", &tokens, 0).await.unwrap();
-    admin.perform(Request::Password { account: "bob@a.example".into(), password: "new".into() }).await;
+    let token = FastToken {
+        mechanism: "HT-SHA-256-NONE".into(),
+        secret: vec![1],
+        issued_ms: 0,
+        expires_ms: u64::MAX,
+        count: 0,
+    };
+    let tokens = AgentTokens {
+        current: token,
+        previous: None,
+        version: 0,
+    };
+    admin
+        .stores
+        .accounts
+        .put_tokens(&bob, "agent", &tokens, 0)
+        .await
+        .unwrap();
+    admin
+        .perform(Request::Password {
+            account: "bob@a.example".into(),
+            password: "new".into(),
+        })
+        .await;
     let account = admin.stores.accounts.load(&bob).await.unwrap().unwrap();
     let keys = credentials::keys(&account, xmpp::sasl::Hash::Sha256).unwrap();
     assert!(keys.verify_password("new") && !keys.verify_password("old"));
-    assert_eq!(admin.stores.accounts.tokens(&bob, "agent").await.unwrap(), None);
+    assert_eq!(
+        admin.stores.accounts.tokens(&bob, "agent").await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,8 +187,14 @@ async fn the_socket_answers_its_owner_and_nobody_else() {
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(AdminClient::connect(&path).unwrap().is_none());
     let socket = AdminSocket::bind(&path).unwrap();
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(AdminSocket::bind(&path).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(
+        AdminSocket::bind(&path).unwrap_err().kind(),
+        std::io::ErrorKind::AddrInUse
+    );
     let (stop, stopping) = crate::shutdown::signal();
     let serving = tokio::spawn(socket.serve(administrator(None), stopping));
     let asked = path.clone();
@@ -121,13 +202,23 @@ async fn the_socket_answers_its_owner_and_nobody_else() {
         use std::io::{BufRead, Write};
         let mut client = AdminClient::connect(&asked).unwrap().unwrap();
         assert_eq!(client.ask(&Request::Ping).unwrap(), Response::Done);
-        assert_eq!(client.ask(&add("bob@a.example", "päss\nword")).unwrap(), Response::Done);
-        assert_eq!(why(&client.ask(&add("bob@a.example", "x")).unwrap()), Some(Why::Exists));
+        assert_eq!(
+            client.ask(&add("bob@a.example", "päss\nword")).unwrap(),
+            Response::Done
+        );
+        assert_eq!(
+            why(&client.ask(&add("bob@a.example", "x")).unwrap()),
+            Some(Why::Exists)
+        );
         let mut raw = std::os::unix::net::UnixStream::connect(&asked).unwrap();
-        raw.write_all(b"{\"do\":\"add\",\"secret\":\"pencil\"}\n").unwrap();
+        raw.write_all(b"{\"do\":\"add\",\"secret\":\"pencil\"}\n")
+            .unwrap();
         let mut answer = String::new();
         std::io::BufReader::new(raw).read_line(&mut answer).unwrap();
-        assert!(answer.contains("\"invalid\"") && !answer.contains("pencil"), "{answer}");
+        assert!(
+            answer.contains("\"invalid\"") && !answer.contains("pencil"),
+            "{answer}"
+        );
     });
     asking.await.unwrap();
     stop.stop();

@@ -3,6 +3,7 @@
 use std::sync::{Arc, atomic::AtomicU32};
 
 use cluster::directory::{Bound, SessionRef};
+use parking_lot::Mutex;
 use xmpp::{BareJid, Element, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
 use super::{
@@ -39,18 +40,25 @@ pub struct Resumed {
 /// `conflict`, `resource-constraint` (too many sessions of the account), `bad-request` (no resourcepart), `wait` if the
 /// account cannot be read.
 pub async fn bind(
-    router: &Arc<Router>, identity: &Identity, resource: Option<&str>,
+    router: &Arc<Router>,
+    identity: &Identity,
+    resource: Option<&str>,
 ) -> Result<Box<SessionCore>, StanzaError> {
     let account = &identity.account;
     let made_up = crate::random::token();
-    let wanted = resource.filter(|resource| !resource.is_empty()).unwrap_or(&made_up);
+    let wanted = resource
+        .filter(|resource| !resource.is_empty())
+        .unwrap_or(&made_up);
     let bad = |_| StanzaError::new(Condition::BadRequest, "not a resourcepart");
     let full = account.with_resource(wanted).map_err(bad)?;
     let home = router.homes.get(router, account);
     if !home.exists(router).await? && !identity.anonymous {
         return Err(Condition::NotAllowed.into());
     }
-    let session = SessionRef { node: router.node, number: router.sessions.next_number() };
+    let session = SessionRef {
+        node: router.node,
+        number: router.sessions.next_number(),
+    };
     let limits = &router.config.limits;
     let alternative = format!("{wanted}-{}", &made_up[..8]);
     let bound = router.directory.bind(
@@ -76,12 +84,18 @@ pub async fn bind(
         jid,
         mailbox: Mailbox::default(),
         heard: AtomicU32::new(router.uptime()),
+        directed: Mutex::default(),
     });
     router.sessions.insert(handle.clone());
     if identity.anonymous {
         router.set_flags(&handle, crate::routing::flags::ANONYMOUS, 0);
     }
-    Ok(Box::new(SessionCore::new(router.clone(), handle, home, identity.anonymous)))
+    Ok(Box::new(SessionCore::new(
+        router.clone(),
+        handle,
+        home,
+        identity.anonymous,
+    )))
 }
 
 fn end_replaced(router: &Router, old: &Arc<SessionHandle>) {
@@ -93,7 +107,12 @@ fn end_replaced(router: &Router, old: &Arc<SessionHandle>) {
 }
 
 /// Resumes a session of this account by its SM id; `Err` is the `<failed/>` to answer with (with `h` if it is known).
-pub async fn resume(router: &Arc<Router>, identity: &Identity, previd: &str, h: u32) -> Result<Resumed, Element> {
+pub async fn resume(
+    router: &Arc<Router>,
+    identity: &Identity,
+    previd: &str,
+    h: u32,
+) -> Result<Resumed, Element> {
     let outcome = |label| router.metrics.resumptions.with_label_values(&[label]).inc();
     let Some(mut core) = router.parked.take(previd, &identity.account).await else {
         outcome("not_found");
@@ -104,8 +123,11 @@ pub async fn resume(router: &Arc<Router>, identity: &Identity, previd: &str, h: 
         core.end(None);
         return Err(managed::failed("item-not-found", None));
     };
-    let acknowledged: Option<Vec<u64>> =
-        managed.outbound.ack(h).ok().map(|acknowledged| acknowledged.filter_map(|(sent, _)| sent.number()).collect());
+    let acknowledged: Option<Vec<u64>> = managed
+        .outbound
+        .ack(h)
+        .ok()
+        .map(|acknowledged| acknowledged.filter_map(|(sent, _)| sent.number()).collect());
     let Some(acknowledged) = acknowledged else {
         // XEP-0198 §5: the client is out of step; nothing that was kept for it may be lost.
         outcome("too_high");
@@ -122,8 +144,13 @@ pub async fn resume(router: &Arc<Router>, identity: &Identity, previd: &str, h: 
         core.backlog.push_front(match sent {
             Sent::Logged(number) => Letter::Logged(number),
             Sent::Message(bytes) | Sent::Other(bytes) => {
-                let class = Stanza::parse(bytes.clone()).map_or(Class::default(), |stanza| classify(&stanza));
-                Letter::Stanza(Delivery { bytes, number: 0, class })
+                let class = Stanza::parse(bytes.clone())
+                    .map_or(Class::default(), |stanza| classify(&stanza));
+                Letter::Stanza(Delivery {
+                    bytes,
+                    number: 0,
+                    class,
+                })
             }
         });
     }
@@ -133,6 +160,8 @@ pub async fn resume(router: &Arc<Router>, identity: &Identity, previd: &str, h: 
     router.parked.insert_live(&id, &core.handle);
     router.heard(&core.handle);
     outcome("resumed");
-    let element = Element::new("resumed", ns::SM).with_attr("previd", id).with_attr("h", handled.to_string());
+    let element = Element::new("resumed", ns::SM)
+        .with_attr("previd", id)
+        .with_attr("h", handled.to_string());
     Ok(Resumed { core, element })
 }

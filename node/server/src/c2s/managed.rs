@@ -32,16 +32,44 @@ pub struct Managed {
     /// The client asked when so many of its stanzas had come in (modulo 2^32), and they are not all handled yet. Its
     /// answer waits for them, or the client would learn little; it does not wait for what came after.
     pub ack_owed: Option<u32>,
+    /// A message was sent since the client was last asked for an acknowledgement.
+    pub(super) unasked: bool,
+    /// The client was asked and has not answered.
+    pub(super) asked: bool,
 }
 
 impl Managed {
     /// Over a new connection, the client having acknowledged `acked` stanzas in all: what it has not is returned, to be
     /// sent again.
     pub(super) fn resumed(self, queue: usize) -> (Self, Vec<Sent>) {
-        let limits = Limits { stanzas: queue, ..Limits::default() };
+        let limits = Limits {
+            stanzas: queue,
+            ..Limits::default()
+        };
         let fresh = Unacked::resumed(self.outbound.acked(), limits, AckPolicy::default());
         let again = self.outbound.into_items().collect();
-        (Self { outbound: fresh, ack_owed: None, ..self }, again)
+        (
+            Self {
+                outbound: fresh,
+                ack_owed: None,
+                unasked: false,
+                asked: false,
+                ..self
+            },
+            again,
+        )
+    }
+}
+
+impl Managed {
+    /// Whether `<r/>` is due; asking is then noted. A message is asked about at once, so that it does not wait for
+    /// others to be known as received, but never while an answer is still out.
+    pub(super) fn wants_ack(&mut self) -> bool {
+        let due = self.outbound.wants_ack() || (self.unasked && !self.asked);
+        if due {
+            (self.unasked, self.asked) = (false, true);
+        }
+        due
     }
 }
 
@@ -49,9 +77,14 @@ impl SessionCore {
     /// Turns stream management on; the `<enabled/>` to answer with.
     pub fn enable_sm(&mut self, resume: bool, max_s: Option<u32>) -> Element {
         let config = self.router.config.stream_management;
-        let wanted = max_s.map_or(config.resume, |max| config.resume.min(Duration::from_secs(max.into())));
+        let wanted = max_s.map_or(config.resume, |max| {
+            config.resume.min(Duration::from_secs(max.into()))
+        });
         let resume = (resume && !wanted.is_zero() && !self.anonymous).then_some(wanted);
-        let limits = Limits { stanzas: config.queue, ..Limits::default() };
+        let limits = Limits {
+            stanzas: config.queue,
+            ..Limits::default()
+        };
         let id = crate::random::token();
         let mut enabled = Element::new("enabled", ns::SM);
         if let Some(resume) = resume {
@@ -62,7 +95,14 @@ impl SessionCore {
         }
         self.inbound = Handled::new();
         let outbound = Unacked::new(limits, AckPolicy::default());
-        self.managed = Some(Box::new(Managed { id, resume, outbound, ack_owed: None }));
+        self.managed = Some(Box::new(Managed {
+            id,
+            resume,
+            outbound,
+            ack_owed: None,
+            unasked: false,
+            asked: false,
+        }));
         enabled
     }
 
@@ -85,9 +125,12 @@ impl SessionCore {
             }
             ("a", Some(managed)) => {
                 let h = root.attr("h").and_then(|h| h.parse().ok());
-                let h: u32 = h.ok_or_else(|| StreamError::new(Condition::BadFormat, "h is no counter"))?;
+                managed.asked = false;
+                let h: u32 =
+                    h.ok_or_else(|| StreamError::new(Condition::BadFormat, "h is no counter"))?;
                 let acknowledged = managed.outbound.ack(h).map_err(too_high)?;
-                let numbers: Vec<u64> = acknowledged.filter_map(|(sent, _)| sent.number()).collect();
+                let numbers: Vec<u64> =
+                    acknowledged.filter_map(|(sent, _)| sent.number()).collect();
                 if !numbers.is_empty() {
                     self.home.acknowledge(&self.router, &numbers);
                 }
@@ -142,5 +185,8 @@ pub fn too_high(error: TooHigh) -> StreamError {
     let application = Element::new("handled-count-too-high", ns::SM)
         .with_attr("h", error.h.to_string())
         .with_attr("send-count", error.sent.to_string());
-    StreamError { application: Some(Box::new(application)), ..Condition::UndefinedCondition.into() }
+    StreamError {
+        application: Some(Box::new(application)),
+        ..Condition::UndefinedCondition.into()
+    }
 }

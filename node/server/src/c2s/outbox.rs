@@ -2,11 +2,12 @@
 
 use std::{cell::RefCell, collections::VecDeque};
 
-use xmpp::Stanza;
+use xmpp::{Kind, Stanza};
 
-use super::{client_state, managed::Sent, session::SessionCore, stream_management::Full};
+use super::{client_state, managed::Sent, session::SessionCore};
 use crate::{
     net::Transport,
+    pipeline::archive_rule::classify,
     routing::{Delivery, Letter, Order},
 };
 
@@ -15,29 +16,30 @@ const FETCH: usize = 50;
 /// Bytes gathered before they are handed to the connection.
 const BURST: usize = 32 << 10;
 
-/// Why nothing more can be sent.
-pub enum Stop {
-    /// More waits for the client's acknowledgement than may.
-    Full,
-    /// The connection broke.
-    Broken,
-}
+/// The connection broke.
+pub(super) struct Broken;
 
 thread_local! {
     /// Where a burst is gathered: one for all sessions of a thread.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Sends what waits, until the socket takes no more or the log has to be read.
-pub fn send(core: &mut SessionCore, transport: &mut Transport, congested: usize) -> Result<(), Stop> {
+/// Sends what waits, until the socket takes no more, the log has to be read, or as much waits for the client's
+/// acknowledgement as may: then what is in the log stays there, and the mailbox has its own bounds.
+pub(super) fn send(
+    core: &mut SessionCore,
+    transport: &mut Transport,
+    congested: usize,
+) -> Result<(), Broken> {
     SCRATCH.with_borrow_mut(|out| {
         out.clear();
-        if let Some(ack) = core.owed_ack() {
-            out.extend_from_slice(&ack);
-        }
         while !core.fetching && transport.pending_bytes() < congested {
             match core.backlog.pop_front() {
-                Some(Letter::Stanza(delivery)) => core.offer(delivery, out)?,
+                Some(Letter::Stanza(delivery)) if !core.has_room(&delivery) => {
+                    core.backlog.push_front(Letter::Stanza(delivery));
+                    break;
+                }
+                Some(Letter::Stanza(delivery)) => core.offer(delivery, out),
                 Some(Letter::Logged(number)) => {
                     core.backlog.push_front(Letter::Logged(number));
                     core.fetch();
@@ -52,8 +54,12 @@ pub fn send(core: &mut SessionCore, transport: &mut Transport, congested: usize)
         if core.backlog.is_empty() {
             core.backlog = VecDeque::new();
         }
+        // Behind the errors that answer what it acknowledges.
+        if let Some(ack) = core.owed_ack() {
+            out.extend_from_slice(&ack);
+        }
         if let Some(managed) = &mut core.managed
-            && managed.outbound.wants_ack()
+            && managed.wants_ack()
         {
             out.extend_from_slice(b"<r xmlns='urn:xmpp:sm:3'/>");
         }
@@ -61,9 +67,13 @@ pub fn send(core: &mut SessionCore, transport: &mut Transport, congested: usize)
     })
 }
 
-fn flush(core: &mut SessionCore, transport: &mut Transport, out: &mut Vec<u8>) -> Result<(), Stop> {
+fn flush(
+    core: &mut SessionCore,
+    transport: &mut Transport,
+    out: &mut Vec<u8>,
+) -> Result<(), Broken> {
     if !out.is_empty() {
-        transport.write(out).map_err(|_| Stop::Broken)?;
+        transport.write(out).map_err(|_| Broken)?;
         out.clear();
     }
     if transport.pending_bytes() == 0 {
@@ -73,33 +83,54 @@ fn flush(core: &mut SessionCore, transport: &mut Transport, out: &mut Vec<u8>) -
 }
 
 /// Puts stanzas in front of what waits.
-pub fn put_first(backlog: &mut VecDeque<Letter>, deliveries: Vec<Delivery>) {
+pub(super) fn put_first(backlog: &mut VecDeque<Letter>, deliveries: Vec<Delivery>) {
     for delivery in deliveries.into_iter().rev() {
         backlog.push_front(Letter::Stanza(delivery));
     }
 }
 
 impl SessionCore {
+    /// Whether another stanza may wait for the client's acknowledgement.
+    fn has_room(&self, delivery: &Delivery) -> bool {
+        self.managed
+            .as_ref()
+            .is_none_or(|managed| managed.outbound.has_room(delivery.bytes.len()))
+    }
+
     /// Offers a stanza to the client state; what is to be sent now is written to `out`.
-    fn offer(&mut self, delivery: Delivery, out: &mut Vec<u8>) -> Result<(), Stop> {
-        let Some(state) = self.client_state.as_mut().filter(|state| state.is_inactive()) else {
+    fn offer(&mut self, delivery: Delivery, out: &mut Vec<u8>) {
+        let Some(state) = self
+            .client_state
+            .as_mut()
+            .filter(|state| state.is_inactive())
+        else {
             return self.put(delivery, out);
         };
         // Parsed again: only while the client sleeps.
-        let urgency = Stanza::parse(delivery.bytes.clone())
-            .map_or(client_state::Urgency::Now, |stanza| client_state::urgency(&stanza, delivery.class));
+        let urgency =
+            Stanza::parse(delivery.bytes.clone()).map_or(client_state::Urgency::Now, |stanza| {
+                let class = if stanza.kind() == Kind::Presence {
+                    classify(&stanza)
+                } else {
+                    delivery.class
+                };
+                client_state::urgency(&stanza, class)
+            });
         let mut ready = Vec::new();
         let bytes = delivery.bytes.len();
         state.offer(delivery, bytes, urgency, &mut ready);
-        ready.into_iter().try_for_each(|delivery| self.put(delivery, out))
+        for delivery in ready {
+            self.put(delivery, out);
+        }
     }
 
     /// Counts a stanza and writes it.
-    fn put(&mut self, delivery: Delivery, out: &mut Vec<u8>) -> Result<(), Stop> {
+    fn put(&mut self, delivery: Delivery, out: &mut Vec<u8>) {
         out.extend_from_slice(&delivery.bytes);
         match &mut self.managed {
             Some(managed) => {
                 let size = delivery.bytes.len();
+                managed.unasked |= delivery.number != 0 || delivery.class.stored_offline();
                 let sent = if delivery.number != 0 {
                     Sent::Logged(delivery.number)
                 } else if delivery.class.stored_offline() {
@@ -107,13 +138,13 @@ impl SessionCore {
                 } else {
                     Sent::Other(delivery.bytes)
                 };
-                managed.outbound.push(sent, size).map_err(|Full(_)| Stop::Full)
+                // `send` looked whether there is room; what the client state held back is bounded by itself.
+                managed.outbound.push_anyway(sent, size);
             }
             None => {
                 if delivery.number != 0 {
                     self.unwritten.push(delivery.number);
                 }
-                Ok(())
             }
         }
     }
@@ -131,7 +162,13 @@ impl SessionCore {
         let numbers: Vec<u64> = self
             .backlog
             .iter()
-            .map_while(|letter| if let Letter::Logged(number) = letter { Some(*number) } else { None })
+            .map_while(|letter| {
+                if let Letter::Logged(number) = letter {
+                    Some(*number)
+                } else {
+                    None
+                }
+            })
             .take(FETCH)
             .collect();
         self.fetching = true;
@@ -157,10 +194,17 @@ impl SessionCore {
     /// Entries of the log were read: they take the place of their numbers.
     pub(super) fn fetched(&mut self, entries: Vec<(u64, Option<Delivery>)>) {
         self.fetching = false;
+        // What a client that woke was spared may stand before them by now.
+        let before = self
+            .backlog
+            .iter()
+            .take_while(|letter| !matches!(letter, Letter::Logged(_)))
+            .count();
+        let mut rest = self.backlog.split_off(before);
         let mut deliveries = Vec::with_capacity(entries.len());
         let mut gone = Vec::new();
         for (number, delivery) in entries {
-            self.backlog.pop_front();
+            rest.pop_front();
             match delivery {
                 Some(delivery) => deliveries.push(delivery),
                 None => gone.push(number),
@@ -169,6 +213,7 @@ impl SessionCore {
         if !gone.is_empty() {
             self.home.acknowledge(&self.router, &gone);
         }
-        put_first(&mut self.backlog, deliveries);
+        put_first(&mut rest, deliveries);
+        self.backlog.append(&mut rest);
     }
 }

@@ -37,7 +37,9 @@ enum Slot {
 impl Parking {
     /// A session that may be resumed has a connection.
     pub(super) fn insert_live(&self, id: &str, handle: &Arc<SessionHandle>) {
-        self.slots.lock().insert(id.to_owned(), Slot::Live(handle.clone()));
+        self.slots
+            .lock()
+            .insert(id.to_owned(), Slot::Live(handle.clone()));
     }
 
     /// A session is over.
@@ -57,7 +59,8 @@ impl Parking {
                 Slot::Live(handle) if handle.jid.bare_str() == account.as_str() => {
                     let (sender, receiver) = oneshot::channel();
                     // Under the lock: a session that parks looks for this order under the same lock.
-                    (handle.mailbox.order(Order::Handover(sender)) == Posted::Yes).then_some(receiver)?
+                    (handle.mailbox.order(Order::Handover(sender)) == Posted::Yes)
+                        .then_some(receiver)?
                 }
                 _ => return None,
             }
@@ -68,7 +71,9 @@ impl Parking {
     /// Takes out the parked session behind a handle, if it is parked.
     pub(crate) fn take_parked(&self, handle: &Arc<SessionHandle>) -> Option<Box<SessionCore>> {
         let mut slots = self.slots.lock();
-        let parked = slots.extract_if(|_, slot| matches!(slot, Slot::Parked(core, _) if Arc::ptr_eq(&core.handle, handle)));
+        let parked = slots.extract_if(
+            |_, slot| matches!(slot, Slot::Parked(core, _) if Arc::ptr_eq(&core.handle, handle)),
+        );
         match { parked }.next() {
             Some((_, Slot::Parked(core, _))) => Some(core),
             _ => None,
@@ -77,7 +82,11 @@ impl Parking {
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.slots.lock().values().filter(|slot| matches!(slot, Slot::Parked(..))).count()
+        self.slots
+            .lock()
+            .values()
+            .filter(|slot| matches!(slot, Slot::Parked(..)))
+            .count()
     }
 
     /// Whether none waits.
@@ -95,7 +104,11 @@ impl Parking {
             .collect();
         for (_, slot) in expired {
             if let Slot::Parked(core, _) = slot {
-                core.router.metrics.resumptions.with_label_values(&["expired"]).inc();
+                core.router
+                    .metrics
+                    .resumptions
+                    .with_label_values(&["expired"])
+                    .inc();
                 core.end(None);
             }
         }
@@ -103,8 +116,12 @@ impl Parking {
 }
 
 /// Finishes what the client had sent; orders that matter are obeyed. `None`: the session ended.
-async fn settle(mut core: Box<SessionCore>) -> Option<(Box<SessionCore>, Option<oneshot::Sender<Box<SessionCore>>>)> {
+async fn settle(
+    mut core: Box<SessionCore>,
+) -> Option<(Box<SessionCore>, Option<oneshot::Sender<Box<SessionCore>>>)> {
     let until = tokio::time::Instant::now() + SETTLE;
+    // `h` does not cover what was not begun: the client sends it again.
+    core.held = std::collections::VecDeque::new();
     let mut heir = None;
     loop {
         while let Some(order) = core.handle.mailbox.take_order() {
@@ -137,7 +154,9 @@ async fn settle(mut core: Box<SessionCore>) -> Option<(Box<SessionCore>, Option<
 /// The connection broke: the session waits for its client, or ends if it may not.
 pub(super) async fn park(core: Box<SessionCore>) {
     let resume = core.managed.as_ref().and_then(|managed| managed.resume);
-    let Some((mut core, heir)) = settle(core).await else { return };
+    let Some((mut core, heir)) = settle(core).await else {
+        return;
+    };
     if let Some(heir) = heir {
         give(core, heir);
         return;
@@ -148,7 +167,11 @@ pub(super) async fn park(core: Box<SessionCore>) {
     };
     core.shrink();
     let router = core.router.clone();
-    let id = core.managed.as_ref().map(|managed| managed.id.clone()).unwrap_or_default();
+    let id = core
+        .managed
+        .as_ref()
+        .map(|managed| managed.id.clone())
+        .unwrap_or_default();
     let mut slots = router.parked.slots.lock();
     core.handle.mailbox.detach();
     // An order given before the slot changed would be seen by nobody.
@@ -201,7 +224,7 @@ impl SessionCore {
             }
         }
         self.backlog.shrink_to_fit();
-        self.directed.shrink_to_fit();
+        self.handle.directed.lock().shrink_to_fit();
     }
 
     /// The stream error for a session that loses its name to another.
@@ -216,7 +239,9 @@ pub fn end_parked(router: &Router, account: &BareJid) {
         .parked
         .slots
         .lock()
-        .extract_if(|_, slot| matches!(slot, Slot::Parked(core, _) if core.home.account == *account))
+        .extract_if(
+            |_, slot| matches!(slot, Slot::Parked(core, _) if core.home.account == *account),
+        )
         .collect();
     for (_, slot) in ended {
         if let Slot::Parked(core, _) = slot {

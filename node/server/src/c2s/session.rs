@@ -50,8 +50,6 @@ pub struct SessionCore {
     pub(super) managed: Option<Box<Managed>>,
     /// The client's state, once it was told.
     pub(super) client_state: Option<Box<ClientState<Delivery>>>,
-    /// Who was told directly that the session is there.
-    pub directed: Vec<Jid>,
     /// Requests that are answered in order, one at a time; the first is being answered.
     pub(super) lane: VecDeque<(Stanza, Ticket)>,
     /// Letters taken and not sent.
@@ -95,7 +93,12 @@ pub(super) enum Flow {
 }
 
 impl SessionCore {
-    pub(super) fn new(router: Arc<Router>, handle: Arc<SessionHandle>, home: Arc<Home>, anonymous: bool) -> Self {
+    pub(super) fn new(
+        router: Arc<Router>,
+        handle: Arc<SessionHandle>,
+        home: Arc<Home>,
+        anonymous: bool,
+    ) -> Self {
         Self {
             handle,
             home,
@@ -104,7 +107,6 @@ impl SessionCore {
             inbound: Handled::new(),
             managed: None,
             client_state: None,
-            directed: Vec::new(),
             lane: VecDeque::new(),
             backlog: VecDeque::new(),
             fetching: false,
@@ -120,16 +122,22 @@ impl SessionCore {
 
     /// Turns carbons on (XEP-0280), as Bind 2 asks inline.
     pub fn enable_carbons(&mut self) {
-        self.router.set_flags(&self.handle, crate::routing::flags::CARBONS, 0);
+        self.router
+            .set_flags(&self.handle, crate::routing::flags::CARBONS, 0);
     }
 
     /// The client is inactive (XEP-0352), as Bind 2 says inline.
     pub fn set_inactive(&mut self) {
-        self.client_state.get_or_insert_with(|| Box::new(ClientState::new(Default::default()))).deactivate();
+        self.client_state
+            .get_or_insert_with(|| Box::new(ClientState::new(Default::default())))
+            .deactivate();
     }
 
     fn origin(&self, ticket: Ticket) -> Origin {
-        Origin { handle: self.handle.clone(), ticket }
+        Origin {
+            handle: self.handle.clone(),
+            ticket,
+        }
     }
 
     /// A stanza's effects are committed.
@@ -163,10 +171,11 @@ impl SessionCore {
 
     /// Remembers who was told directly that the session is there (RFC 6121 §4.6.2).
     pub fn note_directed(&mut self, to: &Jid, available: bool) {
+        let mut directed = self.handle.directed.lock();
         if !available {
-            self.directed.retain(|jid| jid != to);
-        } else if !self.directed.contains(to) && self.directed.len() < MAX_DIRECTED {
-            self.directed.push(to.clone());
+            directed.retain(|jid| jid != to);
+        } else if !directed.contains(to) && directed.len() < MAX_DIRECTED {
+            directed.push(to.clone());
         }
     }
 
@@ -180,7 +189,10 @@ impl SessionCore {
         let mut letters = VecDeque::new();
         if self.handle.mailbox.take(&mut letters).is_err() {
             self.router.metrics.overruns.inc();
-            return Err(StreamError::new(Condition::ResourceConstraint, "too much waits for a client that reads too slowly"));
+            return Err(StreamError::new(
+                Condition::ResourceConstraint,
+                "too much waits for a client that reads too slowly",
+            ));
         }
         for letter in letters {
             match letter {
@@ -199,7 +211,14 @@ impl SessionCore {
 /// Runs a bound or resumed session over its stream, as a task of its own.
 pub fn start(router: Arc<Router>, stream: Stream, permit: Permit, core: Box<SessionCore>) {
     let (transport, decoder, events, fault) = stream.into_parts();
-    let mut session = Session { core, transport, decoder, fault, pinged: false, _permit: permit };
+    let mut session = Session {
+        core,
+        transport,
+        decoder,
+        fault,
+        pinged: false,
+        _permit: permit,
+    };
     session.core.held.extend(events);
     router.clone().tasks.spawn(session.run());
 }
@@ -212,9 +231,13 @@ impl Session {
             match flow {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Closed) => {
-                    let last = if self.core.managed.is_some() { self.core.last_ack() } else { Vec::new() };
+                    let last = if self.core.managed.is_some() {
+                        self.core.last_ack()
+                    } else {
+                        Vec::new()
+                    };
                     self.core.end(None);
-                    stream::finish(self.transport, &[&last[..], b"</stream:stream>"].concat()).await;
+                    stream::finish(self.transport, [&last[..], b"</stream:stream>"].concat()).await;
                     return;
                 }
                 Ok(Flow::Broken) => {
@@ -223,16 +246,24 @@ impl Session {
                     return;
                 }
                 Ok(Flow::Handover(to)) => {
-                    drop(self.transport);
+                    // XEP-0198 §5: the former stream, if there still is one, is told; the new one does not wait for it.
+                    let mut last = SessionCore::conflict().to_bytes();
+                    last.extend_from_slice(b"</stream:stream>");
+                    self.core.router.spawn(stream::finish(self.transport, last));
                     super::parking::hand_over(self.core, to).await;
                     return;
                 }
                 Err(error) => {
-                    self.core.router.metrics.stream_errors.with_label_values(&[error.condition.as_str()]).inc();
+                    self.core
+                        .router
+                        .metrics
+                        .stream_errors
+                        .with_label_values(&[error.condition.as_str()])
+                        .inc();
                     let mut last = error.to_bytes();
                     last.extend_from_slice(b"</stream:stream>");
                     self.core.end(None);
-                    stream::finish(self.transport, &last).await;
+                    stream::finish(self.transport, last).await;
                     return;
                 }
             }
@@ -301,8 +332,7 @@ impl Session {
         self.core.take_mail()?;
         match outbox::send(&mut self.core, &mut self.transport, CONGESTED) {
             Ok(()) => Ok(Flow::Continue),
-            Err(outbox::Stop::Full) => Err(StreamError::new(Condition::ResourceConstraint, "too much waits for an acknowledgement")),
-            Err(outbox::Stop::Broken) => Ok(Flow::Broken),
+            Err(outbox::Broken) => Ok(Flow::Broken),
         }
     }
 
@@ -396,10 +426,13 @@ impl Session {
             Order::Shutdown => Err(Condition::SystemShutdown.into()),
             Order::Dead if self.pinged => match &self.core.managed {
                 Some(managed) if managed.resume.is_some() => Ok(Flow::Broken),
-                _ => Err(StreamError::new(Condition::ConnectionTimeout, "no sign of life")),
+                _ => Err(StreamError::new(
+                    Condition::ConnectionTimeout,
+                    "no sign of life",
+                )),
             },
-            Order::Dead => Ok(Flow::Continue),
-            Order::Ping => {
+            // Nobody asked yet: now somebody does.
+            Order::Dead | Order::Ping => {
                 self.pinged = true;
                 let ping = self.core.ping();
                 match self.transport.write(&ping) {
@@ -435,7 +468,7 @@ impl SessionCore {
                 outbound::Way::Lane => self.enter_lane(stanza, ticket),
                 outbound::Way::Route => {
                     let origin = self.origin(ticket);
-                    if self.router.route(stanza, Some(origin)) == Progress::Done {
+                    if outbound::iq(self, stanza, origin) == Progress::Done {
                         self.complete(ticket);
                     }
                 }
@@ -454,18 +487,27 @@ impl SessionCore {
             && from.as_str() != jid.bare_str()
         {
             // RFC 6120 §8.1.2.1, §4.9.3.9.
-            return Err(StreamError::new(Condition::InvalidFrom, "the 'from' address is not that of this stream"));
+            return Err(StreamError::new(
+                Condition::InvalidFrom,
+                "the 'from' address is not that of this stream",
+            ));
         }
         let from = (stanza.from() != Some(jid)).then_some(jid);
         // RFC 6120 §8.1.1.1: without 'to', a message or IQ is for the account itself.
         let own = self.home.account.as_jid();
         let to = (stanza.to().is_none() && stanza.kind() != Kind::Presence).then_some(own);
-        if from.is_none() && to.is_none() { Ok(stanza) } else { Ok(stanza.readdressed(from, to)) }
+        if from.is_none() && to.is_none() {
+            Ok(stanza)
+        } else {
+            Ok(stanza.readdressed(from, to))
+        }
     }
 
     /// A stanza whose `to` or `from` is no address (RFC 6120 §8.3.3.8): it counts, and is answered.
     fn bad_address(&mut self, fragment: &Fragment) {
-        let Some(ticket) = self.inbound.begin() else { return };
+        let Some(ticket) = self.inbound.begin() else {
+            return;
+        };
         let mut element = fragment.to_element();
         element.remove_attr("to");
         element.set_attr("from", self.jid().as_str());
@@ -479,7 +521,11 @@ impl SessionCore {
     /// Sends something to the client behind what waits for it.
     pub fn reply(&self, element: xmpp::Element) {
         let bytes = element.to_bytes(ns::CLIENT).into();
-        self.handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+        self.handle.mailbox.post(Letter::Stanza(Delivery {
+            bytes,
+            number: 0,
+            class: Class::default(),
+        }));
     }
 
     /// Whether nothing more may come in for now.
@@ -512,8 +558,22 @@ impl SessionCore {
     }
 
     /// The session is over: its presence ends, its name is free, what its client did not get waits for another.
+    #[expect(
+        clippy::boxed_local,
+        reason = "a session is boxed wherever it is held, and is taken apart here"
+    )]
     pub fn end(self: Box<Self>, presence: Option<Stanza>) {
-        let Self { handle, home, router, managed, directed, backlog, unwritten, anonymous, .. } = *self;
+        let Self {
+            handle,
+            home,
+            router,
+            managed,
+            backlog,
+            unwritten,
+            anonymous,
+            ..
+        } = *self;
+        let directed = std::mem::take(&mut *handle.directed.lock());
         let left = handle.mailbox.close();
         let mut numbers = unwritten;
         let mut homeless = Vec::new();
@@ -521,10 +581,13 @@ impl SessionCore {
             match letter {
                 Letter::Logged(number) => numbers.push(number),
                 Letter::Stanza(delivery) if delivery.number != 0 => numbers.push(delivery.number),
-                Letter::Stanza(delivery) if delivery.class.stored_offline() => homeless.push(delivery.bytes),
+                Letter::Stanza(delivery) if delivery.class.stored_offline() => {
+                    homeless.push(delivery.bytes)
+                }
                 Letter::Stanza(_) | Letter::Done(_) | Letter::LaneDone => {}
             }
         }
+        router.active_lists.ended(handle.session);
         if let Some(managed) = managed {
             router.parked.forget(&managed.id);
             for sent in managed.outbound.into_items() {
@@ -535,16 +598,20 @@ impl SessionCore {
                 }
             }
         }
-        let presence = presence.unwrap_or_else(|| crate::pipeline::inbound::unavailable(&handle.jid, None));
+        let presence =
+            presence.unwrap_or_else(|| crate::pipeline::inbound::unavailable(&handle.jid, None));
+        // At once: what comes later may not overtake what this client did not get.
+        router
+            .directory
+            .unbind(home.account.as_str(), handle.session);
+        numbers.sort_unstable();
+        home.release(&router, numbers);
         router.clone().spawn(async move {
             let ended = crate::pipeline::lifecycle::unavailable(&router, &home, &handle, &presence, &directed).await;
             if let Err(error) = ended {
                 tracing::debug!(jid = %handle.jid, %error, "contacts not told of the end of a session");
             }
-            router.directory.unbind(home.account.as_str(), handle.session);
             router.sessions.remove(handle.session.number);
-            numbers.sort_unstable();
-            home.release(&router, numbers);
             for bytes in homeless {
                 // It was accepted for this account; now it is kept as if it had just come.
                 if let Ok(stanza) = Stanza::parse(bytes) {

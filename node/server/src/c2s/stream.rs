@@ -72,7 +72,14 @@ pub fn parse_error(error: ParseError) -> StreamError {
 impl Stream {
     /// Over a connection whose peer speaks first.
     pub fn new(transport: Transport, peer: SocketAddr, limits: Limits) -> Self {
-        Self { transport, peer, decoder: Decoder::new(limits), events: VecDeque::new(), fault: None, opened: false }
+        Self {
+            transport,
+            peer,
+            decoder: Decoder::new(limits),
+            events: VecDeque::new(),
+            fault: None,
+            opened: false,
+        }
     }
 
     /// The next event. Cancel safe.
@@ -98,7 +105,8 @@ impl Stream {
                     }
                 }
             })?;
-            if matches!(read, Read::Closed { .. }) && self.events.is_empty() && self.fault.is_none() {
+            if matches!(read, Read::Closed { .. }) && self.events.is_empty() && self.fault.is_none()
+            {
                 return Err(End::Closed);
             }
         }
@@ -179,7 +187,10 @@ impl Stream {
         let ahead = self.decoder.buffered() > 0 || !self.events.is_empty() || self.fault.is_some();
         self.restart();
         let leftover: &[u8] = if ahead { b"x" } else { b"" };
-        self.transport = self.transport.accept_tls(acceptor, domain, leftover).await?;
+        self.transport = self
+            .transport
+            .accept_tls(acceptor, domain, leftover)
+            .await?;
         Ok(self)
     }
 
@@ -189,7 +200,14 @@ impl Stream {
     }
 
     /// The parts that a session keeps, with what came in already.
-    pub fn into_parts(self) -> (Transport, Decoder, VecDeque<StreamEvent>, Option<ParseError>) {
+    pub fn into_parts(
+        self,
+    ) -> (
+        Transport,
+        Decoder,
+        VecDeque<StreamEvent>,
+        Option<ParseError>,
+    ) {
         (self.transport, self.decoder, self.events, self.fault)
     }
 
@@ -202,14 +220,14 @@ impl Stream {
         if self.opened {
             out.extend_from_slice(b"</stream:stream>");
         }
-        finish(self.transport, &out).await;
+        finish(self.transport, out).await;
     }
 }
 
 /// Sends the last bytes and closes, without waiting long for a peer that does not read.
-pub async fn finish(mut transport: Transport, last: &[u8]) {
+pub async fn finish(mut transport: Transport, last: Vec<u8>) {
     let ending = async {
-        if !last.is_empty() && transport.write(last).is_err() {
+        if !last.is_empty() && transport.write(&last).is_err() {
             return;
         }
         transport.start_close();

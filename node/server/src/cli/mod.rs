@@ -30,7 +30,13 @@ const CONFIGURATION: u8 = 78;
 
 /// Starling, an XMPP server.
 #[derive(Debug, Parser)]
-#[command(name = "starling", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "starling",
+    version,
+    about,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -71,8 +77,9 @@ enum Command {
     },
     /// Read accounts from XML (XEP-0227), as this server, ejabberd or Prosody write it. The node must be down.
     Import {
-        /// The file; what it includes is read as well. `-`: standard input.
-        file: PathBuf,
+        /// The files; what they include is read as well. `-`: standard input.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
         #[command(flatten)]
         source: SourceArgs,
     },
@@ -125,14 +132,31 @@ struct ServeArgs {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => run(args),
-        Command::User { command, serves, source } => user::run(command, serves, &source),
+        Command::User {
+            command,
+            serves,
+            source,
+        } => user::run(command, serves, &source),
         Command::CheckConfig { source } => check(&source),
-        Command::Export { domain, user, output, source } => {
-            transfer::export(domain.as_deref(), user.as_deref(), output.as_deref(), &source)
-        }
-        Command::Import { file, source } => transfer::import(&file, &source),
+        Command::Export {
+            domain,
+            user,
+            output,
+            source,
+        } => transfer::export(
+            domain.as_deref(),
+            user.as_deref(),
+            output.as_deref(),
+            &source,
+        ),
+        Command::Import { files, source } => transfer::import(&files, &source),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "starling", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "starling",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
     };
@@ -154,7 +178,10 @@ struct Failure {
 
 impl Failure {
     fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 }
 
@@ -180,13 +207,22 @@ impl From<config::Mistakes> for Failure {
     fn from(mistakes: config::Mistakes) -> Self {
         let number = mistakes.0.len();
         let noun = if number == 1 { "mistake" } else { "mistakes" };
-        Self::new(CONFIGURATION, format!("{mistakes}\nstarling: {number} {noun} in the configuration"))
+        Self::new(
+            CONFIGURATION,
+            format!("{mistakes}\nstarling: {number} {noun} in the configuration"),
+        )
     }
 }
 
 fn load(source: &SourceArgs, overrides: Overrides) -> Result<Loaded, Failure> {
-    let overrides = Overrides { data: source.data.clone(), ..overrides };
-    Ok(config::load(&Sources::of_process(source.config.clone(), overrides))?)
+    let overrides = Overrides {
+        data: source.data.clone(),
+        ..overrides
+    };
+    Ok(config::load(&Sources::of_process(
+        source.config.clone(),
+        overrides,
+    ))?)
 }
 
 fn run(args: ServeArgs) -> Result<(), Failure> {
@@ -209,7 +245,9 @@ fn run(args: ServeArgs) -> Result<(), Failure> {
     for note in &loaded.notes {
         tracing::warn!("{note}");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve::serve(loaded.config))?;
     Ok(())
 }
@@ -220,8 +258,14 @@ fn check(source: &SourceArgs) -> Result<(), Failure> {
     for note in &loaded.notes {
         say(&format!("note: {note}"));
     }
-    let file = loaded.file.map_or_else(|| "no file: a development node".to_owned(), |file| file.display().to_string());
-    answer(&format!("{file}: no mistakes; serves {}", loaded.config.domains.join(", ")));
+    let file = loaded.file.map_or_else(
+        || "no file: a development node".to_owned(),
+        |file| file.display().to_string(),
+    );
+    answer(&format!(
+        "{file}: no mistakes; serves {}",
+        loaded.config.domains.join(", ")
+    ));
     Ok(())
 }
 
@@ -230,7 +274,10 @@ fn certificates(config: &Config) -> Result<(), Failure> {
     if config.certificates.is_empty() {
         return Ok(());
     }
-    let settings = crate::net::TlsSettings { certificates: config.certificates.clone(), ..Default::default() };
+    let settings = crate::net::TlsSettings {
+        certificates: config.certificates.clone(),
+        ..Default::default()
+    };
     crate::net::Acceptor::new(settings)
         .map(drop)
         .map_err(|error| Failure::new(CONFIGURATION, format!("certificates: {error}")))
@@ -243,7 +290,10 @@ fn answer(text: &str) {
 }
 
 /// What the command tells a person: standard error.
-#[expect(clippy::print_stderr, reason = "a command tells people on standard error")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a command tells people on standard error"
+)]
 fn say(text: &str) {
     eprintln!("{text}");
 }
@@ -259,11 +309,22 @@ mod tests {
 
     #[test]
     fn completions_know_every_command() {
-        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+        for shell in [
+            clap_complete::Shell::Bash,
+            clap_complete::Shell::Zsh,
+            clap_complete::Shell::Fish,
+        ] {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "starling", &mut out);
             let text = String::from_utf8(out).unwrap();
-            for command in ["serve", "user", "check-config", "export", "import", "completions"] {
+            for command in [
+                "serve",
+                "user",
+                "check-config",
+                "export",
+                "import",
+                "completions",
+            ] {
                 assert!(text.contains(command), "{shell} {command}");
             }
         }
@@ -276,9 +337,15 @@ mod tests {
             assert_eq!(parsed.is_ok(), good, "{line}");
         };
         check("serve", true);
-        check("serve --domain a.example --domain b.example --listen :0 --listen direct::0 --http off --memory", true);
+        check(
+            "serve --domain a.example --domain b.example --listen :0 --listen direct::0 --http off --memory",
+            true,
+        );
         check("user add alice@a.example --password-stdin --data d", true);
-        check("user --data d --serves a.example add alice@a.example secret", true);
+        check(
+            "user --data d --serves a.example add alice@a.example secret",
+            true,
+        );
         check("user add alice@a.example secret --password-stdin", false);
         check("user list", true);
         check("user list a.example --data d", true);

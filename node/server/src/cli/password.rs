@@ -14,7 +14,9 @@ use crate::config::Secret;
 /// The password that was given, or asked for: twice at a terminal, once from standard input.
 pub(super) fn password(argument: Option<String>, stdin: bool) -> Result<Secret, Failure> {
     if let Some(password) = argument {
-        say("starling: warning: others on this machine can see a password among the arguments; prefer --password-stdin");
+        say(
+            "starling: warning: others on this machine can see a password among the arguments; prefer --password-stdin",
+        );
         return Ok(Secret::new(password));
     }
     if stdin || !io::stdin().is_terminal() {
@@ -64,7 +66,11 @@ mod tests {
     fn one_line_is_the_password() {
         let check = |input: &str, expected: Option<&str>| {
             let read = read_line(&mut input.as_bytes());
-            assert_eq!(read.ok().as_ref().map(Secret::expose), expected, "{input:?}");
+            assert_eq!(
+                read.ok().as_ref().map(Secret::expose),
+                expected,
+                "{input:?}"
+            );
         };
         check("pencil\n", Some("pencil"));
         check("pencil", Some("pencil"));

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -24,17 +24,24 @@ use crate::{
 fn open(source: &SourceArgs) -> Result<(Config, Stores), Failure> {
     let config = load(source, Overrides::default())?.config;
     if config.storage == Storage::Memory {
-        return Err(Failure::new(FAILED, "starling: memory holds nothing to transfer"));
+        return Err(Failure::new(
+            FAILED,
+            "starling: memory holds nothing to transfer",
+        ));
     }
     let (stores, _) = stores::open(&config, None).map_err(|error| match error.kind() {
-        ErrorKind::Unavailable => Failure::new(FAILED, format!("starling: {error}; stop the node first")),
+        ErrorKind::Unavailable => {
+            Failure::new(FAILED, format!("starling: {error}; stop the node first"))
+        }
         _ => error.into(),
     })?;
     Ok((config, stores))
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
 pub(super) fn export(
@@ -56,32 +63,56 @@ pub(super) fn export(
     let out: Box<dyn Write> = match output {
         // Messages and keys: for nobody else.
         Some(path) => {
-            let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+            let file = File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path);
             Box::new(file.with_context(|| format!("writing {}", path.display()))?)
         }
         None => Box::new(io::stdout().lock()),
     };
     let mut out = BufWriter::with_capacity(1 << 20, out);
-    let done = runtime()?.block_on(write(&stores, &domains, user.as_ref(), &mut out)).map_err(anyhow::Error::from)?;
-    say(&format!("{} accounts, {} messages", done.accounts, done.messages));
+    let done = runtime()?
+        .block_on(write(&stores, &domains, user.as_ref(), &mut out))
+        .map_err(anyhow::Error::from)?;
+    say(&format!(
+        "{} accounts, {} messages",
+        done.accounts, done.messages
+    ));
     if user.is_some() && done.accounts == 0 {
         return Err(Failure::new(REFUSED, "starling: there is no such account"));
     }
     match done.unreadable {
         0 => Ok(()),
-        number => Err(Failure::new(PARTLY, format!("starling: {number} things could not be read and were left out"))),
+        number => Err(Failure::new(
+            PARTLY,
+            format!("starling: {number} things could not be read and were left out"),
+        )),
     }
 }
 
-pub(super) fn import(file: &Path, source: &SourceArgs) -> Result<(), Failure> {
+pub(super) fn import(files: &[PathBuf], source: &SourceArgs) -> Result<(), Failure> {
     let (config, stores) = open(source)?;
-    let done = runtime()?
-        .block_on(read(&stores, file, &config.domains, config.auth.scram_iterations))
-        .map_err(anyhow::Error::from)?;
-    say(&format!("{} accounts, {} messages", done.accounts, done.messages));
-    match done.is_complete() {
+    let runtime = runtime()?;
+    let mut incomplete = Vec::new();
+    for file in files {
+        let reading = read(&stores, file, &config.domains, config.auth.scram_iterations);
+        let done = runtime.block_on(reading).map_err(anyhow::Error::from)?;
+        say(&format!(
+            "{}: {} accounts, {} messages",
+            file.display(),
+            done.accounts,
+            done.messages
+        ));
+        if !done.is_complete() {
+            incomplete.push(format!("{}:\n{}", file.display(), left_out(&done)));
+        }
+    }
+    match incomplete.is_empty() {
         true => Ok(()),
-        false => Err(Failure::new(PARTLY, left_out(&done))),
+        false => Err(Failure::new(PARTLY, incomplete.join("\n"))),
     }
 }
 
@@ -89,11 +120,20 @@ fn left_out(done: &Imported) -> String {
     let mut lines = Vec::new();
     let (number, names) = &done.existing;
     if *number > 0 {
-        lines.push(format!("{number} accounts exist already and were left alone: {}", names.join(", ")));
+        lines.push(format!(
+            "{number} accounts exist already and were left alone: {}",
+            names.join(", ")
+        ));
     }
-    lines.extend(done.left_out.iter().map(|(what, times)| format!("left out, {times} times: {what}")));
+    lines.extend(
+        done.left_out
+            .iter()
+            .map(|(what, times)| format!("left out, {times} times: {what}")),
+    );
     for domain in &done.strange_domains {
-        lines.push(format!("{domain} is not among the configured domains; add it to serve its accounts"));
+        lines.push(format!(
+            "{domain} is not among the configured domains; add it to serve its accounts"
+        ));
     }
     lines.join("\n")
 }

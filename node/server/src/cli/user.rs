@@ -50,20 +50,53 @@ pub(super) enum UserCommand {
     },
 }
 
-pub(super) fn run(command: UserCommand, serves: Vec<String>, source: &SourceArgs) -> Result<(), Failure> {
-    let config = load(source, Overrides { domains: serves, ..Overrides::default() })?.config;
+pub(super) fn run(
+    command: UserCommand,
+    serves: Vec<String>,
+    source: &SourceArgs,
+) -> Result<(), Failure> {
+    let config = load(
+        source,
+        Overrides {
+            domains: serves,
+            ..Overrides::default()
+        },
+    )?
+    .config;
     match command {
-        UserCommand::Add { jid, password: given, password_stdin } => {
+        UserCommand::Add {
+            jid,
+            password: given,
+            password_stdin,
+        } => {
             let password = password(given, password_stdin)?.expose().to_owned();
-            Asked::new(&config)?.ask(Request::Add { account: jid, password }).map(drop)
+            Asked::new(&config)?
+                .ask(Request::Add {
+                    account: jid,
+                    password,
+                })
+                .map(drop)
         }
-        UserCommand::Password { jid, password: given, password_stdin } => {
+        UserCommand::Password {
+            jid,
+            password: given,
+            password_stdin,
+        } => {
             let password = password(given, password_stdin)?.expose().to_owned();
-            Asked::new(&config)?.ask(Request::Password { account: jid, password }).map(drop)
+            Asked::new(&config)?
+                .ask(Request::Password {
+                    account: jid,
+                    password,
+                })
+                .map(drop)
         }
-        UserCommand::Remove { jid } => Asked::new(&config)?.ask(Request::Remove { account: jid }).map(drop),
+        UserCommand::Remove { jid } => Asked::new(&config)?
+            .ask(Request::Remove { account: jid })
+            .map(drop),
         UserCommand::Kick { jid } => {
-            if let Response::Ended(sessions) = Asked::new(&config)?.ask(Request::Kick { account: jid })? {
+            if let Response::Ended(sessions) =
+                Asked::new(&config)?.ask(Request::Kick { account: jid })?
+            {
                 answer(&format!("{sessions} sessions ended"));
             }
             Ok(())
@@ -71,7 +104,9 @@ pub(super) fn run(command: UserCommand, serves: Vec<String>, source: &SourceArgs
         UserCommand::List { domain } => {
             let mut asked = Asked::new(&config)?;
             let domains = domain.map_or_else(|| config.domains.clone(), |domain| vec![domain]);
-            domains.iter().try_for_each(|domain| list(&mut asked, domain))
+            domains
+                .iter()
+                .try_for_each(|domain| list(&mut asked, domain))
         }
     }
 }
@@ -79,8 +114,14 @@ pub(super) fn run(command: UserCommand, serves: Vec<String>, source: &SourceArgs
 fn list(asked: &mut Asked, domain: &str) -> Result<(), Failure> {
     let mut after = None;
     loop {
-        let request = Request::List { domain: domain.to_owned(), after: after.clone(), limit: MAX_PAGE };
-        let Response::Users(users) = asked.ask(request)? else { return Ok(()) };
+        let request = Request::List {
+            domain: domain.to_owned(),
+            after: after.clone(),
+            limit: MAX_PAGE,
+        };
+        let Response::Users(users) = asked.ask(request)? else {
+            return Ok(());
+        };
         for user in &users {
             answer(&format!("{user}@{domain}"));
         }
@@ -102,18 +143,28 @@ enum Asked {
 impl Asked {
     fn new(config: &Config) -> Result<Self, Failure> {
         let socket = config.admin_socket();
-        let client = AdminClient::connect(&socket).with_context(|| format!("asking the node at {}", socket.display()))?;
+        let client = AdminClient::connect(&socket)
+            .with_context(|| format!("asking the node at {}", socket.display()))?;
         if let Some(client) = client {
             return Ok(Self::Node(client));
         }
         let Storage::Embedded { path, .. } = &config.storage else {
-            let message = format!("starling: no node answers at {}, and memory holds nothing without one", socket.display());
+            let message = format!(
+                "starling: no node answers at {}, and memory holds nothing without one",
+                socket.display()
+            );
             return Err(Failure::new(FAILED, message));
         };
         let (stores, _) = stores::open(config, None).map_err(|error| match error.kind() {
             ErrorKind::Unavailable => {
-                let hint = format!("no node answers at {}; is one starting, or has another --data?", socket.display());
-                Failure::new(FAILED, format!("starling: {}: {error}; {hint}", path.display()))
+                let hint = format!(
+                    "no node answers at {}; is one starting, or has another --data?",
+                    socket.display()
+                );
+                Failure::new(
+                    FAILED,
+                    format!("starling: {}: {error}; {hint}", path.display()),
+                )
             }
             _ => error.into(),
         })?;
@@ -123,7 +174,9 @@ impl Asked {
             scram_iterations: config.auth.scram_iterations,
             live: None,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         Ok(Self::Store(runtime, Box::new(administrator)))
     }
 
@@ -133,8 +186,13 @@ impl Asked {
             Self::Store(runtime, administrator) => runtime.block_on(administrator.perform(request)),
         };
         match response {
-            Response::Refused { why: Why::Store, reason } => Err(Failure::new(FAILED, format!("starling: {reason}"))),
-            Response::Refused { reason, .. } => Err(Failure::new(REFUSED, format!("starling: {reason}"))),
+            Response::Refused {
+                why: Why::Store,
+                reason,
+            } => Err(Failure::new(FAILED, format!("starling: {reason}"))),
+            Response::Refused { reason, .. } => {
+                Err(Failure::new(REFUSED, format!("starling: {reason}")))
+            }
             done => Ok(done),
         }
     }

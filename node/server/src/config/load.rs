@@ -13,8 +13,7 @@ use std::{
 };
 
 use super::{
-    Config,
-    meaning,
+    Config, meaning,
     mistake::{Mistake, Mistakes, Place},
     raw::{self, Node, Table, Value},
 };
@@ -24,8 +23,22 @@ const PREFIX: &str = "STARLING_";
 const RESERVED: [&str; 1] = ["CONFIG"];
 /// First words of keys.
 const KEYS: [&str; 16] = [
-    "domains", "data", "storage", "listeners", "http", "certificates", "auth", "registration", "limits",
-    "stream_management", "archive", "offline", "contacts", "admins", "log", "shutdown_grace",
+    "domains",
+    "data",
+    "storage",
+    "listeners",
+    "http",
+    "certificates",
+    "auth",
+    "registration",
+    "limits",
+    "stream_management",
+    "archive",
+    "offline",
+    "contacts",
+    "admins",
+    "log",
+    "shutdown_grace",
 ];
 const READY_FILE: &str = "ready_file";
 
@@ -68,7 +81,11 @@ impl Sources {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Self { file, environment: std::env::vars_os().filter_map(text).collect(), overrides }
+        Self {
+            file,
+            environment: std::env::vars_os().filter_map(text).collect(),
+            overrides,
+        }
     }
 }
 
@@ -90,8 +107,17 @@ pub struct Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     let mistakes = RefCell::new(Vec::new());
     let mut notes = Vec::new();
-    let variable = |name: &str| sources.environment.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str());
-    let file = sources.file.clone().or_else(|| variable("STARLING_CONFIG").map(PathBuf::from));
+    let variable = |name: &str| {
+        sources
+            .environment
+            .iter()
+            .find(|(it, _)| it == name)
+            .map(|(_, value)| value.as_str())
+    };
+    let file = sources
+        .file
+        .clone()
+        .or_else(|| variable("STARLING_CONFIG").map(PathBuf::from));
     let mut table = match &file {
         Some(path) => read(path, &mistakes),
         None => Table::new(),
@@ -102,7 +128,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
 
     let served = file.is_some() || table.contains_key("domains");
     let data = default_data(variable("XDG_DATA_HOME"));
-    let defaults = if served { Config::served(data) } else { Config::development(data) };
+    let defaults = if served {
+        Config::served(data)
+    } else {
+        Config::development(data)
+    };
     if served && !table.contains_key("domains") && !unreadable {
         mistakes.borrow_mut().push(Mistake {
             place: Place::Nowhere,
@@ -114,7 +144,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     let config = meaning::config(table, defaults, &mistakes);
     let mut mistakes = mistakes.into_inner();
     if mistakes.is_empty() {
-        return Ok(Loaded { config, file, notes });
+        return Ok(Loaded {
+            config,
+            file,
+            notes,
+        });
     }
     mistakes.sort();
     mistakes.dedup();
@@ -142,7 +176,8 @@ fn read(path: &Path, mistakes: &RefCell<Vec<Mistake>>) -> Table {
                 place: Place::Flag("--config"),
                 key: path.display().to_string(),
                 wrong: format!("the file cannot be read ({error})"),
-                remedy: "name another file, or leave the argument out for a development node".to_owned(),
+                remedy: "name another file, or leave the argument out for a development node"
+                    .to_owned(),
             });
             Table::new()
         }
@@ -158,9 +193,13 @@ fn environment(variables: &[(String, String)], table: &mut Table, notes: &mut Ve
     variables.sort();
     for (name, key, value) in variables {
         let path: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
-        let known = path.first().is_some_and(|first| KEYS.contains(&first.as_str()) || first == READY_FILE);
+        let known = path
+            .first()
+            .is_some_and(|first| KEYS.contains(&first.as_str()) || first == READY_FILE);
         if !known {
-            notes.push(format!("environment {name} is no key of the configuration and is left alone"));
+            notes.push(format!(
+                "environment {name} is no key of the configuration and is left alone"
+            ));
             continue;
         }
         let node = raw::from_text(&Place::Environment(name.clone()), value);
@@ -171,31 +210,57 @@ fn environment(variables: &[(String, String)], table: &mut Table, notes: &mut Ve
 fn flags(overrides: &Overrides, table: &mut Table) {
     let mut set = |flag: &'static str, path: &[&str], value: Value| {
         let path: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
-        raw::overlay(table, &path, Node { place: Place::Flag(flag), value });
+        raw::overlay(
+            table,
+            &path,
+            Node {
+                place: Place::Flag(flag),
+                value,
+            },
+        );
     };
     let list = |flag, texts: &[String]| {
-        let node = |text: &String| Node { place: Place::Flag(flag), value: Value::Text(text.clone()) };
+        let node = |text: &String| Node {
+            place: Place::Flag(flag),
+            value: Value::Text(text.clone()),
+        };
         Value::Array(texts.iter().map(node).collect())
     };
     let text = |text: &Path| Value::Text(text.to_string_lossy().into_owned());
     if !overrides.domains.is_empty() {
-        set("--domain", &["domains"], list("--domain", &overrides.domains));
+        set(
+            "--domain",
+            &["domains"],
+            list("--domain", &overrides.domains),
+        );
     }
     if let Some(data) = &overrides.data {
         set("--data", &["data"], text(data));
     }
     if !overrides.listeners.is_empty() {
-        set("--listen", &["listeners"], list("--listen", &overrides.listeners));
+        set(
+            "--listen",
+            &["listeners"],
+            list("--listen", &overrides.listeners),
+        );
     }
     if let Some(http) = &overrides.http {
-        let value = if http == "off" { Value::Boolean(false) } else { Value::Text(http.clone()) };
+        let value = if http == "off" {
+            Value::Boolean(false)
+        } else {
+            Value::Text(http.clone())
+        };
         set("--http", &["http"], value);
     }
     if let Some(filter) = &overrides.log {
         set("--log", &["log", "filter"], Value::Text(filter.clone()));
     }
     if let Some(format) = &overrides.log_format {
-        set("--log-format", &["log", "format"], Value::Text(format.clone()));
+        set(
+            "--log-format",
+            &["log", "format"],
+            Value::Text(format.clone()),
+        );
     }
     if overrides.memory {
         // All that was said of another backend falls with it.
@@ -203,20 +268,29 @@ fn flags(overrides: &Overrides, table: &mut Table) {
         raw::overlay(
             &mut storage,
             &["backend".to_owned()],
-            Node { place: Place::Flag("--memory"), value: Value::Text("memory".to_owned()) },
+            Node {
+                place: Place::Flag("--memory"),
+                value: Value::Text("memory".to_owned()),
+            },
         );
         table.remove("storage");
         raw::overlay(
             table,
             &["storage".to_owned()],
-            Node { place: Place::Flag("--memory"), value: Value::Table(storage) },
+            Node {
+                place: Place::Flag("--memory"),
+                value: Value::Table(storage),
+            },
         );
     }
     if let Some(path) = &overrides.ready_file {
         raw::overlay(
             table,
             &[READY_FILE.to_owned()],
-            Node { place: Place::Flag("--ready-file"), value: text(path) },
+            Node {
+                place: Place::Flag("--ready-file"),
+                value: text(path),
+            },
         );
     }
 }

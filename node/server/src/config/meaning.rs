@@ -22,14 +22,20 @@ use super::{
 use crate::net::{CertificateFiles, Network};
 
 /// What XEP-0157 knows of people.
-const CONTACTS: [&str; 7] = ["abuse", "admin", "feedback", "sales", "security", "status", "support"];
+const CONTACTS: [&str; 7] = [
+    "abuse", "admin", "feedback", "sales", "security", "status", "support",
+];
 
 /// Reads all of it over the defaults.
 pub(super) fn config(table: Table, mut config: Config, mistakes: &RefCell<Vec<Mistake>>) -> Config {
     let mut root = Section::root(table, mistakes);
     if let Some(domains) = root.list("domains", domain) {
         if domains.is_empty() {
-            root.mistake(None, "domains", Wrong::new("there is none", "name the domains to serve"));
+            root.mistake(
+                None,
+                "domains",
+                Wrong::new("there is none", "name the domains to serve"),
+            );
         }
         config.domains = domains;
     }
@@ -44,12 +50,24 @@ pub(super) fn config(table: Table, mut config: Config, mistakes: &RefCell<Vec<Mi
     auth(root.section("auth"), &mut config.auth);
     let mut registration = root.section("registration");
     registration.read("enabled", &mut config.registration.enabled, boolean);
-    registration.read("per_hour", &mut config.registration.per_hour, number(1, 1_000_000));
+    registration.read(
+        "per_hour",
+        &mut config.registration.per_hour,
+        number(1, 1_000_000),
+    );
     registration.finish();
     limits(root.section("limits"), &mut config.limits);
     let mut stream_management = root.section("stream_management");
-    stream_management.read("resume", &mut config.stream_management.resume, duration("0s", "7d"));
-    stream_management.read("queue", &mut config.stream_management.queue, number(16, 1_000_000));
+    stream_management.read(
+        "resume",
+        &mut config.stream_management.resume,
+        duration("0s", "7d"),
+    );
+    stream_management.read(
+        "queue",
+        &mut config.stream_management.queue,
+        number(16, 1_000_000),
+    );
     stream_management.finish();
     let mut archive = root.section("archive");
     archive.read("enabled", &mut config.archive.enabled, boolean);
@@ -64,10 +82,20 @@ pub(super) fn config(table: Table, mut config: Config, mistakes: &RefCell<Vec<Mi
     }
     let mut log = root.section("log");
     log.read("filter", &mut config.log.filter, filter);
-    log.read("format", &mut config.log.json, choice(&[("text", false), ("json", true)]));
+    log.read(
+        "format",
+        &mut config.log.json,
+        choice(&[("text", false), ("json", true)]),
+    );
     log.finish();
-    root.read("shutdown_grace", &mut config.shutdown_grace, duration("0s", "1h"));
-    root.read("ready_file", &mut config.ready_file, |node| path(node).map(Some));
+    root.read(
+        "shutdown_grace",
+        &mut config.shutdown_grace,
+        duration("0s", "1h"),
+    );
+    root.read("ready_file", &mut config.ready_file, |node| {
+        path(node).map(Some)
+    });
     root.finish();
     config
 }
@@ -88,7 +116,10 @@ fn domain(node: &Node) -> Result<String, Wrong> {
     let written = text(node)?;
     match BareJid::from_parts(None, &written) {
         Ok(jid) => Ok(jid.domain().to_owned()),
-        Err(error) => Err(Wrong::new(format!("\"{written}\" is no domain ({error})"), "write one such as example.org")),
+        Err(error) => Err(Wrong::new(
+            format!("\"{written}\" is no domain ({error})"),
+            "write one such as example.org",
+        )),
     }
 }
 
@@ -113,21 +144,35 @@ fn address(node: &Node) -> Result<SocketAddr, Wrong> {
 
 fn storage(mut section: Section<'_>, config: &mut Config) {
     let mut memory = false;
-    section.read("backend", &mut memory, choice(&[("embedded", false), ("memory", true)]));
+    section.read(
+        "backend",
+        &mut memory,
+        choice(&[("embedded", false), ("memory", true)]),
+    );
     let (mut at, mut sync, mut cache_bytes) = (config.data.clone(), true, 32 << 20);
     let written = [
         ("path", section.read("path", &mut at, path)),
         ("sync", section.read("sync", &mut sync, boolean)),
-        ("cache", section.read("cache", &mut cache_bytes, size("1MiB", "1024GiB"))),
+        (
+            "cache",
+            section.read("cache", &mut cache_bytes, size("1MiB", "1024GiB")),
+        ),
     ];
     config.storage = match memory {
         true => Storage::Memory,
-        false => Storage::Embedded { path: at, sync, cache_bytes },
+        false => Storage::Embedded {
+            path: at,
+            sync,
+            cache_bytes,
+        },
     };
     if memory {
         for (key, place) in written {
             if place.is_some() {
-                let wrong = Wrong::new("memory has no such thing", "leave it out, or choose backend = \"embedded\"");
+                let wrong = Wrong::new(
+                    "memory has no such thing",
+                    "leave it out, or choose backend = \"embedded\"",
+                );
                 section.mistake(place.as_ref(), key, wrong);
             }
         }
@@ -140,7 +185,11 @@ fn listeners(root: &mut Section<'_>, config: &mut Config) {
         return;
     };
     if written.is_empty() {
-        root.mistake(None, "listeners", Wrong::new("there is none", "name one, or leave the key out"));
+        root.mistake(
+            None,
+            "listeners",
+            Wrong::new("there is none", "name one, or leave the key out"),
+        );
     }
     config.listeners.clear();
     for (index, listener) in written.into_iter().enumerate() {
@@ -157,7 +206,10 @@ fn listeners(root: &mut Section<'_>, config: &mut Config) {
         let Some(listener) = listener else { continue };
         let taken = |it: &ListenerConfig| it.address == listener.address && it.address.port() != 0;
         if config.listeners.iter().any(taken) {
-            let wrong = Wrong::new(format!("{} is there twice", listener.address), "give each listener its own port");
+            let wrong = Wrong::new(
+                format!("{} is there twice", listener.address),
+                "give each listener its own port",
+            );
             root.mistake(None, &format!("listeners[{index}]"), wrong);
         }
         config.listeners.push(listener);
@@ -168,8 +220,15 @@ const SECURITIES: &[(&str, bool)] = &[("starttls", false), ("direct", true)];
 
 fn listener_table(mut section: Section<'_>) -> ListenerConfig {
     let mut at = None;
-    if section.read("address", &mut at, |node| address(node).map(Some)).is_none() {
-        section.mistake(None, "address", Wrong::new("it is missing", "write address = \"[::]:5222\""));
+    if section
+        .read("address", &mut at, |node| address(node).map(Some))
+        .is_none()
+    {
+        section.mistake(
+            None,
+            "address",
+            Wrong::new("it is missing", "write address = \"[::]:5222\""),
+        );
     }
     let mut direct = false;
     section.read("security", &mut direct, choice(SECURITIES));
@@ -180,12 +239,18 @@ fn listener_table(mut section: Section<'_>) -> ListenerConfig {
         section.mistake(place.as_ref(), "starttls_required", wrong);
     }
     let proxies = section.list("proxies", |node| {
-        text(node)?.parse::<Network>().map_err(|error| Wrong::new(error.to_string(), "write one such as \"10.0.0.0/8\""))
+        text(node)?
+            .parse::<Network>()
+            .map_err(|error| Wrong::new(error.to_string(), "write one such as \"10.0.0.0/8\""))
     });
     section.finish();
     ListenerConfig {
         address: at.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
-        security: if direct { Security::Direct } else { Security::StartTls { required } },
+        security: if direct {
+            Security::Direct
+        } else {
+            Security::StartTls { required }
+        },
         proxies: proxies.unwrap_or_default(),
     }
 }
@@ -202,7 +267,11 @@ fn listener_text(node: &Node) -> Result<ListenerConfig, Wrong> {
         let remedy = "write \"[::]:5222\", \"direct:[::]:5223\", or a table with `address`";
         Wrong::new(format!("\"{written}\" is no listener"), remedy)
     })?;
-    Ok(ListenerConfig { address, security, proxies: Vec::new() })
+    Ok(ListenerConfig {
+        address,
+        security,
+        proxies: Vec::new(),
+    })
 }
 
 fn certificates(root: &mut Section<'_>, certificates: &mut Vec<CertificateFiles>) {
@@ -226,7 +295,10 @@ fn certificates(root: &mut Section<'_>, certificates: &mut Vec<CertificateFiles>
             let bare = written.strip_prefix("*.").unwrap_or(&written);
             match BareJid::from_parts(None, bare) {
                 Ok(_) => Ok(written.to_ascii_lowercase()),
-                Err(_) => Err(Wrong::new(format!("\"{written}\" is no domain"), "write example.org or *.example.org")),
+                Err(_) => Err(Wrong::new(
+                    format!("\"{written}\" is no domain"),
+                    "write example.org or *.example.org",
+                )),
             }
         };
         let domains = section.list("domains", name).unwrap_or_default();
@@ -238,7 +310,10 @@ fn certificates(root: &mut Section<'_>, certificates: &mut Vec<CertificateFiles>
                     if let Err(error) = std::fs::metadata(&file)
                         && !file.as_os_str().is_empty()
                     {
-                        let wrong = Wrong::new(format!("{}: {error}", file.display()), "name a PEM file that can be read");
+                        let wrong = Wrong::new(
+                            format!("{}: {error}", file.display()),
+                            "name a PEM file that can be read",
+                        );
                         section.mistake(Some(&place), key, wrong);
                     }
                 }
@@ -246,22 +321,37 @@ fn certificates(root: &mut Section<'_>, certificates: &mut Vec<CertificateFiles>
             file
         });
         section.finish();
-        certificates.push(CertificateFiles { domains, chain, key });
+        certificates.push(CertificateFiles {
+            domains,
+            chain,
+            key,
+        });
     }
 }
 
 fn mechanism(node: &Node) -> Result<Mechanism, Wrong> {
     let written = text(node)?;
-    let offered = || Mechanism::ALL.into_iter().filter(|it| !matches!(it, Mechanism::Ht { .. }));
+    let offered = || {
+        Mechanism::ALL
+            .into_iter()
+            .filter(|it| !matches!(it, Mechanism::Ht { .. }))
+    };
     match Mechanism::parse(&written) {
-        Some(Mechanism::Ht { .. }) => {
-            Err(Wrong::new(format!("{written} belongs to FAST (XEP-0484)"), "leave it out: FAST offers it by itself"))
-        }
+        Some(Mechanism::Ht { .. }) => Err(Wrong::new(
+            format!("{written} belongs to FAST (XEP-0484)"),
+            "leave it out: FAST offers it by itself",
+        )),
         Some(mechanism) => Ok(mechanism),
         None => {
             let remedy = match nearest(&written, offered().map(Mechanism::as_str)) {
                 Some(name) => format!("did you mean {name}?"),
-                None => format!("known are {}", offered().map(Mechanism::as_str).collect::<Vec<_>>().join(", ")),
+                None => format!(
+                    "known are {}",
+                    offered()
+                        .map(Mechanism::as_str)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
             };
             Err(Wrong::new(format!("\"{written}\" is no mechanism"), remedy))
         }
@@ -271,19 +361,40 @@ fn mechanism(node: &Node) -> Result<Mechanism, Wrong> {
 fn auth(mut section: Section<'_>, auth: &mut Auth) {
     if let Some(mechanisms) = section.list("mechanisms", mechanism) {
         if mechanisms.is_empty() {
-            section.mistake(None, "mechanisms", Wrong::new("nobody could log in", "name one, or leave the key out"));
+            section.mistake(
+                None,
+                "mechanisms",
+                Wrong::new("nobody could log in", "name one, or leave the key out"),
+            );
         }
         auth.mechanisms = mechanisms;
     }
     section.read("plain_without_tls", &mut auth.plain_without_tls, boolean);
     // RFC 7677 §4: fewer iterations are not worth storing.
-    section.read("scram_iterations", &mut auth.scram_iterations, number(4_096, 10_000_000));
-    section.read("client_ca", &mut auth.client_ca, |node| path(node).map(Some));
-    section.read("fast_lifetime", &mut auth.fast_lifetime, duration("1m", "52w"));
+    section.read(
+        "scram_iterations",
+        &mut auth.scram_iterations,
+        number(4_096, 10_000_000),
+    );
+    section.read("client_ca", &mut auth.client_ca, |node| {
+        path(node).map(Some)
+    });
+    section.read(
+        "fast_lifetime",
+        &mut auth.fast_lifetime,
+        duration("1m", "52w"),
+    );
     section.read("attempts", &mut auth.attempts, number(1, 1_000_000));
-    section.read("negotiation_timeout", &mut auth.negotiation_timeout, duration("1s", "10m"));
+    section.read(
+        "negotiation_timeout",
+        &mut auth.negotiation_timeout,
+        duration("1s", "10m"),
+    );
     if auth.client_ca.is_none() && auth.mechanisms.contains(&Mechanism::External) {
-        let wrong = Wrong::new("EXTERNAL needs to know whose certificates count", "set auth.client_ca, or leave EXTERNAL out");
+        let wrong = Wrong::new(
+            "EXTERNAL needs to know whose certificates count",
+            "set auth.client_ca, or leave EXTERNAL out",
+        );
         section.mistake(None, "mechanisms", wrong);
     }
     section.finish();
@@ -303,28 +414,70 @@ fn limits(mut section: Section<'_>, limits: &mut ClientLimits) {
     stream_limits(section.section("before_auth"), &mut limits.before_auth);
     stream_limits(section.section("after_auth"), &mut limits.after_auth);
     let mut connections = section.section("connections");
-    connections.read("total", &mut limits.admission.connections, number(1, 100_000_000));
-    connections.read("per_address", &mut limits.admission.per_address, number(1, 100_000_000));
-    connections.read("per_second", &mut limits.admission.per_second, number(1, 1_000_000));
+    connections.read(
+        "total",
+        &mut limits.admission.connections,
+        number(1, 100_000_000),
+    );
+    connections.read(
+        "per_address",
+        &mut limits.admission.per_address,
+        number(1, 100_000_000),
+    );
+    connections.read(
+        "per_second",
+        &mut limits.admission.per_second,
+        number(1, 1_000_000),
+    );
     connections.read("burst", &mut limits.admission.burst, number(1, 1_000_000));
-    connections.read("remembered", &mut limits.admission.remembered, number(1, 100_000_000));
+    connections.read(
+        "remembered",
+        &mut limits.admission.remembered,
+        number(1, 100_000_000),
+    );
     connections.finish();
-    section.read("sessions_per_account", &mut limits.sessions_per_account, number(1, 10_000));
-    section.read("roster_items", &mut limits.roster_items, number(1, 1_000_000));
-    let conflicts = &[("replace", Conflict::Replace), ("refuse", Conflict::Refuse), ("rename", Conflict::Rename)];
-    section.read("resource_conflict", &mut limits.resource_conflict, choice(conflicts));
+    section.read(
+        "sessions_per_account",
+        &mut limits.sessions_per_account,
+        number(1, 10_000),
+    );
+    section.read(
+        "roster_items",
+        &mut limits.roster_items,
+        number(1, 1_000_000),
+    );
+    let conflicts = &[
+        ("replace", Conflict::Replace),
+        ("refuse", Conflict::Refuse),
+        ("rename", Conflict::Rename),
+    ];
+    section.read(
+        "resource_conflict",
+        &mut limits.resource_conflict,
+        choice(conflicts),
+    );
     section.read("idle_ping", &mut limits.idle_ping, duration("10s", "1d"));
-    section.read("ping_timeout", &mut limits.ping_timeout, duration("1s", "1h"));
+    section.read(
+        "ping_timeout",
+        &mut limits.ping_timeout,
+        duration("1s", "1h"),
+    );
     section.finish();
 }
 
 fn contacts(mut section: Section<'_>, contacts: &mut Vec<(String, Vec<String>)>) {
     let uri = |node: &Node| {
         let written = text(node)?;
-        if written.split_once(':').is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty()) {
+        if written
+            .split_once(':')
+            .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
+        {
             return Ok(written);
         }
-        Err(Wrong::new(format!("\"{written}\" is no URI"), "write one such as mailto:abuse@example.org"))
+        Err(Wrong::new(
+            format!("\"{written}\" is no URI"),
+            "write one such as mailto:abuse@example.org",
+        ))
     };
     for kind in CONTACTS {
         if let Some(uris) = section.list(kind, uri) {
@@ -339,8 +492,12 @@ fn filter(node: &Node) -> Result<String, Wrong> {
     match tracing_subscriber::EnvFilter::builder().parse(&written) {
         Ok(_) => Ok(written),
         Err(error) => {
-            let remedy = "write a level (error, warn, info, debug) or targets such as starling::c2s=debug";
-            Err(Wrong::new(format!("\"{written}\" is no filter ({error})"), remedy))
+            let remedy =
+                "write a level (error, warn, info, debug) or targets such as starling::c2s=debug";
+            Err(Wrong::new(
+                format!("\"{written}\" is no filter ({error})"),
+                remedy,
+            ))
         }
     }
 }

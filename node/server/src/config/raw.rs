@@ -89,7 +89,10 @@ pub(super) fn overlay(table: &mut Table, path: &[String], node: Node) {
     };
     let place = node.place.clone();
     if rest.is_empty() {
-        match (table.get_mut(first).map(|entry| &mut entry.node.value), node.value) {
+        match (
+            table.get_mut(first).map(|entry| &mut entry.node.value),
+            node.value,
+        ) {
             (Some(Value::Table(old)), Value::Table(new)) => {
                 for (key, entry) in new {
                     overlay(old, &[key], entry.node);
@@ -173,7 +176,9 @@ fn scalar(value: &DeValue<'_>) -> Value {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Float(number) => Value::Text(number.as_str().to_owned()),
         DeValue::Datetime(time) => Value::Text(time.to_string()),
-        DeValue::Array(_) | DeValue::Table(_) => unreachable!("containers are read by their owners"),
+        DeValue::Array(_) | DeValue::Table(_) => {
+            unreachable!("containers are read by their owners")
+        }
     }
 }
 
@@ -184,7 +189,9 @@ fn everywhere(place: &Place, value: &DeValue<'_>) -> Value {
         value: everywhere(place, value),
     };
     match value {
-        DeValue::Array(items) => Value::Array(items.iter().map(|item| node(item.get_ref())).collect()),
+        DeValue::Array(items) => {
+            Value::Array(items.iter().map(|item| node(item.get_ref())).collect())
+        }
         DeValue::Table(table) => Value::Table(
             table
                 .iter()

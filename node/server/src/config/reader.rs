@@ -23,7 +23,10 @@ impl Wrong {
     }
 
     fn kind(node: &Node, wanted: &str) -> Self {
-        Self::new(format!("this is {}", node.value.kind()), format!("write {wanted}"))
+        Self::new(
+            format!("this is {}", node.value.kind()),
+            format!("write {wanted}"),
+        )
     }
 }
 
@@ -61,7 +64,11 @@ impl<'m> Section<'m> {
     pub(super) fn mistake(&self, place: Option<&Place>, key: &str, wrong: Wrong) {
         self.mistakes.borrow_mut().push(Mistake {
             place: place.unwrap_or(&self.place).clone(),
-            key: if key.is_empty() { self.path.clone() } else { self.key(key) },
+            key: if key.is_empty() {
+                self.path.clone()
+            } else {
+                self.key(key)
+            },
             wrong: wrong.wrong,
             remedy: wrong.remedy,
         });
@@ -92,12 +99,24 @@ impl<'m> Section<'m> {
     pub(super) fn section(&mut self, key: &'static str) -> Section<'m> {
         let path = self.key(key);
         let node = self.take(key);
-        let place = node.as_ref().map_or(Place::Nowhere, |node| node.place.clone());
+        let place = node
+            .as_ref()
+            .map_or(Place::Nowhere, |node| node.place.clone());
         let table = match node.map(|node| (node.place.clone(), node)) {
             None => Table::new(),
-            Some((_, Node { value: Value::Table(table), .. })) => table,
+            Some((
+                _,
+                Node {
+                    value: Value::Table(table),
+                    ..
+                },
+            )) => table,
             Some((place, node)) => {
-                self.mistake(Some(&place), key, Wrong::kind(&node, &format!("a table: [{path}]")));
+                self.mistake(
+                    Some(&place),
+                    key,
+                    Wrong::kind(&node, &format!("a table: [{path}]")),
+                );
                 Table::new()
             }
         };
@@ -111,7 +130,11 @@ impl<'m> Section<'m> {
     }
 
     /// The entries of a list: each is read, and the good ones are kept. `None`: the key is not there.
-    pub(super) fn list<T>(&mut self, key: &'static str, mut parse: impl FnMut(&Node) -> Parsed<T>) -> Option<Vec<T>> {
+    pub(super) fn list<T>(
+        &mut self,
+        key: &'static str,
+        mut parse: impl FnMut(&Node) -> Parsed<T>,
+    ) -> Option<Vec<T>> {
         let node = self.take(key)?;
         let items = list_items(node);
         let mut out = Vec::with_capacity(items.len());
@@ -128,22 +151,23 @@ impl<'m> Section<'m> {
     pub(super) fn tables(&mut self, key: &'static str) -> Option<Vec<Result<Section<'m>, Node>>> {
         let node = self.take(key)?;
         let path = self.key(key);
-        let sections = list_items(node).into_iter().enumerate().map(|(index, node)| match node {
-            Node { place, value: Value::Table(table) } => Ok(Section {
-                table,
-                path: format!("{path}[{index}]"),
-                place,
-                known: Vec::new(),
-                mistakes: self.mistakes,
-            }),
-            other => Err(other),
-        });
+        let sections = list_items(node)
+            .into_iter()
+            .enumerate()
+            .map(|(index, node)| match node {
+                Node {
+                    place,
+                    value: Value::Table(table),
+                } => Ok(Section {
+                    table,
+                    path: format!("{path}[{index}]"),
+                    place,
+                    known: Vec::new(),
+                    mistakes: self.mistakes,
+                }),
+                other => Err(other),
+            });
         Some(sections.collect())
-    }
-
-    /// Every key that is left, for tables whose keys are free.
-    pub(super) fn rest(&mut self) -> Vec<(String, Node)> {
-        std::mem::take(&mut self.table).into_iter().map(|(key, entry)| (key, entry.node)).collect()
     }
 
     /// The section is read: what is left is unknown.
@@ -153,7 +177,11 @@ impl<'m> Section<'m> {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => format!("known here are {}", self.known.join(", ")),
             };
-            self.mistake(Some(&entry.key_place), key, Wrong::new("no such key", remedy));
+            self.mistake(
+                Some(&entry.key_place),
+                key,
+                Wrong::new("no such key", remedy),
+            );
         }
     }
 }
@@ -161,12 +189,21 @@ impl<'m> Section<'m> {
 /// A list, or one value in place of a list; text outside of files is split at commas.
 fn list_items(node: Node) -> Vec<Node> {
     match node {
-        Node { value: Value::Array(items), .. } => items,
-        Node { value: Value::Text(text), place } if !matches!(place, Place::File { .. }) => text
+        Node {
+            value: Value::Array(items),
+            ..
+        } => items,
+        Node {
+            value: Value::Text(text),
+            place,
+        } if !matches!(place, Place::File { .. }) => text
             .split(',')
             .map(str::trim)
             .filter(|part| !part.is_empty())
-            .map(|part| Node { place: place.clone(), value: Value::Text(part.to_owned()) })
+            .map(|part| Node {
+                place: place.clone(),
+                value: Value::Text(part.to_owned()),
+            })
             .collect(),
         single => vec![single],
     }
@@ -191,7 +228,10 @@ pub(super) fn number<T: TryFrom<i64>>(least: i64, most: i64) -> impl Fn(&Node) -
     move |node| {
         let wanted = || format!("write a number from {least} to {most}");
         let Value::Integer(number) = node.value else {
-            return Err(Wrong::new(format!("this is {}", node.value.kind()), wanted()));
+            return Err(Wrong::new(
+                format!("this is {}", node.value.kind()),
+                wanted(),
+            ));
         };
         let inside = (least..=most).contains(&number);
         let value = inside.then(|| T::try_from(number).ok()).flatten();
@@ -200,11 +240,18 @@ pub(super) fn number<T: TryFrom<i64>>(least: i64, most: i64) -> impl Fn(&Node) -
 }
 
 /// A time from `least` to `most`, both as they are written.
-pub(super) fn duration(least: &'static str, most: &'static str) -> impl Fn(&Node) -> Parsed<Duration> {
+pub(super) fn duration(
+    least: &'static str,
+    most: &'static str,
+) -> impl Fn(&Node) -> Parsed<Duration> {
     move |node| {
-        let wanted = || format!("write a time from {least} to {most}, such as \"90s\" or \"1h30m\"");
+        let wanted =
+            || format!("write a time from {least} to {most}, such as \"90s\" or \"1h30m\"");
         let Value::Text(text) = &node.value else {
-            return Err(Wrong::new(format!("this is {}", node.value.kind()), wanted()));
+            return Err(Wrong::new(
+                format!("this is {}", node.value.kind()),
+                wanted(),
+            ));
         };
         let bound = |text| parse_duration(text).expect("bounds are durations");
         match parse_duration(text) {
@@ -218,29 +265,44 @@ pub(super) fn duration(least: &'static str, most: &'static str) -> impl Fn(&Node
 /// A size from `least` to `most` bytes, both as they are written.
 pub(super) fn size(least: &'static str, most: &'static str) -> impl Fn(&Node) -> Parsed<u64> {
     move |node| {
-        let wanted = || format!("write a size from {least} to {most}, such as \"64KiB\" or a number of bytes");
+        let wanted = || {
+            format!("write a size from {least} to {most}, such as \"64KiB\" or a number of bytes")
+        };
         let parsed = match &node.value {
             Value::Text(text) => parse_size(text),
             Value::Integer(number) => u64::try_from(*number).ok(),
-            _ => return Err(Wrong::new(format!("this is {}", node.value.kind()), wanted())),
+            _ => {
+                return Err(Wrong::new(
+                    format!("this is {}", node.value.kind()),
+                    wanted(),
+                ));
+            }
         };
         let bound = |text| parse_size(text).expect("bounds are sizes");
         match parsed {
             Some(value) if value >= bound(least) && value <= bound(most) => Ok(value),
-            Some(value) => Err(Wrong::new(format!("{value} bytes are out of range"), wanted())),
+            Some(value) => Err(Wrong::new(
+                format!("{value} bytes are out of range"),
+                wanted(),
+            )),
             None => Err(Wrong::new("this is no size", wanted())),
         }
     }
 }
 
 /// One of some words.
-pub(super) fn choice<T: Copy>(choices: &'static [(&'static str, T)]) -> impl Fn(&Node) -> Parsed<T> {
+pub(super) fn choice<T: Copy>(
+    choices: &'static [(&'static str, T)],
+) -> impl Fn(&Node) -> Parsed<T> {
     move |node| {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         let written = text(node)?;
         let found = choices.iter().find(|(name, _)| *name == written);
         found.map(|(_, value)| *value).ok_or_else(|| {
-            Wrong::new(format!("\"{written}\" is none of the choices"), format!("write one of {}", names.join(", ")))
+            Wrong::new(
+                format!("\"{written}\" is none of the choices"),
+                format!("write one of {}", names.join(", ")),
+            )
         })
     }
 }

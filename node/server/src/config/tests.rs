@@ -2,19 +2,34 @@ use std::path::Path;
 
 use super::{mistake::Place, *};
 
-fn sources(toml: Option<&str>, environment: &[(&str, &str)]) -> (Sources, Option<tempfile::TempDir>) {
+fn sources(
+    toml: Option<&str>,
+    environment: &[(&str, &str)],
+) -> (Sources, Option<tempfile::TempDir>) {
     let directory = toml.map(|_| tempfile::tempdir().unwrap());
     let file = directory.as_ref().map(|it| it.path().join("starling.toml"));
     if let (Some(file), Some(toml)) = (&file, toml) {
         std::fs::write(file, toml).unwrap();
     }
-    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    (Sources { file, environment, overrides: Overrides::default() }, directory)
+    let environment = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    (
+        Sources {
+            file,
+            environment,
+            overrides: Overrides::default(),
+        },
+        directory,
+    )
 }
 
 fn good(toml: &str) -> Config {
     let (sources, _kept) = sources(Some(toml), &[]);
-    load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}")).config
+    load(&sources)
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"))
+        .config
 }
 
 /// Mistakes with the file's path cut off.
@@ -23,7 +38,11 @@ fn mistakes(toml: &str, environment: &[(&str, &str)]) -> Vec<String> {
     let kept = kept.expect("there is a file");
     let directory = format!("{}/", kept.path().display());
     let mistakes = load(&sources).expect_err("there is a mistake");
-    mistakes.to_string().lines().map(|line| line.replace(&directory, "")).collect()
+    mistakes
+        .to_string()
+        .lines()
+        .map(|line| line.replace(&directory, ""))
+        .collect()
 }
 
 const EXAMPLE: &str = include_str!("../../../../docs/starling.example.toml");
@@ -39,20 +58,48 @@ fn the_example_is_read() {
 /// Every commented default of the example, uncommented, changes nothing: the example tells the truth.
 #[test]
 fn the_example_shows_the_defaults() {
-    let made_up = ["#data", "#path", "#client_ca", "#proxies", "#chain", "#key", "#[[", "#ready_file", "#admins"];
-    let made_up = |line: &str| made_up.iter().any(|it| line.starts_with(it)) || line.contains("mailto:") || line.contains("xmpp:");
+    let made_up = [
+        "#data",
+        "#path",
+        "#client_ca",
+        "#proxies",
+        "#chain",
+        "#key",
+        "#[[",
+        "#ready_file",
+        "#admins",
+    ];
+    let made_up = |line: &str| {
+        made_up.iter().any(|it| line.starts_with(it))
+            || line.contains("mailto:")
+            || line.contains("xmpp:")
+    };
     let mut in_certificates = false;
     let lines: Vec<String> = EXAMPLE
         .lines()
         .map(|line| {
             in_certificates = (in_certificates || line == "#[[certificates]]") && !line.is_empty();
-            let is_key = line.starts_with('#') && line.chars().nth(1).is_some_and(|c| c.is_ascii_lowercase());
-            if is_key && !made_up(line) && !in_certificates { line[1..].to_owned() } else { line.to_owned() }
+            let is_key = line.starts_with('#')
+                && line.chars().nth(1).is_some_and(|c| c.is_ascii_lowercase());
+            if is_key && !made_up(line) && !in_certificates {
+                line[1..].to_owned()
+            } else {
+                line.to_owned()
+            }
         })
         .collect();
     let uncommented = lines.join("\n");
-    assert!(uncommented.lines().filter(|line| !line.starts_with('#') && line.contains('=')).count() > 35);
-    assert_eq!(format!("{:?}", good(EXAMPLE)), format!("{:?}", good(&uncommented)));
+    assert!(
+        uncommented
+            .lines()
+            .filter(|line| !line.starts_with('#') && line.contains('='))
+            .count()
+            > 35
+    );
+    assert_eq!(
+        format!("{:?}", good(EXAMPLE)),
+        format!("{:?}", good(&uncommented))
+    );
     let mut defaults = Config::served("starling-data".into());
     defaults.domains = vec!["example.org".into()];
     assert_eq!(format!("{defaults:?}"), format!("{:?}", good(EXAMPLE)));
@@ -81,7 +128,13 @@ enabled = "yes"
 [log]
 format = "xml"
 "#;
-    let found = mistakes(toml, &[("STARLING_OFFLINE__QUOTA", "many"), ("STARLING_LIMITS__IDLE_PIN", "1m")]);
+    let found = mistakes(
+        toml,
+        &[
+            ("STARLING_OFFLINE__QUOTA", "many"),
+            ("STARLING_LIMITS__IDLE_PIN", "1m"),
+        ],
+    );
     let expected = [
         "starling.toml:1:27: domains[1]: \"no good\" is no domain",
         "starling.toml:2:1: listner: no such key; did you mean `listeners`?",
@@ -102,22 +155,40 @@ format = "xml"
         "environment STARLING_OFFLINE__QUOTA: offline.quota: this is text; write a number from 0 to 100000000",
     ];
     for line in expected {
-        assert!(found.iter().any(|it| it.contains(line)), "missing: {line}\nfound:\n{}", found.join("\n"));
+        assert!(
+            found.iter().any(|it| it.contains(line)),
+            "missing: {line}\nfound:\n{}",
+            found.join("\n")
+        );
     }
     assert_eq!(found.len(), expected.len(), "{}", found.join("\n"));
 }
 
 #[test]
 fn what_is_no_toml_is_told_with_the_rest() {
-    let found = mistakes("domains = [\"a.example\"]\n[log\nfilter = \"info\"\n[auth]\nattempts = 0\n", &[]);
+    let found = mistakes(
+        "domains = [\"a.example\"]\n[log\nfilter = \"info\"\n[auth]\nattempts = 0\n",
+        &[],
+    );
     assert!(found[0].starts_with("starling.toml:2:"), "{found:?}");
-    assert!(found.iter().any(|line| line.contains("auth.attempts: 0 is out of range")), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|line| line.contains("auth.attempts: 0 is out of range")),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn a_file_without_domains_or_a_missing_file_is_a_mistake() {
-    assert_eq!(mistakes("", &[]), ["configuration: domains: no domain is named; write domains = [\"example.org\"]"]);
-    let missing = Sources { file: Some("does/not/exist.toml".into()), ..Sources::default() };
+    assert_eq!(
+        mistakes("", &[]),
+        ["configuration: domains: no domain is named; write domains = [\"example.org\"]"]
+    );
+    let missing = Sources {
+        file: Some("does/not/exist.toml".into()),
+        ..Sources::default()
+    };
     let mistakes = load(&missing).expect_err("it does not exist");
     assert_eq!(mistakes.0.len(), 1);
     assert_eq!(mistakes.0[0].place, Place::Flag("--config"));
@@ -130,10 +201,24 @@ fn without_anything_it_is_a_development_node() {
     assert!(config.development);
     assert_eq!(config.domains, ["localhost"]);
     assert_eq!(config.data, Path::new("starling-data"));
-    assert!(config.listeners.iter().all(|it| it.address.ip().is_loopback()));
-    let (xdg, _) = sources(None, &[("XDG_DATA_HOME", "/home/alice/.local/share"), ("STARLING_SERVICE_HOST", "10.0.0.1")]);
+    assert!(
+        config
+            .listeners
+            .iter()
+            .all(|it| it.address.ip().is_loopback())
+    );
+    let (xdg, _) = sources(
+        None,
+        &[
+            ("XDG_DATA_HOME", "/home/alice/.local/share"),
+            ("STARLING_SERVICE_HOST", "10.0.0.1"),
+        ],
+    );
     let loaded = load(&xdg).unwrap();
-    assert_eq!(loaded.config.data, Path::new("/home/alice/.local/share/starling"));
+    assert_eq!(
+        loaded.config.data,
+        Path::new("/home/alice/.local/share/starling")
+    );
     assert_eq!(loaded.notes.len(), 1);
 }
 
@@ -148,9 +233,19 @@ fn flags_go_before_environment_before_file_before_defaults() {
         ("STARLING_DOMAINS", "a.example, b.example"),
     ];
     let (mut sources, kept) = sources(Some(toml), &environment);
-    sources.overrides = Overrides { log: Some("error".into()), http: Some("off".into()), ..Overrides::default() };
+    sources.overrides = Overrides {
+        log: Some("error".into()),
+        http: Some("off".into()),
+        ..Overrides::default()
+    };
     let config = load(&sources).unwrap().config;
-    assert_eq!(config.log, Log { filter: "error".into(), json: true });
+    assert_eq!(
+        config.log,
+        Log {
+            filter: "error".into(),
+            json: true
+        }
+    );
     assert_eq!(config.http, None);
     assert_eq!(config.domains, ["a.example", "b.example"]);
     assert_eq!(config.offline.quota, 5);
@@ -160,23 +255,40 @@ fn flags_go_before_environment_before_file_before_defaults() {
     assert_eq!(config.archive.page, 250);
     let directory = kept.unwrap().path().join("there");
     assert_eq!(config.data, directory);
-    assert!(matches!(config.storage, Storage::Embedded { path, sync: true, .. } if path == directory));
+    assert!(
+        matches!(config.storage, Storage::Embedded { path, sync: true, .. } if path == directory)
+    );
 }
 
 #[test]
 fn memory_takes_no_path_and_the_flag_takes_all() {
     let toml = "domains = [\"a.example\"]\n[storage]\nbackend = \"memory\"\npath = \"x\"\n";
     let found = mistakes(toml, &[]);
-    assert_eq!(found, ["starling.toml:4:8: storage.path: memory has no such thing; leave it out, or choose backend = \"embedded\""]);
-    let (mut sources, _kept) = sources(Some("domains = [\"a.example\"]\n[storage]\nsync = false\n"), &[]);
+    assert_eq!(
+        found,
+        [
+            "starling.toml:4:8: storage.path: memory has no such thing; leave it out, or choose backend = \"embedded\""
+        ]
+    );
+    let (mut sources, _kept) = sources(
+        Some("domains = [\"a.example\"]\n[storage]\nsync = false\n"),
+        &[],
+    );
     sources.overrides.memory = true;
     assert_eq!(load(&sources).unwrap().config.storage, Storage::Memory);
 }
 
 #[test]
 fn port_zero_may_be_there_twice_and_another_may_not() {
-    let config = good("domains = [\"a.example\"]\nlisteners = [\"127.0.0.1:0\", \"direct:127.0.0.1:0\"]");
+    let config =
+        good("domains = [\"a.example\"]\nlisteners = [\"127.0.0.1:0\", \"direct:127.0.0.1:0\"]");
     assert_eq!(config.listeners.len(), 2);
-    let found = mistakes("domains = [\"a.example\"]\nlisteners = [\":5222\", \"direct:[::]:5222\"]", &[]);
-    assert_eq!(found, ["configuration: listeners[1]: [::]:5222 is there twice; give each listener its own port"]);
+    let found = mistakes(
+        "domains = [\"a.example\"]\nlisteners = [\":5222\", \"direct:[::]:5222\"]",
+        &[],
+    );
+    assert_eq!(
+        found,
+        ["configuration: listeners[1]: [::]:5222 is there twice; give each listener its own port"]
+    );
 }

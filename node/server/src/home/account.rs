@@ -23,13 +23,16 @@ use super::{
 };
 use crate::{
     modules::{
-        archive::preferences,
+        archive::{
+            self, preferences,
+            retraction::{self, Retraction},
+        },
         blocking::{self, Passing},
         vcard::Photo,
     },
     pipeline::{
         archive_rule::Class,
-        delivery::{self, Action, Addressee, Resource},
+        delivery::{self, Action, Addressee, MessageType, Resource},
     },
     routing::{Delivery, Letter, Origin, Posted, Progress, Router, SessionHandle, flags},
 };
@@ -40,6 +43,10 @@ const MAX_QUEUE: usize = 4096;
 const MAX_APPEND: usize = 64;
 /// Bytes of one append.
 const MAX_APPEND_BYTES: usize = 60 << 10;
+/// How long a flush waits after a failure: at first, at most, and when senders are told.
+const FIRST_DELAY: Duration = Duration::from_millis(20);
+const LAST_DELAY: Duration = Duration::from_secs(2);
+const GIVE_UP_DELAY: Duration = Duration::from_secs(1);
 /// Acknowledged entries after which the mailbox record is written.
 const ACKS_PER_SAVE: u32 = 50;
 
@@ -59,7 +66,12 @@ enum Inner {
     Gone,
 }
 
-type Waiting = Box<dyn FnOnce(&Arc<Router>, &Arc<Home>) + Send>;
+/// What waits for a home to load.
+enum Waiting {
+    Receive(Parcel),
+    Sent(Parcel),
+    Then(Box<dyn FnOnce(&Inner) + Send>),
+}
 
 struct State {
     /// Newest committed number.
@@ -98,6 +110,17 @@ struct Queued {
     flags: Option<EntryFlags>,
 }
 
+/// A write to the log. It stays as it is until it is known whether it was done.
+struct Append {
+    /// Behind which number.
+    head: u64,
+    /// By which the store recognises it.
+    write_id: u64,
+    entries: Vec<NewEntry>,
+    /// An answer was lost: it may be in the log.
+    maybe_done: bool,
+}
+
 /// What is done after the lock is gone.
 enum After {
     Nothing,
@@ -107,7 +130,10 @@ enum After {
 
 impl Home {
     pub(super) fn loading(account: BareJid) -> Self {
-        Self { account, inner: Mutex::new(Inner::Loading(Vec::new())) }
+        Self {
+            account,
+            inner: Mutex::new(Inner::Loading(Vec::new())),
+        }
     }
 
     /// Whether a new lookup is needed.
@@ -124,87 +150,87 @@ impl Home {
         }
     }
 
-    /// Runs `then` as soon as the home is no longer loading.
-    fn when_loaded(self: &Arc<Self>, router: &Arc<Router>, then: Waiting) -> bool {
-        {
-            let mut inner = self.inner.lock();
-            if let Inner::Loading(waiting) = &mut *inner {
-                if waiting.len() >= MAX_QUEUE {
-                    return false;
-                }
-                waiting.push(then);
-                return true;
-            }
-        }
-        then(router, self);
-        true
-    }
-
     /// Waits until the home is loaded; whether the account exists.
     ///
     /// # Errors
     /// The store did not answer.
-    pub async fn exists(self: &Arc<Self>, router: &Arc<Router>) -> Result<bool, StanzaError> {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        let told = self.when_loaded(
-            router,
-            Box::new(move |_, home| {
-                let _ = sender.send(match &*home.inner.lock() {
-                    Inner::Ready(_) => Ok(true),
-                    Inner::Absent => Ok(false),
-                    Inner::Loading(_) | Inner::Gone => Err(wait("the account's data cannot be read now")),
-                });
-            }),
-        );
-        if !told {
-            return Err(wait("too much waits for this account"));
-        }
-        receiver.await.unwrap_or_else(|_| Err(wait("the account's data cannot be read now")))
+    pub async fn exists(self: &Arc<Self>, _router: &Arc<Router>) -> Result<bool, StanzaError> {
+        let exists = |inner: &Inner| match inner {
+            Inner::Ready(_) => Ok(true),
+            Inner::Absent => Ok(false),
+            Inner::Loading(_) | Inner::Gone => Err(wait("the account's data cannot be read now")),
+        };
+        let receiver = match &mut *self.inner.lock() {
+            Inner::Loading(waiting) if waiting.len() >= MAX_QUEUE => {
+                return Err(wait("too much waits for this account"));
+            }
+            Inner::Loading(waiting) => {
+                let (sender, receiver) = tokio::sync::oneshot::channel();
+                waiting.push(Waiting::Then(Box::new(move |inner| {
+                    let _ = sender.send(exists(inner));
+                })));
+                receiver
+            }
+            inner => return exists(inner),
+        };
+        receiver
+            .await
+            .unwrap_or_else(|_| Err(wait("the account's data cannot be read now")))
     }
 
     /// A message for this account (RFC 6121 §8.5).
     pub fn receive(self: &Arc<Self>, router: &Arc<Router>, parcel: Parcel) -> Progress {
-        let mut inner = self.inner.lock();
-        let after = match &mut *inner {
+        let after = self.receive_in(&mut self.inner.lock(), router, parcel);
+        self.finish(router, after)
+    }
+
+    fn receive_in(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        router: &Arc<Router>,
+        parcel: Parcel,
+    ) -> After {
+        match inner {
             Inner::Ready(state) => state.receive(self, router, parcel),
             Inner::Absent => After::Refuse(parcel, Condition::ServiceUnavailable.into()),
             Inner::Gone => After::Refuse(parcel, wait("the account's data cannot be read now")),
             Inner::Loading(waiting) if waiting.len() < MAX_QUEUE => {
-                waiting.push(Box::new(move |router, home| {
-                    let origin = parcel.origin.clone();
-                    tell(home.receive(router, parcel), origin);
-                }));
-                return Progress::Pending;
+                waiting.push(Waiting::Receive(parcel));
+                After::Nothing
             }
             Inner::Loading(_) => After::Refuse(parcel, wait("too much waits for this account")),
-        };
-        drop(inner);
-        self.finish(router, after)
+        }
     }
 
     /// A copy of a message this account sent, after the recipient's side is done.
     pub fn sent(self: &Arc<Self>, router: &Arc<Router>, parcel: Parcel) -> Progress {
-        let mut inner = self.inner.lock();
-        let after = match &mut *inner {
+        let after = self.sent_in(&mut self.inner.lock(), router, parcel);
+        self.finish(router, after)
+    }
+
+    fn sent_in(self: &Arc<Self>, inner: &mut Inner, router: &Arc<Router>, parcel: Parcel) -> After {
+        match inner {
             Inner::Ready(state) => state.sent(self, router, parcel),
             Inner::Loading(waiting) => {
-                waiting.push(Box::new(move |router, home| {
-                    let origin = parcel.origin.clone();
-                    tell(home.sent(router, parcel), origin);
-                }));
-                return Progress::Pending;
+                waiting.push(Waiting::Sent(parcel));
+                After::Nothing
             }
             Inner::Absent => After::Done(parcel),
-            // The session went, and the home with it; the copy still counts. If it cannot be kept now the sender is
-            // not told that it is: it stays unacknowledged.
+            // The session went, and the home with it; the copy still counts. Until it is kept its sender is not told that
+            // it is.
             Inner::Gone => {
-                drop(inner);
-                let home = router.homes.get(router, &self.account);
-                return if Arc::ptr_eq(&home, self) { Progress::Pending } else { home.sent(router, parcel) };
+                let (account, router) = (self.account.clone(), router.clone());
+                router.clone().spawn(async move {
+                    tokio::time::sleep(FIRST_DELAY).await;
+                    let origin = parcel.origin.clone();
+                    tell(
+                        router.homes.get(&router, &account).sent(&router, parcel),
+                        origin,
+                    );
+                });
+                After::Nothing
             }
-        };
-        drop(inner);
-        self.finish(router, after)
+        }
     }
 
     fn finish(self: &Arc<Self>, router: &Arc<Router>, after: After) -> Progress {
@@ -239,25 +265,19 @@ impl Home {
                 return;
             }
             let entries = router.entries(self.account.as_str());
-            let best = entries.iter().filter(|e| e.priority.is_some_and(|p| p >= 0)).max_by_key(|e| e.priority);
+            let best = entries
+                .iter()
+                .filter(|e| e.priority.is_some_and(|p| p >= 0))
+                .max_by_key(|e| e.priority);
             if let Some(target) = best.and_then(|entry| router.sessions.get(entry.session.number)) {
-                for number in state.pending.claim() {
-                    target.mailbox.post(Letter::Logged(number));
-                }
+                state.give_waiting(&target);
             }
         });
     }
 
     /// A resource became available with a priority of 0 or more: it gets all that waits and nobody holds.
-    pub fn drain(&self, handle: &SessionHandle) -> usize {
-        self.with(|state| {
-            let claimed = state.pending.claim();
-            for number in &claimed {
-                handle.mailbox.post(Letter::Logged(*number));
-            }
-            claimed.len()
-        })
-        .unwrap_or(0)
+    pub fn drain(&self, handle: &SessionHandle) {
+        self.with(|state| state.give_waiting(handle));
     }
 
     /// Reads entries that a session was only told the numbers of. `None` beside a number: it is no longer there.
@@ -265,7 +285,9 @@ impl Home {
     /// # Errors
     /// The store did not answer.
     pub async fn fetch(
-        &self, router: &Router, numbers: &[u64],
+        &self,
+        router: &Router,
+        numbers: &[u64],
     ) -> storage::Result<Vec<(u64, Option<Delivery>)>> {
         let mut fetched = Vec::with_capacity(numbers.len());
         let mut rest = numbers;
@@ -273,8 +295,11 @@ impl Home {
             // Numbers that follow each other closely are read at once.
             let count = rest.iter().take_while(|&&n| n - from < 128).count();
             let to = rest[count - 1];
-            let entries =
-                router.stores.logs.read(&self.account, LogRange { from, to }, false, 128).await?;
+            let entries = router
+                .stores
+                .logs
+                .read(&self.account, LogRange { from, to }, false, 128)
+                .await?;
             for &number in &rest[..count] {
                 let entry = entries.iter().find(|e| e.number == number);
                 let delivery = entry.and_then(|entry| render::delayed(entry, &self.account));
@@ -283,6 +308,16 @@ impl Home {
             rest = &rest[count..];
         }
         Ok(fetched)
+    }
+
+    /// What a logged message takes back becomes a tombstone (XEP-0424 §5.2).
+    async fn retract(&self, router: &Router, number: u64, retraction: &Retraction) {
+        let applied =
+            archive::apply_retraction(&*router.stores.logs, &self.account, number, retraction)
+                .await;
+        if let Err(error) = applied {
+            tracing::warn!(account = %self.account, %error, "a retracted message was left in the archive");
+        }
     }
 
     /// Remembers or forgets the presence of a session, for those who probe.
@@ -303,11 +338,15 @@ impl Home {
 
     /// The presence of every available session.
     pub fn presences(&self) -> Vec<(u64, Stanza)> {
-        self.with(|state| state.presences.clone()).unwrap_or_default()
+        self.with(|state| state.presences.clone())
+            .unwrap_or_default()
     }
 
     /// Changes the presence of every available session; what became of it. `None` leaves it.
-    pub fn change_presences(&self, change: impl Fn(&Stanza) -> Option<Stanza>) -> Vec<(u64, Stanza)> {
+    pub fn change_presences(
+        &self,
+        change: impl Fn(&Stanza) -> Option<Stanza>,
+    ) -> Vec<(u64, Stanza)> {
         self.with(|state| {
             let mut changed = Vec::new();
             for (session, presence) in &mut state.presences {
@@ -342,12 +381,25 @@ impl Home {
 
     /// Puts new lists in force.
     pub fn set_privacy(&self, lists: Arc<PrivacyData>) {
-        self.with(|state| state.privacy = lists);
+        self.with(|state| {
+            // Of two changes at once the later one may report first.
+            if lists.version >= state.privacy.version {
+                state.privacy = lists;
+            }
+        });
     }
 
     /// Puts new archive preferences in force.
     pub fn set_preferences(&self, preferences: Arc<ArchivePreferences>) {
-        self.with(|state| state.preferences = Some(preferences));
+        self.with(|state| {
+            if state
+                .preferences
+                .as_ref()
+                .is_none_or(|known| preferences.version >= known.version)
+            {
+                state.preferences = Some(preferences);
+            }
+        });
     }
 
     /// Newest committed number of the log.
@@ -373,7 +425,12 @@ impl Home {
 
     /// When the last resource went away and what it said.
     pub fn last_activity(&self) -> Option<(u64, Option<String>)> {
-        self.with(|state| (state.mailbox.last_active_ms, state.mailbox.last_status.clone()))
+        self.with(|state| {
+            (
+                state.mailbox.last_active_ms,
+                state.mailbox.last_status.clone(),
+            )
+        })
     }
 
     /// Writes how far the log was handed over, if that is not written yet.
@@ -389,7 +446,12 @@ impl Home {
         let Some(Some(mailbox)) = work else { return };
         let (home, router) = (self.clone(), router.clone());
         router.clone().spawn(async move {
-            match router.stores.mailboxes.store(&home.account, &mailbox, mailbox.version).await {
+            match router
+                .stores
+                .mailboxes
+                .store(&home.account, &mailbox, mailbox.version)
+                .await
+            {
                 Ok(version) => {
                     home.with(|state| state.mailbox.version = version);
                     if !router.config.archive.enabled {
@@ -458,15 +520,33 @@ impl Home {
                 Inner::Gone
             }
         };
-        let waiting = match std::mem::replace(&mut *self.inner.lock(), state) {
-            Inner::Loading(waiting) => waiting,
-            _ => Vec::new(),
-        };
+        let mut outcomes = Vec::new();
+        {
+            let mut inner = self.inner.lock();
+            let waiting = match std::mem::replace(&mut *inner, state) {
+                Inner::Loading(waiting) => waiting,
+                _ => Vec::new(),
+            };
+            // Under the lock: what comes now may not overtake what waited.
+            for waiting in waiting {
+                match waiting {
+                    Waiting::Receive(parcel) => {
+                        let origin = parcel.origin.clone();
+                        outcomes.push((self.receive_in(&mut inner, &router, parcel), origin));
+                    }
+                    Waiting::Sent(parcel) => {
+                        let origin = parcel.origin.clone();
+                        outcomes.push((self.sent_in(&mut inner, &router, parcel), origin));
+                    }
+                    Waiting::Then(then) => then(&inner),
+                }
+            }
+        }
         if failed {
             router.homes.drop_gone(&self);
         }
-        for then in waiting {
-            then(&router, &self);
+        for (after, origin) in outcomes {
+            tell(self.finish(&router, after), origin);
         }
     }
 
@@ -480,10 +560,16 @@ impl Home {
         let mut pending = Pending::default();
         let mut from = mailbox.acked + 1;
         while from <= tip.head {
-            let page = stores.logs.read(&self.account, LogRange { from, to: tip.head }, false, 256).await?;
+            let page = stores
+                .logs
+                .read(&self.account, LogRange { from, to: tip.head }, false, 256)
+                .await?;
             let Some(last) = page.last() else { break };
             from = last.number + 1;
-            for entry in page.iter().filter(|e| e.flags.contains(EntryFlags::DELIVER)) {
+            for entry in page
+                .iter()
+                .filter(|e| e.flags.contains(EntryFlags::DELIVER))
+            {
                 pending.add(entry.number, 0);
             }
         }
@@ -494,7 +580,11 @@ impl Home {
             flushing: false,
             pending,
             privacy: Arc::new(stores.privacy.load(&self.account).await?),
-            preferences: stores.archive_preferences.load(&self.account).await?.map(Arc::new),
+            preferences: stores
+                .archive_preferences
+                .load(&self.account)
+                .await?
+                .map(Arc::new),
             presences: Vec::new(),
             photo: None,
             mailbox,
@@ -504,80 +594,117 @@ impl Home {
 
     /// Writes what has gathered, until nothing is left. One at a time per home.
     async fn flush(self: Arc<Self>, router: Arc<Router>) {
-        let mut write_id = router.random();
-        let mut delay = Duration::from_millis(20);
+        let mut delay = FIRST_DELAY;
+        let mut repeat = None;
         loop {
-            let Some((head, entries)) = self.with(State::next_append) else { return };
-            let result = if entries.is_empty() {
+            let next = repeat
+                .take()
+                .or_else(|| self.with(|state| state.next_append(router.random())));
+            let Some(mut append) = next else { return };
+            let result = if append.entries.is_empty() {
                 Ok(())
             } else {
-                router.stores.logs.append(&self.account, head, write_id, &entries).await
+                router
+                    .stores
+                    .logs
+                    .append(&self.account, append.head, append.write_id, &append.entries)
+                    .await
             };
             match result {
                 Ok(()) => {
-                    write_id = router.random();
-                    delay = Duration::from_millis(20);
-                    if !self.committed(&router, entries.len()) {
+                    delay = FIRST_DELAY;
+                    if !self.committed(&router, append.entries.len()) {
                         return;
                     }
+                    continue;
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {
-                    // Somebody else appended: take up behind it.
+                    // Somebody else appended, so this is not in the log: take up behind it.
                     match router.stores.logs.tip(&self.account).await {
                         Ok(tip) => {
                             self.with(|state| {
                                 state.head = tip.head;
                                 state.newest_ms = state.newest_ms.max(tip.time_ms);
                             });
+                            continue;
                         }
-                        Err(error) => tracing::warn!(account = %self.account, %error, "log head not read"),
+                        Err(error) => {
+                            tracing::warn!(account = %self.account, %error, "log head not read")
+                        }
                     }
                 }
                 Err(error) => {
                     tracing::warn!(account = %self.account, %error, "log append failed");
                     router.metrics.append_failures.inc();
-                    // The write id stays: if the answer was lost the repeat is recognised.
-                    tokio::time::sleep(delay).await;
-                    delay = (delay * 2).min(Duration::from_secs(2));
-                    if delay >= Duration::from_secs(1) && !self.give_up(&router) {
-                        return;
-                    }
+                    append.maybe_done |= error.kind() == ErrorKind::Unavailable;
                 }
             }
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(LAST_DELAY);
+            let kept = if append.maybe_done {
+                append.entries.len()
+            } else {
+                0
+            };
+            if delay >= GIVE_UP_DELAY && !self.give_up(&router, kept) {
+                return;
+            }
+            // If the answer was lost the very same write is recognised; another one under its id would not be in the log.
+            repeat = append.maybe_done.then_some(append);
         }
     }
 
-    /// The store has been failing: senders are told to try again later. What this account itself sent was delivered
-    /// already and stays queued, its sender unacknowledged. Whether anything is left.
-    fn give_up(self: &Arc<Self>, router: &Arc<Router>) -> bool {
-        let mut refused = VecDeque::new();
-        let left = self.with(|state| {
-            let (kept, gone) = state.queue.drain(..).partition(|queued| queued.sent);
-            state.queue = kept;
-            refused = gone;
-            state.flushing = !state.queue.is_empty();
-            state.flushing
+    /// The store has been failing: senders are told to try again later. What may be in the log already (the first `kept`
+    /// entries) stays queued, and so does what this account itself sent, which was delivered already: their senders stay
+    /// unacknowledged. What needs no store does not wait for it. Whether anything is left.
+    fn give_up(self: &Arc<Self>, router: &Arc<Router>, mut kept: usize) -> bool {
+        let (mut refused, mut done) = (Vec::new(), Vec::new());
+        self.with(|state| {
+            for queued in std::mem::take(&mut state.queue) {
+                if queued.entry().is_none() {
+                    state.hand_on(self, router, &queued, 0);
+                    done.push(queued.parcel);
+                } else if kept > 0 || queued.sent {
+                    kept = kept.saturating_sub(1);
+                    state.queue.push_back(queued);
+                } else {
+                    refused.push(queued.parcel);
+                }
+            }
         });
-        for Queued { parcel, .. } in refused {
-            router.refuse(&parcel.stanza, &wait("the message could not be stored; try again later"));
+        self.finish_all(router, done);
+        for parcel in refused {
+            router.refuse(
+                &parcel.stanza,
+                &wait("the message could not be stored; try again later"),
+            );
             tell(Progress::Done, parcel.origin);
         }
-        left == Some(true)
+        self.goes_on()
     }
 
     /// The next entries of the queue are in the log: they are delivered, in order. Whether more wait.
     fn committed(self: &Arc<Self>, router: &Arc<Router>, logged: usize) -> bool {
         let mut done = Vec::new();
-        let more = self.with(|state| {
-            state.settle(self, router, logged, &mut done);
+        self.with(|state| state.settle(self, router, logged, &mut done));
+        self.finish_all(router, done);
+        self.goes_on()
+    }
+
+    /// Whether a flush goes on. Asked when what it did is handed on, or the next flush might overtake it.
+    fn goes_on(&self) -> bool {
+        let goes_on = self.with(|state| {
             state.flushing = !state.queue.is_empty();
             state.flushing
         });
+        goes_on == Some(true)
+    }
+
+    fn finish_all(self: &Arc<Self>, router: &Arc<Router>, done: Vec<Parcel>) {
         for parcel in done {
             let origin = parcel.origin.clone();
             tell(self.finish(router, After::Done(parcel)), origin);
         }
-        more == Some(true)
     }
 }
 
@@ -587,7 +714,13 @@ impl State {
         let from = parcel.stanza.from();
         if let Some(from) = from
             && from.bare_str() != account.as_str()
-            && blocking::denies(&self.privacy, Passing::Message, account, from, router.rosters.cached(account).as_deref())
+            && blocking::denies(
+                &self.privacy,
+                Passing::Message,
+                account,
+                from,
+                router.rosters.cached(account).as_deref(),
+            )
         {
             // XEP-0191 §3.2: an error for a message; `refuse` gives none in answer to errors.
             return After::Refuse(parcel, Condition::ServiceUnavailable.into());
@@ -603,7 +736,8 @@ impl State {
             Action::Ignore | Action::Serve => return After::Done(parcel),
             Action::Store if self.pending.len() >= router.config.offline.quota => {
                 // XEP-0160 §3, step 4.
-                let error = StanzaError::new(Condition::ServiceUnavailable, "offline storage is full");
+                let error =
+                    StanzaError::new(Condition::ServiceUnavailable, "offline storage is full");
                 return After::Refuse(parcel, error);
             }
             Action::Store => true,
@@ -616,8 +750,18 @@ impl State {
         if flags.is_some() {
             parcel.stanza = render::without_forged_ids(parcel.stanza, account);
         }
-        if flags.is_some() || !self.queue.is_empty() {
-            return self.enqueue(home, router, Queued { parcel, sent: false, flags });
+        // An error waits for no store: what it answers is acknowledged already.
+        let in_turn = class.message_type() != MessageType::Error && !self.queue.is_empty();
+        if flags.is_some() || in_turn {
+            return self.enqueue(
+                home,
+                router,
+                Queued {
+                    parcel,
+                    sent: false,
+                    flags,
+                },
+            );
         }
         self.deliver(account, router, &parcel, Numbers::default());
         After::Done(parcel)
@@ -626,10 +770,20 @@ impl State {
     fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
         let archived = router.config.archive.enabled
             && parcel.class.archived()
-            && preferences::archives(&self.preferences, parcel.stanza.to(), || router.rosters.cached(&home.account));
+            && preferences::archives(&self.preferences, parcel.stanza.to(), || {
+                router.rosters.cached(&home.account)
+            });
         if archived || !self.queue.is_empty() {
             let flags = archived.then_some(EntryFlags::SENT | EntryFlags::ARCHIVED);
-            return self.enqueue(home, router, Queued { parcel, sent: true, flags });
+            return self.enqueue(
+                home,
+                router,
+                Queued {
+                    parcel,
+                    sent: true,
+                    flags,
+                },
+            );
         }
         self.copy_to_others(&home.account, router, &parcel, 0);
         After::Done(parcel)
@@ -637,7 +791,10 @@ impl State {
 
     fn enqueue(&mut self, home: &Arc<Home>, router: &Arc<Router>, queued: Queued) -> After {
         if self.queue.len() >= MAX_QUEUE && !queued.sent {
-            return After::Refuse(queued.parcel, wait("too many messages wait for this account"));
+            return After::Refuse(
+                queued.parcel,
+                wait("too many messages wait for this account"),
+            );
         }
         self.queue.push_back(queued);
         if !self.flushing {
@@ -647,27 +804,45 @@ impl State {
         After::Nothing
     }
 
-    /// The entries of the next append, from the front of the queue; nothing is taken off it.
-    fn next_append(&mut self) -> (u64, Vec<NewEntry>) {
+    /// The next append, from the front of the queue; nothing is taken off it.
+    fn next_append(&mut self, write_id: u64) -> Append {
         let now = crate::clock::now_ms().max(self.newest_ms);
         let mut entries = Vec::new();
         let mut bytes = 0;
         for queued in &self.queue {
-            let Some((flags, peer, stanza)) = queued.entry() else { continue };
+            let Some((flags, peer, stanza)) = queued.entry() else {
+                continue;
+            };
             bytes += stanza.len();
             if entries.len() == MAX_APPEND || (bytes > MAX_APPEND_BYTES && !entries.is_empty()) {
                 break;
             }
-            entries.push(NewEntry { time_ms: now, flags, peer: peer.clone(), stanza: stanza.clone() });
+            entries.push(NewEntry {
+                time_ms: now,
+                flags,
+                peer: peer.clone(),
+                stanza: stanza.clone(),
+            });
         }
         if !entries.is_empty() {
             self.newest_ms = now;
         }
-        (self.head, entries)
+        Append {
+            head: self.head,
+            write_id,
+            entries,
+            maybe_done: false,
+        }
     }
 
     /// Takes off the queue what an append of `logged` entries covered, with what stood between.
-    fn settle(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut logged: usize, done: &mut Vec<Parcel>) {
+    fn settle(
+        &mut self,
+        home: &Arc<Home>,
+        router: &Arc<Router>,
+        mut logged: usize,
+        done: &mut Vec<Parcel>,
+    ) {
         while let Some(front) = self.queue.front() {
             let mut number = 0;
             if front.entry().is_some() {
@@ -678,27 +853,72 @@ impl State {
                 self.head += 1;
                 number = self.head;
             }
-            let Some(Queued { parcel, sent, flags }) = self.queue.pop_front() else { break };
-            let numbered = |flag| if flags.is_some_and(|f| f.contains(flag)) { number } else { 0 };
-            let numbers =
-                Numbers { archive: numbered(EntryFlags::ARCHIVED), deliver: numbered(EntryFlags::DELIVER) };
-            if sent {
-                self.copy_to_others(&home.account, router, &parcel, numbers.archive);
-            } else {
-                let holders = self.deliver(&home.account, router, &parcel, numbers);
-                if numbers.deliver != 0 {
-                    self.pending.add(number, holders);
-                }
-            }
-            done.push(parcel);
+            let Some(queued) = self.queue.pop_front() else {
+                break;
+            };
+            self.hand_on(home, router, &queued, number);
+            done.push(queued.parcel);
         }
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
     }
 
+    /// Delivers what is in the log under this number, or in no log (0).
+    fn hand_on(&mut self, home: &Arc<Home>, router: &Arc<Router>, queued: &Queued, number: u64) {
+        let Queued {
+            parcel,
+            sent,
+            flags,
+        } = queued;
+        let numbered = |flag| {
+            if flags.is_some_and(|f| f.contains(flag)) {
+                number
+            } else {
+                0
+            }
+        };
+        let numbers = Numbers {
+            archive: numbered(EntryFlags::ARCHIVED),
+            deliver: numbered(EntryFlags::DELIVER),
+        };
+        if numbers.archive != 0
+            && let Some(retraction) = retraction::retraction(&parcel.stanza)
+        {
+            let (router, home) = (router.clone(), home.clone());
+            router
+                .clone()
+                .spawn(async move { home.retract(&router, number, &retraction).await });
+        }
+        if *sent {
+            self.copy_to_others(&home.account, router, parcel, numbers.archive);
+        } else {
+            let holders = self.deliver(&home.account, router, parcel, numbers);
+            if numbers.deliver != 0 {
+                self.pending.add(number, holders);
+            }
+        }
+    }
+
+    /// Gives a session all that waits and nobody holds.
+    fn give_waiting(&mut self, target: &SessionHandle) {
+        let claimed = self.pending.claim();
+        let refused = claimed
+            .into_iter()
+            .filter(|&number| target.mailbox.post(Letter::Logged(number)) == Posted::Closed);
+        // The session ended meanwhile: the next one gets them.
+        let refused: Vec<u64> = refused.collect();
+        self.pending.release(refused);
+    }
+
     /// Posts a message to the resources that get it, and carbons to those that asked. Returns how many hold it.
-    fn deliver(&self, account: &BareJid, router: &Router, parcel: &Parcel, numbers: Numbers) -> usize {
+    fn deliver(
+        &mut self,
+        account: &BareJid,
+        router: &Router,
+        parcel: &Parcel,
+        numbers: Numbers,
+    ) -> usize {
         let entries = router.entries(account.as_str());
         let action = action(parcel, &entries);
         let resource = parcel.stanza.to().and_then(Jid::resource);
@@ -707,10 +927,23 @@ impl State {
             Action::ToNonNegative => entry.priority.is_some_and(|priority| priority >= 0),
             _ => false,
         };
+        // A session that has just become available may not have what waited yet: nothing overtakes that.
+        if self.pending.unclaimed() > 0
+            && let Some(entry) = entries
+                .iter()
+                .find(|entry| reached(entry) && entry.priority.is_some_and(|p| p >= 0))
+            && let Some(target) = router.sessions.get(entry.session.number)
+        {
+            self.give_waiting(&target);
+        }
         let bytes = render::live(&parcel.stanza, account, numbers.archive);
         let mut holders = 0;
         for entry in entries.iter().filter(|entry| reached(entry)) {
-            let delivery = Delivery { bytes: bytes.clone(), number: numbers.deliver, class: parcel.class };
+            let delivery = Delivery {
+                bytes: bytes.clone(),
+                number: numbers.deliver,
+                class: parcel.class,
+            };
             if router.post(entry, Letter::Stanza(delivery)) == Posted::Yes {
                 holders += 1;
             }
@@ -729,8 +962,13 @@ impl State {
         }
         let entries = router.entries(account.as_str());
         let sender = parcel.stanza.from().and_then(Jid::resource);
-        let others = entries.iter().filter(|entry| Some(&*entry.resource) != sender);
-        if others.clone().any(|entry| entry.flags & flags::CARBONS != 0) {
+        let others = entries
+            .iter()
+            .filter(|entry| Some(&*entry.resource) != sender);
+        if others
+            .clone()
+            .any(|entry| entry.flags & flags::CARBONS != 0)
+        {
             let bytes = render::live(&parcel.stanza, account, number);
             carbons(account, router, Direction::Sent, others, &bytes, parcel);
         }
@@ -745,21 +983,41 @@ struct Numbers {
 }
 
 fn carbons<'a>(
-    account: &BareJid, router: &Router, direction: Direction, others: impl Iterator<Item = &'a Entry>, bytes: &Bytes,
+    account: &BareJid,
+    router: &Router,
+    direction: Direction,
+    others: impl Iterator<Item = &'a Entry>,
+    bytes: &Bytes,
     parcel: &Parcel,
 ) {
     for entry in others.filter(|entry| entry.flags & flags::CARBONS != 0) {
         let kind = parcel.stanza.type_attr();
         let bytes = render::carbon(direction, bytes, kind.as_deref(), account, &entry.resource);
-        router.post(entry, Letter::Stanza(Delivery { bytes, number: 0, class: parcel.class }));
+        router.post(
+            entry,
+            Letter::Stanza(Delivery {
+                bytes,
+                number: 0,
+                class: parcel.class,
+            }),
+        );
     }
 }
 
 /// Where a message goes, the account having these sessions now.
 fn action(parcel: &Parcel, entries: &[Entry]) -> Action {
-    let resources: SmallVec<[Resource<'_>; 4]> =
-        entries.iter().map(|entry| Resource { name: &entry.resource, priority: entry.priority }).collect();
-    let to = Addressee { exists: true, resources: &resources, resource: parcel.stanza.to().and_then(Jid::resource) };
+    let resources: SmallVec<[Resource<'_>; 4]> = entries
+        .iter()
+        .map(|entry| Resource {
+            name: &entry.resource,
+            priority: entry.priority,
+        })
+        .collect();
+    let to = Addressee {
+        exists: true,
+        resources: &resources,
+        resource: parcel.stanza.to().and_then(Jid::resource),
+    };
     delivery::message(parcel.class.message_type(), parcel.class.when_away(), to)
 }
 
@@ -767,7 +1025,11 @@ impl Queued {
     /// What goes into the log, if anything does.
     fn entry(&self) -> Option<(EntryFlags, &Jid, &Bytes)> {
         let stanza = &self.parcel.stanza;
-        let peer = if self.sent { stanza.to() } else { stanza.from() };
+        let peer = if self.sent {
+            stanza.to()
+        } else {
+            stanza.from()
+        };
         Some((self.flags?, peer?, stanza.raw()))
     }
 }

@@ -30,7 +30,10 @@ pub struct Homes {
 
 impl Default for Homes {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), hasher: foldhash::fast::RandomState::default() }
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            hasher: foldhash::fast::RandomState::default(),
+        }
     }
 }
 
@@ -70,7 +73,10 @@ impl Homes {
 
     pub(super) fn drop_gone(&self, home: &Arc<Home>) {
         let mut shard = self.shard(home.account.as_str()).lock();
-        if shard.get(home.account.as_str()).is_some_and(|h| Arc::ptr_eq(h, home)) {
+        if shard
+            .get(home.account.as_str())
+            .is_some_and(|h| Arc::ptr_eq(h, home))
+        {
             shard.remove(home.account.as_str());
         }
     }

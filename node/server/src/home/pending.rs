@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Pending {
     waiting: VecDeque<Waiting>,
+    /// How many nobody holds.
+    free: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +19,15 @@ struct Waiting {
 impl Pending {
     /// Adds the newest entry with the number of sessions it was posted to.
     pub fn add(&mut self, number: u64, holders: usize) {
-        debug_assert!(self.waiting.back().is_none_or(|w| w.number < number), "numbers ascend");
-        self.waiting.push_back(Waiting { number, holders: holders.try_into().unwrap_or(u16::MAX) });
+        debug_assert!(
+            self.waiting.back().is_none_or(|w| w.number < number),
+            "numbers ascend"
+        );
+        self.waiting.push_back(Waiting {
+            number,
+            holders: holders.try_into().unwrap_or(u16::MAX),
+        });
+        self.free += usize::from(holders == 0);
     }
 
     /// A client acknowledged these: they are forgotten. Returns how many were known.
@@ -31,8 +40,8 @@ impl Pending {
                 Some(_) => self.index(number),
                 None => None,
             };
-            if let Some(index) = index {
-                self.waiting.remove(index);
+            if let Some(gone) = index.and_then(|index| self.waiting.remove(index)) {
+                self.free -= usize::from(gone.holders == 0);
                 known += 1;
             }
         }
@@ -48,7 +57,10 @@ impl Pending {
         for number in numbers {
             if let Some(index) = self.index(number) {
                 let waiting = &mut self.waiting[index];
-                waiting.holders = waiting.holders.saturating_sub(1);
+                if waiting.holders > 0 {
+                    waiting.holders -= 1;
+                    self.free += usize::from(waiting.holders == 0);
+                }
                 if waiting.holders == 0 {
                     free.push(number);
                 }
@@ -59,6 +71,7 @@ impl Pending {
 
     /// Gives all entries that nobody holds to one session: each is claimed once.
     pub fn claim(&mut self) -> Vec<u64> {
+        self.free = 0;
         let free = self.waiting.iter_mut().filter(|w| w.holders == 0);
         free.map(|w| {
             w.holders = 1;
@@ -69,7 +82,7 @@ impl Pending {
 
     /// How many entries nobody holds.
     pub fn unclaimed(&self) -> usize {
-        self.waiting.iter().filter(|w| w.holders == 0).count()
+        self.free
     }
 
     /// How many entries wait.
@@ -88,7 +101,9 @@ impl Pending {
     }
 
     fn index(&self, number: u64) -> Option<usize> {
-        self.waiting.binary_search_by_key(&number, |w| w.number).ok()
+        self.waiting
+            .binary_search_by_key(&number, |w| w.number)
+            .ok()
     }
 }
 
@@ -112,6 +127,21 @@ mod tests {
         assert_eq!(p.acked(9), 5);
         assert_eq!(p.acknowledge([6]), 1);
         assert_eq!(p.acked(9), 9);
+    }
+
+    #[test]
+    fn what_nobody_holds_is_counted() {
+        let mut p = pending(&[(1, 0), (2, 1), (3, 0), (4, 2)]);
+        assert_eq!(p.unclaimed(), 2);
+        p.acknowledge([3]);
+        p.release([2, 4]);
+        assert_eq!(p.unclaimed(), 2);
+        assert_eq!(p.release([2]), [2]);
+        assert_eq!(p.unclaimed(), 2);
+        p.claim();
+        assert_eq!(p.unclaimed(), 0);
+        p.acknowledge([1, 2, 4]);
+        assert_eq!((p.unclaimed(), p.len()), (0, 0));
     }
 
     #[test]

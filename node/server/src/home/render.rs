@@ -48,10 +48,19 @@ pub fn without_forged_ids(stanza: Stanza, account: &BareJid) -> Stanza {
 pub fn delayed(entry: &LogEntry, account: &BareJid) -> Option<Delivery> {
     let stanza = Stanza::parse(entry.stanza.clone()).ok()?;
     let archived = entry.flags.contains(EntryFlags::ARCHIVED);
-    let mut children = if archived { stanza_id(account, entry.number) } else { Vec::new() };
-    payload::delay::delay_element(Some(account.domain()), entry.time_ms as i64).write_to(&mut children, ns::CLIENT);
+    let mut children = if archived {
+        stanza_id(account, entry.number)
+    } else {
+        Vec::new()
+    };
+    payload::delay::delay_element(Some(account.domain()), entry.time_ms as i64)
+        .write_to(&mut children, ns::CLIENT);
     let bytes = stanza.spliced(|_| false, &children);
-    Some(Delivery { bytes, number: entry.number, class: classify(&stanza) })
+    Some(Delivery {
+        bytes,
+        number: entry.number,
+        class: classify(&stanza),
+    })
 }
 
 /// Which way a carbon went.
@@ -64,7 +73,13 @@ pub enum Direction {
 }
 
 /// A carbon for one resource (XEP-0280 §7, §8).
-pub fn carbon(direction: Direction, stanza: &[u8], kind: Option<&str>, account: &BareJid, resource: &str) -> Bytes {
+pub fn carbon(
+    direction: Direction,
+    stanza: &[u8],
+    kind: Option<&str>,
+    account: &BareJid,
+    resource: &str,
+) -> Bytes {
     let name: &[u8] = match direction {
         Direction::Sent => b"sent",
         Direction::Received => b"received",

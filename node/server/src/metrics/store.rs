@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
 use storage::{
     ErrorKind,
     layer::{Call, Observer, measured::Observation},
@@ -27,8 +29,10 @@ const OUTCOMES: [(&str, Option<ErrorKind>); 7] = [
     ("too_large", Some(ErrorKind::TooLarge)),
 ];
 /// From a read that memory answers to a disk that hangs, in seconds.
-const BUCKETS: [f64; 14] =
-    [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+const BUCKETS: [f64; 14] = [
+    0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
+    5.0,
+];
 
 struct Series {
     outcomes: [IntCounter; OUTCOMES.len()],
@@ -46,42 +50,65 @@ pub struct StoreMetrics {
 impl Default for StoreMetrics {
     fn default() -> Self {
         let total = IntCounterVec::new(
-            Opts::new("xmpp_store_operations_total", "Calls to the table, by space, operation and outcome"),
+            Opts::new(
+                "xmpp_store_operations_total",
+                "Calls to the table, by space, operation and outcome",
+            ),
             &["space", "op", "outcome"],
         )
         .expect("the name is valid");
         let seconds = HistogramVec::new(
-            HistogramOpts::new("xmpp_store_operation_seconds", "How long calls to the table took").buckets(BUCKETS.into()),
+            HistogramOpts::new(
+                "xmpp_store_operation_seconds",
+                "How long calls to the table took",
+            )
+            .buckets(BUCKETS.into()),
             &["space", "op"],
         )
         .expect("the name is valid");
-        let pairs = SPACES.iter().flat_map(|space| CALLS.iter().map(move |call| (space, call)));
+        let pairs = SPACES
+            .iter()
+            .flat_map(|space| CALLS.iter().map(move |call| (space, call)));
         let series = pairs
             .map(|((space, _), call)| Series {
-                outcomes: OUTCOMES.map(|(outcome, _)| total.with_label_values(&[space, call.name(), outcome])),
+                outcomes: OUTCOMES
+                    .map(|(outcome, _)| total.with_label_values(&[space, call.name(), outcome])),
                 seconds: seconds.with_label_values(&[space, call.name()]),
             })
             .collect();
-        Self { series, total, seconds }
+        Self {
+            series,
+            total,
+            seconds,
+        }
     }
 }
 
 impl StoreMetrics {
     /// Shows them in a registry. A second time changes nothing.
     pub fn register(&self, registry: &Registry) {
-        let parts: [Box<dyn prometheus::core::Collector>; 2] = [Box::new(self.total.clone()), Box::new(self.seconds.clone())];
+        let parts: [Box<dyn prometheus::core::Collector>; 2] =
+            [Box::new(self.total.clone()), Box::new(self.seconds.clone())];
         for part in parts {
             // Only a repetition is refused.
             let _ = registry.register(part);
         }
     }
 
-    fn count(&self, call: Call, space: Option<Space>, outcome: Option<ErrorKind>, elapsed: Duration) {
+    fn count(
+        &self,
+        call: Call,
+        space: Option<Space>,
+        outcome: Option<ErrorKind>,
+        elapsed: Duration,
+    ) {
         let space = SPACES.iter().position(|(_, it)| *it == space);
         let call = CALLS.iter().position(|it| *it == call);
         let outcome = OUTCOMES.iter().position(|(_, it)| *it == outcome);
         // Calls to blobs are not measured by this layer.
-        let (Some(space), Some(call), Some(outcome)) = (space, call, outcome) else { return };
+        let (Some(space), Some(call), Some(outcome)) = (space, call, outcome) else {
+            return;
+        };
         let series = &self.series[space * CALLS.len() + call];
         series.outcomes[outcome].inc();
         series.seconds.observe(elapsed.as_secs_f64());
@@ -104,10 +131,17 @@ mod tests {
         let metrics = StoreMetrics::default();
         metrics.register(&registry);
         metrics.register(&registry);
-        metrics.count(Call::Write, Some(Space::Log), Some(ErrorKind::Conflict), Duration::from_millis(3));
+        metrics.count(
+            Call::Write,
+            Some(Space::Log),
+            Some(ErrorKind::Conflict),
+            Duration::from_millis(3),
+        );
         metrics.count(Call::Get, None, None, Duration::from_micros(7));
         metrics.count(Call::BlobGet, None, None, Duration::from_micros(7));
-        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .unwrap();
         let has = |line: &str| assert!(text.lines().any(|it| it == line), "{line}\n{text}");
         has("xmpp_store_operations_total{op=\"write\",outcome=\"conflict\",space=\"log\"} 1");
         has("xmpp_store_operations_total{op=\"get\",outcome=\"ok\",space=\"none\"} 1");

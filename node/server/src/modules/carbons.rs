@@ -14,7 +14,11 @@ use crate::{
     routing::flags,
 };
 
-const SPEC: Spec = Spec { xep: 280, version: "1.0.1", status: Status::Complete };
+const SPEC: Spec = Spec {
+    xep: 280,
+    version: "1.0.1",
+    status: Status::Complete,
+};
 
 /// The module.
 pub struct Carbons;
@@ -61,11 +65,18 @@ mod tests {
     #[tokio::test]
     async fn the_switch_belongs_to_the_session() {
         let recorder = Recorder::default();
-        let (handle, cx) = (recorder.session("juliet@example.com/balcony", 0), recorder.context());
+        let (handle, cx) = (
+            recorder.session("juliet@example.com/balcony", 0),
+            recorder.context(),
+        );
         let check = async |kind, name: &str, expected: Result<&str, Condition>| {
             let payload = format!("<{name} xmlns='urn:xmpp:carbons:2'/>");
             let got = answer(&Carbons, &request(&handle, None, kind, &payload), &cx).await;
-            assert_eq!(got.map(|_| recorder.take()), expected.map(String::from), "{name}");
+            assert_eq!(
+                got.map(|_| recorder.take()),
+                expected.map(String::from),
+                "{name}"
+            );
         };
         check(IqType::Set, "enable", Ok("flags balcony +1 -0")).await;
         check(IqType::Set, "enable", Ok("flags balcony +1 -0")).await;
@@ -78,8 +89,16 @@ mod tests {
     async fn nobody_else_may_turn_it() {
         let recorder = Recorder::default();
         let payload = "<enable xmlns='urn:xmpp:carbons:2'/>";
-        let iq = foreign("romeo@example.net/orchard", "juliet@example.com", IqType::Set, payload);
-        assert_eq!(answer(&Carbons, &iq, &recorder.context()).await, Err(Condition::NotAllowed));
+        let iq = foreign(
+            "romeo@example.net/orchard",
+            "juliet@example.com",
+            IqType::Set,
+            payload,
+        );
+        assert_eq!(
+            answer(&Carbons, &iq, &recorder.context()).await,
+            Err(Condition::NotAllowed)
+        );
         assert_eq!(recorder.take(), "");
     }
 }

@@ -6,6 +6,7 @@ pub mod blocking;
 pub mod carbons;
 pub mod disco;
 pub mod info;
+pub mod legacy_session;
 pub mod presence;
 pub mod presence_rules;
 pub mod private;

@@ -12,7 +12,11 @@ use xmpp::{BareJid, Element, StanzaError, StanzaErrorCondition as Condition, ns}
 
 use crate::module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target};
 
-const SPEC: Spec = Spec { xep: 49, version: "1.2", status: Status::Complete };
+const SPEC: Spec = Spec {
+    xep: 49,
+    version: "1.2",
+    status: Status::Complete,
+};
 
 /// The module.
 pub struct Private {
@@ -57,7 +61,9 @@ impl IqHandler for Private {
         for element in elements {
             if iq.is_set() {
                 let xml = element.to_bytes("");
-                self.repository.put(&iq.to, element.ns(), element.name(), xml.into()).await?;
+                self.repository
+                    .put(&iq.to, element.ns(), element.name(), xml.into())
+                    .await?;
             } else {
                 result.push(self.get(&iq.to, element).await?);
             }
@@ -73,26 +79,49 @@ fn elements(query: &Element, set: bool) -> Result<Vec<&Element>, StanzaError> {
     }
     let elements: Vec<&Element> = query.children().collect();
     match elements.len() {
-        0 if set => return Err(StanzaError::new(Condition::NotAcceptable, "nothing to keep")),
+        0 if set => {
+            return Err(StanzaError::new(
+                Condition::NotAcceptable,
+                "nothing to keep",
+            ));
+        }
         0 => return Err(StanzaError::new(Condition::BadRequest, "which element?")),
         1 => {}
         _ if set => {}
-        _ => return Err(StanzaError::new(Condition::BadRequest, "one element at a time")),
+        _ => {
+            return Err(StanzaError::new(
+                Condition::BadRequest,
+                "one element at a time",
+            ));
+        }
     }
     if elements.iter().any(|element| is_reserved(element.ns())) {
-        return Err(StanzaError::new(Condition::NotAcceptable, "this namespace is reserved"));
+        return Err(StanzaError::new(
+            Condition::NotAcceptable,
+            "this namespace is reserved",
+        ));
     }
-    let repeated = |(at, element): (usize, &&Element)| elements[..at].iter().any(|other| other.is(element.name(), element.ns()));
+    let repeated = |(at, element): (usize, &&Element)| {
+        elements[..at]
+            .iter()
+            .any(|other| other.is(element.name(), element.ns()))
+    };
     if elements.iter().enumerate().any(repeated) {
         // They are kept by name: the last would replace the others without a word.
-        return Err(StanzaError::new(Condition::BadRequest, "the same element twice"));
+        return Err(StanzaError::new(
+            Condition::BadRequest,
+            "the same element twice",
+        ));
     }
     Ok(elements)
 }
 
 /// An element without a namespace of its own has the query's, which is reserved.
 fn is_reserved(ns: &str) -> bool {
-    ns.is_empty() || ns == ns::VCARD || ns.starts_with("jabber:") || ns.starts_with("http://jabber.org/")
+    ns.is_empty()
+        || ns == ns::VCARD
+        || ns.starts_with("jabber:")
+        || ns.starts_with("http://jabber.org/")
 }
 
 #[cfg(test)]
@@ -106,7 +135,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_set_is_got_and_errors_are_those_of_the_xep() {
         let recorder = Recorder::default();
-        let (juliet, romeo) = (recorder.session("juliet@example.com/a", 0), recorder.session("romeo@example.com/a", 0));
+        let (juliet, romeo) = (
+            recorder.session("juliet@example.com/a", 0),
+            recorder.session("romeo@example.com/a", 0),
+        );
         let (cx, private) = (recorder.context(), Private::new(stores().private));
         let check = async |who, kind, children: &str, expected: Result<&str, Condition>| {
             let query = format!("<query xmlns='jabber:iq:private'>{children}</query>");
@@ -119,19 +151,55 @@ mod tests {
         };
         use IqType::{Get, Set};
         let kept = "<exodus xmlns='exodus:prefs'><nick lang='en'>Hamlet &amp; co</nick></exodus>";
-        check(&juliet, Get, "<exodus xmlns='exodus:prefs'/>", Ok("<exodus xmlns='exodus:prefs'/>")).await;
+        check(
+            &juliet,
+            Get,
+            "<exodus xmlns='exodus:prefs'/>",
+            Ok("<exodus xmlns='exodus:prefs'/>"),
+        )
+        .await;
         check(&juliet, Set, kept, Ok("")).await;
         check(&juliet, Get, "<exodus xmlns='exodus:prefs'/>", Ok(kept)).await;
-        check(&romeo, Get, "<exodus xmlns='exodus:prefs'/>", Ok("<exodus xmlns='exodus:prefs'/>")).await;
-        check(&juliet, Get, "<other xmlns='exodus:prefs'/>", Ok("<other xmlns='exodus:prefs'/>")).await;
+        check(
+            &romeo,
+            Get,
+            "<exodus xmlns='exodus:prefs'/>",
+            Ok("<exodus xmlns='exodus:prefs'/>"),
+        )
+        .await;
+        check(
+            &juliet,
+            Get,
+            "<other xmlns='exodus:prefs'/>",
+            Ok("<other xmlns='exodus:prefs'/>"),
+        )
+        .await;
         check(&juliet, Set, "<a xmlns='x'/><b xmlns='x'>2</b>", Ok("")).await;
         check(&juliet, Get, "<b xmlns='x'/>", Ok("<b xmlns='x'>2</b>")).await;
 
         check(&juliet, Get, "", Err(Condition::BadRequest)).await;
         check(&juliet, Set, "", Err(Condition::NotAcceptable)).await;
-        check(&juliet, Get, "<a xmlns='x'/><b xmlns='x'/>", Err(Condition::BadRequest)).await;
-        check(&juliet, Set, "<a xmlns='x'/><a xmlns='x'/>", Err(Condition::BadRequest)).await;
-        for reserved in ["<a/>", "<a xmlns=''/>", "<a xmlns='vcard-temp'/>", "<a xmlns='jabber:x'/>", "<a xmlns='http://jabber.org/x'/>"] {
+        check(
+            &juliet,
+            Get,
+            "<a xmlns='x'/><b xmlns='x'/>",
+            Err(Condition::BadRequest),
+        )
+        .await;
+        check(
+            &juliet,
+            Set,
+            "<a xmlns='x'/><a xmlns='x'/>",
+            Err(Condition::BadRequest),
+        )
+        .await;
+        for reserved in [
+            "<a/>",
+            "<a xmlns=''/>",
+            "<a xmlns='vcard-temp'/>",
+            "<a xmlns='jabber:x'/>",
+            "<a xmlns='http://jabber.org/x'/>",
+        ] {
             check(&juliet, Get, reserved, Err(Condition::NotAcceptable)).await;
             check(&juliet, Set, reserved, Err(Condition::NotAcceptable)).await;
         }

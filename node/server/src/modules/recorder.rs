@@ -17,7 +17,9 @@ use storage::{
     backend::memory::{MemoryBlobs, MemoryTable},
     repository::{ArchivePreferences, PrivacyData},
 };
-use xmpp::{BareJid, Element, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition, StreamError, ns};
+use xmpp::{
+    BareJid, Element, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition, StreamError, ns,
+};
 
 use crate::{
     module::{Context, IqHandler, IqRequest, LastActivity, Outlet, Registry},
@@ -38,8 +40,8 @@ pub(crate) struct World {
     handles: Mutex<Vec<Arc<SessionHandle>>>,
     presences: Mutex<BTreeMap<BareJid, Vec<Stanza>>>,
     accounts: Mutex<BTreeSet<BareJid>>,
-    registry: Registry,
     pub(crate) activity: Mutex<BTreeMap<BareJid, LastActivity>>,
+    registry: Registry,
 }
 
 /// A world with a handle that can be given away.
@@ -67,19 +69,45 @@ impl Recorder {
     pub(crate) fn session(&self, jid: &str, flags: u16) -> Arc<SessionHandle> {
         let jid = FullJid::parse(jid).unwrap();
         let mut handles = self.0.handles.lock();
-        let session = SessionRef { node: NodeId(1), number: handles.len() as u64 + 1 };
-        let entry = Entry { session, resource: jid.resource().into(), priority: Some(0), flags };
-        self.0.entries.lock().entry(jid.to_bare()).or_default().push(entry);
+        let session = SessionRef {
+            node: NodeId(1),
+            number: handles.len() as u64 + 1,
+        };
+        let entry = Entry {
+            session,
+            resource: jid.resource().into(),
+            priority: Some(0),
+            flags,
+        };
+        self.0
+            .entries
+            .lock()
+            .entry(jid.to_bare())
+            .or_default()
+            .push(entry);
         self.0.accounts.lock().insert(jid.to_bare());
-        let handle = SessionHandle { session, jid, mailbox: Mailbox::default(), heard: AtomicU32::new(0) };
+        let handle = SessionHandle {
+            session,
+            jid,
+            mailbox: Mailbox::default(),
+            heard: AtomicU32::new(0),
+            directed: Default::default(),
+        };
         handles.push(Arc::new(handle));
         handles[handles.len() - 1].clone()
     }
 
     /// The session's presence becomes known.
     pub(crate) fn presence(&self, handle: &SessionHandle) {
-        let presence = Stanza::from_element(&Element::new("presence", ns::CLIENT).with_attr("from", handle.jid.as_str()));
-        self.0.presences.lock().entry(handle.jid.to_bare()).or_default().push(presence);
+        let presence = Stanza::from_element(
+            &Element::new("presence", ns::CLIENT).with_attr("from", handle.jid.as_str()),
+        );
+        self.0
+            .presences
+            .lock()
+            .entry(handle.jid.to_bare())
+            .or_default()
+            .push(presence);
     }
 
     /// What was done since the last look, joined by new lines.
@@ -93,12 +121,20 @@ impl Recorder {
 
     fn name(&self, session: SessionRef) -> String {
         let handles = self.0.handles.lock();
-        handles.iter().find(|h| h.session == session).map_or_else(|| "?".into(), |h| h.jid.resource().into())
+        handles
+            .iter()
+            .find(|h| h.session == session)
+            .map_or_else(|| "?".into(), |h| h.jid.resource().into())
     }
 }
 
 /// A request of a session to its own account, or to `to`.
-pub(crate) fn request(handle: &Arc<SessionHandle>, to: Option<&str>, kind: IqType, payload: &str) -> IqRequest {
+pub(crate) fn request(
+    handle: &Arc<SessionHandle>,
+    to: Option<&str>,
+    kind: IqType,
+    payload: &str,
+) -> IqRequest {
     IqRequest {
         kind,
         from: handle.jid.as_jid().clone(),
@@ -110,13 +146,25 @@ pub(crate) fn request(handle: &Arc<SessionHandle>, to: Option<&str>, kind: IqTyp
 
 /// A request of somebody who has no session here.
 pub(crate) fn foreign(from: &str, to: &str, kind: IqType, payload: &str) -> IqRequest {
-    IqRequest { kind, from: Jid::parse(from).unwrap(), to: bare(to), session: None, payload: xml(payload) }
+    IqRequest {
+        kind,
+        from: Jid::parse(from).unwrap(),
+        to: bare(to),
+        session: None,
+        payload: xml(payload),
+    }
 }
 
 /// The payload of the answer as text (empty: none), or the condition.
-pub(crate) async fn answer(handler: &dyn IqHandler, iq: &IqRequest, cx: &Context) -> Result<String, StanzaErrorCondition> {
+pub(crate) async fn answer(
+    handler: &dyn IqHandler,
+    iq: &IqRequest,
+    cx: &Context,
+) -> Result<String, StanzaErrorCondition> {
     match handler.handle(iq, cx).await {
-        Ok(payload) => Ok(payload.map_or_else(String::new, |it| String::from_utf8(it.to_bytes(ns::CLIENT)).unwrap())),
+        Ok(payload) => Ok(payload.map_or_else(String::new, |it| {
+            String::from_utf8(it.to_bytes(ns::CLIENT)).unwrap()
+        })),
         Err(error) => Err(error.condition),
     }
 }
@@ -145,14 +193,22 @@ impl Outlet for Recorder {
         self.note(format!("route {}", text(stanza.raw())));
     }
     fn entries(&self, account: &BareJid) -> Arc<[Entry]> {
-        self.0.entries.lock().get(account).map_or_else(|| Arc::from([]), |entries| entries.clone().into())
+        self.0
+            .entries
+            .lock()
+            .get(account)
+            .map_or_else(|| Arc::from([]), |entries| entries.clone().into())
     }
     fn sessions(&self, visit: &mut dyn FnMut(&SessionHandle)) {
         let handles = self.0.handles.lock().clone();
         handles.iter().for_each(|handle| visit(handle));
     }
     fn after_reply(&self, handle: &Arc<SessionHandle>, element: Element) {
-        self.note(format!("after reply {} {}", handle.jid.resource(), text(&element.to_bytes(ns::CLIENT))));
+        self.note(format!(
+            "after reply {} {}",
+            handle.jid.resource(),
+            text(&element.to_bytes(ns::CLIENT))
+        ));
     }
     fn share(&self, account: &BareJid, contact: &BareJid, sharing: Sharing) {
         self.note(format!("share {account} {contact} {sharing:?}"));
@@ -165,13 +221,29 @@ impl Outlet for Recorder {
         true
     }
     fn end_after_reply(&self, handle: &Arc<SessionHandle>, error: StreamError) {
-        self.note(format!("end after reply {} {}", handle.jid.resource(), error.condition));
+        self.note(format!(
+            "end after reply {} {}",
+            handle.jid.resource(),
+            error.condition
+        ));
     }
     fn presences(&self, account: &BareJid) -> Vec<Stanza> {
-        self.0.presences.lock().get(account).cloned().unwrap_or_default()
+        self.0
+            .presences
+            .lock()
+            .get(account)
+            .cloned()
+            .unwrap_or_default()
     }
     fn set_flags(&self, session: SessionRef, set: u16, clear: u16) {
-        for entry in self.0.entries.lock().values_mut().flatten().filter(|entry| entry.session == session) {
+        for entry in self
+            .0
+            .entries
+            .lock()
+            .values_mut()
+            .flatten()
+            .filter(|entry| entry.session == session)
+        {
             entry.flags = (entry.flags | set) & !clear;
         }
         self.note(format!("flags {} +{set} -{clear}", self.name(session)));
@@ -182,15 +254,14 @@ impl Outlet for Recorder {
     fn forget(&self, account: &BareJid) {
         self.note(format!("forget {account}"));
     }
-    fn registry(&self) -> &crate::module::Registry {
-        static EMPTY: std::sync::LazyLock<crate::module::Registry> = std::sync::LazyLock::new(Default::default);
-        &EMPTY
-    }
     fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>) {
         self.note(format!("lists {account} version {}", lists.version));
     }
     fn preferences_changed(&self, account: &BareJid, preferences: Arc<ArchivePreferences>) {
-        self.note(format!("preferences {account} {:?} version {}", preferences.default, preferences.version));
+        self.note(format!(
+            "preferences {account} {:?} version {}",
+            preferences.default, preferences.version
+        ));
     }
     async fn exists(&self, account: &BareJid) -> Result<bool, StanzaError> {
         Ok(self.0.accounts.lock().contains(account))

@@ -24,7 +24,12 @@ use crate::{
 };
 
 /// A presence for an account of ours.
-pub fn presence(router: &Arc<Router>, stanza: Stanza, to: &Jid, origin: Option<Origin>) -> Progress {
+pub fn presence(
+    router: &Arc<Router>,
+    stanza: Stanza,
+    to: &Jid,
+    origin: Option<Origin>,
+) -> Progress {
     router.metrics.presences.inc();
     let Some(kind) = PresenceType::parse(stanza.type_attr().as_deref()) else {
         return Progress::Done;
@@ -41,7 +46,9 @@ pub fn presence(router: &Arc<Router>, stanza: Stanza, to: &Jid, origin: Option<O
         }
         PresenceType::Probe => {
             let (own, account) = (router.clone(), to.to_bare());
-            let Some(from) = stanza.from().cloned() else { return Progress::Done };
+            let Some(from) = stanza.from().cloned() else {
+                return Progress::Done;
+            };
             let task = async move {
                 if let Err(error) = probe(&own, &account, &from, true).await {
                     tracing::debug!(%account, %error, "probe not answered");
@@ -58,18 +65,35 @@ pub fn presence(router: &Arc<Router>, stanza: Stanza, to: &Jid, origin: Option<O
 
 /// Hands a presence to the account's resources.
 pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceType) {
-    let Some(entries) = router.directory.lookup(to.bare_str()) else { return };
+    let Some(entries) = router.directory.lookup(to.bare_str()) else {
+        return;
+    };
     if let Some(from) = stanza.from()
         && from.bare_str() != to.bare_str()
         && let Some(home) = router.homes.loaded(to.bare_str())
         && let Some(lists) = home.privacy()
-        && blocking::denies(&lists, Passing::PresenceIn, &home.account, from, router.rosters.cached(&home.account).as_deref())
+        && blocking::denies(
+            &lists,
+            Passing::PresenceIn,
+            &home.account,
+            from,
+            router.rosters.cached(&home.account).as_deref(),
+        )
     {
         return;
     }
-    let resources: smallvec::SmallVec<[Resource<'_>; 4]> =
-        entries.iter().map(|e| Resource { name: &e.resource, priority: e.priority }).collect();
-    let addressee = Addressee { exists: true, resources: &resources, resource: to.resource() };
+    let resources: smallvec::SmallVec<[Resource<'_>; 4]> = entries
+        .iter()
+        .map(|e| Resource {
+            name: &e.resource,
+            priority: e.priority,
+        })
+        .collect();
+    let addressee = Addressee {
+        exists: true,
+        resources: &resources,
+        resource: to.resource(),
+    };
     let action = delivery::presence(kind, addressee);
     for entry in entries.iter() {
         let reached = match action {
@@ -78,7 +102,11 @@ pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceTyp
             _ => false,
         };
         if reached {
-            let delivery = Delivery { bytes: stanza.raw().clone(), number: 0, class: Class::default() };
+            let delivery = Delivery {
+                bytes: stanza.raw().clone(),
+                number: 0,
+                class: Class::default(),
+            };
             router.post(entry, Letter::Stanza(delivery));
         }
     }
@@ -86,9 +114,14 @@ pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceTyp
 
 /// A subscription stanza for an account of ours (RFC 6121 §A.3).
 async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), StanzaError> {
-    let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else { return Ok(()) };
+    let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
+        return Ok(());
+    };
     let (account, contact) = (to.to_bare(), from.to_bare());
-    let kind = stanza.type_attr().as_deref().and_then(SubscriptionType::parse);
+    let kind = stanza
+        .type_attr()
+        .as_deref()
+        .and_then(SubscriptionType::parse);
     let Some(kind) = kind else { return Ok(()) };
     let home = router.homes.get(router, &account);
     if !home.exists(router).await? {
@@ -100,7 +133,9 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
         return Ok(());
     }
     let roster = router.rosters.load(&account).await?;
-    if home.privacy().is_some_and(|lists| blocking::denies(&lists, Passing::Other, &account, from, Some(&roster))) {
+    if home.privacy().is_some_and(|lists| {
+        blocking::denies(&lists, Passing::Other, &account, from, Some(&roster))
+    }) {
         return Ok(());
     }
     let request = stanza.readdressed(Some(contact.as_jid()), Some(account.as_jid()));
@@ -110,7 +145,9 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
         .rosters
         .change(&account, |roster, revision| {
             let full = roster.items.len() >= limit;
-            let before = roster::rosters::item(roster, contact.as_str()).map(Standing::from).unwrap_or_default();
+            let before = roster::rosters::item(roster, contact.as_str())
+                .map(Standing::from)
+                .unwrap_or_default();
             let after = subscription::inbound(before, kind);
             outcome = Some(after);
             if after.standing == before {
@@ -135,17 +172,34 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
         .await?;
     let Some(after) = outcome else { return Ok(()) };
     if after.deliver {
-        let flag = if kind == SubscriptionType::Subscribe { 0 } else { flags::INTERESTED };
+        let flag = if kind == SubscriptionType::Subscribe {
+            0
+        } else {
+            flags::INTERESTED
+        };
         for entry in router.entries(account.as_str()).iter() {
-            let reached = if flag == 0 { entry.priority.is_some() } else { entry.flags & flag != 0 };
+            let reached = if flag == 0 {
+                entry.priority.is_some()
+            } else {
+                entry.flags & flag != 0
+            };
             if reached {
-                let delivery = Delivery { bytes: request.raw().clone(), number: 0, class: Class::default() };
+                let delivery = Delivery {
+                    bytes: request.raw().clone(),
+                    number: 0,
+                    class: Class::default(),
+                };
                 router.post(entry, Letter::Stanza(delivery));
             }
         }
     }
     if let Some(item) = pushed.filter(|item| after.push && item.in_roster) {
-        roster::push(&router.context(), &account, &item, router.rosters.load(&account).await?.version);
+        roster::push(
+            &router.context(),
+            &account,
+            &item,
+            router.rosters.load(&account).await?.version,
+        );
     }
     if let Some(reply) = after.auto_reply {
         let reply = subscription_element(&account, &contact, reply);
@@ -165,13 +219,17 @@ pub fn subscription_element(from: &BareJid, to: &BareJid, kind: SubscriptionType
 
 /// What a contact sees of an account begins or ends.
 pub fn share(router: &Arc<Router>, account: &BareJid, contact: &BareJid, sharing: Sharing) {
-    let Some(home) = router.homes.loaded(account.as_str()) else { return };
+    let Some(home) = router.homes.loaded(account.as_str()) else {
+        return;
+    };
     for (_, presence) in home.presences() {
         let stanza = match sharing {
             Sharing::Unchanged => return,
             Sharing::Begins => presence.readdressed(None, Some(contact.as_jid())),
             Sharing::Ends => {
-                let Some(from) = presence.from().and_then(Jid::to_full) else { continue };
+                let Some(from) = presence.from().and_then(Jid::to_full) else {
+                    continue;
+                };
                 unavailable(&from, Some(contact.as_jid()))
             }
         };
@@ -190,7 +248,12 @@ pub fn unavailable(from: &FullJid, to: Option<&Jid>) -> Stanza {
 
 /// Answers a probe (RFC 6121 §4.3.2). `explicit`: somebody asked, so nobody there is an answer as well; a session's
 /// own first look-round is not answered for those who are away.
-pub async fn probe(router: &Arc<Router>, account: &BareJid, from: &Jid, explicit: bool) -> Result<(), StanzaError> {
+pub async fn probe(
+    router: &Arc<Router>,
+    account: &BareJid,
+    from: &Jid,
+    explicit: bool,
+) -> Result<(), StanzaError> {
     if !explicit && router.directory.lookup(account.as_str()).is_none() {
         return Ok(());
     }
@@ -198,11 +261,15 @@ pub async fn probe(router: &Arc<Router>, account: &BareJid, from: &Jid, explicit
     let prober = from.to_bare();
     let allowed = home.exists(router).await? && {
         let roster = router.rosters.load(account).await?;
-        let denied = home.privacy().is_some_and(|lists| blocking::denies(&lists, Passing::PresenceOut, account, from, Some(&roster)));
+        let denied = home.privacy().is_some_and(|lists| {
+            blocking::denies(&lists, Passing::PresenceOut, account, from, Some(&roster))
+        });
         if denied {
             return Ok(());
         }
-        prober == *account || roster::rosters::item(&roster, prober.as_str()).is_some_and(|i| Standing::from(i).state.is_seen())
+        prober == *account
+            || roster::rosters::item(&roster, prober.as_str())
+                .is_some_and(|i| Standing::from(i).state.is_seen())
     };
     if !allowed {
         if explicit {

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     module::{IqRequest, Target},
-    modules::{blocking::{self, Passing}, presence::sees_presence},
+    modules::{
+        blocking::{self, Passing},
+        presence::sees_presence,
+    },
     routing::{Delivery, Letter, Origin, Progress, Router},
 };
 
@@ -23,7 +26,12 @@ pub fn for_server(router: &Arc<Router>, stanza: Stanza, origin: Option<Origin>) 
 }
 
 /// An IQ to an account of ours, bare or full.
-pub fn for_account(router: &Arc<Router>, stanza: Stanza, to: &Jid, origin: Option<Origin>) -> Progress {
+pub fn for_account(
+    router: &Arc<Router>,
+    stanza: Stanza,
+    to: &Jid,
+    origin: Option<Origin>,
+) -> Progress {
     let Some(resource) = to.resource() else {
         return spawn(router, stanza, Target::Account, origin);
     };
@@ -44,7 +52,11 @@ pub fn for_account(router: &Arc<Router>, stanza: Stanza, to: &Jid, origin: Optio
     let decide = async move {
         match allowed(&router, &stanza, &to, kind).await {
             Ok(Action::ToResource) => {
-                let delivery = Delivery { bytes: stanza.raw().clone(), number: 0, class: Class::default() };
+                let delivery = Delivery {
+                    bytes: stanza.raw().clone(),
+                    number: 0,
+                    class: Class::default(),
+                };
                 router.post(&entry, Letter::Stanza(delivery));
             }
             Ok(Action::Bounce) => router.refuse(&stanza, &Condition::ServiceUnavailable.into()),
@@ -58,9 +70,16 @@ pub fn for_account(router: &Arc<Router>, stanza: Stanza, to: &Jid, origin: Optio
 
 /// RFC 6121 §8.5.3.1: a request reaches a resource only from those who see its presence, or the answer would tell
 /// that it is there.
-async fn allowed(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: IqType) -> Result<Action, StanzaError> {
+async fn allowed(
+    router: &Arc<Router>,
+    stanza: &Stanza,
+    to: &Jid,
+    kind: IqType,
+) -> Result<Action, StanzaError> {
     let account = to.to_bare();
-    let Some(from) = stanza.from() else { return Ok(Action::Bounce) };
+    let Some(from) = stanza.from() else {
+        return Ok(Action::Bounce);
+    };
     let own = from.bare_str() == account.as_str();
     if !own {
         let home = router.homes.get(router, &account);
@@ -72,13 +91,24 @@ async fn allowed(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: IqType) 
         {
             let roster = router.rosters.load(&account).await?;
             if blocking::denies(&lists, Passing::Iq, &account, from, Some(&roster)) {
-                return Ok(if kind.is_request() { Action::Bounce } else { Action::Ignore });
+                return Ok(if kind.is_request() {
+                    Action::Bounce
+                } else {
+                    Action::Ignore
+                });
             }
         }
     }
     let sees = own || !kind.is_request() || sees_presence(router, &account, to, from).await?;
-    let resources = [delivery::Resource { name: to.resource().unwrap_or_default(), priority: None }];
-    let addressee = delivery::Addressee { exists: true, resources: &resources, resource: to.resource() };
+    let resources = [delivery::Resource {
+        name: to.resource().unwrap_or_default(),
+        priority: None,
+    }];
+    let addressee = delivery::Addressee {
+        exists: true,
+        resources: &resources,
+        resource: to.resource(),
+    };
     Ok(delivery::iq(kind, sees, addressee))
 }
 
@@ -97,7 +127,10 @@ fn spawn(router: &Arc<Router>, stanza: Stanza, target: Target, origin: Option<Or
 
 /// Answers an IQ to the server or to an account's bare address; `None` where no answer is due.
 pub async fn answer(
-    router: &Arc<Router>, stanza: &Stanza, target: Target, session: Option<Arc<crate::routing::SessionHandle>>,
+    router: &Arc<Router>,
+    stanza: &Stanza,
+    target: Target,
+    session: Option<Arc<crate::routing::SessionHandle>>,
 ) -> Option<Element> {
     let outcome = match IqType::parse(stanza.type_attr().as_deref()) {
         Some(kind) if kind.is_request() => handle(router, stanza, kind, target, session).await,
@@ -112,7 +145,10 @@ pub async fn answer(
 }
 
 async fn handle(
-    router: &Arc<Router>, stanza: &Stanza, kind: IqType, target: Target,
+    router: &Arc<Router>,
+    stanza: &Stanza,
+    kind: IqType,
+    target: Target,
     session: Option<Arc<crate::routing::SessionHandle>>,
 ) -> Result<Option<Element>, StanzaError> {
     // RFC 6120 §8.2.3: a request has exactly one child, and an id.
@@ -126,7 +162,13 @@ async fn handle(
     let Some(handler) = router.registry().handler(target, child.ns()) else {
         return Err(Condition::ServiceUnavailable.into());
     };
-    let request = |session| IqRequest { kind, from: from.clone(), to: to.to_bare(), session, payload: child.to_element() };
+    let request = |session| IqRequest {
+        kind,
+        from: from.clone(),
+        to: to.to_bare(),
+        session,
+        payload: child.to_element(),
+    };
     let own = from.bare_str() == to.bare_str();
     if target == Target::Account && !own {
         if handler.own_only() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::directory::Entry;
+use cluster::directory::{Entry, SessionRef};
 use storage::repository::{Roster, Subscription};
 use xmpp::{FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
@@ -23,11 +23,12 @@ use crate::{
 pub fn priority(presence: &Stanza) -> Result<i8, StanzaError> {
     match presence.child("priority", ns::CLIENT) {
         None => Ok(0),
-        Some(node) => node
-            .text()
-            .trim()
-            .parse()
-            .map_err(|_| StanzaError::new(Condition::BadRequest, "priority is a number from -128 to 127")),
+        Some(node) => node.text().trim().parse().map_err(|_| {
+            StanzaError::new(
+                Condition::BadRequest,
+                "priority is a number from -128 to 127",
+            )
+        }),
     }
 }
 
@@ -36,26 +37,46 @@ pub fn priority(presence: &Stanza) -> Result<i8, StanzaError> {
 /// # Errors
 /// `bad-request` for a priority that is none; the store did not answer.
 pub async fn available(
-    router: &Arc<Router>, home: &Arc<Home>, handle: &Arc<SessionHandle>, presence: &Stanza,
+    router: &Arc<Router>,
+    home: &Arc<Home>,
+    handle: &Arc<SessionHandle>,
+    presence: &Stanza,
 ) -> Result<(), StanzaError> {
     let account = &home.account;
     let priority = priority(presence)?;
     let before = entry(router, handle).and_then(|entry| entry.priority);
     home.exists(router).await?;
+    // Before anything is said: a presence that is refused is as if it had not been.
+    let roster = router.rosters.load(account).await?;
     let stamped = stamped(router, home, presence).await;
     let presence = stamped.as_ref().unwrap_or(presence);
     home.set_presence(handle.session.number, Some(presence.clone()));
     if !router.set_priority(handle, Some(priority)) {
+        // The session ended while its roster was read.
+        home.set_presence(handle.session.number, None);
         return Ok(());
     }
-    let roster = router.rosters.load(account).await?;
-    tell_all(router, home, &roster, presence, PresenceType::Available);
+    tell_all(
+        router,
+        home,
+        handle.session,
+        &roster,
+        presence,
+        PresenceType::Available,
+    );
     if before.is_none() {
         // §4.3: what the others have to say.
         for (number, other) in home.presences() {
             if number != handle.session.number {
-                let bytes = other.readdressed(None, Some(handle.jid.as_jid())).raw().clone();
-                handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+                let bytes = other
+                    .readdressed(None, Some(handle.jid.as_jid()))
+                    .raw()
+                    .clone();
+                handle.mailbox.post(Letter::Stanza(Delivery {
+                    bytes,
+                    number: 0,
+                    class: Class::default(),
+                }));
             }
         }
         for item in &roster.items {
@@ -64,7 +85,11 @@ pub async fn available(
             }
             // §3.1.3: until it is answered, a request is shown at each initial presence.
             if let Some(request) = &item.pending_in {
-                let delivery = Delivery { bytes: request.clone(), number: 0, class: Class::default() };
+                let delivery = Delivery {
+                    bytes: request.clone(),
+                    number: 0,
+                    class: Class::default(),
+                };
                 handle.mailbox.post(Letter::Stanza(delivery));
             }
         }
@@ -78,7 +103,11 @@ pub async fn available(
 /// A session says it is unavailable, or ends. `presence` carries its full address; `directed` are those who were told
 /// directly that it is there (§4.6.3).
 pub async fn unavailable(
-    router: &Arc<Router>, home: &Arc<Home>, handle: &Arc<SessionHandle>, presence: &Stanza, directed: &[Jid],
+    router: &Arc<Router>,
+    home: &Arc<Home>,
+    handle: &Arc<SessionHandle>,
+    presence: &Stanza,
+    directed: &[Jid],
 ) -> Result<(), StanzaError> {
     let account = &home.account;
     router.set_priority(handle, None);
@@ -91,8 +120,20 @@ pub async fn unavailable(
     let roster = router.rosters.load(account).await;
     if was_available {
         match &roster {
-            Ok(roster) => tell_all(router, home, roster, presence, PresenceType::Unavailable),
-            Err(_) => broadcast(router, presence, account.as_jid(), PresenceType::Unavailable),
+            Ok(roster) => tell_all(
+                router,
+                home,
+                handle.session,
+                roster,
+                presence,
+                PresenceType::Unavailable,
+            ),
+            Err(_) => broadcast(
+                router,
+                presence,
+                account.as_jid(),
+                PresenceType::Unavailable,
+            ),
         }
         // §4.5.2: the session that went away hears it as well while it is connected; it has no priority any more.
     }
@@ -101,21 +142,50 @@ pub async fn unavailable(
             let _ = router.route(presence.readdressed(None, Some(jid)), None);
         }
     }
-    if was_available && router.entries(account.as_str()).iter().all(|e| e.priority.is_none()) {
-        let status = presence.child("status", ns::CLIENT).map(|s| s.text().into_owned());
+    if was_available
+        && router
+            .entries(account.as_str())
+            .iter()
+            .all(|e| e.priority.is_none())
+    {
+        let status = presence
+            .child("status", ns::CLIENT)
+            .map(|s| s.text().into_owned());
         home.last_seen(router, status);
     }
     roster.map(drop)
 }
 
 /// §4.2.2, §4.4.2, §4.5.2: to contacts with a subscription, and to one's own available resources, oneself included.
-fn tell_all(router: &Arc<Router>, home: &Home, roster: &Roster, presence: &Stanza, kind: PresenceType) {
-    let (account, lists) = (&home.account, home.privacy());
+fn tell_all(
+    router: &Arc<Router>,
+    home: &Home,
+    session: SessionRef,
+    roster: &Roster,
+    presence: &Stanza,
+    kind: PresenceType,
+) {
+    let (account, lists, active) = (
+        &home.account,
+        home.privacy(),
+        router.active_lists.get(session),
+    );
     let denied = |contact: &Jid| {
-        lists.as_ref().is_some_and(|lists| blocking::denies(lists, Passing::PresenceOut, account, contact, Some(roster)))
+        lists.as_ref().is_some_and(|lists| {
+            blocking::denies_for(
+                lists,
+                active.as_deref(),
+                Passing::PresenceOut,
+                account,
+                contact,
+                Some(roster),
+            )
+        })
     };
     for item in &roster.items {
-        if matches!(item.subscription, Subscription::From | Subscription::Both) && !denied(item.jid.as_jid()) {
+        if matches!(item.subscription, Subscription::From | Subscription::Both)
+            && !denied(item.jid.as_jid())
+        {
             broadcast(router, presence, item.jid.as_jid(), kind);
         }
     }
@@ -150,17 +220,43 @@ pub async fn photo_changed(router: &Arc<Router>, home: &Arc<Home>) {
     // Of two changes the second may be here first: both tell of the newest.
     let Some(photo) = home.photo() else { return };
     for (session, presence) in home.change_presences(|presence| photo.restamp(presence)) {
-        tell_all(router, home, &roster, &presence, PresenceType::Available);
+        let this = SessionRef {
+            node: router.node,
+            number: session,
+        };
+        tell_all(
+            router,
+            home,
+            this,
+            &roster,
+            &presence,
+            PresenceType::Available,
+        );
         // It may have gone meanwhile; then what was just said must not be the last word.
-        let gone = !home.presences().iter().any(|(number, _)| *number == session);
+        let gone = !home
+            .presences()
+            .iter()
+            .any(|(number, _)| *number == session);
         if let Some(from) = presence.from().filter(|_| gone).and_then(Jid::to_full) {
-            tell_all(router, home, &roster, &inbound::unavailable(&from, None), PresenceType::Unavailable);
+            let gone = inbound::unavailable(&from, None);
+            tell_all(
+                router,
+                home,
+                this,
+                &roster,
+                &gone,
+                PresenceType::Unavailable,
+            );
         }
     }
 }
 
 fn entry(router: &Router, handle: &SessionHandle) -> Option<Entry> {
-    router.entries(handle.jid.bare_str()).iter().find(|e| e.session == handle.session).cloned()
+    router
+        .entries(handle.jid.bare_str())
+        .iter()
+        .find(|e| e.session == handle.session)
+        .cloned()
 }
 
 /// A presence to one contact: those nobody of whom is here cost one look-up.
@@ -177,7 +273,9 @@ fn broadcast(router: &Arc<Router>, presence: &Stanza, to: &Jid, kind: PresenceTy
 
 async fn probe(router: &Arc<Router>, contact: &Jid, handle: &SessionHandle) {
     if router.serves(contact.domain()) && contact.local().is_some() {
-        if let Err(error) = inbound::probe(router, &contact.to_bare(), handle.jid.as_jid(), false).await {
+        if let Err(error) =
+            inbound::probe(router, &contact.to_bare(), handle.jid.as_jid(), false).await
+        {
             tracing::debug!(%contact, %error, "probe not answered");
         }
         return;

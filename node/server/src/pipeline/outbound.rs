@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use storage::repository::PrivacyData;
 use xmpp::{BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{
@@ -39,7 +38,9 @@ pub enum Way {
 
 /// Which way an IQ goes.
 pub fn iq_way(core: &SessionCore, stanza: &Stanza) -> Way {
-    let Some(to) = stanza.to() else { return Way::Lane };
+    let Some(to) = stanza.to() else {
+        return Way::Lane;
+    };
     let ours = core.router.serves(to.domain());
     let own = to.as_str() == core.home.account.as_str();
     let server = ours && to.local().is_none() && to.resource().is_none();
@@ -53,7 +54,17 @@ pub fn iq_way(core: &SessionCore, stanza: &Stanza) -> Way {
 
 /// A message of a client.
 pub fn message(core: &mut SessionCore, stanza: Stanza, origin: Origin) -> Progress {
-    if let Some(error) = blocked(&core.home, &core.router, &stanza) {
+    if let Some(error) = blocked(&core.home, &core.router, &core.handle, &stanza) {
+        answer(&core.handle, &stanza, &error);
+        return Progress::Done;
+    }
+    core.router.route(stanza, Some(origin))
+}
+
+/// An IQ of a client to somebody else.
+pub fn iq(core: &mut SessionCore, stanza: Stanza, origin: Origin) -> Progress {
+    let request = IqType::parse(stanza.type_attr().as_deref()).is_none_or(IqType::is_request);
+    if request && let Some(error) = blocked(&core.home, &core.router, &core.handle, &stanza) {
         answer(&core.handle, &stanza, &error);
         return Progress::Done;
     }
@@ -61,19 +72,37 @@ pub fn message(core: &mut SessionCore, stanza: Stanza, origin: Origin) -> Progre
 }
 
 /// XEP-0191 §3.3: who blocks somebody cannot write to it.
-fn blocked(home: &Home, router: &Router, stanza: &Stanza) -> Option<StanzaError> {
+fn blocked(
+    home: &Home,
+    router: &Router,
+    handle: &SessionHandle,
+    stanza: &Stanza,
+) -> Option<StanzaError> {
     let (to, lists) = (stanza.to()?, home.privacy()?);
     if to.bare_str() == home.account.as_str() {
         return None;
     }
     let roster = router.rosters.cached(&home.account);
-    blocking::denies(&lists, Passing::Other, &home.account, to, roster.as_deref()).then(rules::outgoing_error)
+    let active = router.active_lists.get(handle.session);
+    blocking::denies_for(
+        &lists,
+        active.as_deref(),
+        Passing::Other,
+        &home.account,
+        to,
+        roster.as_deref(),
+    )
+    .then(rules::outgoing_error)
 }
 
 fn answer(handle: &SessionHandle, stanza: &Stanza, error: &StanzaError) {
     if let Some(reply) = stanza.error_reply(error) {
         let bytes = reply.to_bytes(xmpp::ns::CLIENT).into();
-        handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+        handle.mailbox.post(Letter::Stanza(Delivery {
+            bytes,
+            number: 0,
+            class: Class::default(),
+        }));
     }
 }
 
@@ -89,7 +118,11 @@ pub fn ordered(core: &mut SessionCore, stanza: Stanza) -> Progress {
                 let reply = iq::answer(&router, &stanza, target, Some(handle.clone())).await;
                 if let Some(reply) = reply {
                     let bytes = reply.to_bytes(xmpp::ns::CLIENT).into();
-                    handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+                    handle.mailbox.post(Letter::Stanza(Delivery {
+                        bytes,
+                        number: 0,
+                        class: Class::default(),
+                    }));
                 }
                 drop(home);
             };
@@ -99,7 +132,11 @@ pub fn ordered(core: &mut SessionCore, stanza: Stanza) -> Progress {
 }
 
 /// Runs a task of the lane; a session whose task has to wait is told when it is done.
-fn in_lane(router: &Router, handle: &Arc<SessionHandle>, task: impl Future<Output = ()> + Send + 'static) -> Progress {
+fn in_lane(
+    router: &Router,
+    handle: &Arc<SessionHandle>,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> Progress {
     let handle = handle.clone();
     poll_once::now_or_run(router, task, move || {
         handle.mailbox.post(Letter::LaneDone);
@@ -121,9 +158,10 @@ fn presence(core: &mut SessionCore, stanza: Stanza) -> Progress {
                 }
             }),
             PresenceType::Unavailable => {
-                let directed = std::mem::take(&mut core.directed);
+                let directed = std::mem::take(&mut *core.handle.directed.lock());
                 in_lane(&core.router, &core.handle, async move {
-                    let ended = lifecycle::unavailable(&router, &home, &handle, &stanza, &directed).await;
+                    let ended =
+                        lifecycle::unavailable(&router, &home, &handle, &stanza, &directed).await;
                     if let Err(error) = ended {
                         answer(&handle, &stanza, &error);
                     }
@@ -139,13 +177,15 @@ fn presence(core: &mut SessionCore, stanza: Stanza) -> Progress {
     match kind {
         PresenceType::Subscribe | PresenceType::OtherSubscription => {
             in_lane(&core.router, &core.handle, async move {
-                if let Err(error) = subscription_from(&router, &home, &stanza, &to.to_bare()).await {
+                if let Err(error) =
+                    subscription_from(&router, &home, &handle, &stanza, &to.to_bare()).await
+                {
                     answer(&handle, &stanza, &error);
                 }
             })
         }
         PresenceType::Available | PresenceType::Unavailable => {
-            if denied(&home, &router, home.privacy(), &to) {
+            if denied(&home, &router, &handle, &to) {
                 answer(&core.handle, &stanza, &rules::outgoing_error());
                 return Progress::Done;
             }
@@ -165,22 +205,44 @@ fn presence(core: &mut SessionCore, stanza: Stanza) -> Progress {
     }
 }
 
-fn denied(home: &Home, router: &Router, lists: Option<Arc<PrivacyData>>, to: &Jid) -> bool {
-    let roster = router.rosters.cached(&home.account);
-    lists.is_some_and(|lists| blocking::denies(&lists, Passing::PresenceOut, &home.account, to, roster.as_deref()))
+fn denied(home: &Home, router: &Router, handle: &SessionHandle, to: &Jid) -> bool {
+    let (roster, active) = (
+        router.rosters.cached(&home.account),
+        router.active_lists.get(handle.session),
+    );
+    home.privacy().is_some_and(|lists| {
+        blocking::denies_for(
+            &lists,
+            active.as_deref(),
+            Passing::PresenceOut,
+            &home.account,
+            to,
+            roster.as_deref(),
+        )
+    })
 }
 
 /// A subscription stanza of a client (RFC 6121 §A.2).
 async fn subscription_from(
-    router: &Arc<Router>, home: &Arc<Home>, stanza: &Stanza, contact: &BareJid,
+    router: &Arc<Router>,
+    home: &Arc<Home>,
+    handle: &SessionHandle,
+    stanza: &Stanza,
+    contact: &BareJid,
 ) -> Result<(), StanzaError> {
     let account = &home.account;
-    let kind = stanza.type_attr().as_deref().and_then(SubscriptionType::parse);
+    let kind = stanza
+        .type_attr()
+        .as_deref()
+        .and_then(SubscriptionType::parse);
     let Some(kind) = kind else { return Ok(()) };
     if contact == account {
-        return Err(StanzaError::new(Condition::NotAllowed, "an account sees its own presence without a subscription"));
+        return Err(StanzaError::new(
+            Condition::NotAllowed,
+            "an account sees its own presence without a subscription",
+        ));
     }
-    if let Some(error) = blocked(home, router, stanza) {
+    if let Some(error) = blocked(home, router, handle, stanza) {
         return Err(error);
     }
     let limit = router.config.limits.roster_items;
@@ -189,14 +251,20 @@ async fn subscription_from(
         .rosters
         .change(account, |roster, revision| {
             let known = roster::rosters::item(roster, contact.as_str());
-            let (before, present) = (known.map(Standing::from).unwrap_or_default(), known.is_some());
+            let (before, present) = (
+                known.map(Standing::from).unwrap_or_default(),
+                known.is_some(),
+            );
             let after = subscription::outbound(before, kind);
             outcome = Some(after);
             if after.standing == before {
                 return Ok(None);
             }
             if !present && roster.items.len() >= limit {
-                return Err(StanzaError::new(Condition::NotAllowed, "the roster is full"));
+                return Err(StanzaError::new(
+                    Condition::NotAllowed,
+                    "the roster is full",
+                ));
             }
             let item = item_mut(roster, contact);
             after.standing.apply(item, None);
@@ -222,6 +290,9 @@ async fn subscription_from(
 
 /// An unsubscription that the server sends in the name of an account that goes away.
 pub fn farewell(account: &BareJid, contact: &BareJid) -> [Stanza; 2] {
-    [SubscriptionType::Unsubscribe, SubscriptionType::Unsubscribed]
-        .map(|kind| Stanza::from_element(&subscription_element(account, contact, kind)))
+    [
+        SubscriptionType::Unsubscribe,
+        SubscriptionType::Unsubscribed,
+    ]
+    .map(|kind| Stanza::from_element(&subscription_element(account, contact, kind)))
 }

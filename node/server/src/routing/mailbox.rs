@@ -138,6 +138,10 @@ impl Mailbox {
         if inner.state == State::Closed {
             return Posted::Closed;
         }
+        if inner.state == State::Lean && matches!(order, Order::Ping | Order::Dead) {
+            // Without a connection there is no sign of life, and nothing to end.
+            return Posted::Yes;
+        }
         inner.orders.push(order);
         let waker = inner.waker.take();
         drop(inner);
@@ -160,7 +164,11 @@ impl Mailbox {
         if !inner.orders.is_empty() || overrun || (letters && !inner.letters.is_empty()) {
             return Poll::Ready(());
         }
-        if !inner.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+        if !inner
+            .waker
+            .as_ref()
+            .is_some_and(|w| w.will_wake(cx.waker()))
+        {
             inner.waker = Some(cx.waker().clone());
         }
         Poll::Pending

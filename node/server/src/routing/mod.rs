@@ -21,7 +21,10 @@ use storage::{
     Stores,
     repository::{ArchivePreferences, PrivacyData},
 };
-use xmpp::{BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns};
+use xmpp::{
+    BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition,
+    StreamError, ns,
+};
 
 pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted};
 pub use sessions::{SessionHandle, Sessions};
@@ -107,6 +110,8 @@ pub struct Router {
     pub parked: crate::c2s::Parking,
     /// What negotiation keeps from one connection to the next.
     pub gate: crate::c2s::gate::Gate,
+    /// The privacy lists that sessions made their own (XEP-0016).
+    pub active_lists: Arc<crate::modules::blocking::ActiveLists>,
     /// Counters and gauges.
     pub metrics: Metrics,
     /// Running tasks.
@@ -148,7 +153,9 @@ impl Router {
 
     /// The modules' registrations.
     pub fn registry(&self) -> &Registry {
-        self.registry.get().expect("modules are registered before the first listener opens")
+        self.registry
+            .get()
+            .expect("modules are registered before the first listener opens")
     }
 
     /// Posts to a session wherever it is.
@@ -184,7 +191,15 @@ impl Router {
                 let class = classify(&stanza);
                 let copy = self.copy_home(&stanza, &to);
                 self.metrics.messages.inc();
-                self.homes.get(self, &to.to_bare()).receive(self, Parcel { stanza, class, origin, copy })
+                self.homes.get(self, &to.to_bare()).receive(
+                    self,
+                    Parcel {
+                        stanza,
+                        class,
+                        origin,
+                        copy,
+                    },
+                )
             }
             Kind::Iq => iq::for_account(self, stanza, &to, origin),
             Kind::Presence => inbound::presence(self, stanza, &to, origin),
@@ -219,24 +234,34 @@ impl Router {
 
     /// The sessions of an account.
     pub fn entries(&self, account: &str) -> Arc<[Entry]> {
-        self.directory.lookup(account).unwrap_or_else(|| Arc::from([]))
+        self.directory
+            .lookup(account)
+            .unwrap_or_else(|| Arc::from([]))
     }
 
     /// Changes the flags of a session in the directory.
     pub fn set_flags(&self, handle: &SessionHandle, set: u16, clear: u16) -> bool {
         let account = handle.jid.bare_str();
         let entries = self.entries(account);
-        let Some(entry) = entries.iter().find(|e| e.session == handle.session) else { return false };
+        let Some(entry) = entries.iter().find(|e| e.session == handle.session) else {
+            return false;
+        };
         let flags = (entry.flags | set) & !clear;
-        flags == entry.flags || self.directory.update(account, handle.session, entry.priority, flags)
+        flags == entry.flags
+            || self
+                .directory
+                .update(account, handle.session, entry.priority, flags)
     }
 
     /// Changes the priority of a session in the directory.
     pub fn set_priority(&self, handle: &SessionHandle, priority: Option<i8>) -> bool {
         let account = handle.jid.bare_str();
         let entries = self.entries(account);
-        let Some(entry) = entries.iter().find(|e| e.session == handle.session) else { return false };
-        self.directory.update(account, handle.session, priority, entry.flags)
+        let Some(entry) = entries.iter().find(|e| e.session == handle.session) else {
+            return false;
+        };
+        self.directory
+            .update(account, handle.session, priority, entry.flags)
     }
 
     /// A sign of life of a client.
@@ -280,7 +305,11 @@ impl Outlet for Arc<Router> {
         let (handle, bytes) = (handle.clone(), Bytes::from(element.to_bytes(ns::CLIENT)));
         self.spawn(async move {
             tokio::task::yield_now().await;
-            handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+            handle.mailbox.post(Letter::Stanza(Delivery {
+                bytes,
+                number: 0,
+                class: Class::default(),
+            }));
         });
     }
 
@@ -290,12 +319,18 @@ impl Outlet for Arc<Router> {
 
     fn push(&self, session: SessionRef, bytes: Bytes) {
         if let Some(handle) = self.sessions.get(session.number) {
-            handle.mailbox.post(Letter::Stanza(Delivery { bytes, number: 0, class: Class::default() }));
+            handle.mailbox.post(Letter::Stanza(Delivery {
+                bytes,
+                number: 0,
+                class: Class::default(),
+            }));
         }
     }
 
     fn end_session(&self, session: SessionRef, error: StreamError) -> bool {
-        let Some(handle) = self.sessions.get(session.number) else { return false };
+        let Some(handle) = self.sessions.get(session.number) else {
+            return false;
+        };
         // Nobody reads the mailbox of a session that waits to be resumed.
         if let Some(parked) = self.parked.take_parked(&handle) {
             parked.end(None);
@@ -321,7 +356,13 @@ impl Outlet for Arc<Router> {
 
     fn presences(&self, account: &BareJid) -> Vec<Stanza> {
         let home = self.homes.loaded(account.as_str());
-        home.map(|home| home.presences().into_iter().map(|(_, presence)| presence).collect()).unwrap_or_default()
+        home.map(|home| {
+            home.presences()
+                .into_iter()
+                .map(|(_, presence)| presence)
+                .collect()
+        })
+        .unwrap_or_default()
     }
 
     fn set_flags(&self, session: SessionRef, set: u16, clear: u16) {
@@ -331,7 +372,9 @@ impl Outlet for Arc<Router> {
     }
 
     fn photo_changed(&self, account: &BareJid, photo: Photo) {
-        let Some(home) = self.homes.loaded(account.as_str()) else { return };
+        let Some(home) = self.homes.loaded(account.as_str()) else {
+            return;
+        };
         home.set_photo(photo);
         let router = self.clone();
         self.spawn(async move { lifecycle::photo_changed(&router, &home).await });
@@ -360,7 +403,11 @@ impl Outlet for Arc<Router> {
 
     async fn last_activity(&self, account: &BareJid) -> Result<Option<LastActivity>, StanzaError> {
         let home = self.homes.get(self, account);
-        Ok(home.exists(self).await?.then(|| home.last_activity()).flatten())
+        Ok(home
+            .exists(self)
+            .await?
+            .then(|| home.last_activity())
+            .flatten())
     }
 
     async fn waiting(&self, account: &BareJid) -> Result<usize, StanzaError> {

@@ -11,7 +11,7 @@ use std::{
 use cluster::directory::SessionRef;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use xmpp::FullJid;
+use xmpp::{FullJid, Jid};
 
 use super::mailbox::Mailbox;
 
@@ -23,30 +23,34 @@ pub struct SessionHandle {
     pub jid: FullJid,
     /// How to reach it.
     pub mailbox: Mailbox,
+    /// Who was told directly that it is there (RFC 6121 §4.6); bounded by its session.
+    pub directed: Mutex<Vec<Jid>>,
     /// When its client was last heard, in seconds since the node started.
     pub heard: AtomicU32,
 }
 
 const SHARDS: usize = 64;
 
+type Shard = Mutex<HashMap<u64, Arc<SessionHandle>, foldhash::fast::FixedState>>;
+
 /// The table of them.
 pub struct Sessions {
     next: AtomicU64,
-    shards: Box<[Mutex<HashMap<u64, Arc<SessionHandle>, foldhash::fast::FixedState>>]>,
+    shards: Box<[Shard]>,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { next: AtomicU64::new(1), shards }
+        Self {
+            next: AtomicU64::new(1),
+            shards,
+        }
     }
 }
 
 impl Sessions {
-    fn shard(
-        &self,
-        number: u64,
-    ) -> &Mutex<HashMap<u64, Arc<SessionHandle>, foldhash::fast::FixedState>> {
+    fn shard(&self, number: u64) -> &Shard {
         let hash = foldhash::fast::FixedState::default().hash_one(number);
         &self.shards[(hash >> 32) as usize % SHARDS]
     }
@@ -58,7 +62,9 @@ impl Sessions {
 
     /// Adds a session.
     pub fn insert(&self, handle: Arc<SessionHandle>) {
-        self.shard(handle.session.number).lock().insert(handle.session.number, handle);
+        self.shard(handle.session.number)
+            .lock()
+            .insert(handle.session.number, handle);
     }
 
     /// A session by its number.
@@ -77,7 +83,9 @@ impl Sessions {
 
     /// All sessions of one shard at one moment; `None` beyond the last shard.
     pub fn shard_snapshot(&self, index: usize) -> Option<Vec<Arc<SessionHandle>>> {
-        self.shards.get(index).map(|s| s.lock().values().cloned().collect())
+        self.shards
+            .get(index)
+            .map(|s| s.lock().values().cloned().collect())
     }
 
     /// How many there are.

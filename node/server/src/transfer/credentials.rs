@@ -33,14 +33,25 @@ fn checked(keys: StoredScram) -> Option<StoredScram> {
 }
 
 /// Reads `<scram-credentials/>`; `None` if a part is missing or cannot be.
+///
+/// COMPAT: ejabberd 23.01 writes salt and keys encoded twice.
 pub(super) fn parse_scram(element: &Element) -> Option<StoredScram> {
     let bytes = |name: &str| BASE64.decode(element.child_text(name)?.trim()).ok();
-    checked(StoredScram {
+    let keys = StoredScram {
         hash: ScramHash::from_name(element.attr("mechanism")?.strip_prefix("SCRAM-")?)?,
         iterations: element.child_text("iter-count")?.trim().parse().ok()?,
         salt: bytes("salt")?,
         server_key: bytes("server-key")?,
         stored_key: bytes("stored-key")?,
+    };
+    if keys.stored_key.len() == length(keys.hash) {
+        return checked(keys);
+    }
+    checked(StoredScram {
+        salt: BASE64.decode(&keys.salt).ok()?,
+        server_key: BASE64.decode(&keys.server_key).ok()?,
+        stored_key: BASE64.decode(&keys.stored_key).ok()?,
+        ..keys
     })
 }
 

@@ -51,7 +51,11 @@ pub async fn export(
     user: Option<&BareJid>,
     out: &mut impl Write,
 ) -> Result<Exported, ExportError> {
-    let mut export = Export { stores, out, done: Exported::default() };
+    let mut export = Export {
+        stores,
+        out,
+        done: Exported::default(),
+    };
     export.raw("<?xml version='1.0' encoding='UTF-8'?>\n<server-data xmlns='urn:xmpp:pie:0'>\n")?;
     for domain in domains {
         export.open("host", "jid", domain)?;
@@ -93,7 +97,11 @@ impl<W: Write> Export<'_, W> {
     async fn users(&mut self, domain: &str) -> Result<(), ExportError> {
         let mut after: Option<String> = None;
         loop {
-            let names = self.stores.accounts.list(domain, after.as_deref(), PAGE).await?;
+            let names = self
+                .stores
+                .accounts
+                .list(domain, after.as_deref(), PAGE)
+                .await?;
             for name in &names {
                 match BareJid::from_parts(Some(name), domain) {
                     Ok(account) => self.user(&account).await?,
@@ -108,7 +116,9 @@ impl<W: Write> Export<'_, W> {
     }
 
     async fn user(&mut self, account: &BareJid) -> Result<(), ExportError> {
-        let Some(found) = self.stores.accounts.load(account).await? else { return Ok(()) };
+        let Some(found) = self.stores.accounts.load(account).await? else {
+            return Ok(());
+        };
         self.done.accounts += 1;
         self.open("user", "name", account.local().unwrap_or_default())?;
         for keys in &found.credentials.scram {
@@ -118,7 +128,10 @@ impl<W: Write> Export<'_, W> {
             self.element(&Element::new("locked", OWN))?;
         }
         let roster = self.stores.rosters.load(account).await?;
-        for element in roster_element(&roster).into_iter().chain(pending_elements(&roster)) {
+        for element in roster_element(&roster)
+            .into_iter()
+            .chain(pending_elements(&roster))
+        {
             self.element(&element)?;
         }
         if let Some(vcard) = self.stores.vcards.get(account).await? {
@@ -143,7 +156,9 @@ impl<W: Write> Export<'_, W> {
     async fn private(&mut self, account: &BareJid) -> Result<(), ExportError> {
         let mut query = Element::new("query", ns::PRIVATE);
         for (namespace, name) in self.stores.private.list(account).await? {
-            let Some(found) = self.stores.private.get(account, &namespace, &name).await? else { continue };
+            let Some(found) = self.stores.private.get(account, &namespace, &name).await? else {
+                continue;
+            };
             match Element::parse(&found.xml, ns::PRIVATE) {
                 Ok(element) => query.push(element),
                 Err(_) => self.done.unreadable += 1,
@@ -158,11 +173,16 @@ impl<W: Write> Export<'_, W> {
     /// The archive, then what waits. Two passes: only the second is short.
     async fn log(&mut self, account: &BareJid) -> Result<(), ExportError> {
         let acked = self.stores.mailboxes.load(account).await?.acked;
-        let waits = |entry: &LogEntry| entry.number > acked && entry.flags.contains(EntryFlags::DELIVER);
+        let waits =
+            |entry: &LogEntry| entry.number > acked && entry.flags.contains(EntryFlags::DELIVER);
         let mut opened = false;
         let mut from = 1;
         loop {
-            let page = self.stores.logs.read(account, LogRange { from, to: u64::MAX }, false, PAGE).await?;
+            let page = self
+                .stores
+                .logs
+                .read(account, LogRange { from, to: u64::MAX }, false, PAGE)
+                .await?;
             for entry in &page {
                 let element = match entry.flags.contains(EntryFlags::ARCHIVED) {
                     true => result_element(entry),
@@ -197,8 +217,15 @@ impl<W: Write> Export<'_, W> {
         let mut opened = false;
         let mut from = acked + 1;
         loop {
-            let page = self.stores.logs.read(account, LogRange { from, to: u64::MAX }, false, PAGE).await?;
-            for entry in page.iter().filter(|entry| entry.flags.contains(EntryFlags::DELIVER)) {
+            let page = self
+                .stores
+                .logs
+                .read(account, LogRange { from, to: u64::MAX }, false, PAGE)
+                .await?;
+            for entry in page
+                .iter()
+                .filter(|entry| entry.flags.contains(EntryFlags::DELIVER))
+            {
                 let Ok(message) = Element::parse(&entry.stanza, ns::CLIENT) else {
                     self.done.unreadable += 1;
                     continue;
@@ -208,7 +235,8 @@ impl<W: Write> Export<'_, W> {
                     true => payload::sid::stanza_id_element(&entry.number.to_string(), account),
                     false => place_element("place", entry),
                 };
-                let delay = payload::delay::delay_element(Some(account.domain()), signed(entry.time_ms));
+                let delay =
+                    payload::delay::delay_element(Some(account.domain()), signed(entry.time_ms));
                 if !std::mem::replace(&mut opened, true) {
                     self.raw("<offline-messages>\n")?;
                 }
@@ -237,7 +265,11 @@ fn result_element(entry: &LogEntry) -> Option<Element> {
     let forwarded = Element::new("forwarded", ns::FORWARD)
         .with_child(payload::delay::delay_element(None, signed(entry.time_ms)))
         .with_child(message);
-    Some(Element::new("result", ns::MAM).with_attr("id", entry.number.to_string()).with_child(forwarded))
+    Some(
+        Element::new("result", ns::MAM)
+            .with_attr("id", entry.number.to_string())
+            .with_child(forwarded),
+    )
 }
 
 /// The number and time of an entry that no archive shows.
@@ -255,7 +287,9 @@ fn preferences_element(preferences: &ArchivePreferences) -> Element {
         ArchiveDefault::Roster => "roster",
     };
     let list = |name: &'static str, jids: &[String]| {
-        let jids = jids.iter().map(|jid| Element::new("jid", ns::MAM).with_text(jid.clone()));
+        let jids = jids
+            .iter()
+            .map(|jid| Element::new("jid", ns::MAM).with_text(jid.clone()));
         Element::new(name, ns::MAM).with_children(jids)
     };
     Element::new("prefs", ns::MAM)

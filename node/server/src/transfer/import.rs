@@ -3,14 +3,13 @@
 //! An account is made last, when all it has is stored; what a broken import left behind goes before the next one. So an
 //! import may simply be repeated. Accounts that exist are left alone, and told.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use storage::{
     ErrorKind, Stores,
-    repository::{ArchiveDefault, ArchivePreferences, Credentials, EntryFlags, Mailbox, NewEntry, Roster},
+    repository::{
+        ArchiveDefault, ArchivePreferences, Credentials, EntryFlags, Mailbox, NewEntry, Roster,
+    },
 };
 use xmpp::{BareJid, Element, Jid, ns, payload};
 
@@ -78,7 +77,14 @@ impl Imported {
         }
         let what = what.into();
         let full = self.left_out.len() >= MAX_KINDS && !self.left_out.contains_key(&what);
-        *self.left_out.entry(if full { "other things".to_owned() } else { what }).or_default() += times;
+        *self
+            .left_out
+            .entry(if full {
+                "other things".to_owned()
+            } else {
+                what
+            })
+            .or_default() += times;
     }
 }
 
@@ -86,7 +92,12 @@ impl Imported {
 ///
 /// # Errors
 /// The file is none, or the store does not answer. What was imported until then stays; repeat to go on.
-pub async fn import(stores: &Stores, path: &Path, domains: &[String], iterations: u32) -> Result<Imported, ImportError> {
+pub async fn import(
+    stores: &Stores,
+    path: &Path,
+    domains: &[String],
+    iterations: u32,
+) -> Result<Imported, ImportError> {
     let mut reader = Reader::open(path)?;
     let mut done = Imported::default();
     let mut domain: Option<String> = None;
@@ -94,7 +105,8 @@ pub async fn import(stores: &Stores, path: &Path, domains: &[String], iterations
     while let Some(step) = reader.next()? {
         match step {
             Step::Host(jid) => {
-                let parsed = BareJid::from_parts(None, &jid).map_err(|_| ImportError::Domain(jid))?;
+                let parsed =
+                    BareJid::from_parts(None, &jid).map_err(|_| ImportError::Domain(jid))?;
                 let name = parsed.domain().to_owned();
                 if !domains.contains(&name) && !done.strange_domains.contains(&name) {
                     done.strange_domains.push(name.clone());
@@ -107,7 +119,9 @@ pub async fn import(stores: &Stores, path: &Path, domains: &[String], iterations
             Step::UserEnd => {
                 if let Some(user) = user.take() {
                     let account = user.account.clone();
-                    user.end(iterations, &mut done).await.map_err(at(&account))?;
+                    user.end(iterations, &mut done)
+                        .await
+                        .map_err(at(&account))?;
                 }
             }
             Step::Child(element) => {
@@ -119,7 +133,9 @@ pub async fn import(stores: &Stores, path: &Path, domains: &[String], iterations
             Step::Archived(element) => {
                 if let Some(user) = &mut user {
                     let account = user.account.clone();
-                    user.archived(&element, &mut done).await.map_err(at(&account))?;
+                    user.archived(&element, &mut done)
+                        .await
+                        .map_err(at(&account))?;
                 }
             }
             Step::Waiting(element) => {
@@ -134,7 +150,10 @@ pub async fn import(stores: &Stores, path: &Path, domains: &[String], iterations
 }
 
 fn at(account: &BareJid) -> impl FnOnce(storage::Error) -> ImportError {
-    move |source| ImportError::Store { account: account.to_string(), source }
+    move |source| ImportError::Store {
+        account: account.to_string(),
+        source,
+    }
 }
 
 /// `None`: the account is left alone.
@@ -149,7 +168,13 @@ async fn begin<'a>(
         done.leave_out("accounts whose name cannot be", 1);
         return Ok(None);
     };
-    if stores.accounts.load(&account).await.map_err(at(&account))?.is_some() {
+    if stores
+        .accounts
+        .load(&account)
+        .await
+        .map_err(at(&account))?
+        .is_some()
+    {
         done.existing.0 += 1;
         if done.existing.1.len() < MAX_NAMED {
             done.existing.1.push(account.to_string());
@@ -194,13 +219,25 @@ impl User<'_> {
                 let wrong = add_items(&mut self.roster, &element);
                 done.leave_out("contacts that make no sense", wrong);
             }
-            ("presence", ns::CLIENT) => {
+            ("presence", ns::CLIENT | ns::PIE) => {
                 let taken = add_pending(&mut self.roster, &element, &self.account);
-                done.leave_out("presence that is no subscription request", usize::from(!taken));
+                done.leave_out(
+                    "presence that is no subscription request",
+                    usize::from(!taken),
+                );
             }
             ("vCard", ns::VCARD) => {
-                let seen = self.stores.vcards.get(&self.account).await?.map_or(0, |found| found.version);
-                let put = self.stores.vcards.put(&self.account, &vcard(&element), seen).await;
+                let seen = self
+                    .stores
+                    .vcards
+                    .get(&self.account)
+                    .await?
+                    .map_or(0, |found| found.version);
+                let put = self
+                    .stores
+                    .vcards
+                    .put(&self.account, &vcard(&element), seen)
+                    .await;
                 tolerate(put.map(drop), "vCards that are too large", done)?;
             }
             ("query", ns::PRIVATE) => self.private(&element, done).await?,
@@ -208,7 +245,10 @@ impl User<'_> {
                 let (data, wrong) = parse_privacy(&element);
                 done.leave_out("rules of privacy lists that make no sense", wrong);
                 let seen = self.stores.privacy.load(&self.account).await?.version;
-                self.stores.privacy.store(&self.account, &data, seen).await?;
+                self.stores
+                    .privacy
+                    .store(&self.account, &data, seen)
+                    .await?;
             }
             ("prefs", ns::MAM) => self.preferences(&element, done).await?,
             (name, space) => done.leave_out(format!("{name} of {space}"), 1),
@@ -219,7 +259,11 @@ impl User<'_> {
     async fn private(&self, query: &Element, done: &mut Imported) -> storage::Result<()> {
         for element in query.children() {
             let bytes = element.to_bytes(ns::PRIVATE);
-            let put = self.stores.private.put(&self.account, element.ns(), element.name(), bytes.into()).await;
+            let put = self
+                .stores
+                .private
+                .put(&self.account, element.ns(), element.name(), bytes.into())
+                .await;
             tolerate(put.map(drop), "private XML that is too large", done)?;
         }
         Ok(())
@@ -237,29 +281,62 @@ impl User<'_> {
         };
         let list = |name: &str| {
             let list = element.child(name, ns::MAM);
-            list.into_iter().flat_map(Element::children).map(Element::text).collect()
+            list.into_iter()
+                .flat_map(Element::children)
+                .map(Element::text)
+                .collect()
         };
-        let preferences = ArchivePreferences { default, always: list("always"), never: list("never"), version: 0 };
-        let seen = self.stores.archive_preferences.load(&self.account).await?.map_or(0, |found| found.version);
-        self.stores.archive_preferences.store(&self.account, &preferences, seen).await.map(drop)
+        let preferences = ArchivePreferences {
+            default,
+            always: list("always"),
+            never: list("never"),
+            version: 0,
+        };
+        let seen = self
+            .stores
+            .archive_preferences
+            .load(&self.account)
+            .await?
+            .map_or(0, |found| found.version);
+        self.stores
+            .archive_preferences
+            .store(&self.account, &preferences, seen)
+            .await
+            .map(drop)
     }
 
     async fn archived(&mut self, element: &Element, done: &mut Imported) -> storage::Result<()> {
         let id = element.attr("id");
         if element.is("place", OWN) {
-            let stamp = element.attr("stamp").and_then(payload::delay::parse_stamp).unwrap_or_default();
+            let stamp = element
+                .attr("stamp")
+                .and_then(payload::delay::parse_stamp)
+                .unwrap_or_default();
             let empty = empty_entry(&self.account, u64::try_from(stamp).unwrap_or_default());
-            return self.log.append(id, empty).await.map(drop);
+            self.log.append(id, empty).await?;
+            done.messages += 1;
+            return Ok(());
         }
         let forwarded = element.child("forwarded", ns::FORWARD);
         let message = forwarded.and_then(|it| it.child("message", ns::CLIENT));
-        let stamp = forwarded.and_then(|it| it.child("delay", ns::DELAY)).and_then(|it| it.attr("stamp"));
-        let time_ms = stamp.and_then(payload::delay::parse_stamp).and_then(|stamp| u64::try_from(stamp).ok());
-        let (true, Some(message), Some(time_ms)) = (element.is("result", ns::MAM), message, time_ms) else {
+        let stamp = forwarded
+            .and_then(|it| it.child("delay", ns::DELAY))
+            .and_then(|it| it.attr("stamp"));
+        let time_ms = stamp
+            .and_then(payload::delay::parse_stamp)
+            .and_then(|stamp| u64::try_from(stamp).ok());
+        let (true, Some(message), Some(time_ms)) =
+            (element.is("result", ns::MAM), message, time_ms)
+        else {
             done.leave_out("archived messages that make no sense", 1);
             return Ok(());
         };
-        let Some(entry) = entry(&self.account, message.clone(), time_ms, EntryFlags::ARCHIVED) else {
+        let Some(entry) = entry(
+            &self.account,
+            message.clone(),
+            time_ms,
+            EntryFlags::ARCHIVED,
+        ) else {
             done.leave_out("archived messages without an address", 1);
             return Ok(());
         };
@@ -273,14 +350,18 @@ impl User<'_> {
         if !message.is("message", ns::CLIENT) {
             return done.leave_out("waiting stanzas that are no messages", 1);
         }
-        let id = message
+        let found = message
             .children()
-            .find(|it| it.is("place", OWN) || is_own_id(it, &self.account))
-            .and_then(|it| it.attr("id"))
-            .map(str::to_owned);
+            .find(|it| it.is("place", OWN) || is_own_id(it, &self.account));
+        // An id of the archive says that it is archived too, also where the file has no archive (ejabberd's have none).
+        let flags = match found {
+            Some(found) if !found.is("place", OWN) => EntryFlags::ARCHIVED,
+            _ => EntryFlags::NONE,
+        };
+        let id = found.and_then(|it| it.attr("id")).map(str::to_owned);
         let time_ms = take_delay(&mut message, self.account.domain()).unwrap_or_default();
         message.retain_children(|it| !it.is("place", OWN));
-        let Some(entry) = entry(&self.account, message, time_ms, EntryFlags::NONE) else {
+        let Some(entry) = entry(&self.account, message, time_ms, flags) else {
             return done.leave_out("waiting messages without an address", 1);
         };
         self.waiting_bytes += entry.stanza.len();
@@ -302,12 +383,21 @@ impl User<'_> {
         if head > 0 {
             let acked = first.map_or(head, |first| first - 1);
             let seen = self.stores.mailboxes.load(&self.account).await?;
-            let mailbox = Mailbox { acked, ..Mailbox::default() };
-            self.stores.mailboxes.store(&self.account, &mailbox, seen.version).await?;
+            let mailbox = Mailbox {
+                acked,
+                ..Mailbox::default()
+            };
+            self.stores
+                .mailboxes
+                .store(&self.account, &mailbox, seen.version)
+                .await?;
         }
         if !self.roster.items.is_empty() {
             let seen = self.stores.rosters.load(&self.account).await?.version;
-            self.stores.rosters.store(&self.account, &self.roster, seen).await?;
+            self.stores
+                .rosters
+                .store(&self.account, &self.roster, seen)
+                .await?;
         }
         self.create(iterations, done).await
     }
@@ -317,7 +407,8 @@ impl User<'_> {
             Some(Password::Keys(keys)) => credentials::add(&mut self.credentials, keys),
             Some(Password::Plain(password)) => {
                 let password = zeroize::Zeroizing::new(password.to_owned());
-                let derived = tokio::task::spawn_blocking(move || derive(&password, iterations)).await;
+                let derived =
+                    tokio::task::spawn_blocking(move || derive(&password, iterations)).await;
                 for keys in derived.unwrap_or_default().scram {
                     credentials::add(&mut self.credentials, keys);
                 }
@@ -325,13 +416,22 @@ impl User<'_> {
             None => {}
         }
         if self.credentials.scram.is_empty() {
-            done.leave_out("passwords that the file does not know (those accounts need a new one)", 1);
+            done.leave_out(
+                "passwords that the file does not know (those accounts need a new one)",
+                1,
+            );
         }
-        self.stores.accounts.create(&self.account, self.credentials, clock::now_ms()).await?;
+        self.stores
+            .accounts
+            .create(&self.account, self.credentials, clock::now_ms())
+            .await?;
         if self.locked
             && let Some(account) = self.stores.accounts.load(&self.account).await?
         {
-            self.stores.accounts.set_disabled(&self.account, true, account.version).await?;
+            self.stores
+                .accounts
+                .set_disabled(&self.account, true, account.version)
+                .await?;
         }
         done.accounts += 1;
         Ok(())
@@ -356,22 +456,43 @@ fn is_own_id(element: &Element, account: &BareJid) -> bool {
 
 /// The time since which the server had a message; its own delay is taken off, for it is written anew at delivery.
 fn take_delay(message: &mut Element, domain: &str) -> Option<u64> {
-    let is_own = |it: &Element| it.is("delay", ns::DELAY) && it.attr("from").is_none_or(|from| from == domain);
-    let stamp = message.children().filter(|it| is_own(it)).last().and_then(|it| it.attr("stamp"));
+    let is_own = |it: &Element| {
+        it.is("delay", ns::DELAY) && it.attr("from").is_none_or(|from| from == domain)
+    };
+    let stamp = message
+        .children()
+        .filter(|it| is_own(it))
+        .last()
+        .and_then(|it| it.attr("stamp"));
     let stamp = stamp.and_then(payload::delay::parse_stamp);
     message.retain_children(|it| !is_own(it) && !it.is("x", "jabber:x:delay"));
     stamp.and_then(|stamp| u64::try_from(stamp).ok())
 }
 
 /// A message as the log keeps it: without ids that its own archive gave it.
-fn entry(account: &BareJid, mut message: Element, time_ms: u64, flags: EntryFlags) -> Option<NewEntry> {
-    message.retain_children(|it| !is_own_id(it, account));
+fn entry(
+    account: &BareJid,
+    mut message: Element,
+    time_ms: u64,
+    flags: EntryFlags,
+) -> Option<NewEntry> {
+    // Before there were stanza ids, archives marked messages like this; ejabberd still does.
+    message.retain_children(|it| !is_own_id(it, account) && !it.is("archived", "urn:xmpp:mam:tmp"));
     let address = |name: &str| message.attr(name).map(Jid::parse);
     let from = address("from").transpose().ok()?;
     let to = address("to").transpose().ok()?;
     let own = |jid: &Jid| jid.bare_str() == account.as_str();
     let sent = from.as_ref().is_none_or(own) && to.as_ref().is_some_and(|to| !own(to));
     let peer = if sent { to } else { from.or(to) }?;
-    let flags = if sent { flags | EntryFlags::SENT } else { flags };
-    Some(NewEntry { time_ms, flags, peer, stanza: message.to_bytes(ns::CLIENT).into() })
+    let flags = if sent {
+        flags | EntryFlags::SENT
+    } else {
+        flags
+    };
+    Some(NewEntry {
+        time_ms,
+        flags,
+        peer,
+        stanza: message.to_bytes(ns::CLIENT).into(),
+    })
 }

@@ -74,7 +74,9 @@ impl<'a> LogWriter<'a> {
 
     /// Fills up to the entry before `number`, if that costs not too much.
     async fn fill(&mut self, number: u64) -> Result<()> {
-        let Some(missing) = number.checked_sub(self.head() + 1) else { return Ok(()) };
+        let Some(missing) = number.checked_sub(self.head() + 1) else {
+            return Ok(());
+        };
         if missing > MAX_FILL - self.filled {
             return Ok(());
         }
@@ -90,7 +92,9 @@ impl<'a> LogWriter<'a> {
         while left > 0 {
             let now = left.min(FILL_AT_ONCE);
             let entries = vec![empty.clone(); usize::try_from(now).expect("a small number")];
-            self.logs.append(&self.owner, self.head, random::number(), &entries).await?;
+            self.logs
+                .append(&self.owner, self.head, random::number(), &entries)
+                .await?;
             self.head += now;
             left -= now;
         }
@@ -113,7 +117,9 @@ impl<'a> LogWriter<'a> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        self.logs.append(&self.owner, self.head, random::number(), &self.buffer).await?;
+        self.logs
+            .append(&self.owner, self.head, random::number(), &self.buffer)
+            .await?;
         self.head += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -122,14 +128,20 @@ impl<'a> LogWriter<'a> {
     /// A message that waits for its owner: marked where it is archived, else written; its number.
     pub(super) async fn deliver(&mut self, id: Option<&str>, entry: NewEntry) -> Result<u64> {
         let archived = id.and_then(|id| self.known.get(id).copied());
-        let gap = id.and_then(parse_number).filter(|number| *number <= self.head());
+        let gap = id
+            .and_then(parse_number)
+            .filter(|number| *number <= self.head());
         if let Some(number) = archived.or(gap) {
             self.flush().await?;
             let (is_known, deliver) = (archived.is_some(), EntryFlags::DELIVER);
             let change = |found: &storage::repository::LogEntry| {
                 let empty = found.flags == EntryFlags::NONE;
                 (is_known || empty || found.stanza == entry.stanza).then(|| match empty {
-                    true => NewEntry { time_ms: found.time_ms, flags: entry.flags | deliver, ..entry.clone() },
+                    true => NewEntry {
+                        time_ms: found.time_ms,
+                        flags: entry.flags | deliver,
+                        ..entry.clone()
+                    },
                     false => NewEntry {
                         time_ms: found.time_ms,
                         flags: found.flags | deliver,
@@ -142,8 +154,12 @@ impl<'a> LogWriter<'a> {
                 return Ok(number);
             }
         }
-        let entry = NewEntry { flags: entry.flags | EntryFlags::DELIVER, ..entry };
-        self.append(id.filter(|id| parse_number(id).is_some()), entry).await
+        let entry = NewEntry {
+            flags: entry.flags | EntryFlags::DELIVER,
+            ..entry
+        };
+        self.append(id.filter(|id| parse_number(id).is_some()), entry)
+            .await
     }
 
     /// Writes what waits and drops the empty entries before the first real one; the head.

@@ -1,6 +1,8 @@
 //! Privacy lists in an export (XEP-0227 §4.7): the words of XEP-0016. The block list is one of them (XEP-0191 §5).
 
-use storage::repository::{PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, StanzaKinds, Subscription};
+use storage::repository::{
+    PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, StanzaKinds, Subscription,
+};
 use xmpp::{Element, ns};
 
 const KINDS: [(&str, StanzaKinds); 4] = [
@@ -21,10 +23,19 @@ pub(super) fn privacy_element(data: &PrivacyData) -> Option<Element> {
     if data.lists.is_empty() {
         return None;
     }
-    let named = |element: &'static str, name: &str| Element::new(element, ns::PRIVACY).with_attr("name", name);
+    let named = |element: &'static str, name: &str| {
+        Element::new(element, ns::PRIVACY).with_attr("name", name)
+    };
     let default = data.default.as_deref().map(|name| named("default", name));
-    let lists = data.lists.iter().map(|(name, items)| named("list", name).with_children(items.iter().map(item_element)));
-    Some(Element::new("query", ns::PRIVACY).with_children(default).with_children(lists))
+    let lists = data
+        .lists
+        .iter()
+        .map(|(name, items)| named("list", name).with_children(items.iter().map(item_element)));
+    Some(
+        Element::new("query", ns::PRIVACY)
+            .with_children(default)
+            .with_children(lists),
+    )
 }
 
 fn item_element(item: &PrivacyItem) -> Element {
@@ -33,7 +44,10 @@ fn item_element(item: &PrivacyItem) -> Element {
         PrivacyMatch::Jid(jid) => (Some("jid"), Some(jid.clone())),
         PrivacyMatch::Group(group) => (Some("group"), Some(group.clone())),
         PrivacyMatch::Subscription(wanted) => {
-            let name = SUBSCRIPTIONS.iter().find(|(_, it)| it == wanted).map(|(name, _)| (*name).to_owned());
+            let name = SUBSCRIPTIONS
+                .iter()
+                .find(|(_, it)| it == wanted)
+                .map(|(name, _)| (*name).to_owned());
             (Some("subscription"), name)
         }
     };
@@ -41,7 +55,9 @@ fn item_element(item: &PrivacyItem) -> Element {
         PrivacyAction::Allow => "allow",
         PrivacyAction::Deny => "deny",
     };
-    let kinds = KINDS.iter().filter(|(_, kind)| item.stanzas != StanzaKinds::ALL && item.stanzas.contains(*kind));
+    let kinds = KINDS
+        .iter()
+        .filter(|(_, kind)| item.stanzas != StanzaKinds::ALL && item.stanzas.contains(*kind));
     Element::new("item", ns::PRIVACY)
         .with_attr_opt("type", kind)
         .with_attr_opt("value", value)
@@ -55,13 +71,19 @@ fn item_element(item: &PrivacyItem) -> Element {
 pub(super) fn parse_privacy(query: &Element) -> (PrivacyData, usize) {
     let mut data = PrivacyData::default();
     let mut wrong = 0;
-    for list in query.children().filter(|child| child.is("list", ns::PRIVACY)) {
+    for list in query
+        .children()
+        .filter(|child| child.is("list", ns::PRIVACY))
+    {
         let Some(name) = list.attr("name") else {
             wrong += 1;
             continue;
         };
         let mut items = Vec::new();
-        for element in list.children().filter(|child| child.is("item", ns::PRIVACY)) {
+        for element in list
+            .children()
+            .filter(|child| child.is("item", ns::PRIVACY))
+        {
             match parse_item(element) {
                 Some(item) => items.push(item),
                 None => wrong += 1,
@@ -73,8 +95,12 @@ pub(super) fn parse_privacy(query: &Element) -> (PrivacyData, usize) {
         wrong += before - items.len();
         data.lists.insert(name.to_owned(), items);
     }
-    let default = query.child("default", ns::PRIVACY).and_then(|it| it.attr("name"));
-    data.default = default.filter(|name| data.lists.contains_key(*name)).map(str::to_owned);
+    let default = query
+        .child("default", ns::PRIVACY)
+        .and_then(|it| it.attr("name"));
+    data.default = default
+        .filter(|name| data.lists.contains_key(*name))
+        .map(str::to_owned);
     (data, wrong)
 }
 
@@ -90,7 +116,9 @@ fn parse_item(element: &Element) -> Option<PrivacyItem> {
         }
         Some(_) => return None,
     };
-    let named = KINDS.iter().filter(|(name, _)| element.child(name, ns::PRIVACY).is_some());
+    let named = KINDS
+        .iter()
+        .filter(|(name, _)| element.child(name, ns::PRIVACY).is_some());
     let stanzas = named.fold(StanzaKinds::NONE, |all, (_, kind)| all | *kind);
     Some(PrivacyItem {
         order: element.attr("order")?.parse().ok()?,
@@ -100,6 +128,10 @@ fn parse_item(element: &Element) -> Option<PrivacyItem> {
             _ => return None,
         },
         matches,
-        stanzas: if stanzas.is_empty() { StanzaKinds::ALL } else { stanzas },
+        stanzas: if stanzas.is_empty() {
+            StanzaKinds::ALL
+        } else {
+            stanzas
+        },
     })
 }

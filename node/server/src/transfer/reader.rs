@@ -13,7 +13,7 @@ use quick_xml::{
     NsReader, XmlVersion,
     escape::resolve_predefined_entity,
     events::{BytesStart, Event},
-    name::{ResolveResult},
+    name::ResolveResult,
 };
 use xmpp::{Element, ns};
 
@@ -120,7 +120,12 @@ enum Token {
 impl Reader {
     /// Over a file, or standard input if the path is `-`.
     pub(super) fn open(path: &Path) -> Result<Self, ReadError> {
-        let mut reader = Self { sources: Vec::new(), levels: Vec::new(), buffer: Vec::new(), ended: false };
+        let mut reader = Self {
+            sources: Vec::new(),
+            levels: Vec::new(),
+            buffer: Vec::new(),
+            ended: false,
+        };
         match path == Path::new("-") {
             true => reader.push(path.to_owned(), Box::new(BufReader::new(io::stdin()))),
             false => reader.push_file(path.to_owned())?,
@@ -129,7 +134,10 @@ impl Reader {
     }
 
     fn push(&mut self, path: PathBuf, from: Box<dyn BufRead + Send>) {
-        self.sources.push(Source { path, reader: NsReader::from_reader(from) });
+        self.sources.push(Source {
+            path,
+            reader: NsReader::from_reader(from),
+        });
     }
 
     fn push_file(&mut self, path: PathBuf) -> Result<(), ReadError> {
@@ -144,7 +152,11 @@ impl Reader {
         let (path, offset) = self.sources.last().map_or((PathBuf::new(), 0), |source| {
             (source.path.clone(), source.reader.buffer_position())
         });
-        ReadError::Shape { path, offset, what: what.into() }
+        ReadError::Shape {
+            path,
+            offset,
+            what: what.into(),
+        }
     }
 
     /// The next step; `None` at the end.
@@ -188,9 +200,10 @@ impl Reader {
         }
         let (inner, step) = match (level, element.name(), element.ns()) {
             (None, "server-data", ns::PIE) => (Level::Server, None),
-            (Some(Level::Server), "host", ns::PIE) => {
-                (Level::Host, Some(Step::Host(self.required(&element, "jid")?)))
-            }
+            (Some(Level::Server), "host", ns::PIE) => (
+                Level::Host,
+                Some(Step::Host(self.required(&element, "jid")?)),
+            ),
             (Some(Level::Host), "user", ns::PIE) => {
                 let name = self.required(&element, "name")?;
                 let password = element.attr("password").map(str::to_owned);
@@ -199,10 +212,16 @@ impl Reader {
             (Some(Level::User), "archive", PIE_MAM) => (Level::Archive, None),
             (Some(Level::User), "offline-messages", ns::PIE) => (Level::Offline, None),
             (Some(Level::User), ..) => return Ok(Some(Step::Child(self.subtree(element, empty)?))),
-            (Some(Level::Archive), ..) => return Ok(Some(Step::Archived(self.subtree(element, empty)?))),
-            (Some(Level::Offline), ..) => return Ok(Some(Step::Waiting(self.subtree(element, empty)?))),
+            (Some(Level::Archive), ..) => {
+                return Ok(Some(Step::Archived(self.subtree(element, empty)?)));
+            }
+            (Some(Level::Offline), ..) => {
+                return Ok(Some(Step::Waiting(self.subtree(element, empty)?)));
+            }
             (None, name, space) => {
-                return Err(self.wrong(format!("this is no XEP-0227 export: it begins with {name} of \"{space}\"")));
+                return Err(self.wrong(format!(
+                    "this is no XEP-0227 export: it begins with {name} of \"{space}\""
+                )));
             }
             (_, name, space) => {
                 let unknown = format!("{name} of {space}");
@@ -231,9 +250,15 @@ impl Reader {
             return Err(self.wrong("files include each other too deeply"));
         }
         let Some(relative) = relative_path(href) else {
-            return Err(self.wrong(format!("\"{href}\" is not below this file and is not included")));
+            return Err(self.wrong(format!(
+                "\"{href}\" is not below this file and is not included"
+            )));
         };
-        let here = self.sources.last().map(|source| source.path.clone()).unwrap_or_default();
+        let here = self
+            .sources
+            .last()
+            .map(|source| source.path.clone())
+            .unwrap_or_default();
         self.push_file(here.parent().unwrap_or(Path::new("")).join(relative))
     }
 
@@ -283,7 +308,11 @@ impl Reader {
         };
         self.buffer.clear();
         let offset = source.reader.buffer_position();
-        let failed = |source: &Source, error| ReadError::Xml { path: source.path.clone(), offset, source: error };
+        let failed = |source: &Source, error| ReadError::Xml {
+            path: source.path.clone(),
+            offset,
+            source: error,
+        };
         let event = match source.reader.read_event_into(&mut self.buffer) {
             Ok(event) => event,
             Err(error) => return Err(failed(source, error)),
@@ -297,14 +326,19 @@ impl Reader {
             Event::GeneralRef(name) => reference(&name).map(Token::Text),
             Event::Eof => Ok(Token::FileEnd),
             // A DTD cannot define anything that we would read: its entities stay unknown.
-            Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => Ok(Token::Nothing),
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {
+                Ok(Token::Nothing)
+            }
         };
         token.map_err(|error| failed(source, error))
     }
 }
 
 fn weight(element: &Element) -> usize {
-    64 + element.attrs().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+    64 + element
+        .attrs()
+        .map(|(name, value)| name.len() + value.len())
+        .sum::<usize>()
 }
 
 fn reference(name: &quick_xml::events::BytesRef<'_>) -> Result<String, quick_xml::Error> {
@@ -317,7 +351,11 @@ fn reference(name: &quick_xml::events::BytesRef<'_>) -> Result<String, quick_xml
 }
 
 /// An element as [`Element`] keeps it: its namespace resolved, prefixed attributes with their declaration beside them.
-fn tag<R>(reader: &NsReader<R>, start: &BytesStart<'_>, empty: bool) -> Result<Tag, quick_xml::Error> {
+fn tag<R>(
+    reader: &NsReader<R>,
+    start: &BytesStart<'_>,
+    empty: bool,
+) -> Result<Tag, quick_xml::Error> {
     let (resolved, local) = reader.resolver().resolve_element(start.name());
     let space = namespace(resolved);
     let mut element = Element::new(local.into_inner().to_owned(), space);
@@ -326,7 +364,9 @@ fn tag<R>(reader: &NsReader<R>, start: &BytesStart<'_>, empty: bool) -> Result<T
         if attribute.key.as_namespace_binding().is_some() {
             continue;
         }
-        let value = attribute.normalized_value(XmlVersion::Implicit1_0)?.into_owned();
+        let value = attribute
+            .normalized_value(XmlVersion::Implicit1_0)?
+            .into_owned();
         let name = attribute.key.into_inner();
         match attribute.key.prefix().map(|prefix| prefix.into_inner()) {
             None | Some("xml") => {}
@@ -363,7 +403,9 @@ fn relative_path(href: &str) -> Option<PathBuf> {
         rest = after;
     }
     let path = PathBuf::from(String::from_utf8(bytes).ok()?);
-    let inside = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let inside = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     (inside && path.file_name().is_some() && !href.contains("://")).then_some(path)
 }
 
@@ -373,11 +415,26 @@ mod tests {
 
     #[test]
     fn includes_stay_below_their_file() {
-        let check = |href: &str, path: Option<&str>| assert_eq!(relative_path(href).as_deref(), path.map(Path::new), "{href}");
+        let check = |href: &str, path: Option<&str>| {
+            assert_eq!(
+                relative_path(href).as_deref(),
+                path.map(Path::new),
+                "{href}"
+            )
+        };
         check("capulet.com.xml", Some("capulet.com.xml"));
         check("capulet.com/juliet.xml", Some("capulet.com/juliet.xml"));
         check("a%20b/%C3%A4.xml", Some("a b/ä.xml"));
-        for wrong in ["", "/etc/passwd", "../x.xml", "a/../../x", "%2e%2e/x", "http://a/b.xml", "a%2", "%zz"] {
+        for wrong in [
+            "",
+            "/etc/passwd",
+            "../x.xml",
+            "a/../../x",
+            "%2e%2e/x",
+            "http://a/b.xml",
+            "a%2",
+            "%zz",
+        ] {
             check(wrong, None);
         }
     }

@@ -3,7 +3,9 @@ use std::{path::Path, sync::Arc};
 use storage::{
     Stores,
     backend::memory::{MemoryBlobs, MemoryTable},
-    repository::{EntryFlags, LogRange, NewEntry, PrivacyMatch, Roster, RosterItem, ScramHash, Subscription},
+    repository::{
+        EntryFlags, LogRange, NewEntry, PrivacyMatch, Roster, RosterItem, ScramHash, Subscription,
+    },
 };
 use xmpp::{BareJid, Jid};
 
@@ -25,7 +27,14 @@ fn jid(text: &str) -> BareJid {
 
 async fn text_of(stores: &Stores) -> String {
     let mut out = Vec::new();
-    export(stores, &["capulet.example".into(), "montague.example".into()], None, &mut out).await.unwrap();
+    export(
+        stores,
+        &["capulet.example".into(), "montague.example".into()],
+        None,
+        &mut out,
+    )
+    .await
+    .unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -36,7 +45,11 @@ async fn read(stores: &Stores, files: &[(&str, &str)]) -> Result<Imported, Impor
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    let domains = ["capulet.example".to_owned(), "montague.example".to_owned(), "localhost".to_owned()];
+    let domains = [
+        "capulet.example".to_owned(),
+        "montague.example".to_owned(),
+        "localhost".to_owned(),
+    ];
     import(stores, &directory.path().join(files[0].0), &domains, 4096).await
 }
 
@@ -50,13 +63,22 @@ async fn read_one(user: &str) -> (Stores, Imported) {
 }
 
 fn entry(flags: EntryFlags, time_ms: u64, peer: &str, stanza: &str) -> NewEntry {
-    NewEntry { time_ms, flags, peer: Jid::parse(peer).unwrap(), stanza: stanza.to_owned().into() }
+    NewEntry {
+        time_ms,
+        flags,
+        peer: Jid::parse(peer).unwrap(),
+        stanza: stanza.to_owned().into(),
+    }
 }
 
 /// An account with some of everything.
 async fn juliet(stores: &Stores) {
     let juliet = jid("juliet@capulet.example");
-    stores.accounts.create(&juliet, derive("R0m30", 4096), NOW).await.unwrap();
+    stores
+        .accounts
+        .create(&juliet, derive("R0m30", 4096), NOW)
+        .await
+        .unwrap();
     let mut roster = Roster::default();
     roster.put(RosterItem {
         name: Some("Romeo & <co>".into()),
@@ -64,7 +86,11 @@ async fn juliet(stores: &Stores) {
         subscription: Subscription::Both,
         ..RosterItem::new(jid("romeo@montague.example"))
     });
-    roster.put(RosterItem { ask: true, approved: true, ..RosterItem::new(jid("nurse@capulet.example")) });
+    roster.put(RosterItem {
+        ask: true,
+        approved: true,
+        ..RosterItem::new(jid("nurse@capulet.example"))
+    });
     roster.put(RosterItem {
         in_roster: false,
         pending_in: Some("<presence type='subscribe' from='paris@example.org' to='juliet@capulet.example'><status>O Juliet!</status></presence>".into()),
@@ -72,10 +98,31 @@ async fn juliet(stores: &Stores) {
     });
     stores.rosters.store(&juliet, &roster, 0).await.unwrap();
     let vcard = xmpp::Element::parse(b"<vCard xmlns='vcard-temp'><FN>Juliet Capulet</FN><PHOTO><BINVAL>YWJj</BINVAL></PHOTO></vCard>", "").unwrap();
-    stores.vcards.put(&juliet, &super::vcard::vcard(&vcard), 0).await.unwrap();
-    for (namespace, xml) in [("storage:bookmarks", "<storage xmlns='storage:bookmarks'><conference jid='a@b'/></storage>"), ("exodus:prefs", "<exodus xmlns='exodus:prefs'><defaultnick>Hamlet</defaultnick></exodus>")] {
-        let name = if namespace == "exodus:prefs" { "exodus" } else { "storage" };
-        stores.private.put(&juliet, namespace, name, xml.into()).await.unwrap();
+    stores
+        .vcards
+        .put(&juliet, &super::vcard::vcard(&vcard), 0)
+        .await
+        .unwrap();
+    for (namespace, xml) in [
+        (
+            "storage:bookmarks",
+            "<storage xmlns='storage:bookmarks'><conference jid='a@b'/></storage>",
+        ),
+        (
+            "exodus:prefs",
+            "<exodus xmlns='exodus:prefs'><defaultnick>Hamlet</defaultnick></exodus>",
+        ),
+    ] {
+        let name = if namespace == "exodus:prefs" {
+            "exodus"
+        } else {
+            "storage"
+        };
+        stores
+            .private
+            .put(&juliet, namespace, name, xml.into())
+            .await
+            .unwrap();
     }
     let query = xmpp::Element::parse(
         b"<query xmlns='jabber:iq:privacy'><default name='special'/><list name='special'>\
@@ -89,19 +136,41 @@ async fn juliet(stores: &Stores) {
     assert_eq!(wrong, 0);
     stores.privacy.store(&juliet, &lists, 0).await.unwrap();
     let (archived, deliver, sent) = (EntryFlags::ARCHIVED, EntryFlags::DELIVER, EntryFlags::SENT);
-    let from_romeo = |id: u32| format!("<message from='romeo@montague.example/orchard' to='juliet@capulet.example' type='chat' id='{id}'><body>&lt;hi&gt; \"'é\n</body><x xmlns='urn:x' xml:lang='en'/></message>");
+    let from_romeo = |id: u32| {
+        format!(
+            "<message from='romeo@montague.example/orchard' to='juliet@capulet.example' type='chat' id='{id}'><body>&lt;hi&gt; \"'é\n</body><x xmlns='urn:x' xml:lang='en'/></message>"
+        )
+    };
     let romeo = "romeo@montague.example/orchard";
     let entries = [
         entry(archived, NOW, romeo, &from_romeo(1)),
         entry(EntryFlags::NONE, NOW + 1, romeo, "<message/>"),
-        entry(archived | sent, NOW + 2, "romeo@montague.example", "<message from='juliet@capulet.example/balcony' to='romeo@montague.example' type='chat'><body>What man art thou</body></message>"),
-        entry(deliver, NOW + 3, romeo, "<message from='romeo@montague.example/orchard' to='juliet@capulet.example' type='headline'><body>kept for delivery only</body></message>"),
+        entry(
+            archived | sent,
+            NOW + 2,
+            "romeo@montague.example",
+            "<message from='juliet@capulet.example/balcony' to='romeo@montague.example' type='chat'><body>What man art thou</body></message>",
+        ),
+        entry(
+            deliver,
+            NOW + 3,
+            romeo,
+            "<message from='romeo@montague.example/orchard' to='juliet@capulet.example' type='headline'><body>kept for delivery only</body></message>",
+        ),
         entry(archived | deliver, NOW + 4, romeo, &from_romeo(5)),
         entry(archived | deliver, NOW + 5, romeo, &from_romeo(6)),
-        entry(deliver, NOW + 9, romeo, "<message from='romeo@montague.example/orchard' to='juliet@capulet.example'><body>last</body></message>"),
+        entry(
+            deliver,
+            NOW + 9,
+            romeo,
+            "<message from='romeo@montague.example/orchard' to='juliet@capulet.example'><body>last</body></message>",
+        ),
     ];
     stores.logs.append(&juliet, 0, 1, &entries).await.unwrap();
-    let mailbox = storage::repository::Mailbox { acked: 3, ..Default::default() };
+    let mailbox = storage::repository::Mailbox {
+        acked: 3,
+        ..Default::default()
+    };
     stores.mailboxes.store(&juliet, &mailbox, 0).await.unwrap();
 }
 
@@ -110,7 +179,11 @@ async fn a_second_export_of_an_imported_export_is_equal() {
     let first = stores();
     juliet(&first).await;
     let romeo = jid("romeo@montague.example");
-    first.accounts.create(&romeo, derive("x", 4096), NOW).await.unwrap();
+    first
+        .accounts
+        .create(&romeo, derive("x", 4096), NOW)
+        .await
+        .unwrap();
     first.accounts.set_disabled(&romeo, true, 1).await.unwrap();
     let exported = text_of(&first).await;
     let second = stores();
@@ -119,27 +192,69 @@ async fn a_second_export_of_an_imported_export_is_equal() {
     assert_eq!((done.accounts, done.messages), (2, 6));
     let again = text_of(&second).await;
     assert_eq!(exported, again);
-    assert!(exported.contains("Romeo &amp; &lt;co&gt;") && exported.contains("<locked xmlns='urn:starling:pie:0'/>"));
+    assert!(
+        exported.contains("Romeo &amp; &lt;co&gt;")
+            && exported.contains("<locked xmlns='urn:starling:pie:0'/>")
+    );
 
     let juliet = jid("juliet@capulet.example");
     let account = second.accounts.load(&juliet).await.unwrap().unwrap();
-    assert!(ScramHash::from_name("SHA-1").is_some_and(|hash| account.credentials.scram(hash).is_some()));
-    assert!(keys(&account, xmpp::sasl::Hash::Sha512).unwrap().verify_password("R0m30"));
-    let log = second.logs.read(&juliet, LogRange::ALL, false, 100).await.unwrap();
+    assert!(
+        ScramHash::from_name("SHA-1").is_some_and(|hash| account.credentials.scram(hash).is_some())
+    );
+    assert!(
+        keys(&account, xmpp::sasl::Hash::Sha512)
+            .unwrap()
+            .verify_password("R0m30")
+    );
+    let log = second
+        .logs
+        .read(&juliet, LogRange::ALL, false, 100)
+        .await
+        .unwrap();
     let told: Vec<(u64, u64, bool, bool)> = log
         .iter()
         .filter(|entry| entry.flags != EntryFlags::NONE)
         .map(|entry| {
             let has = |flag| entry.flags.contains(flag);
-            (entry.number, entry.time_ms - NOW, has(EntryFlags::ARCHIVED), has(EntryFlags::DELIVER))
+            (
+                entry.number,
+                entry.time_ms - NOW,
+                has(EntryFlags::ARCHIVED),
+                has(EntryFlags::DELIVER),
+            )
         })
         .collect();
-    let expected =
-        [(1, 0, true, false), (3, 2, true, false), (4, 3, false, true), (5, 4, true, true), (6, 5, true, true), (7, 9, false, true)];
+    let expected = [
+        (1, 0, true, false),
+        (3, 2, true, false),
+        (4, 3, false, true),
+        (5, 4, true, true),
+        (6, 5, true, true),
+        (7, 9, false, true),
+    ];
     assert_eq!(told, expected);
     assert_eq!(second.mailboxes.load(&juliet).await.unwrap().acked, 3);
-    assert_eq!(second.vcards.get(&juliet).await.unwrap().unwrap().photo_sha1.unwrap(), "a9993e364706816aba3e25717850c26c9cd0d89d");
-    assert!(second.accounts.load(&romeo).await.unwrap().unwrap().disabled);
+    assert_eq!(
+        second
+            .vcards
+            .get(&juliet)
+            .await
+            .unwrap()
+            .unwrap()
+            .photo_sha1
+            .unwrap(),
+        "a9993e364706816aba3e25717850c26c9cd0d89d"
+    );
+    assert!(
+        second
+            .accounts
+            .load(&romeo)
+            .await
+            .unwrap()
+            .unwrap()
+            .disabled
+    );
 
     // Once more into the same stores: nobody is harmed.
     let repeated = read(&second, &[("export.xml", &exported)]).await.unwrap();
@@ -151,11 +266,28 @@ async fn a_second_export_of_an_imported_export_is_equal() {
 async fn a_log_that_was_cut_keeps_its_numbers() {
     let first = stores();
     let juliet = jid("juliet@capulet.example");
-    first.accounts.create(&juliet, derive("x", 4096), NOW).await.unwrap();
+    first
+        .accounts
+        .create(&juliet, derive("x", 4096), NOW)
+        .await
+        .unwrap();
     let message = "<message from='romeo@montague.example' to='juliet@capulet.example'><body>x</body></message>";
     for head in (0..9_000).step_by(100) {
-        let entries: Vec<_> = (0..100).map(|at| entry(EntryFlags::ARCHIVED, NOW + head + at, "romeo@montague.example", message)).collect();
-        first.logs.append(&juliet, head, head + 7, &entries).await.unwrap();
+        let entries: Vec<_> = (0..100)
+            .map(|at| {
+                entry(
+                    EntryFlags::ARCHIVED,
+                    NOW + head + at,
+                    "romeo@montague.example",
+                    message,
+                )
+            })
+            .collect();
+        first
+            .logs
+            .append(&juliet, head, head + 7, &entries)
+            .await
+            .unwrap();
     }
     first.logs.truncate(&juliet, 8_500).await.unwrap();
     let exported = text_of(&first).await;
@@ -163,7 +295,15 @@ async fn a_log_that_was_cut_keeps_its_numbers() {
     read(&second, &[("export.xml", &exported)]).await.unwrap();
     assert_eq!(text_of(&second).await, exported);
     assert_eq!(second.logs.head(&juliet).await.unwrap(), 9_000);
-    assert!(second.logs.read(&juliet, LogRange::ALL, false, 1).await.unwrap()[0].number > 8_000);
+    assert!(
+        second
+            .logs
+            .read(&juliet, LogRange::ALL, false, 1)
+            .await
+            .unwrap()[0]
+            .number
+            > 8_000
+    );
 }
 
 #[tokio::test]
@@ -187,37 +327,86 @@ async fn the_examples_of_the_xep_are_read() {
     )
     .await;
     assert_eq!(done.accounts, 1);
-    assert_eq!(done.left_out.iter().map(|(what, n)| (what.as_str(), *n)).collect::<Vec<_>>(), [("pubsub of http://jabber.org/protocol/pubsub", 1)]);
+    assert_eq!(
+        done.left_out
+            .iter()
+            .map(|(what, n)| (what.as_str(), *n))
+            .collect::<Vec<_>>(),
+        [("pubsub of http://jabber.org/protocol/pubsub", 1)]
+    );
     let juliet = jid("juliet@capulet.example");
     let account = stores.accounts.load(&juliet).await.unwrap().unwrap();
-    assert_eq!(account.credentials.scram(ScramHash::Sha1).unwrap().iterations, 100_000);
-    assert!(keys(&account, xmpp::sasl::Hash::Sha256).unwrap().verify_password("s3cr3t"));
+    assert_eq!(
+        account
+            .credentials
+            .scram(ScramHash::Sha1)
+            .unwrap()
+            .iterations,
+        100_000
+    );
+    assert!(
+        keys(&account, xmpp::sasl::Hash::Sha256)
+            .unwrap()
+            .verify_password("s3cr3t")
+    );
     let roster = stores.rosters.load(&juliet).await.unwrap();
     let romeo = roster.get(&jid("romeo@montague.net")).unwrap();
-    assert!(romeo.in_roster && romeo.pending_in.is_some() && romeo.subscription == Subscription::Both);
+    assert!(
+        romeo.in_roster && romeo.pending_in.is_some() && romeo.subscription == Subscription::Both
+    );
     assert!(!roster.get(&jid("mercutio@montague.net")).unwrap().in_roster);
-    let log = stores.logs.read(&juliet, LogRange::ALL, false, 10).await.unwrap();
+    let log = stores
+        .logs
+        .read(&juliet, LogRange::ALL, false, 10)
+        .await
+        .unwrap();
     assert_eq!(log[0].time_ms, 1_027_211_549_000);
-    assert!(log[0].flags == EntryFlags::DELIVER && !String::from_utf8_lossy(&log[0].stanza).contains("delay"));
+    assert!(
+        log[0].flags == EntryFlags::DELIVER
+            && !String::from_utf8_lossy(&log[0].stanza).contains("delay")
+    );
 }
 
 #[tokio::test]
 async fn ids_of_other_servers_join_archive_and_offline_messages_in_any_order() {
-    let message = |id: &str| format!("<message xmlns='jabber:client' from='romeo@montague.net/o' to='juliet@capulet.example' type='chat'><body>{id}</body><stanza-id xmlns='urn:xmpp:sid:0' by='juliet@capulet.example' id='{id}'/></message>");
-    let result = |id: &str, stamp: &str| format!("<result xmlns='urn:xmpp:mam:2' id='{id}'><forwarded xmlns='urn:xmpp:forward:0'><delay xmlns='urn:xmpp:delay' stamp='{stamp}'/>{}</forwarded></result>", message(id));
-    let offline = format!("<offline-messages>{}</offline-messages>", message("1700000000000002"));
+    let message = |id: &str| {
+        format!(
+            "<message xmlns='jabber:client' from='romeo@montague.net/o' to='juliet@capulet.example' type='chat'><body>{id}</body><stanza-id xmlns='urn:xmpp:sid:0' by='juliet@capulet.example' id='{id}'/></message>"
+        )
+    };
+    let result = |id: &str, stamp: &str| {
+        format!(
+            "<result xmlns='urn:xmpp:mam:2' id='{id}'><forwarded xmlns='urn:xmpp:forward:0'><delay xmlns='urn:xmpp:delay' stamp='{stamp}'/>{}</forwarded></result>",
+            message(id)
+        )
+    };
+    let offline = format!(
+        "<offline-messages>{}</offline-messages>",
+        message("1700000000000002")
+    );
     let archive = format!(
         "<archive xmlns='urn:xmpp:pie:0#mam'>{}{}</archive>",
         result("1700000000000001", "2023-11-14T22:13:20Z"),
         result("1700000000000002", "2023-11-14T22:13:21Z")
     );
     for user in [format!("{offline}{archive}"), format!("{archive}{offline}")] {
-        let (stores, done) = read_one(&format!("<user name='juliet' password='x'>{user}</user>")).await;
+        let (stores, done) =
+            read_one(&format!("<user name='juliet' password='x'>{user}</user>")).await;
         assert!(done.is_complete() && done.messages == 2, "{done:?}");
         let juliet = jid("juliet@capulet.example");
-        let log = stores.logs.read(&juliet, LogRange::ALL, false, 10).await.unwrap();
+        let log = stores
+            .logs
+            .read(&juliet, LogRange::ALL, false, 10)
+            .await
+            .unwrap();
         let flags: Vec<_> = log.iter().map(|entry| entry.flags).collect();
-        assert_eq!(flags, [EntryFlags::ARCHIVED, EntryFlags::ARCHIVED | EntryFlags::DELIVER]);
+        assert_eq!(
+            flags,
+            [
+                EntryFlags::ARCHIVED,
+                EntryFlags::ARCHIVED | EntryFlags::DELIVER
+            ]
+        );
         assert!(!String::from_utf8_lossy(&log[0].stanza).contains("stanza-id"));
         assert_eq!(stores.mailboxes.load(&juliet).await.unwrap().acked, 1);
     }
@@ -227,34 +416,87 @@ async fn ids_of_other_servers_join_archive_and_offline_messages_in_any_order() {
 async fn split_files_are_put_together_as_ejabberd_splits_them() {
     let stores = stores();
     let files = [
-        ("main.xml", "<?xml version='1.0' encoding='UTF-8'?><server-data xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude'><xi:include href='localhost.xml'/></server-data>"),
-        ("localhost.xml", "<host xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude' jid='localhost'><xi:include href='localhost/a.xml'/><xi:include href='localhost/b.xml'/></host>"),
-        ("localhost/a.xml", "<user xmlns='urn:xmpp:pie:0' name='a' password='scram:ccOdDKGtz1U4qf+mXKQ4zSLSHbc=,Hjq8pDxOHuKVGHPDPRCyyTUG5Ho=,bXlzYWx0,4096'/>"),
-        ("localhost/b.xml", "<user xmlns='urn:xmpp:pie:0' name='b' password='secret'><!-- nobody --></user>"),
+        (
+            "main.xml",
+            "<?xml version='1.0' encoding='UTF-8'?><server-data xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude'><xi:include href='localhost.xml'/></server-data>",
+        ),
+        (
+            "localhost.xml",
+            "<host xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude' jid='localhost'><xi:include href='localhost/a.xml'/><xi:include href='localhost/b.xml'/></host>",
+        ),
+        (
+            "localhost/a.xml",
+            "<user xmlns='urn:xmpp:pie:0' name='a' password='scram:ccOdDKGtz1U4qf+mXKQ4zSLSHbc=,Hjq8pDxOHuKVGHPDPRCyyTUG5Ho=,bXlzYWx0,4096'/>",
+        ),
+        (
+            "localhost/b.xml",
+            "<user xmlns='urn:xmpp:pie:0' name='b' password='secret'><!-- nobody --></user>",
+        ),
     ];
     let done = read(&stores, &files).await.unwrap();
     assert!(done.is_complete(), "{done:?}");
-    let a = stores.accounts.load(&jid("a@localhost")).await.unwrap().unwrap();
+    let a = stores
+        .accounts
+        .load(&jid("a@localhost"))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(a.credentials.scram.len(), 1);
     assert_eq!(a.credentials.scram[0].salt, b"mysalt");
-    assert_eq!(stores.accounts.load(&jid("b@localhost")).await.unwrap().unwrap().credentials.scram.len(), 3);
+    assert_eq!(
+        stores
+            .accounts
+            .load(&jid("b@localhost"))
+            .await
+            .unwrap()
+            .unwrap()
+            .credentials
+            .scram
+            .len(),
+        3
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_export_is_an_error_with_its_place() {
     let check = async |text: &str, expected: &str| {
-        let error = read(&stores(), &[("x.xml", text)]).await.unwrap_err().to_string();
+        let error = read(&stores(), &[("x.xml", text)])
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(expected), "{text}: {error}");
     };
     check("<html/>", "begins with html").await;
-    check("<server-data xmlns='urn:xmpp:pie:0'><host>", "host has no jid").await;
+    check(
+        "<server-data xmlns='urn:xmpp:pie:0'><host>",
+        "host has no jid",
+    )
+    .await;
     check("<server-data xmlns='urn:xmpp:pie:0'><host jid='a.example'><user name='a'><vCard xmlns='vcard-temp'>", "ends too early").await;
-    check("<server-data xmlns='urn:xmpp:pie:0'><host jid='a.example'></user>", "at byte").await;
+    check(
+        "<server-data xmlns='urn:xmpp:pie:0'><host jid='a.example'></user>",
+        "at byte",
+    )
+    .await;
     check("<server-data xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude'><xi:include href='../etc/passwd'/></server-data>", "not below").await;
-    check("<server-data xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude'><xi:include href='x.xml'/></server-data>", "begins with").await;
     check("<!DOCTYPE a [<!ENTITY e 'eeee'>]><server-data xmlns='urn:xmpp:pie:0'><host jid='a.example'><user name='a'><vCard xmlns='vcard-temp'>&e;</vCard></user></host></server-data>", "at byte").await;
-    let missing = import(&stores(), Path::new("does/not/exist.xml"), &[], 4096).await.unwrap_err();
-    assert!(missing.to_string().contains("does/not/exist.xml"), "{missing}");
+    let xi = "xmlns:xi='http://www.w3.org/2001/XInclude'";
+    let main = format!(
+        "<server-data xmlns='urn:xmpp:pie:0' {xi}><xi:include href='loop.xml'/></server-data>"
+    );
+    let files = [
+        ("x.xml", main.as_str()),
+        ("loop.xml", &format!("<xi:include {xi} href='loop.xml'/>")),
+    ];
+    let error = read(&stores(), &files).await.unwrap_err().to_string();
+    assert!(error.contains("too deeply"), "{error}");
+    let missing = import(&stores(), Path::new("does/not/exist.xml"), &[], 4096)
+        .await
+        .unwrap_err();
+    assert!(
+        missing.to_string().contains("does/not/exist.xml"),
+        "{missing}"
+    );
 }
 
 #[tokio::test]
@@ -269,19 +511,125 @@ async fn what_makes_no_sense_is_left_out_and_told() {
          </user>",
     )
     .await;
-    let left_out: Vec<(&str, usize)> = done.left_out.iter().map(|(what, n)| (what.as_str(), *n)).collect();
+    let left_out: Vec<(&str, usize)> = done
+        .left_out
+        .iter()
+        .map(|(what, n)| (what.as_str(), *n))
+        .collect();
     let expected = [
         ("SCRAM keys that cannot be used", 1),
         ("accounts whose name cannot be", 1),
         ("archived messages that make no sense", 1),
         ("contacts that make no sense", 2),
-        ("passwords that the file does not know (those accounts need a new one)", 1),
+        (
+            "passwords that the file does not know (those accounts need a new one)",
+            1,
+        ),
         ("rules of privacy lists that make no sense", 1),
     ];
     assert_eq!(left_out, expected);
     let juliet = jid("juliet@capulet.example");
     let privacy = stores.privacy.load(&juliet).await.unwrap();
     assert_eq!(privacy.default, None);
-    assert_eq!(privacy.lists["l"][0].matches, PrivacyMatch::Group("g".into()));
+    assert_eq!(
+        privacy.lists["l"][0].matches,
+        PrivacyMatch::Group("g".into())
+    );
     assert_eq!(stores.rosters.load(&juliet).await.unwrap().items.len(), 1);
+}
+
+/// What the Debian packages' own exporters wrote for two accounts with the password `R0m30`.
+const EJABBERD: &str = include_str!("tests/ejabberd-23.01.xml");
+const PROSODY: &str = include_str!("tests/prosody-0.12.xml");
+
+async fn check_juliet(stores: &Stores) {
+    let juliet = jid("juliet@localhost");
+    let account = stores.accounts.load(&juliet).await.unwrap().unwrap();
+    let sha1 = keys(&account, xmpp::sasl::Hash::Sha1).unwrap();
+    assert!(sha1.verify_password("R0m30") && !sha1.verify_password("r0m30"));
+    let roster = stores.rosters.load(&juliet).await.unwrap();
+    let romeo = roster.get(&jid("romeo@localhost")).unwrap();
+    assert_eq!(romeo.name.as_deref(), Some("Romeo <3"));
+    assert_eq!(
+        (romeo.subscription, &*romeo.groups),
+        (Subscription::Both, &["Friends".to_owned()][..])
+    );
+    assert!(
+        roster
+            .get(&jid("paris@localhost"))
+            .unwrap()
+            .pending_in
+            .is_some()
+    );
+    assert!(stores.vcards.get(&juliet).await.unwrap().is_some());
+    let bookmarks = stores
+        .private
+        .get(&juliet, "storage:bookmarks", "storage")
+        .await
+        .unwrap();
+    assert!(bookmarks.is_some());
+    let log = stores
+        .logs
+        .read(&juliet, LogRange::ALL, false, 10)
+        .await
+        .unwrap();
+    assert_eq!(log.len(), 3);
+    for (at, entry) in log.iter().enumerate() {
+        let stanza = String::from_utf8_lossy(&entry.stanza);
+        assert!(
+            stanza.contains(&format!("<body>hello {}</body>", at + 1)),
+            "{stanza}"
+        );
+        assert!(
+            !stanza.contains("delay") && !stanza.contains("archived"),
+            "{stanza}"
+        );
+        assert_eq!(entry.peer.as_str(), "romeo@localhost/o");
+    }
+}
+
+#[tokio::test]
+async fn an_export_of_ejabberd_is_read() {
+    let main = "<?xml version='1.0' encoding='UTF-8'?><server-data xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude'><xi:include href='20261122-123116_localhost.xml'/></server-data>";
+    let stores = stores();
+    let files = [
+        ("20261122-123116.xml", main),
+        ("20261122-123116_localhost.xml", EJABBERD),
+    ];
+    let done = read(&stores, &files).await.unwrap();
+    assert!(done.is_complete(), "{done:?}");
+    assert_eq!((done.accounts, done.messages), (2, 3));
+    check_juliet(&stores).await;
+    let juliet = jid("juliet@localhost");
+    let log = stores
+        .logs
+        .read(&juliet, LogRange::ALL, false, 10)
+        .await
+        .unwrap();
+    assert!(
+        log.iter()
+            .all(|it| it.flags == EntryFlags::ARCHIVED | EntryFlags::DELIVER)
+    );
+    assert_eq!(log[0].time_ms, 1_795_350_674_408);
+    assert_eq!(stores.mailboxes.load(&juliet).await.unwrap().acked, 0);
+}
+
+#[tokio::test]
+async fn an_export_of_prosody_is_read() {
+    let stores = stores();
+    let done = read(&stores, &[("juliet@localhost.xml", PROSODY)])
+        .await
+        .unwrap();
+    assert!(done.is_complete(), "{done:?}");
+    assert_eq!((done.accounts, done.messages), (1, 3));
+    check_juliet(&stores).await;
+    let juliet = jid("juliet@localhost");
+    let log = stores
+        .logs
+        .read(&juliet, LogRange::ALL, false, 10)
+        .await
+        .unwrap();
+    assert!(log.iter().all(|it| it.flags == EntryFlags::ARCHIVED));
+    assert_eq!(log[0].time_ms, 1_700_000_001_000);
+    assert_eq!(stores.mailboxes.load(&juliet).await.unwrap().acked, 3);
 }

@@ -23,7 +23,10 @@ fn texts(element: &Element, path: &[&str], found: &mut Vec<String>) {
     match path.split_first() {
         None => found.push(element.text()),
         Some((first, rest)) => {
-            element.children().filter(|it| it.is(first, ns::VCARD)).for_each(|it| texts(it, rest, found));
+            element
+                .children()
+                .filter(|it| it.is(first, ns::VCARD))
+                .for_each(|it| texts(it, rest, found));
         }
     }
 }
@@ -34,7 +37,12 @@ pub(super) fn vcard(element: &Element) -> Vcard {
     for (field, path) in FIELDS {
         let mut found = Vec::new();
         texts(element, path, &mut found);
-        searchable.extend(found.into_iter().filter(|text| !text.trim().is_empty()).map(|text| (field, text)));
+        searchable.extend(
+            found
+                .into_iter()
+                .filter(|text| !text.trim().is_empty())
+                .map(|text| (field, text)),
+        );
     }
     let mut photos = Vec::new();
     texts(element, &["PHOTO", "BINVAL"], &mut photos);
@@ -44,7 +52,15 @@ pub(super) fn vcard(element: &Element) -> Vcard {
     });
     let sha1 = |bytes: Vec<u8>| {
         let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &bytes);
-        hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     };
-    Vcard { xml: element.to_bytes(ns::CLIENT).into(), photo_sha1: photo.map(sha1), searchable, version: 0 }
+    Vcard {
+        xml: element.to_bytes(ns::CLIENT).into(),
+        photo_sha1: photo.map(sha1),
+        searchable,
+        version: 0,
+    }
 }

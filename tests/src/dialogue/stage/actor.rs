@@ -51,7 +51,11 @@ impl Actor {
     }
 
     pub(super) fn transcript(&self) -> Vec<&str> {
-        self.earlier.iter().chain(self.wire.iter().flat_map(|wire| &wire.transcript)).map(String::as_str).collect()
+        self.earlier
+            .iter()
+            .chain(self.wire.iter().flat_map(|wire| &wire.transcript))
+            .map(String::as_str)
+            .collect()
     }
 
     pub(super) fn ignore_presence(&mut self) {
@@ -71,9 +75,15 @@ impl Actor {
     /// The next thing for the script. Requests and answers of stream management are passed over unless a pattern asks
     /// for them: a server may ask at any time (XEP-0198 §4).
     pub(super) async fn next(&mut self, patterns: &[Tree]) -> Result<Option<Incoming>> {
-        let wanted = |tree: &Tree| patterns.iter().any(|pattern| (&pattern.ns, &pattern.name) == (&tree.ns, &tree.name));
+        let wanted = |tree: &Tree| {
+            patterns
+                .iter()
+                .any(|pattern| (&pattern.ns, &pattern.name) == (&tree.ns, &tree.name))
+        };
         let skipped = |incoming: &Incoming| match incoming {
-            Incoming::Element(tree) => tree.ns == SM && matches!(tree.name.as_str(), "r" | "a") && !wanted(tree),
+            Incoming::Element(tree) => {
+                tree.ns == SM && matches!(tree.name.as_str(), "r" | "a") && !wanted(tree)
+            }
             Incoming::Header(_) | Incoming::Footer => false,
         };
         while let Some(incoming) = self.queue.pop_front() {
@@ -82,12 +92,12 @@ impl Actor {
             }
         }
         loop {
-            let Some(incoming) = self.wire()?.next().await? else { return Ok(None) };
-            if self.sync_id(&incoming).await?.is_none()
-                && !(self.ignores_presence && is_presence(&incoming))
-                && !is_absence(&incoming)
-                && !skipped(&incoming)
-            {
+            let Some(incoming) = self.wire()?.next().await? else {
+                return Ok(None);
+            };
+            let expected = self.sync_id(&incoming).await?.is_some();
+            let ignored = self.ignores_presence && is_presence(&incoming);
+            if !(expected || ignored || is_absence(&incoming) || skipped(&incoming)) {
                 return Ok(Some(incoming));
             }
         }
@@ -95,7 +105,10 @@ impl Actor {
 
     /// Sends a request whose answer shows that everything before it was dealt with.
     pub(super) async fn ask(&mut self, to: &str, id: &str) -> Result<()> {
-        let ask = format!("<iq type='get' id='{id}' to='{}'><ping xmlns='urn:xmpp:ping'/></iq>", escaped(to));
+        let ask = format!(
+            "<iq type='get' id='{id}' to='{}'><ping xmlns='urn:xmpp:ping'/></iq>",
+            escaped(to)
+        );
         if self.wire()?.send(&ask).await.is_err() {
             // What the server said before it closed is still to be read.
             self.jid = None;
@@ -148,8 +161,12 @@ impl Actor {
             return Ok(found == id);
         }
         let management = matches!(&incoming, Incoming::Element(tree) if tree.is("r", SM));
-        if !management && !is_absence(&incoming) && !(self.ignores_presence && is_presence(&incoming)) {
-            anyhow::ensure!(self.queue.len() < QUEUE, "more than {QUEUE} stanzas came unexpectedly");
+        let ignored = self.ignores_presence && is_presence(&incoming);
+        if !(management || ignored || is_absence(&incoming)) {
+            anyhow::ensure!(
+                self.queue.len() < QUEUE,
+                "more than {QUEUE} stanzas came unexpectedly"
+            );
             self.queue.push_back(incoming);
         }
         Ok(false)
@@ -157,8 +174,13 @@ impl Actor {
 
     /// Recognises the harness's own requests and answers, and answers the former.
     async fn sync_id(&mut self, incoming: &Incoming) -> Result<Option<String>> {
-        let Incoming::Element(tree) = incoming else { return Ok(None) };
-        let Some(id) = tree.attr("id").filter(|id| id.starts_with("sync-") && tree.name == "iq") else {
+        let Incoming::Element(tree) = incoming else {
+            return Ok(None);
+        };
+        let Some(id) = tree
+            .attr("id")
+            .filter(|id| id.starts_with("sync-") && tree.name == "iq")
+        else {
             return Ok(None);
         };
         if tree.attr("type") == Some("get") {

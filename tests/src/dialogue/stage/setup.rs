@@ -20,20 +20,33 @@ const ADMIN: &str = "admin";
 impl Stage<'_> {
     pub(super) async fn register_accounts(&mut self) -> Result<()> {
         let domain = self.target.domain.clone();
-        let run = format!("{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut accounts: BTreeSet<&str> = self.script.accounts.iter().map(String::as_str).collect();
+        let run = format!(
+            "{:x}-{:x}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let mut accounts: BTreeSet<&str> =
+            self.script.accounts.iter().map(String::as_str).collect();
         for member in &self.script.cast {
             if let Role::Client { account, .. } = &member.role {
                 accounts.insert(account);
             }
         }
         for name in accounts {
-            let local = if name == ADMIN { name.to_owned() } else { format!("{name}-{run}") };
-            self.values.insert(name.to_owned(), format!("{local}@{domain}"));
+            let local = if name == ADMIN {
+                name.to_owned()
+            } else {
+                format!("{name}-{run}")
+            };
+            self.values
+                .insert(name.to_owned(), format!("{local}@{domain}"));
             self.values.insert(format!("{name}.local"), local.clone());
-            self.values.insert(format!("{name}.password"), PASSWORD.to_owned());
+            self.values
+                .insert(format!("{name}.password"), PASSWORD.to_owned());
             let mut wire = Wire::connect(self.target).await?;
-            wire.secure().await.with_context(|| format!("registering {name}"))?;
+            wire.secure()
+                .await
+                .with_context(|| format!("registering {name}"))?;
             let registered = wire.register(&local, PASSWORD).await;
             if name != ADMIN {
                 registered?;
@@ -41,11 +54,19 @@ impl Stage<'_> {
             wire.close().await?;
         }
         self.values.insert("run".to_owned(), run);
-        self.values.insert("search".to_owned(), format!("search.{domain}"));
+        self.values
+            .insert("search".to_owned(), format!("search.{domain}"));
         self.values.insert("domain".to_owned(), domain);
         for (one, other) in &self.script.friends {
-            let local = |name: &str| self.values.get(&format!("{name}.local")).cloned().context("no such account");
-            befriend(self.target, &local(one)?, &local(other)?).await.context("making friends")?;
+            let local = |name: &str| {
+                self.values
+                    .get(&format!("{name}.local"))
+                    .cloned()
+                    .context("no such account")
+            };
+            befriend(self.target, &local(one)?, &local(other)?)
+                .await
+                .context("making friends")?;
         }
         Ok(())
     }
@@ -55,7 +76,13 @@ impl Stage<'_> {
         let role = self.actor(name).role.clone();
         let wire = match &role {
             Role::Stream(depth) => open_stream(self.target, *depth).await?,
-            Role::Client { account, resource, level, priority, carbons } => {
+            Role::Client {
+                account,
+                resource,
+                level,
+                priority,
+                carbons,
+            } => {
                 let local = self.values[&format!("{account}.local")].clone();
                 let mut wire = log_in(self.target, &local).await?;
                 if *level >= Level::Bound {
@@ -65,11 +92,15 @@ impl Stage<'_> {
                     self.actor(name).jid = Some(jid);
                 }
                 if *carbons {
-                    wire.send("<iq type='set' id='carbons'><enable xmlns='urn:xmpp:carbons:2'/></iq>").await?;
+                    wire.send(
+                        "<iq type='set' id='carbons'><enable xmlns='urn:xmpp:carbons:2'/></iq>",
+                    )
+                    .await?;
                     wire.element().await?;
                 }
                 if *level >= Level::Interested {
-                    wire.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>").await?;
+                    wire.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>")
+                        .await?;
                     wire.element().await?;
                 }
                 if *level >= Level::Available {
@@ -88,8 +119,12 @@ impl Stage<'_> {
 
     /// Waits until the presence that logins caused has arrived everywhere, and forgets it.
     pub(super) async fn settle(&mut self) -> Result<()> {
-        let bound: Vec<String> =
-            self.actors.iter().filter(|(_, actor)| actor.jid.is_some()).map(|(name, _)| name.clone()).collect();
+        let bound: Vec<String> = self
+            .actors
+            .iter()
+            .filter(|(_, actor)| actor.jid.is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in bound {
             // A login may have ended another client's session.
             if self.actor(&name).jid.is_some() {
@@ -127,7 +162,8 @@ async fn befriend(target: &Target, one: &str, other: &str) -> Result<()> {
     for local in [one, other] {
         let mut wire = log_in(target, local).await?;
         wire.bind("befriend").await?;
-        wire.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>").await?;
+        wire.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>")
+            .await?;
         until(&mut wire, |tree| tree.attr("id") == Some("roster")).await?;
         wire.send("<presence/>").await?;
         until(&mut wire, |tree| tree.name == "presence").await?;
@@ -136,16 +172,36 @@ async fn befriend(target: &Target, one: &str, other: &str) -> Result<()> {
     let jid = |local: &str| format!("{local}@{}", target.domain);
     for (from, to) in [(0, 1), (1, 0)] {
         let addresses = [jid(one), jid(other)];
-        wires[from].send(&format!("<presence type='subscribe' to='{}'/>", addresses[to])).await?;
-        until(&mut wires[to], |tree| tree.attr("type") == Some("subscribe")).await?;
-        wires[to].send(&format!("<presence type='subscribed' to='{}'/>", addresses[from])).await?;
-        until(&mut wires[from], |tree| tree.attr("type") == Some("subscribed")).await?;
+        wires[from]
+            .send(&format!(
+                "<presence type='subscribe' to='{}'/>",
+                addresses[to]
+            ))
+            .await?;
+        until(&mut wires[to], |tree| {
+            tree.attr("type") == Some("subscribe")
+        })
+        .await?;
+        wires[to]
+            .send(&format!(
+                "<presence type='subscribed' to='{}'/>",
+                addresses[from]
+            ))
+            .await?;
+        until(&mut wires[from], |tree| {
+            tree.attr("type") == Some("subscribed")
+        })
+        .await?;
     }
     for wire in &mut wires {
         // An answer to a request shows that the roster was written before.
-        wire.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>").await?;
+        wire.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>")
+            .await?;
         let roster = until(wire, |tree| tree.attr("id") == Some("roster")).await?;
-        let both = roster.elements().flat_map(Tree::elements).any(|item| item.attr("subscription") == Some("both"));
+        let both = roster
+            .elements()
+            .flat_map(Tree::elements)
+            .any(|item| item.attr("subscription") == Some("both"));
         anyhow::ensure!(both, "the roster is {roster}");
     }
     for wire in &mut wires {
@@ -160,6 +216,9 @@ async fn until(wire: &mut Wire, found: impl Fn(&Tree) -> bool) -> Result<Tree> {
         if found(&tree) {
             return Ok(tree);
         }
-        anyhow::ensure!(tree.name == "presence" || tree.name == "iq", "unexpected {tree}");
+        anyhow::ensure!(
+            tree.name == "presence" || tree.name == "iq",
+            "unexpected {tree}"
+        );
     }
 }

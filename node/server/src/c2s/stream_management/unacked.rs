@@ -40,7 +40,7 @@ impl Default for AckPolicy {
     }
 }
 
-/// The queue is at its bound: the item comes back. The session ends the stream; what the log has is not lost.
+/// The queue is at its bound: the item comes back, to be sent when the peer has acknowledged others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Full<T>(pub T);
 
@@ -96,21 +96,28 @@ impl<T> Unacked<T> {
             unasked_bytes: 0,
         }
     }
+    /// Whether another stanza of `bytes` may wait. One that alone is larger than the limit finds room in an empty queue.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        let full = self.queue.len() >= self.limits.stanzas
+            || self.bytes.saturating_add(bytes) > self.limits.bytes;
+        !full || self.queue.is_empty()
+    }
     /// Notes a stanza of `bytes` before it is written.
     ///
     /// # Errors
-    /// [`Full`]: too much waits already. A stanza that alone is larger than the limit still finds room in an empty
-    /// queue.
+    /// [`Full`]: too much waits already, see [`Self::has_room`].
     pub fn push(&mut self, item: T, bytes: usize) -> Result<(), Full<T>> {
-        let full = self.queue.len() >= self.limits.stanzas
-            || self.bytes.saturating_add(bytes) > self.limits.bytes;
-        if full && !self.queue.is_empty() {
+        if !self.has_room(bytes) {
             return Err(Full(item));
         }
+        self.push_anyway(item, bytes);
+        Ok(())
+    }
+    /// The same whatever waits, for what has a bound of its own.
+    pub fn push_anyway(&mut self, item: T, bytes: usize) {
         self.restore(item, bytes);
         self.unasked = self.unasked.saturating_add(1);
         self.unasked_bytes = self.unasked_bytes.saturating_add(bytes);
-        Ok(())
     }
     /// Puts an item at the end, whatever waits.
     pub(super) fn restore(&mut self, item: T, bytes: usize) {

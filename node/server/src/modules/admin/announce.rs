@@ -31,15 +31,30 @@ impl Command for Announce {
         "Send Announcement to Active Users"
     }
 
-    async fn step(&self, submitted: &[Form], iq: &IqRequest, cx: &Context) -> Result<Step, StanzaError> {
+    async fn step(
+        &self,
+        submitted: &[Form],
+        iq: &IqRequest,
+        cx: &Context,
+    ) -> Result<Step, StanzaError> {
         let Some(form) = forms::submitted(submitted)? else {
-            let instructions = "Fill out this form to make an announcement to all active users of this service.";
-            let field = Field::new(FieldType::TextMulti, "announcement").with_label("Announcement").required();
-            return Ok(Step::only(forms::form("Making an Announcement", instructions).with_field(field)));
+            let instructions =
+                "Fill out this form to make an announcement to all active users of this service.";
+            let field = Field::new(FieldType::TextMulti, "announcement")
+                .with_label("Announcement")
+                .required();
+            return Ok(Step::only(
+                forms::form("Making an Announcement", instructions).with_field(field),
+            ));
         };
-        let text = form.field("announcement").map(Field::text).unwrap_or_default();
+        let text = form
+            .field("announcement")
+            .map(Field::text)
+            .unwrap_or_default();
         if text.trim().is_empty() || text.len() > MAX_TEXT {
-            return Err(bad_payload("an announcement has some text, and not too much"));
+            return Err(bad_payload(
+                "an announcement has some text, and not too much",
+            ));
         }
         let mut sessions = Vec::new();
         cx.sessions(&mut |handle| sessions.push((handle.jid.clone(), handle.session)));
@@ -48,7 +63,10 @@ impl Command for Announce {
             if jid.domain() != iq.to.domain() {
                 continue;
             }
-            let available = cx.entries(&jid.to_bare()).iter().any(|entry| entry.session == session && entry.priority.is_some());
+            let available = cx
+                .entries(&jid.to_bare())
+                .iter()
+                .any(|entry| entry.session == session && entry.priority.is_some());
             if available {
                 let message = Element::new("message", ns::CLIENT)
                     .with_attr("from", iq.to.as_str())

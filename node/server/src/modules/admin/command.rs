@@ -19,7 +19,8 @@ pub trait Command: Send + Sync {
     ///
     /// # Errors
     /// [`bad_payload`] for a form that lacks something; whatever the work meets.
-    async fn step(&self, forms: &[Form], iq: &IqRequest, cx: &Context) -> Result<Step, StanzaError>;
+    async fn step(&self, forms: &[Form], iq: &IqRequest, cx: &Context)
+    -> Result<Step, StanzaError>;
 }
 
 /// What a command answers with.
@@ -43,7 +44,10 @@ impl Step {
 
     /// Complete, and this came out.
     pub fn result(payload: Element) -> Self {
-        Self::Done(Outcome { payload: Some(payload), notes: Vec::new() })
+        Self::Done(Outcome {
+            payload: Some(payload),
+            notes: Vec::new(),
+        })
     }
 }
 
@@ -59,12 +63,18 @@ pub struct Outcome {
 impl Outcome {
     /// Something did not work; the rest did.
     pub fn fail(&mut self, text: impl Into<String>) {
-        self.notes.push(Note { severity: "error", text: text.into() });
+        self.notes.push(Note {
+            severity: "error",
+            text: text.into(),
+        });
     }
 
     /// Something worth knowing.
     pub fn inform(&mut self, text: impl Into<String>) {
-        self.notes.push(Note { severity: "info", text: text.into() });
+        self.notes.push(Note {
+            severity: "info",
+            text: text.into(),
+        });
     }
 }
 
@@ -119,8 +129,16 @@ impl Request {
             Some("cancel") => Action::Cancel,
             Some(_) => return Err(error(Condition::BadRequest, "malformed-action")),
         };
-        let session = command.attr("sessionid").filter(|id| !id.is_empty()).map(Into::into);
-        Ok(Self { node, session, action, form: Form::child_of(command)? })
+        let session = command
+            .attr("sessionid")
+            .filter(|id| !id.is_empty())
+            .map(Into::into);
+        Ok(Self {
+            node,
+            session,
+            action,
+            form: Form::child_of(command)?,
+        })
     }
 }
 
@@ -131,7 +149,8 @@ pub fn error(condition: Condition, application: &'static str) -> StanzaError {
 
 /// The form lacks something (§4.4).
 pub fn bad_payload(text: &str) -> StanzaError {
-    StanzaError::new(Condition::BadRequest, text).with_application(Element::new("bad-payload", ns::COMMANDS))
+    StanzaError::new(Condition::BadRequest, text)
+        .with_application(Element::new("bad-payload", ns::COMMANDS))
 }
 
 fn command_element(node: &str, session: &str, status: &'static str) -> Element {
@@ -153,11 +172,20 @@ pub fn step_element(node: &str, session: &str, step: Step, first: bool) -> Eleme
         Step::Form { form, last } => {
             let forward = if last { "complete" } else { "next" };
             let prev = (!first).then(|| element("prev"));
-            let actions = element("actions").with_attr("execute", forward).with_children(prev).with_child(element(forward));
-            command_element(node, session, "executing").with_child(actions).with_child(form.to_element())
+            let actions = element("actions")
+                .with_attr("execute", forward)
+                .with_children(prev)
+                .with_child(element(forward));
+            command_element(node, session, "executing")
+                .with_child(actions)
+                .with_child(form.to_element())
         }
         Step::Done(outcome) => {
-            let note = |note: Note| element("note").with_attr("type", note.severity).with_text(note.text);
+            let note = |note: Note| {
+                element("note")
+                    .with_attr("type", note.severity)
+                    .with_text(note.text)
+            };
             command_element(node, session, "completed")
                 .with_children(outcome.notes.into_iter().map(note))
                 .with_children(outcome.payload)

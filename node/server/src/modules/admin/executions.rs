@@ -39,8 +39,19 @@ impl Executions {
     /// # Errors
     /// `not-allowed` with `session-expired` if there is none (any more), `bad-request` with `bad-sessionid` if it is
     /// somebody else's or of another command.
-    pub fn get(&self, id: &str, requester: &Jid, node: &str, now_ms: u64) -> Result<Execution, StanzaError> {
-        let known = self.0.lock().get(id).filter(|execution| execution.is_alive(now_ms)).cloned();
+    pub fn get(
+        &self,
+        id: &str,
+        requester: &Jid,
+        node: &str,
+        now_ms: u64,
+    ) -> Result<Execution, StanzaError> {
+        let known = self
+            .0
+            .lock()
+            .get(id)
+            .filter(|execution| execution.is_alive(now_ms))
+            .cloned();
         let known = known.ok_or_else(|| error(Condition::NotAllowed, "session-expired"))?;
         if known.requester != *requester || known.node != node {
             return Err(error(Condition::BadRequest, "bad-sessionid"));
@@ -54,7 +65,10 @@ impl Executions {
         let now_ms = execution.at_ms;
         executions.retain(|_, known| known.is_alive(now_ms));
         if executions.len() >= MAX_EXECUTIONS && !executions.contains_key(&id) {
-            let oldest = executions.iter().min_by_key(|(_, known)| known.at_ms).map(|(id, _)| id.clone());
+            let oldest = executions
+                .iter()
+                .min_by_key(|(_, known)| known.at_ms)
+                .map(|(id, _)| id.clone());
             oldest.map(|oldest| executions.remove(&oldest));
         }
         executions.insert(id, execution);

@@ -18,7 +18,9 @@ pub const MAX_SHOWN: usize = 5_000;
 
 /// A form to be filled in.
 pub fn form(title: &str, instructions: &str) -> Form {
-    Form::of(FormType::Form, ns::ADMIN).with_title(title).with_instructions(instructions)
+    Form::of(FormType::Form, ns::ADMIN)
+        .with_title(title)
+        .with_instructions(instructions)
 }
 
 /// A result.
@@ -28,18 +30,26 @@ pub fn result() -> Form {
 
 /// Asks for one account.
 pub fn account_field(label: &str) -> Field {
-    Field::new(FieldType::JidSingle, "accountjid").with_label(label).required()
+    Field::new(FieldType::JidSingle, "accountjid")
+        .with_label(label)
+        .required()
 }
 
 /// Asks for accounts.
 pub fn accounts_field(label: &str) -> Field {
-    Field::new(FieldType::JidMulti, "accountjids").with_label(label).required()
+    Field::new(FieldType::JidMulti, "accountjids")
+        .with_label(label)
+        .required()
 }
 
 /// Asks for the most to show.
 pub fn max_items_field() -> Field {
-    let field = Field::new(FieldType::ListSingle, "max_items").with_label("Maximum number of items to show");
-    SHOWN.into_iter().fold(field, |field, shown| field.with_option(shown, shown)).with_option("None", "none")
+    let field = Field::new(FieldType::ListSingle, "max_items")
+        .with_label("Maximum number of items to show");
+    SHOWN
+        .into_iter()
+        .fold(field, |field, shown| field.with_option(shown, shown))
+        .with_option("None", "none")
 }
 
 /// The last form submitted, if it is one of service administration; `None` if none was yet.
@@ -47,7 +57,9 @@ pub fn max_items_field() -> Field {
 /// # Errors
 /// `bad-payload`
 pub fn submitted(forms: &[Form]) -> Result<Option<&Form>, StanzaError> {
-    let Some(form) = forms.last() else { return Ok(None) };
+    let Some(form) = forms.last() else {
+        return Ok(None);
+    };
     if form.namespace() != Some(ns::ADMIN) {
         return Err(bad_payload("a form of service administration is expected"));
     }
@@ -59,8 +71,11 @@ pub fn submitted(forms: &[Form]) -> Result<Option<&Form>, StanzaError> {
 /// # Errors
 /// `bad-payload` if it names none, or none that is a user's.
 pub fn account(form: &Form) -> Result<BareJid, StanzaError> {
-    let jid = form.value("accountjid").and_then(|text| BareJid::parse(text.trim()).ok());
-    jid.filter(|jid| jid.local().is_some()).ok_or_else(|| bad_payload("accountjid is the address of an account"))
+    let jid = form
+        .value("accountjid")
+        .and_then(|text| BareJid::parse(text.trim()).ok());
+    jid.filter(|jid| jid.local().is_some())
+        .ok_or_else(|| bad_payload("accountjid is the address of an account"))
 }
 
 /// The addresses a form names.
@@ -68,8 +83,15 @@ pub fn account(form: &Form) -> Result<BareJid, StanzaError> {
 /// # Errors
 /// `bad-payload` if it names none, too many, or none that is a user's.
 pub fn jids(form: &Form) -> Result<Vec<Jid>, StanzaError> {
-    let values = form.field("accountjids").map(|field| field.values.as_slice()).unwrap_or_default();
-    let jid = |text: &String| Jid::parse(text.trim()).ok().filter(|jid| jid.local().is_some());
+    let values = form
+        .field("accountjids")
+        .map(|field| field.values.as_slice())
+        .unwrap_or_default();
+    let jid = |text: &String| {
+        Jid::parse(text.trim())
+            .ok()
+            .filter(|jid| jid.local().is_some())
+    };
     let jids: Option<Vec<Jid>> = values.iter().map(jid).collect();
     jids.filter(|jids| (1..=MAX_JIDS).contains(&jids.len()))
         .ok_or_else(|| bad_payload("accountjids are the addresses of accounts"))
@@ -93,7 +115,9 @@ pub fn max_items(form: &Form) -> Result<usize, StanzaError> {
     match form.value("max_items").filter(|text| !text.is_empty()) {
         None | Some("none") => Ok(MAX_SHOWN),
         Some(text) => {
-            let max = text.parse::<usize>().map_err(|_| bad_payload("max_items is a number or none"))?;
+            let max = text
+                .parse::<usize>()
+                .map_err(|_| bad_payload("max_items is a number or none"))?;
             Ok(max.min(MAX_SHOWN))
         }
     }

@@ -32,10 +32,18 @@ const LISTED_AT_ONCE: usize = 1_000;
 pub fn commands(accounts: &Accounts, domains: &Arc<[String]>) -> Vec<Box<dyn Command>> {
     let of = |whom| {
         [Answer::Number, Answer::List].map(|answer| {
-            Box::new(Users { whom, answer, accounts: accounts.clone(), domains: domains.clone() }) as Box<dyn Command>
+            Box::new(Users {
+                whom,
+                answer,
+                accounts: accounts.clone(),
+                domains: domains.clone(),
+            }) as Box<dyn Command>
         })
     };
-    [Whom::Registered, Whom::Online, Whom::Active].into_iter().flat_map(of).collect()
+    [Whom::Registered, Whom::Online, Whom::Active]
+        .into_iter()
+        .flat_map(of)
+        .collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,18 +80,26 @@ impl Users {
                 "Get List of Registered Users",
                 "registereduserjids",
             ],
-            (Whom::Online, Answer::Number) => {
-                ["http://jabber.org/protocol/admin#get-online-users-num", "Get Number of Online Users", "onlineusersnum"]
-            }
-            (Whom::Online, Answer::List) => {
-                ["http://jabber.org/protocol/admin#get-online-users-list", "Get List of Online Users", "onlineuserjids"]
-            }
-            (Whom::Active, Answer::Number) => {
-                ["http://jabber.org/protocol/admin#get-active-users-num", "Get Number of Active Users", "activeusersnum"]
-            }
-            (Whom::Active, Answer::List) => {
-                ["http://jabber.org/protocol/admin#get-active-users", "Get List of Active Users", "activeuserjids"]
-            }
+            (Whom::Online, Answer::Number) => [
+                "http://jabber.org/protocol/admin#get-online-users-num",
+                "Get Number of Online Users",
+                "onlineusersnum",
+            ],
+            (Whom::Online, Answer::List) => [
+                "http://jabber.org/protocol/admin#get-online-users-list",
+                "Get List of Online Users",
+                "onlineuserjids",
+            ],
+            (Whom::Active, Answer::Number) => [
+                "http://jabber.org/protocol/admin#get-active-users-num",
+                "Get Number of Active Users",
+                "activeusersnum",
+            ],
+            (Whom::Active, Answer::List) => [
+                "http://jabber.org/protocol/admin#get-active-users",
+                "Get List of Active Users",
+                "activeuserjids",
+            ],
         }
     }
 
@@ -100,21 +116,35 @@ impl Users {
             self.registered(max, |jid| found.push(jid)).await?;
             return Ok(found);
         }
-        Ok(connected(self.whom, cx).into_iter().take(max).map(|jid| jid.as_str().to_owned()).collect())
+        Ok(connected(self.whom, cx)
+            .into_iter()
+            .take(max)
+            .map(|jid| jid.as_str().to_owned())
+            .collect())
     }
 
     /// Visits up to `max` accounts of every domain; returns how many there were.
-    async fn registered(&self, max: usize, mut visit: impl FnMut(String) + Send) -> Result<usize, StanzaError> {
+    async fn registered(
+        &self,
+        max: usize,
+        mut visit: impl FnMut(String) + Send,
+    ) -> Result<usize, StanzaError> {
         let mut count = 0;
         for domain in self.domains.iter() {
             let mut after: Option<String> = None;
             while count < max {
                 let limit = LISTED_AT_ONCE.min(max - count);
-                let page = self.accounts.stores.accounts.list(domain, after.as_deref(), limit).await?;
+                let page = self
+                    .accounts
+                    .stores
+                    .accounts
+                    .list(domain, after.as_deref(), limit)
+                    .await?;
                 count += page.len();
                 after = page.last().cloned();
                 let full = page.len() == limit;
-                page.into_iter().for_each(|local| visit(format!("{local}@{domain}")));
+                page.into_iter()
+                    .for_each(|local| visit(format!("{local}@{domain}")));
                 if !full {
                     break;
                 }
@@ -127,14 +157,27 @@ impl Users {
 /// Who is connected to this node.
 fn connected(whom: Whom, cx: &Context) -> BTreeSet<BareJid> {
     let mut heard = Vec::new();
-    cx.sessions(&mut |handle| heard.push((handle.jid.to_bare(), handle.session, handle.heard.load(Ordering::Relaxed))));
+    cx.sessions(&mut |handle| {
+        heard.push((
+            handle.jid.to_bare(),
+            handle.session,
+            handle.heard.load(Ordering::Relaxed),
+        ))
+    });
     let now = cx.uptime();
     let counts = |(jid, session, heard): &(BareJid, _, u32)| {
         whom == Whom::Online
             || now.saturating_sub(*heard) < ACTIVE_SECONDS
-                && cx.entries(jid).iter().any(|entry| entry.session == *session && entry.priority.is_some())
+                && cx
+                    .entries(jid)
+                    .iter()
+                    .any(|entry| entry.session == *session && entry.priority.is_some())
     };
-    heard.iter().filter(|session| counts(session)).map(|(jid, _, _)| jid.clone()).collect()
+    heard
+        .iter()
+        .filter(|session| counts(session))
+        .map(|(jid, _, _)| jid.clone())
+        .collect()
 }
 
 #[async_trait]
@@ -147,14 +190,24 @@ impl Command for Users {
         self.words()[1]
     }
 
-    async fn step(&self, submitted: &[Form], _iq: &IqRequest, cx: &Context) -> Result<Step, StanzaError> {
+    async fn step(
+        &self,
+        submitted: &[Form],
+        _iq: &IqRequest,
+        cx: &Context,
+    ) -> Result<Step, StanzaError> {
         let [_, name, field] = self.words();
         if self.answer == Answer::Number {
             let number = self.number(cx).await?.to_string();
-            return Ok(Step::result(forms::result().with_field(Field::untyped(field, number)).to_element()));
+            return Ok(Step::result(
+                forms::result()
+                    .with_field(Field::untyped(field, number))
+                    .to_element(),
+            ));
         }
         let Some(form) = forms::submitted(submitted)? else {
-            let form = forms::form(name, "Choose how many to show at most.").with_field(forms::max_items_field());
+            let form = forms::form(name, "Choose how many to show at most.")
+                .with_field(forms::max_items_field());
             return Ok(Step::only(form));
         };
         let max = forms::max_items(form)?;

@@ -6,6 +6,7 @@
 //! (it is configuration), restart and shut-down (the system's business), idle and disabled users. Users on other nodes
 //! of a cluster are not seen yet.
 
+mod act;
 pub mod announce;
 pub mod command;
 pub mod executions;
@@ -25,11 +26,21 @@ use self::{
     executions::{Execution, Executions},
 };
 use super::register::Accounts;
-use crate::module::{Context, DiscoNode, IqHandler, IqRequest, Module, Registry, Spec, Status, Target};
+use crate::module::{
+    Context, DiscoNode, IqHandler, IqRequest, Module, Registry, Spec, Status, Target,
+};
 
 const SPECS: [Spec; 2] = [
-    Spec { xep: 50, version: "1.3.0", status: Status::Complete },
-    Spec { xep: 133, version: "1.3.1", status: Status::Partial("accounts, sessions, numbers and lists of users, announcements") },
+    Spec {
+        xep: 50,
+        version: "1.3.0",
+        status: Status::Complete,
+    },
+    Spec {
+        xep: 133,
+        version: "1.3.1",
+        status: Status::Partial("accounts, sessions, numbers and lists of users, announcements"),
+    },
 ];
 
 /// The module.
@@ -51,27 +62,44 @@ impl Admin {
     }
 
     fn with_commands(admins: Vec<BareJid>, commands: Vec<Box<dyn Command>>) -> Self {
-        Self { admins, commands, executions: Executions::default() }
+        Self {
+            admins,
+            commands,
+            executions: Executions::default(),
+        }
     }
 
     fn is_admin(&self, jid: &Jid) -> bool {
-        self.admins.iter().any(|admin| admin.as_str() == jid.bare_str())
+        self.admins
+            .iter()
+            .any(|admin| admin.as_str() == jid.bare_str())
     }
 
     fn command(&self, node: &str) -> Option<&dyn Command> {
-        self.commands.iter().find(|command| command.node() == node).map(|command| &**command)
+        self.commands
+            .iter()
+            .find(|command| command.node() == node)
+            .map(|command| &**command)
     }
 
-    async fn execute(&self, request: Request, iq: &IqRequest, cx: &Context) -> Result<Element, StanzaError> {
+    async fn execute(
+        &self,
+        request: Request,
+        iq: &IqRequest,
+        cx: &Context,
+    ) -> Result<Element, StanzaError> {
         let command = self.command(&request.node).ok_or(Condition::ItemNotFound)?;
         let now_ms = cx.now_ms();
         let bad_action = || error(Condition::BadRequest, "bad-action");
         let (id, forms) = match request.session {
-            None if matches!(request.action, Action::Prev | Action::Cancel) => return Err(bad_action()),
+            None if matches!(request.action, Action::Prev | Action::Cancel) => {
+                return Err(bad_action());
+            }
             None => (crate::random::token(), Vec::new()),
             Some(id) => {
-                let Execution { mut forms, last, .. } =
-                    self.executions.get(&id, &iq.from, command.node(), now_ms)?;
+                let Execution {
+                    mut forms, last, ..
+                } = self.executions.get(&id, &iq.from, command.node(), now_ms)?;
                 match request.action {
                     Action::Cancel => {
                         self.executions.remove(&id);
@@ -83,7 +111,9 @@ impl Admin {
                     Action::Next if last => return Err(bad_action()),
                     Action::Complete if !last => return Err(bad_action()),
                     Action::Next | Action::Complete | Action::Execute => {
-                        let form = request.form.ok_or_else(|| command::bad_payload("a form is expected"))?;
+                        let form = request
+                            .form
+                            .ok_or_else(|| command::bad_payload("a form is expected"))?;
                         forms.push(form);
                     }
                 }
@@ -96,7 +126,16 @@ impl Admin {
         match &step {
             Step::Form { last, .. } => {
                 let (requester, node) = (iq.from.clone(), request.node);
-                self.executions.put(id.clone(), Execution { requester, node, forms, last: *last, at_ms: now_ms });
+                self.executions.put(
+                    id.clone(),
+                    Execution {
+                        requester,
+                        node,
+                        forms,
+                        last: *last,
+                        at_ms: now_ms,
+                    },
+                );
             }
             Step::Done(_) => {
                 tracing::info!(admin = %iq.from, node = command.node(), "administration command");
@@ -126,21 +165,36 @@ impl Module for Admin {
 #[async_trait]
 impl IqHandler for Admin {
     async fn handle(&self, iq: &IqRequest, cx: &Context) -> Result<Option<Element>, StanzaError> {
-        // Before anything is looked at, so that nobody learns what there is.
         if !self.is_admin(&iq.from) {
-            return Err(forbidden());
+            // The names of the commands are those of XEP-0133; that there are no others is no secret.
+            let known = iq
+                .payload
+                .attr("node")
+                .is_some_and(|node| self.command(node).is_some());
+            return Err(if known {
+                forbidden()
+            } else {
+                Condition::ItemNotFound.into()
+            });
         }
         if !iq.is_set() {
             return Err(Condition::BadRequest.into());
         }
-        self.execute(Request::parse(&iq.payload)?, iq, cx).await.map(Some)
+        self.execute(Request::parse(&iq.payload)?, iq, cx)
+            .await
+            .map(Some)
     }
 }
 
 #[async_trait]
 impl DiscoNode for Admin {
     /// XEP-0050 §2.2
-    async fn info(&self, iq: &IqRequest, node: &str, _cx: &Context) -> Result<Option<Element>, StanzaError> {
+    async fn info(
+        &self,
+        iq: &IqRequest,
+        node: &str,
+        _cx: &Context,
+    ) -> Result<Option<Element>, StanzaError> {
         let identity = |kind: &str, name: &str| {
             Element::new("identity", ns::DISCO_INFO)
                 .with_attr("category", "automation")
@@ -156,23 +210,40 @@ impl DiscoNode for Admin {
         };
         let feature = |var: &str| Element::new("feature", ns::DISCO_INFO).with_attr("var", var);
         let query = Element::new("query", ns::DISCO_INFO).with_attr("node", node);
-        Ok(Some(query.with_children([identity, feature(ns::COMMANDS), feature(ns::DATA_FORMS)])))
+        Ok(Some(query.with_children([
+            identity,
+            feature(ns::COMMANDS),
+            feature(ns::DATA_FORMS),
+        ])))
     }
 
     /// XEP-0050 §2.2; whoever may execute none sees none.
-    async fn items(&self, iq: &IqRequest, node: &str, _cx: &Context) -> Result<Option<Element>, StanzaError> {
+    async fn items(
+        &self,
+        iq: &IqRequest,
+        node: &str,
+        _cx: &Context,
+    ) -> Result<Option<Element>, StanzaError> {
         let known = node == ns::COMMANDS || self.command(node).is_some();
         if iq.to.local().is_some() || !known {
             return Ok(None);
         }
-        let item = |command: &Box<dyn Command>| {
+        let item = |command: &dyn Command| {
             Element::new("item", ns::DISCO_ITEMS)
                 .with_attr("jid", iq.to.as_str())
                 .with_attr("node", command.node())
                 .with_attr("name", command.name())
         };
         let shown = node == ns::COMMANDS && self.is_admin(&iq.from);
-        let items = self.commands.iter().filter(|_| shown).map(item);
-        Ok(Some(Element::new("query", ns::DISCO_ITEMS).with_attr("node", node).with_children(items)))
+        let items = self
+            .commands
+            .iter()
+            .filter(|_| shown)
+            .map(|command| item(&**command));
+        Ok(Some(
+            Element::new("query", ns::DISCO_ITEMS)
+                .with_attr("node", node)
+                .with_children(items),
+        ))
     }
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use xmpp::{
-    BareJid, Element, Jid, StanzaError, StanzaErrorCondition as Condition, StreamError, StreamErrorCondition, ns,
+    BareJid, Element, Jid, StanzaError, StanzaErrorCondition as Condition, StreamError,
+    StreamErrorCondition, ns,
     payload::{
         delay::stamp,
         form::{Field, FieldType, Form},
@@ -17,6 +18,7 @@ use xmpp::{
 };
 
 use super::{
+    act::Act,
     command::{Command, Outcome, Step, bad_payload},
     forms,
 };
@@ -30,108 +32,14 @@ use crate::{
 
 /// The commands.
 pub fn commands(accounts: &Accounts, domains: &Arc<[String]>) -> Vec<Box<dyn Command>> {
-    let act = |act| Box::new(User { act, accounts: accounts.clone(), domains: domains.clone() }) as Box<dyn Command>;
+    let act = |act| {
+        Box::new(User {
+            act,
+            accounts: accounts.clone(),
+            domains: domains.clone(),
+        }) as Box<dyn Command>
+    };
     Act::ALL.into_iter().map(act).collect()
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
-    Add,
-    Delete,
-    Disable,
-    Reenable,
-    EndSession,
-    ChangePassword,
-    Roster,
-    LastLogin,
-    Statistics,
-}
-
-impl Act {
-    const ALL: [Self; 9] = [
-        Self::Add,
-        Self::Delete,
-        Self::Disable,
-        Self::Reenable,
-        Self::EndSession,
-        Self::ChangePassword,
-        Self::Roster,
-        Self::LastLogin,
-        Self::Statistics,
-    ];
-
-    /// Node, name, title, instructions.
-    fn words(self) -> [&'static str; 4] {
-        match self {
-            Self::Add => ["http://jabber.org/protocol/admin#add-user", "Add User", "Adding a User", "Fill out this form to add a user."],
-            Self::Delete => {
-                ["http://jabber.org/protocol/admin#delete-user", "Delete User", "Deleting a User", "Fill out this form to delete a user."]
-            }
-            Self::Disable => {
-                ["http://jabber.org/protocol/admin#disable-user", "Disable User", "Disabling a User", "Fill out this form to disable a user."]
-            }
-            Self::Reenable => [
-                "http://jabber.org/protocol/admin#reenable-user",
-                "Re-Enable User",
-                "Re-Enable a User",
-                "Fill out this form to re-enable a user.",
-            ],
-            Self::EndSession => [
-                "http://jabber.org/protocol/admin#end-user-session",
-                "End User Session",
-                "Ending a User Session",
-                "Fill out this form to end a user's session. An address without a resource ends all of them.",
-            ],
-            Self::ChangePassword => [
-                "http://jabber.org/protocol/admin#change-user-password",
-                "Change User Password",
-                "Changing a User Password",
-                "Fill out this form to change a user's password.",
-            ],
-            Self::Roster => [
-                "http://jabber.org/protocol/admin#get-user-roster",
-                "Get User Roster",
-                "Getting a User's Roster",
-                "Fill out this form to get a user's roster.",
-            ],
-            Self::LastLogin => [
-                "http://jabber.org/protocol/admin#get-user-lastlogin",
-                "Get User Last Login Time",
-                "Getting a User's Last Login Time",
-                "Fill out this form to get a user's last login time.",
-            ],
-            Self::Statistics => [
-                "http://jabber.org/protocol/admin#user-stats",
-                "Get User Statistics",
-                "Get User Statistics",
-                "Fill out this form to gather user statistics.",
-            ],
-        }
-    }
-
-    fn form(self) -> Form {
-        let [_, _, title, instructions] = self.words();
-        let form = forms::form(title, instructions);
-        let secret = |var, label: &str| Field::new(FieldType::TextPrivate, var).with_label(label);
-        match self {
-            Self::Add => form
-                .with_field(forms::account_field("The Jabber ID for the account to be added"))
-                .with_field(secret("password", "The password for this account").required())
-                .with_field(secret("password-verify", "Retype password")),
-            Self::ChangePassword => form
-                .with_field(forms::account_field("The Jabber ID for this account"))
-                .with_field(secret("password", "The password for this account").required()),
-            Self::Statistics => form.with_field(forms::account_field("The Jabber ID for statistics")),
-            Self::Delete => form.with_field(forms::accounts_field("The Jabber ID(s) to delete")),
-            Self::Disable => form.with_field(forms::accounts_field("The Jabber ID(s) to disable")),
-            Self::Reenable => form.with_field(forms::accounts_field("The Jabber ID(s) to re-enable")),
-            Self::EndSession => form.with_field(forms::accounts_field("The Jabber ID(s) for which to end sessions")),
-            Self::Roster => form.with_field(forms::accounts_field("The Jabber ID(s) for which to retrieve the roster")),
-            Self::LastLogin => {
-                form.with_field(forms::accounts_field("The Jabber ID(s) for which to retrieve the last login time"))
-            }
-        }
-    }
 }
 
 struct User {
@@ -150,12 +58,21 @@ impl Command for User {
         self.act.words()[1]
     }
 
-    async fn step(&self, submitted: &[Form], iq: &IqRequest, cx: &Context) -> Result<Step, StanzaError> {
-        let Some(form) = forms::submitted(submitted)? else { return Ok(Step::only(self.act.form())) };
+    async fn step(
+        &self,
+        submitted: &[Form],
+        iq: &IqRequest,
+        cx: &Context,
+    ) -> Result<Step, StanzaError> {
+        let Some(form) = forms::submitted(submitted)? else {
+            return Ok(Step::only(self.act.form()));
+        };
         let mut outcome = Outcome::default();
         match self.act {
             Act::Add => self.add(form, cx, &mut outcome).await?,
-            Act::Delete | Act::Disable | Act::Reenable => self.each(form, iq, cx, &mut outcome).await?,
+            Act::Delete | Act::Disable | Act::Reenable => {
+                self.each(form, iq, cx, &mut outcome).await?
+            }
             Act::EndSession => end(form, iq, cx, &mut outcome)?,
             Act::ChangePassword => {
                 let account = forms::account(form)?;
@@ -172,11 +89,19 @@ impl Command for User {
 }
 
 /// What the store did not answer ends the command; what concerns one account is told.
-fn note(outcome: &mut Outcome, jid: &Jid, done: Result<(), StanzaError>) -> Result<(), StanzaError> {
+fn note(
+    outcome: &mut Outcome,
+    jid: &Jid,
+    done: Result<(), StanzaError>,
+) -> Result<(), StanzaError> {
     match done {
         Ok(()) => {}
-        Err(error) if error.condition == Condition::ItemNotFound => outcome.fail(format!("there is no account {jid}")),
-        Err(error) if error.condition == Condition::Conflict => outcome.fail(format!("there is an account {jid} already")),
+        Err(error) if error.condition == Condition::ItemNotFound => {
+            outcome.fail(format!("there is no account {jid}"))
+        }
+        Err(error) if error.condition == Condition::Conflict => {
+            outcome.fail(format!("there is an account {jid} already"))
+        }
         Err(error) => return Err(error),
     }
     Ok(())
@@ -184,30 +109,53 @@ fn note(outcome: &mut Outcome, jid: &Jid, done: Result<(), StanzaError>) -> Resu
 
 fn password(form: &Form) -> Result<&str, StanzaError> {
     let password = form.value("password").unwrap_or_default();
-    check_password(password).map_err(|error| bad_payload(error.text.as_deref().unwrap_or("no password")))?;
+    check_password(password)
+        .map_err(|error| bad_payload(error.text.as_deref().unwrap_or("no password")))?;
     Ok(password)
 }
 
 impl User {
-    async fn add(&self, form: &Form, cx: &Context, outcome: &mut Outcome) -> Result<(), StanzaError> {
+    async fn add(
+        &self,
+        form: &Form,
+        cx: &Context,
+        outcome: &mut Outcome,
+    ) -> Result<(), StanzaError> {
         let (account, password) = (forms::account(form)?, password(form)?);
-        if form.value("password-verify").is_some_and(|again| again != password) {
+        if form
+            .value("password-verify")
+            .is_some_and(|again| again != password)
+        {
             return Err(bad_payload("the passwords differ"));
         }
         if !self.domains.iter().any(|domain| domain == account.domain()) {
             outcome.fail(format!("{} is not served here", account.domain()));
             return Ok(());
         }
-        note(outcome, account.as_jid(), self.accounts.create(&account, password, cx).await)
+        note(
+            outcome,
+            account.as_jid(),
+            self.accounts.create(&account, password, cx).await,
+        )
     }
 
     /// Deletes, disables or re-enables.
-    async fn each(&self, form: &Form, iq: &IqRequest, cx: &Context, outcome: &mut Outcome) -> Result<(), StanzaError> {
+    async fn each(
+        &self,
+        form: &Form,
+        iq: &IqRequest,
+        cx: &Context,
+        outcome: &mut Outcome,
+    ) -> Result<(), StanzaError> {
         let own = iq.session.as_ref();
         for account in forms::accounts(form)? {
             let done = match self.act {
                 Act::Delete => self.accounts.remove(&account, own, cx).await,
-                act => self.accounts.set_disabled(&account, act == Act::Disable, own, cx).await,
+                act => {
+                    self.accounts
+                        .set_disabled(&account, act == Act::Disable, own, cx)
+                        .await
+                }
             };
             note(outcome, account.as_jid(), done)?;
         }
@@ -217,24 +165,50 @@ impl User {
     async fn roster(&self, form: &Form, outcome: &mut Outcome) -> Result<(), StanzaError> {
         let accounts = forms::accounts(form)?;
         let jids = accounts.iter().map(BareJid::as_str);
-        let mut payload = forms::result().with_field(Field::new(FieldType::JidMulti, "accountjids").with_values(jids)).to_element();
+        let mut payload = forms::result()
+            .with_field(Field::new(FieldType::JidMulti, "accountjids").with_values(jids))
+            .to_element();
         for account in &accounts {
             if self.accounts.stores.accounts.load(account).await?.is_none() {
-                note(outcome, account.as_jid(), Err(Condition::ItemNotFound.into()))?;
+                note(
+                    outcome,
+                    account.as_jid(),
+                    Err(Condition::ItemNotFound.into()),
+                )?;
                 continue;
             }
             let roster = self.accounts.rosters.load(account).await?;
-            let items = roster.items.iter().filter(|item| item.in_roster).map(item_element);
+            let items = roster
+                .items
+                .iter()
+                .filter(|item| item.in_roster)
+                .map(item_element);
             payload.push(Element::new("query", ns::ROSTER).with_children(items));
         }
         outcome.payload = Some(payload);
         Ok(())
     }
 
-    async fn statistics(&self, form: &Form, cx: &Context, outcome: &mut Outcome) -> Result<(), StanzaError> {
+    async fn statistics(
+        &self,
+        form: &Form,
+        cx: &Context,
+        outcome: &mut Outcome,
+    ) -> Result<(), StanzaError> {
         let account = forms::account(form)?;
-        if self.accounts.stores.accounts.load(&account).await?.is_none() {
-            return note(outcome, account.as_jid(), Err(Condition::ItemNotFound.into()));
+        if self
+            .accounts
+            .stores
+            .accounts
+            .load(&account)
+            .await?
+            .is_none()
+        {
+            return note(
+                outcome,
+                account.as_jid(),
+                Err(Condition::ItemNotFound.into()),
+            );
         }
         let roster = self.accounts.rosters.load(&account).await?;
         let size = roster.items.iter().filter(|item| item.in_roster).count();
@@ -242,16 +216,33 @@ impl User {
         let resources = entries.iter().map(|entry| &*entry.resource);
         let result = forms::result()
             .with_field(Field::untyped("rostersize", size.to_string()))
-            .with_field(Field { var: Some("onlineresources".into()), ..Field::default() }.with_values(resources))
-            .with_field(Field::untyped("offlinemessages", cx.waiting(&account).await?.to_string()));
+            .with_field(
+                Field {
+                    var: Some("onlineresources".into()),
+                    ..Field::default()
+                }
+                .with_values(resources),
+            )
+            .with_field(Field::untyped(
+                "offlinemessages",
+                cx.waiting(&account).await?.to_string(),
+            ));
         outcome.payload = Some(result.to_element());
         Ok(())
     }
 }
 
 /// Full addresses end one session, bare ones all.
-fn end(form: &Form, iq: &IqRequest, cx: &Context, outcome: &mut Outcome) -> Result<(), StanzaError> {
-    let error = StreamError::new(StreamErrorCondition::PolicyViolation, "the session was ended by an administrator");
+fn end(
+    form: &Form,
+    iq: &IqRequest,
+    cx: &Context,
+    outcome: &mut Outcome,
+) -> Result<(), StanzaError> {
+    let error = StreamError::new(
+        StreamErrorCondition::PolicyViolation,
+        "the session was ended by an administrator",
+    );
     let own = iq.session.as_ref();
     for jid in forms::jids(form)? {
         let account = jid.to_bare();
@@ -261,7 +252,9 @@ fn end(form: &Form, iq: &IqRequest, cx: &Context, outcome: &mut Outcome) -> Resu
                 let entries = cx.entries(&account);
                 let entry = entries.iter().find(|entry| &*entry.resource == resource);
                 match (entry, own) {
-                    (Some(entry), Some(own)) if own.session == entry.session => cx.end_after_reply(own, error.clone()),
+                    (Some(entry), Some(own)) if own.session == entry.session => {
+                        cx.end_after_reply(own, error.clone())
+                    }
                     (Some(entry), _) => drop(cx.end_session(entry.session, error.clone())),
                     (None, _) => {}
                 }
@@ -280,7 +273,11 @@ async fn last_login(form: &Form, cx: &Context, outcome: &mut Outcome) -> Result<
     for account in forms::accounts(form)? {
         let online = !cx.entries(&account).is_empty();
         match cx.last_activity(&account).await? {
-            None => note(outcome, account.as_jid(), Err(Condition::ItemNotFound.into()))?,
+            None => note(
+                outcome,
+                account.as_jid(),
+                Err(Condition::ItemNotFound.into()),
+            )?,
             Some(_) if online => {
                 outcome.inform(format!("{account} is online"));
                 jids.push(account);
@@ -295,8 +292,17 @@ async fn last_login(form: &Form, cx: &Context, outcome: &mut Outcome) -> Result<
     }
     // One value of the second field for each of the first.
     let result = forms::result()
-        .with_field(Field::new(FieldType::JidMulti, "accountjids").with_values(jids.iter().map(BareJid::as_str)))
-        .with_field(Field { var: Some("lastlogin".into()), ..Field::default() }.with_values(times));
+        .with_field(
+            Field::new(FieldType::JidMulti, "accountjids")
+                .with_values(jids.iter().map(BareJid::as_str)),
+        )
+        .with_field(
+            Field {
+                var: Some("lastlogin".into()),
+                ..Field::default()
+            }
+            .with_values(times),
+        );
     outcome.payload = Some(result.to_element());
     Ok(())
 }

@@ -31,9 +31,21 @@ use self::{query::Query, scan::Scan};
 use crate::module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target};
 
 const SPECS: [Spec; 3] = [
-    Spec { xep: 313, version: "1.1.3", status: Status::Partial("archives of accounts") },
-    Spec { xep: 424, version: "0.4.2", status: Status::Partial("tombstones of one-to-one messages") },
-    Spec { xep: 441, version: "0.2.0", status: Status::Complete },
+    Spec {
+        xep: 313,
+        version: "1.1.3",
+        status: Status::Partial("archives of accounts"),
+    },
+    Spec {
+        xep: 424,
+        version: "0.4.2",
+        status: Status::Partial("tombstones of one-to-one messages"),
+    },
+    Spec {
+        xep: 441,
+        version: "0.2.0",
+        status: Status::Complete,
+    },
 ];
 /// Attempts of a change of preferences against others.
 const MAX_ATTEMPTS: usize = 8;
@@ -47,13 +59,25 @@ pub struct Archive {
 
 impl Archive {
     /// Over the logs and the preferences; a page has at most `page` messages, and as many if a client says nothing.
-    pub fn new(logs: Arc<dyn LogRepository>, preferences: Arc<dyn ArchivePreferencesRepository>, page: usize) -> Self {
-        Self { logs, preferences, page: page.max(1) }
+    pub fn new(
+        logs: Arc<dyn LogRepository>,
+        preferences: Arc<dyn ArchivePreferencesRepository>,
+        page: usize,
+    ) -> Self {
+        Self {
+            logs,
+            preferences,
+            page: page.max(1),
+        }
     }
 
     async fn query(&self, iq: &IqRequest, cx: &Context) -> Result<Element, StanzaError> {
         let query = Query::parse(&iq.payload)?;
-        let scan = Scan { logs: &*self.logs, archive: &iq.to, query: &query };
+        let scan = Scan {
+            logs: &*self.logs,
+            archive: &iq.to,
+            query: &query,
+        };
         let page = scan.page(self.page).await?;
         let send = |entry| {
             let bytes = xml::result(entry, &iq.to, iq.from.as_str(), query.queryid.as_deref());
@@ -77,30 +101,52 @@ impl Archive {
 
     async fn metadata(&self, archive: &BareJid) -> Result<Element, StanzaError> {
         let query = Query::default();
-        let scan = Scan { logs: &*self.logs, archive, query: &query };
+        let scan = Scan {
+            logs: &*self.logs,
+            archive,
+            query: &query,
+        };
         Ok(xml::metadata_element(scan.ends().await?))
     }
 
     async fn prefs(&self, owner: &BareJid) -> Result<Element, StanzaError> {
-        let preferences = self.preferences.load(owner).await?.unwrap_or_else(preferences_xml::unsaid);
+        let preferences = self
+            .preferences
+            .load(owner)
+            .await?
+            .unwrap_or_else(preferences_xml::unsaid);
         Ok(preferences_xml::prefs_element(&preferences))
     }
 
-    async fn set_prefs(&self, owner: &BareJid, prefs: &Element, cx: &Context) -> Result<Element, StanzaError> {
+    async fn set_prefs(
+        &self,
+        owner: &BareJid,
+        prefs: &Element,
+        cx: &Context,
+    ) -> Result<Element, StanzaError> {
         let wanted = preferences_xml::parse_prefs(prefs)?;
         for _ in 0..MAX_ATTEMPTS {
-            let seen = self.preferences.load(owner).await?.map_or(0, |known| known.version);
+            let seen = self
+                .preferences
+                .load(owner)
+                .await?
+                .map_or(0, |known| known.version);
             match self.preferences.store(owner, &wanted, seen).await {
                 Ok(version) => {
                     let result = preferences_xml::prefs_element(&wanted);
-                    cx.preferences_changed(owner, Arc::new(ArchivePreferences { version, ..wanted }));
+                    cx.preferences_changed(
+                        owner,
+                        Arc::new(ArchivePreferences { version, ..wanted }),
+                    );
                     return Ok(result);
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(crate::home::wait("the preferences are being changed by others"))
+        Err(crate::home::wait(
+            "the preferences are being changed by others",
+        ))
     }
 }
 
@@ -108,7 +154,14 @@ impl Module for Archive {
     fn register(self: Arc<Self>, registry: &mut Registry) {
         registry.iq(Target::Account, ns::MAM, self);
         // XEP-0313 §7: the archive announces itself; XEP-0424 §2 asks it of the server as well.
-        for feature in [ns::MAM, ns::MAM_EXTENDED, ns::MAM_GROUPCHAT_FIELD, ns::SID, ns::RETRACT, ns::RETRACT_TOMBSTONE] {
+        for feature in [
+            ns::MAM,
+            ns::MAM_EXTENDED,
+            ns::MAM_GROUPCHAT_FIELD,
+            ns::SID,
+            ns::RETRACT,
+            ns::RETRACT_TOMBSTONE,
+        ] {
             registry.disco(Target::Account, feature);
         }
         registry.disco(Target::Server, ns::RETRACT);

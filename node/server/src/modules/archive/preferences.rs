@@ -13,8 +13,13 @@ pub fn archives(
     peer: Option<&Jid>,
     roster: impl FnOnce() -> Option<Arc<Roster>>,
 ) -> bool {
-    let (Some(preferences), Some(peer)) = (preferences, peer) else { return true };
-    let named = |list: &[String]| list.iter().any(|jid| jid == peer.bare_str() || jid == peer.as_str());
+    let (Some(preferences), Some(peer)) = (preferences, peer) else {
+        return true;
+    };
+    let named = |list: &[String]| {
+        list.iter()
+            .any(|jid| jid == peer.bare_str() || jid == peer.as_str())
+    };
     if named(&preferences.never) {
         return false;
     }
@@ -24,8 +29,10 @@ pub fn archives(
     match preferences.default {
         ArchiveDefault::Always => true,
         ArchiveDefault::Never => false,
-        ArchiveDefault::Roster => {
-            roster().is_none_or(|roster| roster.get(&peer.to_bare()).is_some_and(|item| item.in_roster))
-        }
+        ArchiveDefault::Roster => roster().is_none_or(|roster| {
+            roster
+                .get(&peer.to_bare())
+                .is_some_and(|item| item.in_roster)
+        }),
     }
 }

@@ -64,7 +64,9 @@ impl Query {
         };
         if let Some(form) = Form::child_of(query)? {
             if form.form_type != FormType::Submit || form.namespace() != Some(ns::MAM) {
-                return Err(bad("a submitted form of the archive's own type is expected"));
+                return Err(bad(
+                    "a submitted form of the archive's own type is expected",
+                ));
             }
             for field in &form.fields {
                 parsed.apply(field)?;
@@ -72,12 +74,20 @@ impl Query {
         }
         if let Some(page) = PageRequest::parse(query)? {
             if page.index.is_some() {
-                return Err(StanzaError::new(Condition::FeatureNotImplemented, "pages by position"));
+                return Err(StanzaError::new(
+                    Condition::FeatureNotImplemented,
+                    "pages by position",
+                ));
             }
             parsed.max = page.max;
             parsed.backwards = page.is_backwards();
             parsed.page_after = page.after.as_deref().map(id).transpose()?;
-            parsed.page_before = page.before.as_deref().filter(|id| !id.is_empty()).map(id).transpose()?;
+            parsed.page_before = page
+                .before
+                .as_deref()
+                .filter(|id| !id.is_empty())
+                .map(id)
+                .transpose()?;
         }
         Ok(parsed)
     }
@@ -97,14 +107,26 @@ impl Query {
             Some("after-id") => self.after_id = value.map(id).transpose()?,
             Some("ids") => self.ids = ids(field)?,
             Some("include-groupchat") => self.without_groupchat = field.bool() == Some(false),
-            Some(_) => return Err(StanzaError::new(Condition::FeatureNotImplemented, "unknown field")),
+            Some(_) => {
+                return Err(StanzaError::new(
+                    Condition::FeatureNotImplemented,
+                    "unknown field",
+                ));
+            }
         }
         Ok(())
     }
 
     /// The ids that must be in the archive (§4.1.3, §4.2.2).
     pub fn named(&self) -> impl Iterator<Item = u64> {
-        [self.before_id, self.after_id, self.page_after, self.page_before].into_iter().flatten()
+        [
+            self.before_id,
+            self.after_id,
+            self.page_after,
+            self.page_before,
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 
@@ -122,18 +144,27 @@ fn time(text: &str) -> Result<u64, StanzaError> {
 fn id(text: &str) -> Result<u64, StanzaError> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     let number = canonical.then(|| text.parse().ok()).flatten();
-    number.filter(|number| *number < u64::MAX).ok_or_else(|| Condition::ItemNotFound.into())
+    number
+        .filter(|number| *number < u64::MAX)
+        .ok_or_else(|| Condition::ItemNotFound.into())
 }
 
 fn ids(field: &Field) -> Result<Option<Vec<u64>>, StanzaError> {
-    let written: Vec<&String> = field.values.iter().filter(|value| !value.is_empty()).collect();
+    let written: Vec<&String> = field
+        .values
+        .iter()
+        .filter(|value| !value.is_empty())
+        .collect();
     if written.is_empty() {
         return Ok(None);
     }
     if written.len() > MAX_IDS {
         return Err(StanzaError::new(Condition::PolicyViolation, "too many ids"));
     }
-    let mut ids = written.into_iter().map(|text| id(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut ids = written
+        .into_iter()
+        .map(|text| id(text))
+        .collect::<Result<Vec<_>, _>>()?;
     ids.sort_unstable();
     ids.dedup();
     Ok(Some(ids))
@@ -155,89 +186,16 @@ pub fn fields_element() -> Element {
     let open = Element::new("validate", ns::DATA_VALIDATE)
         .with_attr("datatype", "xs:string")
         .with_child(Element::new("open", ns::DATA_VALIDATE));
-    let opened = |field: Element| if field.attr("var") == Some("ids") { field.with_child(open.clone()) } else { field };
+    let opened = |field: Element| {
+        if field.attr("var") == Some("ids") {
+            field.with_child(open.clone())
+        } else {
+            field
+        }
+    };
     let x = Element::new("x", ns::DATA_FORMS).with_attr("type", "form");
     Element::new("query", ns::MAM).with_child(x.with_children(form.into_children().map(opened)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(children: &str) -> Result<Query, Condition> {
-        let text = format!("<query xmlns='urn:xmpp:mam:2' queryid='q'>{children}</query>");
-        Query::parse(&Element::parse(text.as_bytes(), ns::CLIENT).unwrap()).map_err(|error| error.condition)
-    }
-
-    fn form(fields: &str) -> String {
-        format!("<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>urn:xmpp:mam:2</value></field>{fields}</x>")
-    }
-
-    fn field(var: &str, values: &[&str]) -> String {
-        let values: String = values.iter().map(|value| format!("<value>{value}</value>")).collect();
-        form(&format!("<field var='{var}'>{values}</field>"))
-    }
-
-    fn set(children: &str) -> String {
-        format!("<set xmlns='http://jabber.org/protocol/rsm'>{children}</set>")
-    }
-
-    #[test]
-    fn every_field_and_page_is_read() {
-        let check = |children: &str, expected: Query| {
-            assert_eq!(parse(children), Ok(Query { queryid: Some("q".into()), ..expected }), "{children}");
-        };
-        let query = Query::default;
-        check("", query());
-        check(&form(""), query());
-        check(&field("with", &["Juliet@Example.com/a"]), Query { with: Some(Jid::parse("juliet@example.com/a").unwrap()), ..query() });
-        check(&field("with", &[""]), query());
-        check(&field("start", &["1970-01-01T00:00:01Z"]), Query { start_ms: Some(1_000), ..query() });
-        check(&field("end", &["1969-01-01T00:00:01Z"]), Query { end_ms: Some(0), ..query() });
-        check(&field("before-id", &["7"]), Query { before_id: Some(7), ..query() });
-        check(&field("after-id", &["7"]), Query { after_id: Some(7), ..query() });
-        check(&field("ids", &["9", "7", "9"]), Query { ids: Some(vec![7, 9]), ..query() });
-        check(&field("include-groupchat", &["false"]), Query { without_groupchat: true, ..query() });
-        check(&field("include-groupchat", &["true"]), query());
-        check("<flip-page/>", Query { flipped: true, ..query() });
-        check(&set("<max>10</max>"), Query { max: Some(10), ..query() });
-        check(&set("<before/>"), Query { backwards: true, ..query() });
-        check(&set("<before>5</before>"), Query { backwards: true, page_before: Some(5), ..query() });
-        check(&set("<after>5</after>"), Query { page_after: Some(5), ..query() });
-    }
-
-    #[test]
-    fn what_cannot_be_understood_is_refused() {
-        let check = |children: &str, expected| assert_eq!(parse(children), Err(expected), "{children}");
-        check(&field("with", &["@"]), Condition::JidMalformed);
-        check(&field("start", &["yesterday"]), Condition::BadRequest);
-        check(&field("{x}text", &["hi"]), Condition::FeatureNotImplemented);
-        check("<x xmlns='jabber:x:data' type='submit'/>", Condition::BadRequest);
-        check(&form("").replace("submit", "form"), Condition::BadRequest);
-        check(&set("<max>many</max>"), Condition::BadRequest);
-        check(&set("<index>1</index>"), Condition::FeatureNotImplemented);
-        for id in ["0", "07", "+7", "x", "18446744073709551615", "99999999999999999999", "28482-98726-73623"] {
-            check(&field("before-id", &[id]), Condition::ItemNotFound);
-            check(&field("ids", &["1", id]), Condition::ItemNotFound);
-            check(&set(&format!("<after>{id}</after>")), Condition::ItemNotFound);
-        }
-        let many: Vec<String> = (1..=1_001).map(|n: u32| n.to_string()).collect();
-        check(&field("ids", &many.iter().map(String::as_str).collect::<Vec<_>>()), Condition::PolicyViolation);
-        let node = Element::new("query", ns::MAM).with_attr("node", "n");
-        assert_eq!(Query::parse(&node).unwrap_err().condition, Condition::ItemNotFound);
-    }
-
-    #[test]
-    fn the_form_is_that_of_the_xep() {
-        let text = String::from_utf8(fields_element().to_bytes(ns::CLIENT)).unwrap();
-        assert_eq!(
-            text,
-            "<query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='form'>\
-             <field var='FORM_TYPE' type='hidden'><value>urn:xmpp:mam:2</value></field>\
-             <field var='with' type='jid-single'/><field var='start' type='text-single'/><field var='end' type='text-single'/>\
-             <field var='before-id' type='text-single'/><field var='after-id' type='text-single'/>\
-             <field var='ids' type='list-multi'><validate xmlns='http://jabber.org/protocol/xdata-validate' datatype='xs:string'>\
-             <open/></validate></field><field var='include-groupchat' type='boolean'/></x></query>"
-        );
-    }
-}
+mod tests;

@@ -9,7 +9,10 @@ use storage::{
     Result,
     repository::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry},
 };
-use xmpp::{BareJid, Element, Jid, Kind, Stanza, ns, payload::{delay, sid}};
+use xmpp::{
+    BareJid, Element, Jid, Kind, Stanza, ns,
+    payload::{delay, sid},
+};
 
 /// How many entries before the retraction are looked at.
 pub const SEARCHED: u64 = 2_048;
@@ -26,11 +29,20 @@ pub struct Retraction {
 
 /// The retraction in a stanza, if it is one that an account's archive obeys.
 pub fn retraction(stanza: &Stanza) -> Option<Retraction> {
-    if stanza.kind() != Kind::Message || matches!(stanza.type_attr().as_deref(), Some("groupchat" | "error")) {
+    if stanza.kind() != Kind::Message
+        || matches!(stanza.type_attr().as_deref(), Some("groupchat" | "error"))
+    {
         return None;
     }
-    let of = stanza.child("retract", ns::RETRACT)?.attr("id").filter(|id| !id.is_empty())?.into_owned();
-    Some(Retraction { of, id: stanza.id().map(Into::into) })
+    let of = stanza
+        .child("retract", ns::RETRACT)?
+        .attr("id")
+        .filter(|id| !id.is_empty())?
+        .into_owned();
+    Some(Retraction {
+        of,
+        id: stanza.id().map(Into::into),
+    })
 }
 
 /// A retraction that was logged, with what decides whom it may touch.
@@ -55,7 +67,8 @@ impl Logged<'_> {
                 // §5.1: the message's id; the origin's for clients that still name that. What was itself a retraction
                 // stays: it must be stored (§5).
                 stanza.child("retract", ns::RETRACT).is_none()
-                    && (named(stanza.id().as_deref()) || named(sid::origin_id(stanza.root()).as_deref()))
+                    && (named(stanza.id().as_deref())
+                        || named(sid::origin_id(stanza.root()).as_deref()))
             })
     }
 
@@ -87,20 +100,46 @@ impl Logged<'_> {
 /// # Errors
 /// The store did not answer; calling again is safe.
 pub async fn apply_retraction(
-    logs: &dyn LogRepository, archive: &BareJid, number: u64, retraction: &Retraction,
+    logs: &dyn LogRepository,
+    archive: &BareJid,
+    number: u64,
+    retraction: &Retraction,
 ) -> Result<Option<u64>> {
-    let at = LogRange { from: number, to: number };
-    let Some(own) = logs.read(archive, at, false, 1).await?.pop() else { return Ok(None) };
+    let at = LogRange {
+        from: number,
+        to: number,
+    };
+    let Some(own) = logs.read(archive, at, false, 1).await?.pop() else {
+        return Ok(None);
+    };
     let sent = own.flags.contains(EntryFlags::SENT);
-    let logged = Logged { retraction, sent, peer: &own.peer, time_ms: own.time_ms };
-    let mut range = LogRange { from: number.saturating_sub(SEARCHED).max(1), to: number - 1 };
+    let logged = Logged {
+        retraction,
+        sent,
+        peer: &own.peer,
+        time_ms: own.time_ms,
+    };
+    let mut range = LogRange {
+        from: number.saturating_sub(SEARCHED).max(1),
+        to: number - 1,
+    };
     while range.from <= range.to {
         let page = logs.read(archive, range, true, READ_AT_ONCE).await?;
         if let Some(hit) = page.iter().find(|entry| logged.hits(entry)) {
-            let change = |entry: &LogEntry| logged.hits(entry).then(|| logged.tombstone(entry)).flatten();
-            return Ok(logs.rewrite(archive, hit.number, &change).await?.then_some(hit.number));
+            let change = |entry: &LogEntry| {
+                logged
+                    .hits(entry)
+                    .then(|| logged.tombstone(entry))
+                    .flatten()
+            };
+            return Ok(logs
+                .rewrite(archive, hit.number, &change)
+                .await?
+                .then_some(hit.number));
         }
-        let Some(last) = page.last().filter(|_| page.len() == READ_AT_ONCE) else { break };
+        let Some(last) = page.last().filter(|_| page.len() == READ_AT_ONCE) else {
+            break;
+        };
         range.to = last.number - 1;
         tokio::task::yield_now().await;
     }

@@ -56,7 +56,11 @@ impl Scan<'_> {
             (None, _) => self.of_range(range, max).await?,
         };
         // What begins at the beginning and ends at the end is all there is.
-        if page.complete && self.query.page_after.is_none() && self.query.page_before.is_none() && page.count.is_none() {
+        if page.complete
+            && self.query.page_after.is_none()
+            && self.query.page_before.is_none()
+            && page.count.is_none()
+        {
             page.count = u32::try_from(page.entries.len()).ok();
         }
         Ok(page)
@@ -74,9 +78,14 @@ impl Scan<'_> {
 
     /// An entry that must be there and be shown.
     async fn find(&self, number: u64) -> Result<LogEntry, StanzaError> {
-        let range = LogRange { from: number, to: number };
+        let range = LogRange {
+            from: number,
+            to: number,
+        };
         let found = self.logs.read(self.archive, range, false, 1).await?.pop();
-        found.filter(|entry| entry.flags.contains(EntryFlags::ARCHIVED)).ok_or_else(|| Condition::ItemNotFound.into())
+        found
+            .filter(|entry| entry.flags.contains(EntryFlags::ARCHIVED))
+            .ok_or_else(|| Condition::ItemNotFound.into())
     }
 
     /// The numbers between which the page lies. Times never decrease in a log, so times are numbers too.
@@ -89,10 +98,15 @@ impl Scan<'_> {
             range.to = range.to.min(before - 1);
         }
         if let Some(start) = query.start_ms {
-            range.from = range.from.max(self.logs.first_since(self.archive, start).await?);
+            range.from = range
+                .from
+                .max(self.logs.first_since(self.archive, start).await?);
         }
         if let Some(end) = query.end_ms {
-            let beyond = self.logs.first_since(self.archive, end.saturating_add(1)).await?;
+            let beyond = self
+                .logs
+                .first_since(self.archive, end.saturating_add(1))
+                .await?;
             range.to = range.to.min(beyond.saturating_sub(1));
         }
         Ok(range)
@@ -101,17 +115,28 @@ impl Scan<'_> {
     async fn of_range(&self, range: LogRange, max: usize) -> Result<PageOf, StanzaError> {
         let backwards = self.query.backwards;
         // One more than the page tells whether it is the last.
-        let (mut entries, cut) = self.collect(range, backwards, max + 1, MAX_PAGE_BYTES).await?;
+        let (mut entries, cut) = self
+            .collect(range, backwards, max + 1, MAX_PAGE_BYTES)
+            .await?;
         let complete = entries.len() <= max && !cut;
         entries.truncate(max);
         if backwards {
             entries.reverse();
         }
-        Ok(PageOf { entries, complete, count: None })
+        Ok(PageOf {
+            entries,
+            complete,
+            count: None,
+        })
     }
 
     /// Exactly these, as far as they match; all of them must be there.
-    async fn of_ids(&self, ids: &[u64], range: LogRange, max: usize) -> Result<PageOf, StanzaError> {
+    async fn of_ids(
+        &self,
+        ids: &[u64],
+        range: LogRange,
+        max: usize,
+    ) -> Result<PageOf, StanzaError> {
         let mut found = Vec::new();
         for id in ids {
             let entry = self.find(*id).await?;
@@ -128,42 +153,77 @@ impl Scan<'_> {
             bytes += entry.stanza.len();
             bytes <= MAX_PAGE_BYTES
         };
-        let kept = found.iter().take(max).take_while(fits).count().max(max.min(1)).min(found.len());
+        let kept = found
+            .iter()
+            .take(max)
+            .take_while(fits)
+            .count()
+            .max(max.min(1))
+            .min(found.len());
         let complete = kept == found.len();
         found.truncate(kept);
         if self.query.backwards {
             found.reverse();
         }
-        Ok(PageOf { entries: found, complete, count })
+        Ok(PageOf {
+            entries: found,
+            complete,
+            count,
+        })
     }
 
     /// No entry, only their number (XEP-0059 §2.7), if it can be told without reading for long.
     async fn counted(&self, range: LogRange) -> Result<PageOf, StanzaError> {
         let (mut from, mut read, mut count) = (range.from, 0, 0);
         loop {
-            let page = self.logs.read(self.archive, LogRange { from, ..range }, false, READ_AT_ONCE).await?;
+            let page = self
+                .logs
+                .read(
+                    self.archive,
+                    LogRange { from, ..range },
+                    false,
+                    READ_AT_ONCE,
+                )
+                .await?;
             count += page.iter().filter(|entry| self.matches(entry)).count();
             read += page.len();
             match page.last() {
-                Some(last) if page.len() == READ_AT_ONCE && read < MAX_COUNTED => from = last.number + 1,
+                Some(last) if page.len() == READ_AT_ONCE && read < MAX_COUNTED => {
+                    from = last.number + 1
+                }
                 Some(_) if page.len() == READ_AT_ONCE => return Ok(PageOf::default()),
                 _ => break,
             }
             tokio::task::yield_now().await;
         }
-        Ok(PageOf { entries: Vec::new(), complete: count == 0, count: u32::try_from(count).ok() })
+        Ok(PageOf {
+            entries: Vec::new(),
+            complete: count == 0,
+            count: u32::try_from(count).ok(),
+        })
     }
 
     /// Up to `wanted` matching entries from one end of a range; whether `max_bytes` (0: no bound) cut them short. At
     /// least one, however long.
     async fn collect(
-        &self, mut range: LogRange, reverse: bool, wanted: usize, max_bytes: usize,
+        &self,
+        mut range: LogRange,
+        reverse: bool,
+        wanted: usize,
+        max_bytes: usize,
     ) -> Result<(Vec<LogEntry>, bool), StanzaError> {
         let (mut found, mut bytes) = (Vec::new(), 0);
         // Without a filter nearly every entry is shown; with one, few are.
-        let at_once = if self.query.with.is_none() { wanted.min(READ_AT_ONCE) } else { READ_AT_ONCE };
+        let at_once = if self.query.with.is_none() {
+            wanted.min(READ_AT_ONCE)
+        } else {
+            READ_AT_ONCE
+        };
         while range.from <= range.to {
-            let page = self.logs.read(self.archive, range, reverse, at_once).await?;
+            let page = self
+                .logs
+                .read(self.archive, range, reverse, at_once)
+                .await?;
             let (read, last) = (page.len(), page.last().map(|entry| entry.number));
             for entry in page.into_iter().filter(|entry| self.matches(entry)) {
                 bytes += entry.stanza.len();
@@ -175,7 +235,9 @@ impl Scan<'_> {
                     return Ok((found, false));
                 }
             }
-            let Some(last) = last.filter(|_| read == at_once) else { break };
+            let Some(last) = last.filter(|_| read == at_once) else {
+                break;
+            };
             if reverse {
                 range.to = last - 1;
             } else {
@@ -189,12 +251,20 @@ impl Scan<'_> {
     fn matches(&self, entry: &LogEntry) -> bool {
         entry.flags.contains(EntryFlags::ARCHIVED)
             && !(self.query.without_groupchat && entry.flags.contains(EntryFlags::GROUPCHAT))
-            && self.query.with.as_ref().is_none_or(|with| is_with(with, &entry.peer))
+            && self
+                .query
+                .with
+                .as_ref()
+                .is_none_or(|with| is_with(with, &entry.peer))
     }
 }
 
 /// §4.1.1: a full address matches itself, a bare one all its resources. The other side of what the account sent to
 /// itself is the account, and of nothing else.
 fn is_with(with: &Jid, peer: &Jid) -> bool {
-    if with.is_full() { with == peer } else { with.as_str() == peer.bare_str() }
+    if with.is_full() {
+        with == peer
+    } else {
+        with.as_str() == peer.bare_str()
+    }
 }

@@ -47,7 +47,11 @@ pub fn fin_element(page: &PageOf) -> Element {
     let set = PageReply {
         first: id(page.entries.first()),
         // All there is begins with the first.
-        index: (page.complete && page.count.is_some_and(|count| count as usize == page.entries.len())).then_some(0),
+        index: (page.complete
+            && page
+                .count
+                .is_some_and(|count| count as usize == page.entries.len()))
+        .then_some(0),
         last: id(page.entries.last()),
         count: page.count,
     };
@@ -61,7 +65,10 @@ pub fn metadata_element(ends: Option<(LogEntry, LogEntry)>) -> Element {
     let end = |name: &'static str, entry: LogEntry| {
         Element::new(name, ns::MAM)
             .with_attr("id", entry.number.to_string())
-            .with_attr("timestamp", delay::stamp(i64::try_from(entry.time_ms).unwrap_or(i64::MAX)))
+            .with_attr(
+                "timestamp",
+                delay::stamp(i64::try_from(entry.time_ms).unwrap_or(i64::MAX)),
+            )
     };
     let children = ends.map(|(first, last)| [end("start", first), end("end", last)]);
     Element::new("metadata", ns::MAM).with_children(children.into_iter().flatten())

@@ -17,7 +17,11 @@ use crate::{
     routing::flags,
 };
 
-const SPEC: Spec = Spec { xep: 191, version: "1.3", status: Status::Complete };
+const SPEC: Spec = Spec {
+    xep: 191,
+    version: "1.3",
+    status: Status::Complete,
+};
 
 /// The module.
 pub struct Blocking {
@@ -47,7 +51,12 @@ impl Blocking {
             return Err(StanzaError::new(Condition::BadRequest, "block whom?"));
         }
         let too_many = |_| StanzaError::new(Condition::PolicyViolation, "the block list is full");
-        let change = self.lists.change(&iq.to, cx, |data| rules::block(data, &jids).map(drop).map_err(too_many)).await?;
+        let change = self
+            .lists
+            .change(&iq.to, cx, |data| {
+                rules::block(data, &jids).map(drop).map_err(too_many)
+            })
+            .await?;
         if let Some(change) = change {
             self.lists.show(&iq.to, &change, cx).await?;
         }
@@ -77,7 +86,11 @@ fn items(payload: &Element) -> Result<Vec<Jid>, StanzaError> {
         Some(Err(_)) => Err(Condition::JidMalformed.into()),
         None => Err(Condition::BadRequest.into()),
     };
-    payload.children().filter(|child| child.is("item", ns::BLOCKING)).map(jid).collect()
+    payload
+        .children()
+        .filter(|child| child.is("item", ns::BLOCKING))
+        .map(jid)
+        .collect()
 }
 
 impl Module for Blocking {

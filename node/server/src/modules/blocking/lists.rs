@@ -11,7 +11,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use cluster::directory::Entry;
 use storage::{
     ErrorKind,
-    repository::{PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, Roster, RosterItem, Subscription},
+    repository::{
+        PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, Roster, RosterItem, Subscription,
+    },
 };
 use xmpp::{BareJid, Element, Jid, StanzaError, ns};
 
@@ -41,8 +43,16 @@ pub struct Change {
 
 impl Lists {
     /// Over a repository; `rosters` and `active` are those that deliveries are judged by.
-    pub fn new(repository: Arc<dyn PrivacyRepository>, rosters: Arc<Rosters>, active: Arc<ActiveLists>) -> Self {
-        Self { repository, rosters, active }
+    pub fn new(
+        repository: Arc<dyn PrivacyRepository>,
+        rosters: Arc<Rosters>,
+        active: Arc<ActiveLists>,
+    ) -> Self {
+        Self {
+            repository,
+            rosters,
+            active,
+        }
     }
 
     /// The active lists.
@@ -72,7 +82,10 @@ impl Lists {
     /// # Errors
     /// That of `edit`; `resource-constraint` if others kept being first; the store did not answer.
     pub async fn change(
-        &self, owner: &BareJid, cx: &Context, mut edit: impl FnMut(&mut PrivacyData) -> Result<(), StanzaError> + Send,
+        &self,
+        owner: &BareJid,
+        cx: &Context,
+        mut edit: impl FnMut(&mut PrivacyData) -> Result<(), StanzaError> + Send,
     ) -> Result<Option<Change>, StanzaError> {
         for _ in 0..MAX_ATTEMPTS {
             let before = self.load(owner).await?;
@@ -99,12 +112,23 @@ impl Lists {
     ///
     /// # Errors
     /// The roster cannot be read.
-    pub async fn show(&self, owner: &BareJid, change: &Change, cx: &Context) -> Result<(), StanzaError> {
+    pub async fn show(
+        &self,
+        owner: &BareJid,
+        change: &Change,
+        cx: &Context,
+    ) -> Result<(), StanzaError> {
         let roster = self.rosters.load(owner).await?;
         for session in self.available(owner, cx) {
             let active = self.active.get(session.entry.session);
             let list = |data| rules::list_for(data, active.as_deref());
-            session.show(owner, &roster, list(&change.before), list(&change.after), cx);
+            session.show(
+                owner,
+                &roster,
+                list(&change.before),
+                list(&change.after),
+                cx,
+            );
         }
         Ok(())
     }
@@ -114,13 +138,25 @@ impl Lists {
     /// # Errors
     /// The roster cannot be read: nothing was changed.
     pub async fn activate(
-        &self, owner: &BareJid, entry: &Entry, name: Option<&str>, data: &PrivacyData, cx: &Context,
+        &self,
+        owner: &BareJid,
+        entry: &Entry,
+        name: Option<&str>,
+        data: &PrivacyData,
+        cx: &Context,
     ) -> Result<(), StanzaError> {
         let roster = self.rosters.load(owner).await?;
         let before = self.active.get(entry.session);
         self.active.set(entry.session, name);
-        let (before, after) = (rules::list_for(data, before.as_deref()), rules::list_for(data, name));
-        for session in self.available(owner, cx).into_iter().filter(|session| session.entry.session == entry.session) {
+        let (before, after) = (
+            rules::list_for(data, before.as_deref()),
+            rules::list_for(data, name),
+        );
+        for session in self
+            .available(owner, cx)
+            .into_iter()
+            .filter(|session| session.entry.session == entry.session)
+        {
             session.show(owner, &roster, before, after, cx);
         }
         Ok(())
@@ -131,10 +167,16 @@ impl Lists {
         let entries = cx.entries(owner);
         let with_entry = |presence: xmpp::Stanza| {
             let resource = presence.from()?.resource()?;
-            let entry = entries.iter().find(|entry| &*entry.resource == resource)?.clone();
+            let entry = entries
+                .iter()
+                .find(|entry| &*entry.resource == resource)?
+                .clone();
             Some(Available { entry, presence })
         };
-        cx.presences(owner).into_iter().filter_map(with_entry).collect()
+        cx.presences(owner)
+            .into_iter()
+            .filter_map(with_entry)
+            .collect()
     }
 }
 
@@ -145,11 +187,20 @@ struct Available {
 
 impl Available {
     /// Tells those for whom this session appears or disappears when `after` holds instead of `before`.
-    fn show(&self, owner: &BareJid, roster: &Roster, before: &[PrivacyItem], after: &[PrivacyItem], cx: &Context) {
+    fn show(
+        &self,
+        owner: &BareJid,
+        roster: &Roster,
+        before: &[PrivacyItem],
+        after: &[PrivacyItem],
+        cx: &Context,
+    ) {
         if before == after {
             return;
         }
-        let sees = |list, jid, item| rules::evaluate(list, Passing::PresenceOut, owner, jid, Some(item)) == Verdict::Allow;
+        let sees = |list, jid, item| {
+            rules::evaluate(list, Passing::PresenceOut, owner, jid, Some(item)) == Verdict::Allow
+        };
         let fulls = full_addresses(before.iter().chain(after));
         for item in roster.items.iter().filter(|item| is_subscriber(item)) {
             let bare = item.jid.as_jid();
@@ -191,10 +242,17 @@ fn full_addresses<'a>(items: impl Iterator<Item = &'a PrivacyItem>) -> BTreeSet<
 
 /// Tells the sessions that requested the block list what is blocked now (XEP-0191 §3.3) or no longer (§3.4); no address
 /// with `unblock` means all.
-pub fn push_blocks<'a>(cx: &Context, owner: &BareJid, name: &'static str, jids: impl IntoIterator<Item = &'a str>) {
+pub fn push_blocks<'a>(
+    cx: &Context,
+    owner: &BareJid,
+    name: &'static str,
+    jids: impl IntoIterator<Item = &'a str>,
+) {
     let item = |jid: &str| Element::new("item", ns::BLOCKING).with_attr("jid", jid);
     let payload = Element::new(name, ns::BLOCKING).with_children(jids.into_iter().map(item));
-    cx.push_to(owner, flags::BLOCK_LIST, |entry| push_iq(owner, entry, payload.clone()));
+    cx.push_to(owner, flags::BLOCK_LIST, |entry| {
+        push_iq(owner, entry, payload.clone())
+    });
 }
 
 /// A request of the server's to a session.

@@ -29,13 +29,24 @@ pub use privacy::PrivacyLists;
 pub use rules::Passing;
 
 /// Whether the owner's lists stop what passes between it and somebody else, no session being meant.
-pub fn denies(lists: &PrivacyData, passing: Passing, owner: &BareJid, other: &Jid, roster: Option<&Roster>) -> bool {
+pub fn denies(
+    lists: &PrivacyData,
+    passing: Passing,
+    owner: &BareJid,
+    other: &Jid,
+    roster: Option<&Roster>,
+) -> bool {
     denies_for(lists, None, passing, owner, other, roster)
 }
 
 /// The same for a session: the list that is active there counts instead of the default (XEP-0016 §2.2, 1).
 pub fn denies_for(
-    lists: &PrivacyData, active: Option<&str>, passing: Passing, owner: &BareJid, other: &Jid, roster: Option<&Roster>,
+    lists: &PrivacyData,
+    active: Option<&str>,
+    passing: Passing,
+    owner: &BareJid,
+    other: &Jid,
+    roster: Option<&Roster>,
 ) -> bool {
     let list = rules::list_for(lists, active);
     if list.is_empty() {

@@ -37,12 +37,20 @@ impl PrivacyLists {
     }
 
     /// §2.3: the active and the default list first.
-    async fn names(&self, owner: &BareJid, session: Option<SessionRef>) -> Result<Element, StanzaError> {
+    async fn names(
+        &self,
+        owner: &BareJid,
+        session: Option<SessionRef>,
+    ) -> Result<Element, StanzaError> {
         let data = self.lists.load(owner).await?;
         let active = session.and_then(|session| self.lists.active().get(session));
         Ok(Element::new("query", ns::PRIVACY)
             .with_children(active.map(|name| xml::named("active", &name)))
-            .with_children(data.default.as_deref().map(|name| xml::named("default", name)))
+            .with_children(
+                data.default
+                    .as_deref()
+                    .map(|name| xml::named("default", name)),
+            )
             .with_children(data.lists.keys().map(|name| xml::named("list", name))))
     }
 
@@ -53,7 +61,12 @@ impl PrivacyLists {
     }
 
     /// §2.4
-    async fn activate(&self, iq: &IqRequest, name: Option<&str>, cx: &Context) -> Result<(), StanzaError> {
+    async fn activate(
+        &self,
+        iq: &IqRequest,
+        name: Option<&str>,
+        cx: &Context,
+    ) -> Result<(), StanzaError> {
         let data = self.lists.load(&iq.to).await?;
         if name.is_some_and(|name| !data.lists.contains_key(name)) {
             return Err(Condition::ItemNotFound.into());
@@ -67,7 +80,12 @@ impl PrivacyLists {
     }
 
     /// §2.5
-    async fn set_default(&self, iq: &IqRequest, name: Option<&str>, cx: &Context) -> Result<(), StanzaError> {
+    async fn set_default(
+        &self,
+        iq: &IqRequest,
+        name: Option<&str>,
+        cx: &Context,
+    ) -> Result<(), StanzaError> {
         let others = self.others(iq, cx);
         let change = self.lists.change(&iq.to, cx, |data| {
             if name.is_some_and(|name| !data.lists.contains_key(name)) {
@@ -84,11 +102,20 @@ impl PrivacyLists {
     }
 
     /// §2.6, §2.7
-    async fn put(&self, iq: &IqRequest, name: &str, items: &[PrivacyItem], cx: &Context) -> Result<(), StanzaError> {
+    async fn put(
+        &self,
+        iq: &IqRequest,
+        name: &str,
+        items: &[PrivacyItem],
+        cx: &Context,
+    ) -> Result<(), StanzaError> {
         self.check_groups(&iq.to, items).await?;
         let change = self.lists.change(&iq.to, cx, |data| {
             if data.lists.len() >= MAX_LISTS && !data.lists.contains_key(name) {
-                return Err(StanzaError::new(Condition::PolicyViolation, "too many lists"));
+                return Err(StanzaError::new(
+                    Condition::PolicyViolation,
+                    "too many lists",
+                ));
             }
             data.lists.insert(name.to_owned(), items.to_vec());
             Ok(())
@@ -132,11 +159,19 @@ impl PrivacyLists {
     fn others(&self, iq: &IqRequest, cx: &Context) -> Vec<Option<Arc<str>>> {
         let own = iq.session.as_ref().map(|handle| handle.session);
         let other = |entry: &&Entry| Some(entry.session) != own;
-        cx.entries(&iq.to).iter().filter(other).map(|entry| self.lists.active().get(entry.session)).collect()
+        cx.entries(&iq.to)
+            .iter()
+            .filter(other)
+            .map(|entry| self.lists.active().get(entry.session))
+            .collect()
     }
 
     /// §2.1: a group must be one of the roster's.
-    async fn check_groups(&self, owner: &BareJid, items: &[PrivacyItem]) -> Result<(), StanzaError> {
+    async fn check_groups(
+        &self,
+        owner: &BareJid,
+        items: &[PrivacyItem],
+    ) -> Result<(), StanzaError> {
         let group = |item: &PrivacyItem| match &item.matches {
             PrivacyMatch::Group(group) => Some(group.clone()),
             _ => None,
@@ -146,12 +181,26 @@ impl PrivacyLists {
             return Ok(());
         }
         let roster = self.lists.roster(owner).await?;
-        let known = |group: &String| roster.items.iter().any(|item| item.in_roster && item.groups.contains(group));
-        if groups.iter().all(known) { Ok(()) } else { Err(Condition::ItemNotFound.into()) }
+        let known = |group: &String| {
+            roster
+                .items
+                .iter()
+                .any(|item| item.in_roster && item.groups.contains(group))
+        };
+        if groups.iter().all(known) {
+            Ok(())
+        } else {
+            Err(Condition::ItemNotFound.into())
+        }
     }
 
     /// Contacts and followers of the block list hear what a change means.
-    async fn tell(&self, owner: &BareJid, change: Option<Change>, cx: &Context) -> Result<(), StanzaError> {
+    async fn tell(
+        &self,
+        owner: &BareJid,
+        change: Option<Change>,
+        cx: &Context,
+    ) -> Result<(), StanzaError> {
         let Some(change) = change else { return Ok(()) };
         self.lists.show(owner, &change, cx).await?;
         let (before, after) = (blocked(&change.before), blocked(&change.after));
@@ -190,7 +239,12 @@ impl IqHandler for PrivacyLists {
 
     async fn handle(&self, iq: &IqRequest, cx: &Context) -> Result<Option<Element>, StanzaError> {
         match xml::parse(&iq.payload, iq.is_set())? {
-            Request::Names => return self.names(&iq.to, iq.session.as_ref().map(|handle| handle.session)).await.map(Some),
+            Request::Names => {
+                return self
+                    .names(&iq.to, iq.session.as_ref().map(|handle| handle.session))
+                    .await
+                    .map(Some);
+            }
             Request::List(name) => return self.list(&iq.to, &name).await.map(Some),
             Request::Activate(name) => self.activate(iq, name.as_deref(), cx).await?,
             Request::Default(name) => self.set_default(iq, name.as_deref(), cx).await?,

@@ -78,7 +78,10 @@ pub fn parse(query: &Element, set: bool) -> Result<Request, StanzaError> {
 
 fn items(list: &Element) -> Result<Vec<PrivacyItem>, StanzaError> {
     if list.children().count() > MAX_ITEMS {
-        return Err(StanzaError::new(Condition::PolicyViolation, "too many rules"));
+        return Err(StanzaError::new(
+            Condition::PolicyViolation,
+            "too many rules",
+        ));
     }
     let mut items = list.children().map(item).collect::<Result<Vec<_>, _>>()?;
     items.sort_by_key(|item| item.order);
@@ -101,14 +104,23 @@ fn item(item: &Element) -> Result<PrivacyItem, StanzaError> {
     let order = item.attr("order").and_then(|order| order.parse().ok());
     let mut stanzas = StanzaKinds::NONE;
     for child in item.children() {
-        let kind = KINDS.into_iter().find(|(_, name)| child.is(name, ns::PRIVACY));
-        stanzas = stanzas | kind.ok_or_else(|| bad("a kind of stanza that is not known"))?.0;
+        let kind = KINDS
+            .into_iter()
+            .find(|(_, name)| child.is(name, ns::PRIVACY));
+        stanzas = stanzas
+            | kind
+                .ok_or_else(|| bad("a kind of stanza that is not known"))?
+                .0;
     }
     Ok(PrivacyItem {
         order: order.ok_or_else(|| bad("a rule has an order"))?,
         action,
         matches: matches(item.attr("type"), item.attr("value"))?,
-        stanzas: if stanzas.is_empty() { StanzaKinds::ALL } else { stanzas },
+        stanzas: if stanzas.is_empty() {
+            StanzaKinds::ALL
+        } else {
+            stanzas
+        },
     })
 }
 
@@ -119,10 +131,14 @@ fn matches(kind: Option<&str>, value: Option<&str>) -> Result<PrivacyMatch, Stan
             let jid = Jid::parse(value).map_err(|_| StanzaError::from(Condition::JidMalformed))?;
             Ok(PrivacyMatch::Jid(jid.as_str().to_owned()))
         }
-        (Some("group"), Some(value)) if value.len() <= MAX_NAME => Ok(PrivacyMatch::Group(value.to_owned())),
+        (Some("group"), Some(value)) if value.len() <= MAX_NAME => {
+            Ok(PrivacyMatch::Group(value.to_owned()))
+        }
         (Some("subscription"), Some(value)) => {
             let known = SUBSCRIPTIONS.into_iter().find(|(_, name)| *name == value);
-            known.map(|(subscription, _)| PrivacyMatch::Subscription(subscription)).ok_or_else(|| bad("no such subscription"))
+            known
+                .map(|(subscription, _)| PrivacyMatch::Subscription(subscription))
+                .ok_or_else(|| bad("no such subscription"))
         }
         _ => Err(bad("a rule is about an address, a group or a subscription")),
     }
@@ -144,7 +160,9 @@ fn item_element(item: &PrivacyItem) -> Element {
         PrivacyMatch::Jid(jid) => (Some("jid"), Some(jid.as_str())),
         PrivacyMatch::Group(group) => (Some("group"), Some(group.as_str())),
         PrivacyMatch::Subscription(subscription) => {
-            let known = SUBSCRIPTIONS.into_iter().find(|(known, _)| known == subscription);
+            let known = SUBSCRIPTIONS
+                .into_iter()
+                .find(|(known, _)| known == subscription);
             (Some("subscription"), known.map(|(_, name)| name))
         }
     };
@@ -153,7 +171,9 @@ fn item_element(item: &PrivacyItem) -> Element {
         PrivacyAction::Deny => "deny",
     };
     let all = item.stanzas == StanzaKinds::ALL;
-    let kinds = KINDS.into_iter().filter(|(kind, _)| !all && item.stanzas.contains(*kind));
+    let kinds = KINDS
+        .into_iter()
+        .filter(|(kind, _)| !all && item.stanzas.contains(*kind));
     Element::new("item", ns::PRIVACY)
         .with_attr_opt("type", kind)
         .with_attr_opt("value", value)

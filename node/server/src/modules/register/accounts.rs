@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use storage::{ErrorKind, Stores};
-use xmpp::{BareJid, StanzaError, StanzaErrorCondition as Condition, StreamError, StreamErrorCondition};
+use xmpp::{
+    BareJid, StanzaError, StanzaErrorCondition as Condition, StreamError, StreamErrorCondition,
+};
 
 use super::credentials::{check_password, credentials};
 use crate::{
@@ -35,24 +37,37 @@ pub struct Accounts {
 impl Accounts {
     /// Over all that an account has; new passwords get so many iterations of SCRAM.
     pub fn new(stores: Stores, rosters: Arc<Rosters>, iterations: u32) -> Self {
-        Self { stores, rosters, iterations }
+        Self {
+            stores,
+            rosters,
+            iterations,
+        }
     }
 
     /// Makes an account.
     ///
     /// # Errors
     /// `not-acceptable` for a password that is none, `conflict` if the account exists; the store did not answer.
-    pub async fn create(&self, account: &BareJid, password: &str, cx: &Context) -> Result<(), StanzaError> {
+    pub async fn create(
+        &self,
+        account: &BareJid,
+        password: &str,
+        cx: &Context,
+    ) -> Result<(), StanzaError> {
         check_password(password)?;
         // Asked before the keys are computed, which is what costs; the creation itself is conditional all the same.
         if self.stores.accounts.load(account).await?.is_some() {
             return Err(Condition::Conflict.into());
         }
         let credentials = credentials(password, self.iterations).await?;
-        self.stores.accounts.create(account, credentials, cx.now_ms()).await.map_err(|error| match error.kind() {
-            ErrorKind::Conflict => Condition::Conflict.into(),
-            _ => StanzaError::from(error),
-        })?;
+        self.stores
+            .accounts
+            .create(account, credentials, cx.now_ms())
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::Conflict => Condition::Conflict.into(),
+                _ => StanzaError::from(error),
+            })?;
         // A home that looked for it before remembers that there was none.
         cx.forget(account);
         Ok(())
@@ -70,7 +85,12 @@ impl Accounts {
             let Some(known) = self.stores.accounts.load(account).await? else {
                 return Err(Condition::ItemNotFound.into());
             };
-            match self.stores.accounts.set_credentials(account, credentials.clone(), known.version).await {
+            match self
+                .stores
+                .accounts
+                .set_credentials(account, credentials.clone(), known.version)
+                .await
+            {
                 Ok(_) => return Ok(self.stores.accounts.remove_all_tokens(account).await?),
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error.into()),
@@ -84,14 +104,23 @@ impl Accounts {
     /// # Errors
     /// `item-not-found` if there is no such account; the store did not answer.
     pub async fn set_disabled(
-        &self, account: &BareJid, disabled: bool, own: Option<&Arc<SessionHandle>>, cx: &Context,
+        &self,
+        account: &BareJid,
+        disabled: bool,
+        own: Option<&Arc<SessionHandle>>,
+        cx: &Context,
     ) -> Result<(), StanzaError> {
         for _ in 0..MAX_ATTEMPTS {
             let Some(known) = self.stores.accounts.load(account).await? else {
                 return Err(Condition::ItemNotFound.into());
             };
             if known.disabled != disabled {
-                match self.stores.accounts.set_disabled(account, disabled, known.version).await {
+                match self
+                    .stores
+                    .accounts
+                    .set_disabled(account, disabled, known.version)
+                    .await
+                {
                     Ok(_) => {}
                     Err(error) if error.kind() == ErrorKind::Conflict => continue,
                     Err(error) => return Err(error.into()),
@@ -115,13 +144,19 @@ impl Accounts {
     /// `item-not-found` if there is no such account; the store did not answer: another call goes on where this one
     /// stopped.
     pub async fn remove(
-        &self, account: &BareJid, own: Option<&Arc<SessionHandle>>, cx: &Context,
+        &self,
+        account: &BareJid,
+        own: Option<&Arc<SessionHandle>>,
+        cx: &Context,
     ) -> Result<(), StanzaError> {
         let Some(known) = self.stores.accounts.load(account).await? else {
             return Err(Condition::ItemNotFound.into());
         };
         if !known.disabled {
-            self.stores.accounts.set_disabled(account, true, known.version).await?;
+            self.stores
+                .accounts
+                .set_disabled(account, true, known.version)
+                .await?;
         }
         self.take_leave(account, cx).await?;
         let error = gone("the account was removed");
@@ -139,7 +174,10 @@ impl Accounts {
         for item in &roster.items {
             let due = subscription::removal(Standing::from(item).state);
             let [unsubscribe, unsubscribed] = outbound::farewell(account, &item.jid);
-            for (due, stanza) in [(due.unsubscribe, unsubscribe), (due.unsubscribed, unsubscribed)] {
+            for (due, stanza) in [
+                (due.unsubscribe, unsubscribe),
+                (due.unsubscribed, unsubscribed),
+            ] {
                 if due {
                     cx.route(stanza);
                 }
@@ -155,7 +193,12 @@ fn gone(text: &str) -> StreamError {
 }
 
 /// Ends every session of an account; the one that asks behind its reply. Returns how many.
-pub fn end_sessions(account: &BareJid, own: Option<&Arc<SessionHandle>>, cx: &Context, error: &StreamError) -> usize {
+pub fn end_sessions(
+    account: &BareJid,
+    own: Option<&Arc<SessionHandle>>,
+    cx: &Context,
+    error: &StreamError,
+) -> usize {
     let entries = cx.entries(account);
     for entry in entries.iter() {
         match own {

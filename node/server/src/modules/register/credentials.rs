@@ -16,8 +16,11 @@ use zeroize::Zeroizing;
 /// Longest password; a longer one would only be work for us.
 pub const MAX_PASSWORD: usize = 1_023;
 
-const HASHES: [(Hash, ScramHash); 3] =
-    [(Hash::Sha1, ScramHash::Sha1), (Hash::Sha256, ScramHash::Sha256), (Hash::Sha512, ScramHash::Sha512)];
+const HASHES: [(Hash, ScramHash); 3] = [
+    (Hash::Sha1, ScramHash::Sha1),
+    (Hash::Sha256, ScramHash::Sha256),
+    (Hash::Sha512, ScramHash::Sha512),
+];
 
 /// Whether a password may be stored.
 ///
@@ -25,7 +28,10 @@ const HASHES: [(Hash, ScramHash); 3] =
 /// `not-acceptable` if it is empty (XEP-0077 §3.1) or too long.
 pub fn check_password(password: &str) -> Result<(), StanzaError> {
     if password.is_empty() || password.len() > MAX_PASSWORD {
-        return Err(StanzaError::new(Condition::NotAcceptable, "a password has 1 to 1023 bytes"));
+        return Err(StanzaError::new(
+            Condition::NotAcceptable,
+            "a password has 1 to 1023 bytes",
+        ));
     }
     Ok(())
 }
@@ -36,7 +42,11 @@ pub fn check_password(password: &str) -> Result<(), StanzaError> {
 /// `internal-server-error` if the computation died.
 pub async fn credentials(password: &str, iterations: u32) -> Result<Credentials, StanzaError> {
     let password = Zeroizing::new(password.to_owned());
-    let derive = move || Credentials { scram: HASHES.map(|hashes| derive(&password, hashes, iterations)).into() };
+    let derive = move || Credentials {
+        scram: HASHES
+            .map(|hashes| derive(&password, hashes, iterations))
+            .into(),
+    };
     tokio::task::spawn_blocking(derive).await.map_err(|error| {
         tracing::error!(%error, "keys not derived");
         Condition::InternalServerError.into()

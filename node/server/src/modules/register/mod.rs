@@ -23,7 +23,11 @@ pub use credentials::credentials;
 
 use crate::module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target};
 
-const SPEC: Spec = Spec { xep: 77, version: "2.4", status: Status::Complete };
+const SPEC: Spec = Spec {
+    xep: 77,
+    version: "2.4",
+    status: Status::Complete,
+};
 
 /// The module.
 pub struct Register {
@@ -37,24 +41,37 @@ impl Register {
         Self { accounts, enabled }
     }
 
-    async fn set(&self, account: &BareJid, iq: &IqRequest, cx: &Context) -> Result<(), StanzaError> {
+    async fn set(
+        &self,
+        account: &BareJid,
+        iq: &IqRequest,
+        cx: &Context,
+    ) -> Result<(), StanzaError> {
         let wanted = Wanted::parse(&iq.payload)?;
         if !self.enabled {
-            return Err(StanzaError::new(Condition::NotAllowed, "registration in band is off"));
+            return Err(StanzaError::new(
+                Condition::NotAllowed,
+                "registration in band is off",
+            ));
         }
         let done = match wanted {
             Wanted::Removal => self.accounts.remove(account, iq.session.as_ref(), cx).await,
             Wanted::Password { username, password } => {
                 let named = BareJid::from_parts(Some(&username), account.domain());
                 if named.ok().as_ref() != Some(account) {
-                    return Err(StanzaError::new(Condition::NotAllowed, "an account's password is changed by itself"));
+                    return Err(StanzaError::new(
+                        Condition::NotAllowed,
+                        "an account's password is changed by itself",
+                    ));
                 }
                 self.accounts.set_password(account, &password).await
             }
         };
         done.map_err(|error| match error.condition {
             // §3.2: somebody without an account, an anonymous user say.
-            Condition::ItemNotFound => StanzaError::from(Condition::RegistrationRequired).with_type(ErrorType::Auth),
+            Condition::ItemNotFound => {
+                StanzaError::from(Condition::RegistrationRequired).with_type(ErrorType::Auth)
+            }
             _ => error,
         })
     }
@@ -63,7 +80,10 @@ impl Register {
 /// What a request is for.
 enum Wanted {
     Removal,
-    Password { username: String, password: Zeroizing<String> },
+    Password {
+        username: String,
+        password: Zeroizing<String>,
+    },
 }
 
 impl Wanted {
@@ -71,10 +91,17 @@ impl Wanted {
     fn parse(query: &Element) -> Result<Self, StanzaError> {
         if query.child("remove", ns::REGISTER).is_some() {
             let alone = query.children().count() == 1;
-            return if alone { Ok(Self::Removal) } else { Err(Condition::BadRequest.into()) };
+            return if alone {
+                Ok(Self::Removal)
+            } else {
+                Err(Condition::BadRequest.into())
+            };
         }
         let form = Form::child_of(query)?;
-        if form.as_ref().is_some_and(|form| form.form_type != FormType::Submit) {
+        if form
+            .as_ref()
+            .is_some_and(|form| form.form_type != FormType::Submit)
+        {
             return Err(Condition::BadRequest.into());
         }
         let value = |name: &str| match &form {
@@ -83,9 +110,15 @@ impl Wanted {
         };
         let given = |name| value(name).filter(|value| !value.is_empty());
         match (given("username"), given("password")) {
-            (Some(username), Some(password)) => Ok(Self::Password { username, password: Zeroizing::new(password) }),
+            (Some(username), Some(password)) => Ok(Self::Password {
+                username,
+                password: Zeroizing::new(password),
+            }),
             // §3.3: an empty password changes nothing.
-            _ => Err(StanzaError::new(Condition::BadRequest, "username and password are required")),
+            _ => Err(StanzaError::new(
+                Condition::BadRequest,
+                "username and password are required",
+            )),
         }
     }
 }
@@ -122,6 +155,10 @@ impl IqHandler for Register {
         // §3.1: the fields are those that can be changed; a password is never shown.
         let field = |name: &'static str| Element::new(name, ns::REGISTER);
         let username = field("username").with_text(account.local().unwrap_or_default());
-        Ok(Some(Element::new("query", ns::REGISTER).with_children([field("registered"), username, field("password")])))
+        Ok(Some(Element::new("query", ns::REGISTER).with_children([
+            field("registered"),
+            username,
+            field("password"),
+        ])))
     }
 }

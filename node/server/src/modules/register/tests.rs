@@ -4,7 +4,10 @@ use storage::{
     Stores,
     repository::{AgentTokens, FastToken, RosterItem, Subscription},
 };
-use xmpp::{StanzaErrorCondition as Condition, sasl::{Hash, ScramKeys}};
+use xmpp::{
+    StanzaErrorCondition as Condition,
+    sasl::{Hash, ScramKeys},
+};
 
 use super::*;
 use crate::{
@@ -29,26 +32,67 @@ impl Bench {
         let rosters = Arc::new(Rosters::new(stores.rosters.clone()));
         let accounts = Accounts::new(stores.clone(), rosters, 4_096);
         let balcony = recorder.session("juliet@example.com/balcony", 0);
-        accounts.create(&bare("juliet@example.com"), "R0m30", &recorder.context()).await.unwrap();
+        accounts
+            .create(&bare("juliet@example.com"), "R0m30", &recorder.context())
+            .await
+            .unwrap();
         recorder.take();
-        Self { recorder, stores, register: Register::new(accounts, enabled), balcony }
+        Self {
+            recorder,
+            stores,
+            register: Register::new(accounts, enabled),
+            balcony,
+        }
     }
 
-    async fn ask(&self, to: Option<&str>, kind: IqType, children: &str) -> Result<String, Condition> {
+    async fn ask(
+        &self,
+        to: Option<&str>,
+        kind: IqType,
+        children: &str,
+    ) -> Result<String, Condition> {
         let query = format!("<query xmlns='jabber:iq:register'>{children}</query>");
-        answer(&self.register, &request(&self.balcony, to, kind, &query), &self.recorder.context()).await
+        answer(
+            &self.register,
+            &request(&self.balcony, to, kind, &query),
+            &self.recorder.context(),
+        )
+        .await
     }
 
     async fn knows(&self, password: &str) -> bool {
-        let account = self.stores.accounts.load(&bare("juliet@example.com")).await.unwrap().unwrap();
+        let account = self
+            .stores
+            .accounts
+            .load(&bare("juliet@example.com"))
+            .await
+            .unwrap()
+            .unwrap();
         let verify = |keys: &storage::repository::StoredScram| {
-            let hash = Hash::ALL.into_iter().find(|hash| keys.hash.name() == hash.as_str()).unwrap();
-            let (salt, stored_key, server_key) = (keys.salt.clone(), keys.stored_key.clone(), keys.server_key.clone());
-            ScramKeys { hash, iterations: keys.iterations, salt, stored_key, server_key }.verify_password(password)
+            let hash = Hash::ALL
+                .into_iter()
+                .find(|hash| keys.hash.name() == hash.as_str())
+                .unwrap();
+            let (salt, stored_key, server_key) = (
+                keys.salt.clone(),
+                keys.stored_key.clone(),
+                keys.server_key.clone(),
+            );
+            ScramKeys {
+                hash,
+                iterations: keys.iterations,
+                salt,
+                stored_key,
+                server_key,
+            }
+            .verify_password(password)
         };
         let known: Vec<bool> = account.credentials.scram.iter().map(verify).collect();
         assert_eq!(known.len(), 3);
-        assert!(known.iter().all(|one| *one == known[0]), "all hashes know the same password");
+        assert!(
+            known.iter().all(|one| *one == known[0]),
+            "all hashes know the same password"
+        );
         known[0]
     }
 }
@@ -64,30 +108,75 @@ async fn an_account_hears_that_it_is_registered() {
     for to in [None, Some("example.com")] {
         assert_eq!(bench.ask(to, Get, "").await.as_deref(), Ok(expected));
     }
-    assert_eq!(bench.ask(Some("example.org"), Get, "").await, Err(Condition::RegistrationRequired));
-    let stranger = foreign("romeo@example.com/x", "example.com", Get, "<query xmlns='jabber:iq:register'/>");
-    assert_eq!(answer(&bench.register, &stranger, &bench.recorder.context()).await, Err(Condition::RegistrationRequired));
+    assert_eq!(
+        bench.ask(Some("example.org"), Get, "").await,
+        Err(Condition::RegistrationRequired)
+    );
+    let stranger = foreign(
+        "romeo@example.com/x",
+        "example.com",
+        Get,
+        "<query xmlns='jabber:iq:register'/>",
+    );
+    assert_eq!(
+        answer(&bench.register, &stranger, &bench.recorder.context()).await,
+        Err(Condition::RegistrationRequired)
+    );
 }
 
 #[tokio::test]
 async fn a_new_password_counts_for_every_hash_and_ends_tokens() {
     let bench = Bench::new(true).await;
     let juliet = bare("juliet@example.com");
-    let current = FastToken { mechanism: "HT-SHA-256-NONE".into(), secret: vec![1], issued_ms: 1, expires_ms: 2, count: 0 };
-    let tokens = AgentTokens { current, previous: None, version: 0 };
-    bench.stores.accounts.put_tokens(&juliet, "agent", &tokens, 0).await.unwrap();
+    let current = FastToken {
+        mechanism: "HT-SHA-256-NONE".into(),
+        secret: vec![1],
+        issued_ms: 1,
+        expires_ms: 2,
+        count: 0,
+    };
+    let tokens = AgentTokens {
+        current,
+        previous: None,
+        version: 0,
+    };
+    bench
+        .stores
+        .accounts
+        .put_tokens(&juliet, "agent", &tokens, 0)
+        .await
+        .unwrap();
 
     assert!(bench.knows("R0m30").await);
-    assert_eq!(bench.ask(Some("example.com"), Set, &fields("Juliet", "V3r0n4")).await, Ok(String::new()));
+    assert_eq!(
+        bench
+            .ask(Some("example.com"), Set, &fields("Juliet", "V3r0n4"))
+            .await,
+        Ok(String::new())
+    );
     assert!(bench.knows("V3r0n4").await && !bench.knows("R0m30").await);
-    assert_eq!(bench.stores.accounts.tokens(&juliet, "agent").await.unwrap(), None);
+    assert_eq!(
+        bench
+            .stores
+            .accounts
+            .tokens(&juliet, "agent")
+            .await
+            .unwrap(),
+        None
+    );
     let form = "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>jabber:iq:register</value></field>\
                 <field var='username'><value>juliet</value></field><field var='password'><value>third</value></field></x>";
     assert_eq!(bench.ask(None, Set, form).await, Ok(String::new()));
     assert!(bench.knows("third").await);
     assert_eq!(bench.recorder.take(), "", "sessions stay");
 
-    let check = async |children: &str, expected| assert_eq!(bench.ask(None, Set, children).await, Err(expected), "{children}");
+    let check = async |children: &str, expected| {
+        assert_eq!(
+            bench.ask(None, Set, children).await,
+            Err(expected),
+            "{children}"
+        )
+    };
     check("", Condition::BadRequest).await;
     check(&fields("", "x"), Condition::BadRequest).await;
     check(&fields("juliet", ""), Condition::BadRequest).await;
@@ -95,7 +184,11 @@ async fn a_new_password_counts_for_every_hash_and_ends_tokens() {
     check(&form.replace("submit", "cancel"), Condition::BadRequest).await;
     check(&fields("romeo", "x"), Condition::NotAllowed).await;
     check(&fields("@", "x"), Condition::NotAllowed).await;
-    check(&fields("juliet", &"x".repeat(1_024)), Condition::NotAcceptable).await;
+    check(
+        &fields("juliet", &"x".repeat(1_024)),
+        Condition::NotAcceptable,
+    )
+    .await;
     assert!(bench.knows("third").await);
 }
 
@@ -105,17 +198,40 @@ async fn removal_takes_leave_ends_sessions_and_erases() {
     let juliet = bare("juliet@example.com");
     bench.recorder.session("juliet@example.com/chamber", 0);
     let put = |roster: &mut storage::repository::Roster, _| {
-        for (jid, subscription) in [("a@b", Subscription::Both), ("c@d", Subscription::To), ("e@f", Subscription::None)] {
-            *item_mut(roster, &bare(jid)) = RosterItem { subscription, ..RosterItem::new(bare(jid)) };
+        for (jid, subscription) in [
+            ("a@b", Subscription::Both),
+            ("c@d", Subscription::To),
+            ("e@f", Subscription::None),
+        ] {
+            *item_mut(roster, &bare(jid)) = RosterItem {
+                subscription,
+                ..RosterItem::new(bare(jid))
+            };
         }
         Ok(Some(()))
     };
-    bench.register.accounts.rosters.change(&juliet, put).await.unwrap();
-    bench.stores.private.put(&juliet, "x", "a", "<a xmlns='x'/>".into()).await.unwrap();
+    bench
+        .register
+        .accounts
+        .rosters
+        .change(&juliet, put)
+        .await
+        .unwrap();
+    bench
+        .stores
+        .private
+        .put(&juliet, "x", "a", "<a xmlns='x'/>".into())
+        .await
+        .unwrap();
 
-    assert_eq!(bench.ask(None, Set, "<remove/><username/>").await, Err(Condition::BadRequest));
+    assert_eq!(
+        bench.ask(None, Set, "<remove/><username/>").await,
+        Err(Condition::BadRequest)
+    );
     assert_eq!(bench.ask(None, Set, "<remove/>").await, Ok(String::new()));
-    let presence = |to: &str, kind: &str| format!("route <presence from='juliet@example.com' to='{to}' type='{kind}'/>");
+    let presence = |to: &str, kind: &str| {
+        format!("route <presence from='juliet@example.com' to='{to}' type='{kind}'/>")
+    };
     assert_eq!(
         bench.recorder.take(),
         [
@@ -136,15 +252,27 @@ async fn removal_takes_leave_ends_sessions_and_erases() {
     assert_eq!(bench.stores.private.list(&juliet).await.unwrap(), []);
     assert_eq!(bench.stores.rosters.load(&juliet).await.unwrap().items, []);
     // Who has no account cannot remove one.
-    assert_eq!(bench.ask(None, Set, "<remove/>").await, Err(Condition::RegistrationRequired));
-    assert_eq!(bench.ask(None, Set, &fields("juliet", "x")).await, Err(Condition::RegistrationRequired));
+    assert_eq!(
+        bench.ask(None, Set, "<remove/>").await,
+        Err(Condition::RegistrationRequired)
+    );
+    assert_eq!(
+        bench.ask(None, Set, &fields("juliet", "x")).await,
+        Err(Condition::RegistrationRequired)
+    );
 }
 
 #[tokio::test]
 async fn nothing_changes_where_it_is_off() {
     let bench = Bench::new(false).await;
-    assert_eq!(bench.ask(None, Set, "<remove/>").await, Err(Condition::NotAllowed));
-    assert_eq!(bench.ask(None, Set, &fields("juliet", "x")).await, Err(Condition::NotAllowed));
+    assert_eq!(
+        bench.ask(None, Set, "<remove/>").await,
+        Err(Condition::NotAllowed)
+    );
+    assert_eq!(
+        bench.ask(None, Set, &fields("juliet", "x")).await,
+        Err(Condition::NotAllowed)
+    );
     assert!(bench.knows("R0m30").await);
     let mut registry = Registry::default();
     Arc::new(bench.register).register(&mut registry);

@@ -50,7 +50,11 @@ impl IqHandler for RosterModule {
         if iq.payload.name() != "query" {
             return Err(Condition::BadRequest.into());
         }
-        if iq.is_set() { self.set(iq, cx).await } else { self.get(iq, cx).await }
+        if iq.is_set() {
+            self.set(iq, cx).await
+        } else {
+            self.get(iq, cx).await
+        }
     }
 }
 
@@ -82,14 +86,24 @@ impl RosterModule {
     }
 
     async fn put(
-        &self, owner: &BareJid, contact: BareJid, name: Option<String>, groups: Vec<String>, cx: &Context,
+        &self,
+        owner: &BareJid,
+        contact: BareJid,
+        name: Option<String>,
+        groups: Vec<String>,
+        cx: &Context,
     ) -> Result<(), StanzaError> {
         let max_items = self.max_items;
         let changed = self
             .rosters
             .change(owner, |roster, revision| {
-                if roster.items.len() >= max_items && rosters::item(roster, contact.as_str()).is_none() {
-                    return Err(StanzaError::new(Condition::NotAllowed, "the roster is full"));
+                if roster.items.len() >= max_items
+                    && rosters::item(roster, contact.as_str()).is_none()
+                {
+                    return Err(StanzaError::new(
+                        Condition::NotAllowed,
+                        "the roster is full",
+                    ));
                 }
                 let item = item_mut(roster, &contact);
                 item.in_roster = true;
@@ -106,7 +120,12 @@ impl RosterModule {
     }
 
     /// RFC 6121 §2.5: the contact goes, and the subscriptions both ways.
-    async fn remove(&self, owner: &BareJid, contact: &BareJid, cx: &Context) -> Result<(), StanzaError> {
+    async fn remove(
+        &self,
+        owner: &BareJid,
+        contact: &BareJid,
+        cx: &Context,
+    ) -> Result<(), StanzaError> {
         let removed = self
             .rosters
             .change(owner, |roster, revision| {
@@ -116,10 +135,14 @@ impl RosterModule {
                 Ok(rosters::remove(roster, contact, revision).map(|item| (item, revision)))
             })
             .await?;
-        let Some((item, version)) = removed else { return Ok(()) };
+        let Some((item, version)) = removed else {
+            return Ok(());
+        };
         let push = xml::push_element(xml::removed_element(contact.as_str()), version);
         cx.push_to(owner, flags::INTERESTED, |entry| {
-            push_iq(&format!("{owner}/{}", entry.resource), push.clone()).to_bytes(ns::CLIENT).into()
+            push_iq(&format!("{owner}/{}", entry.resource), push.clone())
+                .to_bytes(ns::CLIENT)
+                .into()
         });
         let farewell = subscription::removal(Standing::from(&item).state);
         for (due, kind) in [
@@ -127,7 +150,9 @@ impl RosterModule {
             (farewell.unsubscribed, SubscriptionType::Unsubscribed),
         ] {
             if due {
-                cx.route(Stanza::from_element(&subscription_element(owner, contact, kind)));
+                cx.route(Stanza::from_element(&subscription_element(
+                    owner, contact, kind,
+                )));
             }
         }
         cx.share(owner, contact, farewell.sharing);
@@ -139,7 +164,9 @@ impl RosterModule {
 pub fn push(cx: &Context, owner: &BareJid, item: &RosterItem, version: u64) {
     let push = xml::push_element(xml::item_element(item), version);
     cx.push_to(owner, flags::INTERESTED, |entry| {
-        push_iq(&format!("{owner}/{}", entry.resource), push.clone()).to_bytes(ns::CLIENT).into()
+        push_iq(&format!("{owner}/{}", entry.resource), push.clone())
+            .to_bytes(ns::CLIENT)
+            .into()
     });
 }
 

@@ -32,7 +32,11 @@ impl Rosters {
     /// Over a repository.
     pub fn new(repository: Arc<dyn RosterRepository>) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { repository, shards, hasher: foldhash::fast::RandomState::default() }
+        Self {
+            repository,
+            shards,
+            hasher: foldhash::fast::RandomState::default(),
+        }
     }
 
     fn shard(&self, account: &BareJid) -> &Shard {
@@ -62,12 +66,19 @@ impl Rosters {
     ///
     /// # Errors
     /// The store did not answer.
-    pub async fn shows_presence(&self, account: &BareJid, other: &Jid) -> Result<bool, StanzaError> {
+    pub async fn shows_presence(
+        &self,
+        account: &BareJid,
+        other: &Jid,
+    ) -> Result<bool, StanzaError> {
         if other.bare_str() == account.as_str() {
             return Ok(true);
         }
         let roster = self.load(account).await?;
-        Ok(item(&roster, other.bare_str()).is_some_and(|item| Standing::from(item).state.is_seen()))
+        Ok(
+            item(&roster, other.bare_str())
+                .is_some_and(|item| Standing::from(item).state.is_seen()),
+        )
     }
 
     /// Changes a roster. `change` gets a copy and the version that the change will have, and may be called again if
@@ -76,13 +87,21 @@ impl Rosters {
     /// # Errors
     /// That of `change`, or the store did not answer.
     pub async fn change<R>(
-        &self, account: &BareJid, mut change: impl FnMut(&mut Roster, u64) -> Result<Option<R>, StanzaError> + Send,
+        &self,
+        account: &BareJid,
+        mut change: impl FnMut(&mut Roster, u64) -> Result<Option<R>, StanzaError> + Send,
     ) -> Result<Option<R>, StanzaError> {
         for _ in 0..MAX_ATTEMPTS {
             let before = self.load(account).await?;
             let mut roster = Roster::clone(&before);
-            let Some(outcome) = change(&mut roster, before.version + 1)? else { return Ok(None) };
-            match self.repository.store(account, &roster, before.version).await {
+            let Some(outcome) = change(&mut roster, before.version + 1)? else {
+                return Ok(None);
+            };
+            match self
+                .repository
+                .store(account, &roster, before.version)
+                .await
+            {
                 Ok(version) => {
                     roster.version = version;
                     self.keep(account, Arc::new(roster));
@@ -140,7 +159,11 @@ impl Rosters {
 
 /// An item by its address.
 pub fn item<'a>(roster: &'a Roster, contact: &str) -> Option<&'a RosterItem> {
-    roster.items.binary_search_by(|item| item.jid.as_str().cmp(contact)).ok().map(|index| &roster.items[index])
+    roster
+        .items
+        .binary_search_by(|item| item.jid.as_str().cmp(contact))
+        .ok()
+        .map(|index| &roster.items[index])
 }
 
 /// An item by its address, made (outside the roster proper) if there is none.
@@ -148,7 +171,10 @@ pub fn item_mut<'a>(roster: &'a mut Roster, contact: &BareJid) -> &'a mut Roster
     let index = match roster.items.binary_search_by(|item| item.jid.cmp(contact)) {
         Ok(index) => index,
         Err(index) => {
-            let item = RosterItem { in_roster: false, ..RosterItem::new(contact.clone()) };
+            let item = RosterItem {
+                in_roster: false,
+                ..RosterItem::new(contact.clone())
+            };
             roster.items.insert(index, item);
             index
         }
@@ -158,7 +184,10 @@ pub fn item_mut<'a>(roster: &'a mut Roster, contact: &BareJid) -> &'a mut Roster
 
 /// Takes an item out; a removal of one in the roster proper is remembered for roster versioning.
 pub fn remove(roster: &mut Roster, contact: &BareJid, revision: u64) -> Option<RosterItem> {
-    let index = roster.items.binary_search_by(|item| item.jid.cmp(contact)).ok()?;
+    let index = roster
+        .items
+        .binary_search_by(|item| item.jid.cmp(contact))
+        .ok()?;
     let item = roster.items.remove(index);
     if item.in_roster {
         roster.removed.push((contact.as_str().to_owned(), revision));
