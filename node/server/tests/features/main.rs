@@ -25,7 +25,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Connects.
+    /// Starts it.
     pub async fn start() -> Self {
         let mut config = Config::development("unused".into());
         config.domains = vec!["example.org".to_owned()];
