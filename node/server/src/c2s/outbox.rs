@@ -44,6 +44,8 @@ pub(super) fn send(
                     core.backlog.push_front(Letter::Logged(number));
                     core.fetch();
                 }
+                Some(Letter::Waiting) => core.claim(),
+                // Outcomes are no part of a backlog.
                 Some(Letter::Done(_) | Letter::LaneDone) => {}
                 None => break,
             }
@@ -154,6 +156,17 @@ impl SessionCore {
         if !self.unwritten.is_empty() {
             let numbers = std::mem::take(&mut self.unwritten);
             self.home.acknowledge(&self.router, &numbers);
+        }
+    }
+
+    /// Puts the next of what waits in the log first, and whatever is left behind it.
+    fn claim(&mut self) {
+        let numbers = self.home.claim(FETCH);
+        if !numbers.is_empty() {
+            self.backlog.push_front(Letter::Waiting);
+        }
+        for number in numbers.into_iter().rev() {
+            self.backlog.push_front(Letter::Logged(number));
         }
     }
 

@@ -142,7 +142,7 @@ async fn settle(
         if core.is_settled() && !core.fetching {
             return Some((core, heir));
         }
-        let mail = std::future::poll_fn(|cx| core.handle.mailbox.poll_ready(cx, true));
+        let mail = std::future::poll_fn(|cx| core.handle.mailbox.poll_ready(cx, false));
         if tokio::time::timeout_at(until, mail).await.is_err() {
             // The store has not answered for long. What is not handled is not acknowledged: the client sends it again.
             core.end(None);

@@ -29,8 +29,6 @@ use crate::{
 
 /// Unsent bytes beyond which a session takes no more letters.
 const CONGESTED: usize = 128 << 10;
-/// Letters that a session keeps while it waits for the log or the socket.
-const MAX_BACKLOG: usize = 1024;
 /// Addresses that one session may send directed presence to.
 const MAX_DIRECTED: usize = 1_000;
 
@@ -70,6 +68,8 @@ struct Session {
     fault: Option<ParseError>,
     /// Nothing was heard since the server asked for a sign of life.
     pinged: bool,
+    /// The client will send nothing more.
+    gone: bool,
     _permit: Permit,
 }
 
@@ -184,24 +184,24 @@ impl SessionCore {
         self.inbound.in_flight() == 0 && self.lane.is_empty()
     }
 
-    /// Takes the mail: outcomes count at once, stanzas join the backlog.
+    /// Takes the mail: outcomes count at once, stanzas are the new backlog. While there is one they stay in the mailbox,
+    /// which has bounds.
     pub(super) fn take_mail(&mut self) -> Result<(), StreamError> {
-        let mut letters = VecDeque::new();
-        if self.handle.mailbox.take(&mut letters).is_err() {
+        let mut outcomes = VecDeque::new();
+        let letters = self.backlog.is_empty().then_some(&mut self.backlog);
+        if self.handle.mailbox.take(&mut outcomes, letters).is_err() {
             self.router.metrics.overruns.inc();
             return Err(StreamError::new(
                 Condition::ResourceConstraint,
                 "too much waits for a client that reads too slowly",
             ));
         }
-        for letter in letters {
-            match letter {
-                Letter::Done(ticket) => self.complete(ticket),
-                Letter::LaneDone => {
-                    self.lane_done();
-                    self.run_lane();
-                }
-                letter @ (Letter::Stanza(_) | Letter::Logged(_)) => self.backlog.push_back(letter),
+        for outcome in outcomes {
+            if let Letter::Done(ticket) = outcome {
+                self.complete(ticket);
+            } else {
+                self.lane_done();
+                self.run_lane();
             }
         }
         Ok(())
@@ -217,6 +217,7 @@ pub fn start(router: Arc<Router>, stream: Stream, permit: Permit, core: Box<Sess
         decoder,
         fault,
         pinged: false,
+        gone: false,
         _permit: permit,
     };
     session.core.held.extend(events);
@@ -275,8 +276,12 @@ impl Session {
     /// Waits for something to do. Cancel safe.
     async fn next(&self) -> Event {
         let congested = self.transport.pending_bytes() > 0;
-        let letters = self.core.backlog.len() < MAX_BACKLOG;
-        let reading = self.core.held.is_empty() && self.fault.is_none();
+        let letters = self.core.backlog.is_empty();
+        // Who does not read what we send is not read either.
+        let reading = self.core.held.is_empty()
+            && self.fault.is_none()
+            && !self.gone
+            && self.transport.pending_bytes() < CONGESTED;
         let mail = poll_fn(|cx| self.core.handle.mailbox.poll_ready(cx, letters));
         tokio::select! {
             biased;
@@ -299,7 +304,8 @@ impl Session {
             }
             Event::Readable => match self.read() {
                 Ok(true) => {}
-                Ok(false) => return Ok(self.disconnected()),
+                // What came with the end of the connection still counts.
+                Ok(false) => self.gone = true,
                 Err(_) => return Ok(Flow::Broken),
             },
             Event::Writable => match self.transport.try_flush() {
@@ -314,12 +320,19 @@ impl Session {
 
     /// Handles what came in as far as the window allows, then sends what waits.
     fn work(&mut self) -> Result<Flow, StreamError> {
-        while let Some(event) = self.core.held.pop_front() {
-            match self.take_in(event)? {
-                Flow::Continue => {}
-                flow => return Ok(flow),
+        loop {
+            // Whatever woke the session: the window may still be full.
+            while !self.core.is_stalled()
+                && let Some(event) = self.core.held.pop_front()
+            {
+                match self.take_in(event)? {
+                    Flow::Continue => {}
+                    flow => return Ok(flow),
+                }
             }
-            if self.core.is_stalled() {
+            self.core.take_mail()?;
+            // The mail may have opened the window: nothing else would wake the session for what is held.
+            if self.core.held.is_empty() || self.core.is_stalled() {
                 break;
             }
         }
@@ -328,8 +341,10 @@ impl Session {
             if let Some(error) = self.fault {
                 return Err(stream::parse_error(error));
             }
+            if self.gone {
+                return Ok(Flow::Broken);
+            }
         }
-        self.core.take_mail()?;
         match outbox::send(&mut self.core, &mut self.transport, CONGESTED) {
             Ok(()) => Ok(Flow::Continue),
             Err(outbox::Broken) => Ok(Flow::Broken),
@@ -351,18 +366,6 @@ impl Session {
             }
         })?;
         Ok(!matches!(read, Read::Closed { .. }))
-    }
-
-    /// The connection ended without the stream being closed first: what came with its end still counts.
-    fn disconnected(&mut self) -> Flow {
-        while let Some(event) = self.core.held.pop_front() {
-            match self.take_in(event) {
-                Ok(Flow::Continue) => {}
-                Ok(flow) => return flow,
-                Err(_) => return Flow::Broken,
-            }
-        }
-        Flow::Broken
     }
 
     fn take_in(&mut self, event: StreamEvent) -> Result<Flow, StreamError> {
@@ -577,17 +580,8 @@ impl SessionCore {
         let left = handle.mailbox.close();
         let mut numbers = unwritten;
         let mut homeless = Vec::new();
-        for letter in backlog.into_iter().chain(left) {
-            match letter {
-                Letter::Logged(number) => numbers.push(number),
-                Letter::Stanza(delivery) if delivery.number != 0 => numbers.push(delivery.number),
-                Letter::Stanza(delivery) if delivery.class.stored_offline() => {
-                    homeless.push(delivery.bytes)
-                }
-                Letter::Stanza(_) | Letter::Done(_) | Letter::LaneDone => {}
-            }
-        }
         router.active_lists.ended(handle.session);
+        // What was sent and not acknowledged is older than what was not sent.
         if let Some(managed) = managed {
             router.parked.forget(&managed.id);
             for sent in managed.outbound.into_items() {
@@ -598,6 +592,16 @@ impl SessionCore {
                 }
             }
         }
+        for letter in backlog.into_iter().chain(left) {
+            match letter {
+                Letter::Logged(number) => numbers.push(number),
+                Letter::Stanza(delivery) if delivery.number != 0 => numbers.push(delivery.number),
+                Letter::Stanza(delivery) if delivery.class.stored_offline() => {
+                    homeless.push(delivery.bytes)
+                }
+                Letter::Stanza(_) | Letter::Waiting | Letter::Done(_) | Letter::LaneDone => {}
+            }
+        }
         let presence =
             presence.unwrap_or_else(|| crate::pipeline::inbound::unavailable(&handle.jid, None));
         // At once: what comes later may not overtake what this client did not get.
@@ -606,18 +610,18 @@ impl SessionCore {
             .unbind(home.account.as_str(), handle.session);
         numbers.sort_unstable();
         home.release(&router, numbers);
+        for bytes in homeless {
+            // It was accepted for this account; now it is kept as if it had just come.
+            if let Ok(stanza) = Stanza::parse(bytes) {
+                let _ = router.route(stanza, None);
+            }
+        }
         router.clone().spawn(async move {
             let ended = crate::pipeline::lifecycle::unavailable(&router, &home, &handle, &presence, &directed).await;
             if let Err(error) = ended {
                 tracing::debug!(jid = %handle.jid, %error, "contacts not told of the end of a session");
             }
             router.sessions.remove(handle.session.number);
-            for bytes in homeless {
-                // It was accepted for this account; now it is kept as if it had just come.
-                if let Ok(stanza) = Stanza::parse(bytes) {
-                    let _ = router.route(stanza, None);
-                }
-            }
             home.save(&router);
             if anonymous {
                 router.homes.forget(home.account.as_str());

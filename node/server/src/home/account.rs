@@ -261,7 +261,8 @@ impl Home {
     /// A session ended: what its client did not acknowledge goes to another available resource, or waits.
     pub fn release(self: &Arc<Self>, router: &Arc<Router>, numbers: Vec<u64>) {
         self.with(|state| {
-            if state.pending.release(numbers).is_empty() {
+            state.pending.release(numbers);
+            if state.pending.unclaimed() == 0 {
                 return;
             }
             let entries = router.entries(self.account.as_str());
@@ -278,6 +279,12 @@ impl Home {
     /// A resource became available with a priority of 0 or more: it gets all that waits and nobody holds.
     pub fn drain(&self, handle: &SessionHandle) {
         self.with(|state| state.give_waiting(handle));
+    }
+
+    /// The oldest of what waits and nobody holds, for a session that has come to [`Letter::Waiting`].
+    pub fn claim(&self, limit: usize) -> Vec<u64> {
+        self.with(|state| state.pending.claim(limit))
+            .unwrap_or_default()
     }
 
     /// Reads entries that a session was only told the numbers of. `None` beside a number: it is no longer there.
@@ -662,8 +669,7 @@ impl Home {
         self.with(|state| {
             for queued in std::mem::take(&mut state.queue) {
                 if queued.entry().is_none() {
-                    state.hand_on(self, router, &queued, 0);
-                    done.push(queued.parcel);
+                    state.hand_on(self, router, queued, 0, &mut done);
                 } else if kept > 0 || queued.sent {
                     kept = kept.saturating_sub(1);
                     state.queue.push_back(queued);
@@ -736,9 +742,7 @@ impl State {
             Action::Ignore | Action::Serve => return After::Done(parcel),
             Action::Store if self.pending.len() >= router.config.offline.quota => {
                 // XEP-0160 §3, step 4.
-                let error =
-                    StanzaError::new(Condition::ServiceUnavailable, "offline storage is full");
-                return After::Refuse(parcel, error);
+                return After::Refuse(parcel, offline_is_full());
             }
             Action::Store => true,
             Action::ToResource | Action::ToNonNegative | Action::ToAvailable => archived,
@@ -763,8 +767,28 @@ impl State {
                 },
             );
         }
-        self.deliver(account, router, &parcel, Numbers::default());
+        if self.deliver(account, router, &parcel, Numbers::default()) == 0 && class.stored_offline()
+        {
+            return self.store_after_all(home, router, parcel);
+        }
         After::Done(parcel)
+    }
+
+    /// The sessions that a message was for have just ended, or are too slow to keep: it waits for the next one.
+    fn store_after_all(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
+        if self.pending.len() >= router.config.offline.quota {
+            return After::Refuse(parcel, offline_is_full());
+        }
+        let flags = Some(EntryFlags::DELIVER);
+        self.enqueue(
+            home,
+            router,
+            Queued {
+                parcel,
+                sent: false,
+                flags,
+            },
+        )
     }
 
     fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
@@ -856,8 +880,7 @@ impl State {
             let Some(queued) = self.queue.pop_front() else {
                 break;
             };
-            self.hand_on(home, router, &queued, number);
-            done.push(queued.parcel);
+            self.hand_on(home, router, queued, number, done);
         }
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
@@ -865,7 +888,14 @@ impl State {
     }
 
     /// Delivers what is in the log under this number, or in no log (0).
-    fn hand_on(&mut self, home: &Arc<Home>, router: &Arc<Router>, queued: &Queued, number: u64) {
+    fn hand_on(
+        &mut self,
+        home: &Arc<Home>,
+        router: &Arc<Router>,
+        queued: Queued,
+        number: u64,
+        done: &mut Vec<Parcel>,
+    ) {
         let Queued {
             parcel,
             sent,
@@ -890,25 +920,32 @@ impl State {
                 .clone()
                 .spawn(async move { home.retract(&router, number, &retraction).await });
         }
-        if *sent {
-            self.copy_to_others(&home.account, router, parcel, numbers.archive);
+        if sent {
+            self.copy_to_others(&home.account, router, &parcel, numbers.archive);
         } else {
-            let holders = self.deliver(&home.account, router, parcel, numbers);
+            let holders = self.deliver(&home.account, router, &parcel, numbers);
             if numbers.deliver != 0 {
                 self.pending.add(number, holders);
+            } else if flags.is_none() && holders == 0 && parcel.class.stored_offline() {
+                // As in `receive`: it is stored after all.
+                let flags = Some(EntryFlags::DELIVER);
+                self.queue.push_back(Queued {
+                    parcel,
+                    sent,
+                    flags,
+                });
+                return;
             }
         }
+        done.push(parcel);
     }
 
-    /// Gives a session all that waits and nobody holds.
-    fn give_waiting(&mut self, target: &SessionHandle) {
-        let claimed = self.pending.claim();
-        let refused = claimed
-            .into_iter()
-            .filter(|&number| target.mailbox.post(Letter::Logged(number)) == Posted::Closed);
-        // The session ended meanwhile: the next one gets them.
-        let refused: Vec<u64> = refused.collect();
-        self.pending.release(refused);
+    /// Gives a session all that waits and nobody holds: it claims that when it gets there. If it ends before, the next one
+    /// does.
+    fn give_waiting(&self, target: &SessionHandle) {
+        if self.pending.unclaimed() > 0 {
+            target.mailbox.post(Letter::Waiting);
+        }
     }
 
     /// Posts a message to the resources that get it, and carbons to those that asked. Returns how many hold it.
@@ -1032,6 +1069,10 @@ impl Queued {
         };
         Some((self.flags?, peer?, stanza.raw()))
     }
+}
+
+fn offline_is_full() -> StanzaError {
+    StanzaError::new(Condition::ServiceUnavailable, "offline storage is full")
 }
 
 /// Tells who waits, if nothing else will.

@@ -69,15 +69,17 @@ impl Pending {
         free
     }
 
-    /// Gives all entries that nobody holds to one session: each is claimed once.
-    pub fn claim(&mut self) -> Vec<u64> {
-        self.free = 0;
+    /// Gives the oldest entries that nobody holds to one session: each is claimed once.
+    pub fn claim(&mut self, limit: usize) -> Vec<u64> {
+        let limit = limit.min(self.free);
+        self.free -= limit;
         let free = self.waiting.iter_mut().filter(|w| w.holders == 0);
-        free.map(|w| {
-            w.holders = 1;
-            w.number
-        })
-        .collect()
+        free.take(limit)
+            .map(|w| {
+                w.holders = 1;
+                w.number
+            })
+            .collect()
     }
 
     /// How many entries nobody holds.
@@ -138,7 +140,7 @@ mod tests {
         assert_eq!(p.unclaimed(), 2);
         assert_eq!(p.release([2]), [2]);
         assert_eq!(p.unclaimed(), 2);
-        p.claim();
+        p.claim(9);
         assert_eq!(p.unclaimed(), 0);
         p.acknowledge([1, 2, 4]);
         assert_eq!((p.unclaimed(), p.len()), (0, 0));
@@ -147,8 +149,9 @@ mod tests {
     #[test]
     fn each_entry_is_claimed_once() {
         let mut p = pending(&[(1, 0), (2, 1), (3, 0)]);
-        assert_eq!(p.claim(), [1, 3]);
-        assert_eq!(p.claim(), [] as [u64; 0]);
+        assert_eq!(p.claim(1), [1]);
+        assert_eq!(p.claim(9), [3]);
+        assert_eq!(p.claim(9), [] as [u64; 0]);
     }
 
     #[test]
@@ -157,7 +160,7 @@ mod tests {
         assert_eq!(p.release([1, 2, 7]), [2]);
         assert_eq!(p.unclaimed(), 1);
         assert_eq!(p.release([1]), [1]);
-        assert_eq!(p.claim(), [1, 2]);
+        assert_eq!(p.claim(9), [1, 2]);
     }
 
     #[test]

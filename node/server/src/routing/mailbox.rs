@@ -2,6 +2,8 @@
 //!
 //! Why not a channel: an idle session must hold no buffer, a letter that is in the log needs only its number when the
 //! reader is slow or away, and the reader takes everything at once.
+//! Outcomes (what became of the client's own stanzas) stand apart: they count even while a slow client keeps letters
+//! waiting, and the session's window bounds them.
 //! Bounds: beyond [`FULL_LETTERS`] waiting letters, what is in the log is kept as its number; beyond [`MAX_LETTERS`] or
 //! [`MAX_BYTES`] the mailbox is overrun: it takes nothing more and its session ends (what is in the log waits there).
 
@@ -44,6 +46,9 @@ pub enum Letter {
     Stanza(Delivery),
     /// A stanza to send that is to be read from the log first.
     Logged(u64),
+    /// In this place comes what waits in the log and nobody holds: a letter however much it is, so that a mailbox is not
+    /// overrun by it.
+    Waiting,
     /// The effects of the client's own stanza are committed: its ticket.
     Done(Ticket),
     /// The request at the head of the session's lane was answered.
@@ -78,6 +83,7 @@ pub enum Posted {
 #[derive(Default)]
 struct Inner {
     letters: VecDeque<Letter>,
+    outcomes: VecDeque<Letter>,
     orders: Vec<Order>,
     bytes: usize,
     waker: Option<Waker>,
@@ -114,15 +120,25 @@ impl Mailbox {
             }
             letter => letter,
         };
-        if let Letter::Stanza(delivery) = &letter {
-            inner.bytes += delivery.bytes.len();
-        }
-        inner.letters.push_back(letter);
-        let taken = if inner.letters.len() > MAX_LETTERS || inner.bytes > MAX_BYTES {
-            inner.state = State::Overrun;
-            Posted::Closed
-        } else {
-            Posted::Yes
+        let taken = match letter {
+            outcome @ (Letter::Done(_) | Letter::LaneDone) => {
+                inner.outcomes.push_back(outcome);
+                Posted::Yes
+            }
+            letter => {
+                let bytes = match &letter {
+                    Letter::Stanza(delivery) => delivery.bytes.len(),
+                    _ => 0,
+                };
+                if inner.letters.len() >= MAX_LETTERS || inner.bytes + bytes > MAX_BYTES {
+                    inner.state = State::Overrun;
+                    Posted::Closed
+                } else {
+                    inner.bytes += bytes;
+                    inner.letters.push_back(letter);
+                    Posted::Yes
+                }
+            }
         };
         let waker = inner.waker.take();
         drop(inner);
@@ -157,11 +173,11 @@ impl Mailbox {
         (!inner.orders.is_empty()).then(|| inner.orders.remove(0))
     }
 
-    /// Ready when there is an order, or (if `letters`) a letter or an overrun. Cancel safe.
+    /// Ready when there is an order, an outcome, an overrun, or (if `letters`) a letter. Cancel safe.
     pub fn poll_ready(&self, cx: &mut Context<'_>, letters: bool) -> Poll<()> {
         let mut inner = self.0.lock();
-        let overrun = inner.state == State::Overrun;
-        if !inner.orders.is_empty() || overrun || (letters && !inner.letters.is_empty()) {
+        let urgent = inner.state == State::Overrun || !inner.outcomes.is_empty();
+        if urgent || !inner.orders.is_empty() || (letters && !inner.letters.is_empty()) {
             return Poll::Ready(());
         }
         if !inner
@@ -174,18 +190,25 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// Takes all letters into `into`, which must be empty.
+    /// Takes the outcomes into `outcomes` and, if `letters` is given, all letters; both must be empty.
     ///
     /// # Errors
     /// The session was too slow.
-    pub fn take(&self, into: &mut VecDeque<Letter>) -> Result<(), Overrun> {
+    pub fn take(
+        &self,
+        outcomes: &mut VecDeque<Letter>,
+        letters: Option<&mut VecDeque<Letter>>,
+    ) -> Result<(), Overrun> {
         let mut inner = self.0.lock();
         if inner.state == State::Overrun {
             return Err(Overrun);
         }
-        // The session's buffer is exchanged for ours, so a busy session allocates nothing.
-        std::mem::swap(&mut inner.letters, into);
-        inner.bytes = 0;
+        // The session's buffers are exchanged for ours, so a busy session allocates nothing.
+        std::mem::swap(&mut inner.outcomes, outcomes);
+        if let Some(letters) = letters {
+            std::mem::swap(&mut inner.letters, letters);
+            inner.bytes = 0;
+        }
         Ok(())
     }
 
