@@ -65,6 +65,8 @@ pub fn counts(text: &str) -> bool {
 pub struct Client {
     wire: Wire,
     scanner: Scanner,
+    /// Why the server ends the stream, if it said so.
+    reason: Option<String>,
     /// The bound address, once there is one.
     pub jid: String,
 }
@@ -79,6 +81,7 @@ impl Client {
         Ok(Self {
             wire,
             scanner: Scanner::default(),
+            reason: None,
             jid: String::new(),
         })
     }
@@ -124,16 +127,28 @@ impl Client {
         loop {
             match self.scanner.next_item() {
                 Some(Item::Stanza(range)) => {
-                    return Ok(String::from_utf8_lossy(self.scanner.bytes(&range)).into_owned());
+                    let text = String::from_utf8_lossy(self.scanner.bytes(&range)).into_owned();
+                    if name(&text) == "stream:error" {
+                        self.reason = Some(text.clone());
+                    }
+                    return Ok(text);
                 }
-                Some(Item::Close) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(Item::Close) => return Err(self.ended()),
                 Some(Item::Open(_)) => {}
                 None => {
                     self.scanner.compact();
-                    self.wire.receive(self.scanner.input()).await?;
+                    if let Err(error) = self.wire.receive(self.scanner.input()).await {
+                        let ended = error.kind() == io::ErrorKind::UnexpectedEof;
+                        return Err(if ended { self.ended() } else { error });
+                    }
                 }
             }
         }
+    }
+
+    fn ended(&self) -> io::Error {
+        let reason = self.reason.clone().unwrap_or_default();
+        io::Error::new(io::ErrorKind::UnexpectedEof, reason)
     }
 
     /// The next child of the stream.
@@ -261,6 +276,16 @@ impl Client {
         Ok(())
     }
 
+    /// A bound session with stream management, not available.
+    ///
+    /// # Errors
+    /// As [`Client::authenticated`].
+    pub async fn managed(to: SocketAddr, user: &str, resource: &str) -> io::Result<Self> {
+        let mut client = Self::login(to, user, resource).await?;
+        client.enable().await?;
+        Ok(client)
+    }
+
     /// A bound session, not available.
     ///
     /// # Errors
@@ -328,6 +353,14 @@ impl Client {
                 seen.push(text);
             }
         }
+    }
+
+    /// Waits until all that this client sent is handled: stored, delivered, answered. Stream management is on.
+    ///
+    /// # Errors
+    /// As [`Client::next`].
+    pub async fn handled(&mut self) -> io::Result<u32> {
+        self.acknowledged(&mut Vec::new()).await
     }
 
     /// Acknowledges.

@@ -148,7 +148,7 @@ async fn requests(client: &mut Client, round: &str) -> Vec<String> {
 
 async fn requests_are_answered_later(kind: ErrorKind) {
     let node = failing(kind).await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     node.switchboard.switch(true);
@@ -371,7 +371,7 @@ async fn a_refused_presence_is_as_if_it_had_not_been() {
         .send(&message("bob@localhost", "waiting", "hello"))
         .await
         .unwrap();
-    alice.before_answer("sent").await.unwrap();
+    alice.handled().await.unwrap();
     let mut bob = Client::login(node.address(), "bob", "phone").await.unwrap();
     node.switchboard
         .add(|_| true, When::Always, Fault::Fail(ErrorKind::Unavailable));

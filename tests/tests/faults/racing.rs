@@ -70,7 +70,7 @@ async fn of_registrations_of_one_name_one_wins() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn offline_messages_go_to_one_of_the_resources_that_come_at_once() {
     let node = node(&["alice", "bob"]).await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     for round in 0..20 {
@@ -84,7 +84,7 @@ async fn offline_messages_go_to_one_of_the_resources_that_come_at_once() {
                 .await
                 .unwrap();
         }
-        alice.before_answer(&format!("sent{round}")).await.unwrap();
+        alice.handled().await.unwrap();
         let mut racers = JoinSet::new();
         for resource in ["phone", "tablet", "desk"] {
             let client = Client::login(node.address(), "bob", resource)
@@ -148,7 +148,7 @@ async fn of_sessions_that_bind_one_resource_one_stays() {
     let clients = racers.join_all().await;
     let entries = node.app().router.entries("bob@localhost");
     assert_eq!(entries.len(), 1, "{entries:?}");
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     alice
@@ -168,7 +168,7 @@ async fn of_sessions_that_bind_one_resource_one_stays() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_connections_that_resume_one_session_the_last_has_it() {
     let node = node(&["alice", "bob"]).await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     let mut bob = Client::login(node.address(), "bob", "phone").await.unwrap();
@@ -197,7 +197,7 @@ async fn of_connections_that_resume_one_session_the_last_has_it() {
         .send(&message("bob@localhost", "m", "hello"))
         .await
         .unwrap();
-    alice.before_answer("sent").await.unwrap();
+    alice.handled().await.unwrap();
     let mut reached = 0;
     for (mut client, answer) in answers
         .into_iter()
@@ -252,7 +252,7 @@ async fn messages_to_an_account_that_is_being_read_keep_their_order() {
     )
     .await
     .unwrap();
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     for number in 0..accounts {
@@ -262,7 +262,7 @@ async fn messages_to_an_account_that_is_being_read_keep_their_order() {
             .collect();
         alice.send(&burst).await.unwrap();
     }
-    alice.before_answer("sent").await.unwrap();
+    alice.handled().await.unwrap();
     for number in 0..accounts {
         let owner = account(&format!("to{number}"));
         let log = node
@@ -280,11 +280,34 @@ async fn messages_to_an_account_that_is_being_read_keep_their_order() {
     }
 }
 
+/// A client without stream management sends far ahead of the server's window: it is not left waiting, whatever the order
+/// in which outcomes arrive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_sends_far_ahead_is_served_to_the_end() {
+    let node = node(&["alice"]).await;
+    create_accounts(&node.stores, (0..1_000).map(|number| format!("to{number}")))
+        .await
+        .unwrap();
+    let mut alice = Client::login(node.address(), "alice", "phone")
+        .await
+        .unwrap();
+    for round in 0..5 {
+        for number in 0..1_000 {
+            let to = format!("to{number}@localhost");
+            let burst: String = (0..6)
+                .map(|number| message(&to, &number.to_string(), "hello"))
+                .collect();
+            alice.send(&burst).await.unwrap();
+        }
+        alice.before_answer(&format!("round{round}")).await.unwrap();
+    }
+}
+
 /// The name of one account begins with that of another.
 #[tokio::test]
 async fn bob_has_nothing_of_bobbys() {
     let node = node(&["alice", "bob", "bobby"]).await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     for (to, id) in [("bob", "for-bob"), ("bobby", "for-bobby")] {
@@ -293,7 +316,7 @@ async fn bob_has_nothing_of_bobbys() {
             .await
             .unwrap();
     }
-    alice.before_answer("sent").await.unwrap();
+    alice.handled().await.unwrap();
     let mut seen = BTreeMap::new();
     for (user, other) in [("bobby", "bob"), ("bob", "bobby")] {
         let mut client = Client::login(node.address(), user, "phone").await.unwrap();

@@ -122,7 +122,7 @@ async fn offline(node: &Local) -> Vec<(usize, u64)> {
 async fn a_resumed_session_gets_what_it_lacks_once_and_in_order() {
     let node = node(Settings::default()).await;
     let (mut bob, id) = bob(&node).await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     send_all(&mut alice, 0..100, "before the cut").await;
@@ -130,7 +130,7 @@ async fn a_resumed_session_gets_what_it_lacks_once_and_in_order() {
     drop(bob);
     parked(&node, 1).await;
     send_all(&mut alice, 100..200, "after the cut").await;
-    alice.before_answer("sent").await.unwrap();
+    alice.handled().await.unwrap();
     let mut bob = Client::authenticated(node.address(), "bob").await.unwrap();
     // The presence, and forty messages.
     let mut handled = 41;
@@ -203,7 +203,7 @@ async fn what_nobody_resumes_waits_for_the_next_login() {
     })
     .await;
     let (mut bob, id) = bob(&node).await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     send_all(&mut alice, 0..30, "before the cut").await;
@@ -213,7 +213,7 @@ async fn what_nobody_resumes_waits_for_the_next_login() {
     drop(bob);
     parked(&node, 1).await;
     send_all(&mut alice, 30..60, "after the cut").await;
-    alice.before_answer("sent").await.unwrap();
+    alice.handled().await.unwrap();
     tokio::time::sleep(Duration::from_millis(1_050)).await;
     node.app().router.parked.sweep(false);
     let got = offline(&node).await;
@@ -235,7 +235,7 @@ async fn what_nobody_resumes_waits_for_the_next_login() {
 #[tokio::test]
 async fn a_client_that_acknowledges_too_much_loses_its_stream_and_no_message() {
     let node = node(Settings::default()).await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     let (mut first, _) = bob(&node).await;
@@ -295,11 +295,11 @@ async fn more_than_the_queue_holds_is_neither_lost_nor_a_reason_to_end_the_strea
         ..Settings::default()
     })
     .await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     send_all(&mut alice, 0..1_000, "offline").await;
-    alice.before_answer("sent").await.unwrap();
+    alice.handled().await.unwrap();
     let (mut bob, _) = bob(&node).await;
     // The presence, and what waited: not more than the queue while nothing is acknowledged.
     let first = messages(&mut bob, 99, None).await;
@@ -320,11 +320,11 @@ async fn a_long_backlog_reaches_a_client_that_acknowledges() {
         ..Settings::default()
     })
     .await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     send_all(&mut alice, 0..1_000, "offline").await;
-    alice.before_answer("sent").await.unwrap();
+    alice.handled().await.unwrap();
     let mut bob = Client::login(node.address(), "bob", "phone").await.unwrap();
     bob.enable().await.unwrap();
     bob.send("<presence/>").await.unwrap();
@@ -336,12 +336,12 @@ async fn a_long_backlog_reaches_a_client_that_acknowledges() {
 #[tokio::test]
 async fn large_messages_reach_a_client_that_acknowledges() {
     let node = node(Settings::default()).await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     let body = "x".repeat(300 << 10);
     send_all(&mut alice, 0..12, &body).await;
-    alice.before_answer("sent").await.unwrap();
+    alice.handled().await.unwrap();
     let mut bob = Client::login(node.address(), "bob", "phone").await.unwrap();
     bob.enable().await.unwrap();
     bob.send("<presence/>").await.unwrap();
@@ -357,12 +357,12 @@ async fn what_was_never_acknowledged_comes_again() {
         ..Settings::default()
     })
     .await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     let (bob, _) = bob(&node).await;
     send_all(&mut alice, 0..500, "unheard").await;
-    alice.before_answer("sent").await.unwrap();
+    alice.handled().await.unwrap();
     drop(bob);
     // Whether the session is parked or has ended: the next one, which forgets it, gets all.
     let mut again = Client::login(node.address(), "bob", "phone").await.unwrap();
@@ -454,11 +454,11 @@ async fn a_client_that_wakes_while_the_log_is_read_gets_everything() {
 #[tokio::test]
 async fn a_client_that_leaves_at_once_takes_nothing_with_it() {
     let node = node(Settings::default()).await;
-    let mut alice = Client::login(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     send_all(&mut alice, 0..5, "offline").await;
-    alice.before_answer("sent").await.unwrap();
+    alice.handled().await.unwrap();
     let mut hasty = Client::login(node.address(), "bob", "phone").await.unwrap();
     let roster = |call: &storage::layer::faulty::Target<'_>| {
         call.call == Call::Get && call.space == Some(Space::Core)
@@ -474,4 +474,45 @@ async fn a_client_that_leaves_at_once_takes_nothing_with_it() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     node.switchboard.clear();
     assert_eq!(ids(&offline(&node).await), (0..5).collect::<Vec<_>>());
+}
+
+/// More than the window holds came at once, and the connection ended: all of it counts, whatever else wakes the session.
+#[tokio::test]
+async fn what_came_before_the_end_of_the_connection_counts() {
+    let node = node(Settings::default()).await;
+    let slow = |call: &storage::layer::faulty::Target<'_>| {
+        call.call == Call::Write && call.space == Some(Space::Log)
+    };
+    node.switchboard
+        .add(slow, When::Always, Fault::Delay(Duration::from_millis(30)));
+    let mut alice = Client::online(node.address(), "alice", "phone")
+        .await
+        .unwrap();
+    let mut tablet = Client::login(node.address(), "alice", "tablet")
+        .await
+        .unwrap();
+    let burst: String = (0..150)
+        .map(|number| message(BOB, &number.to_string(), "much"))
+        .collect();
+    alice.send(&burst).await.unwrap();
+    // Wakes the session while its window is full.
+    for number in 0..20 {
+        tablet
+            .send(&format!(
+                "<message to='{}' id='x{number}' type='headline'/>",
+                alice.jid
+            ))
+            .await
+            .unwrap();
+    }
+    tablet.before_answer("sent").await.unwrap();
+    drop(alice);
+    let wait = async {
+        while node.stores.logs.tip(&account("bob")).await.unwrap().head < 150 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("all are stored");
 }
