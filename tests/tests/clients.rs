@@ -93,7 +93,7 @@ fn run(server: &Server, command: &mut Command) -> Result<()> {
     // A client that waits for ever is ended; how fast it is does not matter.
     let mut limited = Command::new("timeout");
     limited
-        .arg("60")
+        .arg("120")
         .arg(command.get_program())
         .args(command.get_args());
     for (name, value) in command.get_envs() {
