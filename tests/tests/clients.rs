@@ -2,6 +2,7 @@
 //!
 //! `tests/install` installs them. What they need is in the environment: `STARLING_TEST_CACHE` is where it put them.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -118,8 +119,7 @@ fn run(server: &Server, command: &mut Command) -> Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     ensure!(output.status.success(), "{}\n{told}", output.status);
-    println!("{told}");
-    Ok(())
+    Ok(writeln!(std::io::stdout(), "{told}")?)
 }
 
 fn clients() -> PathBuf {

@@ -63,6 +63,10 @@ impl Actor {
         self.discard_presence();
     }
 
+    fn ignores(&self, incoming: &Incoming) -> bool {
+        is_absence(incoming) || (self.ignores_presence && is_presence(incoming))
+    }
+
     pub(super) fn discard_presence(&mut self) {
         self.queue.retain(|incoming| !is_presence(incoming));
     }
