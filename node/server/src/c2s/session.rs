@@ -160,7 +160,9 @@ impl SessionCore {
             && let Some((stanza, ticket)) = self.lane.front()
         {
             // Who asks for its archive expects to find in it what it sent before.
-            if !self.inbound.is_next(*ticket) && stanza.child("query", ns::MAM).is_some() {
+            if !self.inbound.is_next(*ticket)
+                && stanza.root().children().any(|child| child.ns() == ns::MAM)
+            {
                 return;
             }
             if outbound::ordered(self, stanza.clone()) == Progress::Pending {
