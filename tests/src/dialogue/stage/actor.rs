@@ -99,9 +99,8 @@ impl Actor {
             let Some(incoming) = self.wire()?.next().await? else {
                 return Ok(None);
             };
-            let expected = self.sync_id(&incoming).await?.is_some();
-            let ignored = self.ignores_presence && is_presence(&incoming);
-            if !(expected || ignored || is_absence(&incoming) || skipped(&incoming)) {
+            let answered = self.sync_id(&incoming).await?.is_some();
+            if !(answered || self.ignores(&incoming) || skipped(&incoming)) {
                 return Ok(Some(incoming));
             }
         }
@@ -165,8 +164,7 @@ impl Actor {
             return Ok(found == id);
         }
         let management = matches!(&incoming, Incoming::Element(tree) if tree.is("r", SM));
-        let ignored = self.ignores_presence && is_presence(&incoming);
-        if !(management || ignored || is_absence(&incoming)) {
+        if !(management || self.ignores(&incoming)) {
             anyhow::ensure!(
                 self.queue.len() < QUEUE,
                 "more than {QUEUE} stanzas came unexpectedly"
