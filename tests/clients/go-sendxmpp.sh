@@ -10,14 +10,16 @@ here=$(dirname "$(readlink -f "$0")")
 . "$here/lib.sh"
 work=$(mktemp -d)
 listener=
-finish() { if [ -n "$listener" ]; then kill "$listener" 2>/dev/null || true; fi; rm -rf "$work"; }
+finish() {
+    if [ -n "$listener" ]; then
+        kill "$listener" 2>/dev/null || true
+        wait "$listener" 2>/dev/null || true
+    fi
+    rm -rf "$work"
+}
 trap finish EXIT
 
-sendxmpp() {
-    SSL_CERT_FILE=$XMPP_CA HOME=$work go-sendxmpp --username "$XMPP_PREFIX$1@$XMPP_DOMAIN" --password "$XMPP_PASSWORD" \
-        --jserver "$XMPP_HOST:$XMPP_PORT" "${@:2}"
-}
-
+# The last command of a pipe runs in a shell of its own, which sendxmpp replaces.
 echo "first message" | sendxmpp alice "${XMPP_PREFIX}bob@$XMPP_DOMAIN"
 step "go-sendxmpp: sent a message to an account that is offline"
 sendxmpp bob --listen >"$work/received" 2>&1 &
@@ -27,8 +29,7 @@ step "go-sendxmpp: received it after login"
 echo "second message" | sendxmpp alice "${XMPP_PREFIX}bob@$XMPP_DOMAIN"
 wait_for "second message" cat "$work/received"
 step "go-sendxmpp: received another while online"
-if echo "third message" | SSL_CERT_FILE=$XMPP_CA HOME=$work go-sendxmpp --username "${XMPP_PREFIX}alice@$XMPP_DOMAIN" \
-    --password wrong --jserver "$XMPP_HOST:$XMPP_PORT" "${XMPP_PREFIX}bob@$XMPP_DOMAIN" 2>"$work/refused"; then
+if echo "third message" | password=wrong sendxmpp alice "${XMPP_PREFIX}bob@$XMPP_DOMAIN" 2>"$work/refused"; then
     fail "a wrong password was accepted"
 fi
 step "go-sendxmpp: was refused with a wrong password"

@@ -3,6 +3,15 @@
 # A bound for each wait, in seconds; nothing is asserted about time.
 limit=30
 
+# A client that loses its server may complain without end; what it writes is bounded, in KiB.
+ulimit -f 65536
+
+# sendxmpp ACCOUNT ARGUMENTS...: replaces the shell it runs in, so that a job's process id is the client's own.
+sendxmpp() {
+    exec env SSL_CERT_FILE="$XMPP_CA" HOME="$work" go-sendxmpp --username "$XMPP_PREFIX$1@$XMPP_DOMAIN" \
+        --password "${password:-$XMPP_PASSWORD}" --jserver "$XMPP_HOST:$XMPP_PORT" "${@:2}"
+}
+
 step() { echo "$*"; }
 fail() { echo "FAILED: $*" >&2; exit 1; }
 

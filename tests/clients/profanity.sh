@@ -12,23 +12,22 @@ work=$(mktemp -d)
 socket=starling-test-$$
 listener=
 finish() {
-    if [ -n "$listener" ]; then kill "$listener" 2>/dev/null || true; fi
+    if [ -n "$listener" ]; then
+        kill "$listener" 2>/dev/null || true
+        wait "$listener" 2>/dev/null || true
+    fi
     tmux -L "$socket" kill-server 2>/dev/null || true
     rm -rf "$work"
 }
 trap finish EXIT
 
-bob() {
-    SSL_CERT_FILE=$XMPP_CA HOME=$work go-sendxmpp --username "${XMPP_PREFIX}bob@$XMPP_DOMAIN" --password "$XMPP_PASSWORD" \
-        --jserver "$XMPP_HOST:$XMPP_PORT" "$@"
-}
 screen() { tmux -L "$socket" capture-pane -p -t client; }
 type_line() { tmux -L "$socket" send-keys -t client -l "$1"; tmux -L "$socket" send-keys -t client Enter; }
 
 export XDG_CONFIG_HOME=$work/config XDG_DATA_HOME=$work/data LC_ALL=C.UTF-8
 mkdir -p "$XDG_CONFIG_HOME" "$XDG_DATA_HOME"
 tmux -L "$socket" -f /dev/null new-session -d -s client -x 160 -y 50 \
-    "env HOME=$work SSL_CERT_FILE=$XMPP_CA TERM=screen profanity --log DEBUG"
+    "env HOME=$work SSL_CERT_FILE=$XMPP_CA TERM=screen profanity"
 wait_for "Profanity" screen
 step "profanity: started"
 type_line "/connect ${XMPP_PREFIX}alice@$XMPP_DOMAIN server $XMPP_HOST port $XMPP_PORT tls force"
@@ -37,15 +36,17 @@ type_line "$XMPP_PASSWORD"
 wait_for "logged in successfully" screen
 step "profanity: logged in"
 
-bob --listen >"$work/received" 2>&1 &
+sendxmpp bob --listen >"$work/received" 2>&1 &
 listener=$!
 type_line "/msg ${XMPP_PREFIX}bob@$XMPP_DOMAIN hello from profanity"
 wait_for "hello from profanity" cat "$work/received"
 step "profanity: sent a message"
-echo "hello from Bob" | bob "${XMPP_PREFIX}alice@$XMPP_DOMAIN"
+echo "hello from Bob" | sendxmpp bob "${XMPP_PREFIX}alice@$XMPP_DOMAIN"
 wait_for "hello from Bob" screen
 step "profanity: received a message"
 type_line "/disconnect"
 wait_for "logged out" screen
 step "profanity: logged out"
 type_line "/quit"
+until ! tmux -L "$socket" has-session -t client 2>/dev/null; do sleep 0.1; done
+step "profanity: ended"

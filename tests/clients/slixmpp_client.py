@@ -112,10 +112,6 @@ async def main():
     await chat(alice, bob, "hello Bob")
     await chat(bob, alice, "hello Alice")
 
-    await alice.plugin["xep_0054"].publish_vcard(vcard=vcard(alice, "Alice Liddell"))
-    card = await bob.plugin["xep_0054"].get_vcard(slixmpp.JID(alice.boundjid.bare))
-    check(card["vcard_temp"]["FN"] == "Alice Liddell", "read a vCard")
-
     phone = Client("bob", "phone")
     await phone.online()
     await phone.plugin["xep_0280"].enable()
@@ -162,6 +158,10 @@ async def main():
     check(error["error"]["condition"] == "service-unavailable", "a blocked sender was refused")
     await alice.plugin["xep_0191"].unblock([slixmpp.JID(bob.boundjid.bare)])
     await chat(bob, alice, "unblocked")
+
+    await alice.plugin["xep_0054"].publish_vcard(vcard=vcard(alice, "Alice Liddell"))
+    card = await bob.plugin["xep_0054"].get_vcard(slixmpp.JID(alice.boundjid.bare))
+    check(card["vcard_temp"]["FN"] == "Alice Liddell", "read a vCard")
 
     await alice.leave()
     await bob.leave()

@@ -28,6 +28,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
 pub struct Wire {
     socket: Option<Box<dyn Socket>>,
     reader: StreamReader,
+    /// What one read may bring; on the heap, so that futures stay small.
+    buffer: Vec<u8>,
     domain: String,
     tls: Arc<ClientConfig>,
     /// What went over it, for the report of a failure.
@@ -64,6 +66,7 @@ impl Wire {
         Ok(Self {
             socket: Some(Box::new(stream)),
             reader: StreamReader::default(),
+            buffer: vec![0; 8192],
             domain: target.domain.clone(),
             tls: Arc::new(tls_config(target)?),
             transcript: Vec::new(),
@@ -89,7 +92,6 @@ impl Wire {
     /// # Errors
     /// If what comes is no XML for XMPP, or the connection breaks.
     pub async fn next(&mut self) -> Result<Option<Incoming>> {
-        let mut buffer = [0; 8192];
         loop {
             if let Some(incoming) = self.reader.next()? {
                 self.transcript.push(match &incoming {
@@ -102,7 +104,7 @@ impl Wire {
             let Some(socket) = self.socket.as_mut() else {
                 return Ok(None);
             };
-            let count = match socket.read(&mut buffer).await {
+            let count = match socket.read(&mut self.buffer).await {
                 Ok(count) => count,
                 // A server that closes without TLS's close_notify, or with unread bytes of ours, ends here.
                 Err(error) if is_end(&error) => 0,
@@ -113,7 +115,7 @@ impl Wire {
                 self.socket = None;
                 return Ok(None);
             }
-            self.reader.push(&buffer[..count]);
+            self.reader.push(&self.buffer[..count]);
         }
     }
 

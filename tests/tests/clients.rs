@@ -2,6 +2,7 @@
 //!
 //! `tests/install` installs them. What they need is in the environment: `STARLING_TEST_CACHE` is where it put them.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -93,7 +94,7 @@ fn run(server: &Server, command: &mut Command) -> Result<()> {
     // A client that waits for ever is ended; how fast it is does not matter.
     let mut limited = Command::new("timeout");
     limited
-        .arg("60")
+        .arg("120")
         .arg(command.get_program())
         .args(command.get_args());
     for (name, value) in command.get_envs() {
@@ -118,8 +119,7 @@ fn run(server: &Server, command: &mut Command) -> Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     ensure!(output.status.success(), "{}\n{told}", output.status);
-    println!("{told}");
-    Ok(())
+    Ok(writeln!(std::io::stdout(), "{told}")?)
 }
 
 fn clients() -> PathBuf {

@@ -98,7 +98,11 @@ const DOC_TESTS: Step = step(
     &["test", "--workspace", "--doc", "--locked"],
 );
 const DOCUMENTATION: Step = Step {
-    environment: &[("RUSTDOCFLAGS", "--deny warnings")],
+    environment: &[(
+        "RUSTDOCFLAGS",
+        // Private items are documented too, so links to them lead somewhere.
+        "--deny warnings --allow rustdoc::private_intra_doc_links",
+    )],
     ..step(
         "documentation",
         &[

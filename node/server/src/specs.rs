@@ -18,7 +18,7 @@ const RFCS: [(&str, &str, Status); 7] = [
     (
         "6121",
         "XMPP: Instant Messaging and Presence",
-        Status::Partial("directed presence alone lets no requests through yet"),
+        Status::Complete,
     ),
     ("7590", "Use of TLS in XMPP", Status::Complete),
     ("7622", "XMPP: Address Format", Status::Complete),

@@ -14,6 +14,7 @@ const COMMON: &[&str] = &["clock", "config", "metrics", "random", "shutdown"];
 
 /// Module, and what else it may import.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("specs", &["module"]),
     ("main", &["cli"]),
     (
         "cli",

@@ -39,7 +39,7 @@ pub fn stored(keys: &ScramKeys) -> StoredScram {
 }
 
 /// Credentials for a password: keys for every hash, each with a salt of its own. Takes tens of milliseconds: not for the
-/// runtime's threads, see [`super::Gate::compute`].
+/// runtime's threads, see [`super::gate::Gate::compute`].
 pub fn derive(password: &str, iterations: u32) -> Credentials {
     let derive = |hash| {
         stored(&ScramKeys::derive(

@@ -64,6 +64,8 @@ pub(super) struct Client {
     pub(super) failed: u32,
     /// Requests to make an account on this connection.
     pub(super) registrations: u32,
+    /// One of them made one.
+    pub(super) registered: bool,
 }
 
 /// What negotiation came to.
@@ -180,6 +182,7 @@ impl Client {
             offer: Offer::default(),
             failed: 0,
             registrations: 0,
+            registered: false,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: XEP-0077 v2.4 §3.1. Left out: captchas, e-mail addresses. Changing a password and removing an account belong to
 //! the IQ module, for sessions.
-//! Limits: so many accounts an hour and address (`attempts`).
+//! Limits: one account and ten requests a connection, and so many accounts an hour and address (`attempts`).
 
 use std::{sync::Arc, time::Instant};
 
@@ -111,6 +111,10 @@ impl Client {
                 "this stream is for another domain",
             ));
         }
+        if self.registered {
+            let text = "one account a connection";
+            return Err(StanzaError::new(Condition::NotAcceptable, text));
+        }
         let query = iq
             .child("query", ns::REGISTER)
             .ok_or(Condition::BadRequest)?
@@ -129,6 +133,7 @@ impl Client {
         let created = create_account(&self.router, &username, &self.domain, &password).await;
         match created {
             Ok(()) => {
+                self.registered = true;
                 tracing::info!(account = username, "account created");
             }
             Err(_) => limit.give_back(address, Instant::now()),

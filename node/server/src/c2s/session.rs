@@ -50,6 +50,8 @@ pub struct SessionCore {
     pub(super) client_state: Option<Box<ClientState<Delivery>>>,
     /// Requests that are answered in order, one at a time; the first is being answered.
     pub(super) lane: VecDeque<(Stanza, Ticket)>,
+    /// The first of them is being answered by a task.
+    lane_running: bool,
     /// Letters taken and not sent.
     pub(super) backlog: VecDeque<Letter>,
     /// Entries of the log are being read for the first letters of the backlog.
@@ -108,6 +110,7 @@ impl SessionCore {
             managed: None,
             client_state: None,
             lane: VecDeque::new(),
+            lane_running: false,
             backlog: VecDeque::new(),
             fetching: false,
             unwritten: Vec::new(),
@@ -148,15 +151,22 @@ impl SessionCore {
     /// Puts a request behind those that are being answered; answers at once if there are none.
     fn enter_lane(&mut self, stanza: Stanza, ticket: Ticket) {
         self.lane.push_back((stanza, ticket));
-        if self.lane.len() == 1 {
-            self.run_lane();
-        }
+        self.run_lane();
     }
 
     /// Answers requests until one has to wait.
     fn run_lane(&mut self) {
-        while let Some((stanza, _)) = self.lane.front() {
+        while !self.lane_running
+            && let Some((stanza, ticket)) = self.lane.front()
+        {
+            // Who asks for its archive expects to find in it what it sent before.
+            if !self.inbound.is_next(*ticket)
+                && stanza.root().children().any(|child| child.ns() == ns::MAM)
+            {
+                return;
+            }
             if outbound::ordered(self, stanza.clone()) == Progress::Pending {
+                self.lane_running = true;
                 return;
             }
             self.lane_done();
@@ -200,10 +210,11 @@ impl SessionCore {
             if let Letter::Done(ticket) = outcome {
                 self.complete(ticket);
             } else {
+                self.lane_running = false;
                 self.lane_done();
-                self.run_lane();
             }
         }
+        self.run_lane();
         Ok(())
     }
 }

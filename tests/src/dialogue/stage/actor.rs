@@ -63,6 +63,10 @@ impl Actor {
         self.discard_presence();
     }
 
+    fn ignores(&self, incoming: &Incoming) -> bool {
+        is_absence(incoming) || (self.ignores_presence && is_presence(incoming))
+    }
+
     pub(super) fn discard_presence(&mut self) {
         self.queue.retain(|incoming| !is_presence(incoming));
     }
@@ -95,9 +99,8 @@ impl Actor {
             let Some(incoming) = self.wire()?.next().await? else {
                 return Ok(None);
             };
-            let expected = self.sync_id(&incoming).await?.is_some();
-            let ignored = self.ignores_presence && is_presence(&incoming);
-            if !(expected || ignored || is_absence(&incoming) || skipped(&incoming)) {
+            let answered = self.sync_id(&incoming).await?.is_some();
+            if !(answered || self.ignores(&incoming) || skipped(&incoming)) {
                 return Ok(Some(incoming));
             }
         }
@@ -161,8 +164,7 @@ impl Actor {
             return Ok(found == id);
         }
         let management = matches!(&incoming, Incoming::Element(tree) if tree.is("r", SM));
-        let ignored = self.ignores_presence && is_presence(&incoming);
-        if !(management || ignored || is_absence(&incoming)) {
+        if !(management || self.ignores(&incoming)) {
             anyhow::ensure!(
                 self.queue.len() < QUEUE,
                 "more than {QUEUE} stanzas came unexpectedly"

@@ -59,6 +59,10 @@ impl Handled {
     pub fn h(&self) -> u32 {
         self.h
     }
+    /// Whether everything that came in before this stanza is handled.
+    pub fn is_next(&self, ticket: Ticket) -> bool {
+        ticket.0 == self.h.wrapping_add(1)
+    }
     /// How many came in, modulo 2^32: the value of `h` once they are all handled.
     pub fn received(&self) -> u32 {
         self.h.wrapping_add(self.begun)
