@@ -20,9 +20,8 @@ use super::{
     privacy::parse_privacy,
     reader::{ReadError, Reader, Step},
     roster::{add_items, add_pending},
-    vcard::vcard,
 };
-use crate::{c2s::credentials::derive, clock};
+use crate::{c2s::credentials::derive, clock, modules::vcard};
 
 /// Bytes of messages of one account that wait for their archive to be read.
 pub const MAX_WAITING: usize = 128 << 20;
@@ -236,7 +235,7 @@ impl User<'_> {
                 let put = self
                     .stores
                     .vcards
-                    .put(&self.account, &vcard(&element), seen)
+                    .put(&self.account, &vcard::stored(&element), seen)
                     .await;
                 tolerate(put.map(drop), "vCards that are too large", done)?;
             }

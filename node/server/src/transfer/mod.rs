@@ -19,7 +19,6 @@ mod reader;
 mod roster;
 #[cfg(test)]
 mod tests;
-mod vcard;
 
 /// What we add to the XEP's words.
 pub const OWN: &str = "urn:starling:pie:0";

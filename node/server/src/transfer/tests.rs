@@ -100,7 +100,7 @@ async fn juliet(stores: &Stores) {
     let vcard = xmpp::Element::parse(b"<vCard xmlns='vcard-temp'><FN>Juliet Capulet</FN><PHOTO><BINVAL>YWJj</BINVAL></PHOTO></vCard>", "").unwrap();
     stores
         .vcards
-        .put(&juliet, &super::vcard::vcard(&vcard), 0)
+        .put(&juliet, &crate::modules::vcard::stored(&vcard), 0)
         .await
         .unwrap();
     for (namespace, xml) in [

@@ -1,7 +1,7 @@
 //! Registration in band, for those who have an account: what is registered, another password, removal.
 //!
 //! Source: XEP-0077 v2.4 §3.2 to §3.4, §4. Making an account comes before authentication and is part of the negotiation
-//! of streams; [`credentials`] and [`accounts`] are for it, too. Nothing asks for an e-mail address or an old password.
+//! of streams; [`mod@credentials`] and [`accounts`] are for it, too. Nothing asks for an e-mail address or an old password.
 //! Requests come to the own account or to the server; either way they are about the account that asks.
 
 pub mod accounts;

@@ -115,20 +115,14 @@ impl VcardModule {
         {
             return Err(Condition::NotAllowed.into());
         }
-        let xml = iq.payload.to_bytes(ns::CLIENT);
-        if xml.len() > MAX_BYTES {
+        let vcard = stored(&iq.payload);
+        if vcard.xml.len() > MAX_BYTES {
             return Err(StanzaError::new(
                 Condition::PolicyViolation,
                 "a vCard has at most 256 KiB",
             ));
         }
         let sha1 = xml::photo(&iq.payload);
-        let vcard = Vcard {
-            xml: xml.into(),
-            photo_sha1: sha1.as_ref().map(photo::hex),
-            searchable: xml::searchable(&iq.payload),
-            version: 0,
-        };
         for _ in 0..MAX_ATTEMPTS {
             let before = Photo::of(self.vcards.get(&iq.to).await?.as_ref());
             match self.vcards.put(&iq.to, &vcard, before.version).await {
@@ -149,7 +143,17 @@ impl VcardModule {
     }
 }
 
-/// A vCard as it is stored.
+/// A vCard as it is stored, with the words it is found by and the hash of its photo.
+pub fn stored(element: &Element) -> Vcard {
+    Vcard {
+        xml: element.to_bytes(ns::CLIENT).into(),
+        photo_sha1: xml::photo(element).as_ref().map(photo::hex),
+        searchable: xml::searchable(element),
+        version: 0,
+    }
+}
+
+/// Reads it back.
 fn parse(vcard: &Vcard) -> Result<Element, StanzaError> {
     Element::parse(&vcard.xml, ns::CLIENT).map_err(|_| Condition::InternalServerError.into())
 }
