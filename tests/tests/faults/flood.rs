@@ -217,32 +217,27 @@ async fn slow_reader(archive: bool, managed: bool, messages: usize, length: usiz
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "TODO(#2): the server does not hold this yet"]
 async fn a_slow_reader_of_large_messages() {
     slow_reader(true, true, 400, 200 << 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "TODO(#2): the server does not hold this yet"]
 async fn a_slow_reader_of_many_messages() {
     slow_reader(true, true, 8_000, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "TODO(#2): the server does not hold this yet"]
 async fn a_slow_reader_without_stream_management() {
     slow_reader(true, false, 400, 200 << 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "TODO(#2): the server does not hold this yet"]
 async fn a_slow_reader_without_an_archive() {
     slow_reader(false, true, 2_000, 4 << 10).await;
 }
 
 /// A client that asks and never reads the answers does not make the server gather them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "TODO(#2): the server does not hold this yet"]
 async fn a_client_that_never_reads_its_answers() {
     let (_directory, path) = directory_with(["alice", "mallory"].map(str::to_owned))
         .await
@@ -274,7 +269,6 @@ async fn a_client_that_never_reads_its_answers() {
 
 /// What a session costs that waits to be resumed, its account's home included.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "TODO(#2): the server does not hold this yet"]
 async fn detached_sessions_cost_little() {
     let (warm, sessions) = (500, count("STARLING_DETACHED", 2_000));
     let (_directory, path) =
@@ -301,7 +295,6 @@ async fn detached_sessions_cost_little() {
 
 /// The same messages, when the session cannot be reached any more while it is still listed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "TODO(#2): the server does not hold this yet"]
 async fn an_overrun_session_loses_no_message_that_is_in_no_log() {
     let node = Local::start(
         &Settings {

@@ -42,6 +42,7 @@ async fn a_server_that_is_killed_loses_nothing_it_acknowledged() {
     server.kill().unwrap();
     let counts = play.verify(&open_stores(&path).unwrap()).await;
     println!("{counts:?}\n{story:?}");
+    assert_eq!(counts.refused, 0, "nothing was wrong with the store");
     assert!(
         counts.promised > 100 * rounds,
         "too little was sent for this to mean anything"

@@ -364,7 +364,7 @@ async fn subscriptions_are_refused_for_now() {
 #[tokio::test]
 async fn a_refused_presence_is_as_if_it_had_not_been() {
     let node = node().await;
-    let mut alice = Client::online(node.address(), "alice", "phone")
+    let mut alice = Client::managed(node.address(), "alice", "phone")
         .await
         .unwrap();
     alice

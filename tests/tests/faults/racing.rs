@@ -243,7 +243,6 @@ async fn no_change_of_a_roster_is_lost() {
 
 /// Messages for an account that is not in memory come while it is read: the first ones are not overtaken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "TODO(#2): the server does not hold this yet"]
 async fn messages_to_an_account_that_is_being_read_keep_their_order() {
     let accounts = count("STARLING_RACING_ACCOUNTS", 1_500);
     let node = node(&["alice"]).await;
