@@ -24,6 +24,15 @@ function within(promise, what) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+// xmpp.js begins to listen for the server's header only when its own is known to be written: over loopback the answer can
+// be there before, and is missed. A network hides that; here the write is not waited for.
+function hearAnswersAtOnce(connection) {
+  const write = connection.write.bind(connection);
+  connection.write = async (text) => {
+    write(text).catch((error) => connection.emit("error", error));
+  };
+}
+
 class User {
   constructor(name, service, { resource = "js", classic = false, credentials } = {}) {
     // A FAST token belongs to one user agent (XEP-0484 §4.1).
@@ -35,6 +44,7 @@ class User {
     this.xmpp.fast.saveToken = async (token) => {
       this.token = token;
     };
+    hearAnswersAtOnce(this.xmpp);
     if (classic) this.xmpp.prependListener("element", dropSasl2);
     this.xmpp.on("send", (element) => this.sent.push(element));
     this.xmpp.on("error", () => {});

@@ -10,7 +10,6 @@ use storage::backend::embedded::{Embedded, EmbeddedOptions};
 use storage::backend::memory::MemoryBlobs;
 use storage::repository::{EntryFlags, NewEntry, Roster, RosterItem, Subscription};
 use storage::shape::Table;
-use tests::faults::archive::page;
 use tests::faults::client::{Client, attr, name};
 use tests::faults::dice::count;
 use tests::faults::node::{Local, account};
@@ -175,5 +174,36 @@ async fn fill(node: &Local, messages: u64) {
             .await
             .unwrap();
         head += batch.len() as u64;
+    }
+}
+
+struct Page {
+    ids: Vec<u64>,
+    complete: bool,
+}
+
+async fn page(client: &mut Client, form: &str, set: &str) -> Page {
+    let rsm = format!("<set xmlns='http://jabber.org/protocol/rsm'>{set}</set>");
+    let query =
+        format!("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'>{form}{rsm}</query></iq>");
+    client.send(&query).await.unwrap();
+    let mut ids = Vec::new();
+    loop {
+        let text = client.next().await.unwrap();
+        match name(&text) {
+            "iq" => {
+                assert_eq!(attr(&text, "type"), Some("result"), "{text}");
+                return Page {
+                    ids,
+                    complete: text.contains("complete='true'"),
+                };
+            }
+            "message" => {
+                let (_, result) = text.split_once("<result").expect("nobody else writes");
+                let id = attr(&format!("<result{result}"), "id").and_then(|id| id.parse().ok());
+                ids.push(id.expect("our ids are numbers"));
+            }
+            _ => {}
+        }
     }
 }
