@@ -37,11 +37,7 @@ pub fn presence(
     match kind {
         PresenceType::Subscribe | PresenceType::OtherSubscription => {
             let own = router.clone();
-            let task = async move {
-                if let Err(error) = subscription_for(&own, &stanza).await {
-                    own.refuse(&stanza, &error);
-                }
-            };
+            let task = async move { subscription(&own, &stanza).await };
             poll_once::now_or_tell(router, task, origin)
         }
         PresenceType::Probe => {
@@ -112,7 +108,14 @@ pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceTyp
     }
 }
 
-/// A subscription stanza for an account of ours (RFC 6121 §A.3).
+/// A subscription stanza for an account of ours, until its effects are committed or it is answered with an error.
+pub async fn subscription(router: &Arc<Router>, stanza: &Stanza) {
+    if let Err(error) = subscription_for(router, stanza).await {
+        router.refuse(stanza, &error);
+    }
+}
+
+/// RFC 6121 §A.3.
 async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), StanzaError> {
     let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
         return Ok(());
@@ -141,9 +144,9 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
     let request = stanza.readdressed(Some(contact.as_jid()), Some(account.as_jid()));
     let limit = router.config.limits.roster_items;
     let mut outcome = None;
-    let pushed = router
-        .rosters
-        .change(&account, |roster, revision| {
+    let turn = router.rosters.turn(&account).await;
+    let pushed = turn
+        .change(|roster, revision| {
             let full = roster.items.len() >= limit;
             let before = roster::rosters::item(roster, contact.as_str())
                 .map(Standing::from)
@@ -167,7 +170,7 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
             if !item.in_roster && !after.standing.is_waiting() {
                 roster.items.retain(|i| i.jid != contact);
             }
-            Ok(Some(item))
+            Ok(Some((item, revision)))
         })
         .await?;
     let Some(after) = outcome else { return Ok(()) };
@@ -193,14 +196,10 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
             }
         }
     }
-    if let Some(item) = pushed.filter(|item| after.push && item.in_roster) {
-        roster::push(
-            &router.context(),
-            &account,
-            &item,
-            router.rosters.load(&account).await?.version,
-        );
+    if let Some((item, version)) = pushed.filter(|(item, _)| after.push && item.in_roster) {
+        roster::push(&router.context(), &account, &item, version);
     }
+    drop(turn);
     if let Some(reply) = after.auto_reply {
         let reply = subscription_element(&account, &contact, reply);
         let _ = router.route(Stanza::from_element(&reply), None);

@@ -247,9 +247,9 @@ async fn subscription_from(
     }
     let limit = router.config.limits.roster_items;
     let mut outcome = None;
-    let changed = router
-        .rosters
-        .change(account, |roster, revision| {
+    let turn = router.rosters.turn(account).await;
+    let changed = turn
+        .change(|roster, revision| {
             let known = roster::rosters::item(roster, contact.as_str());
             let (before, present) = (
                 known.map(Standing::from).unwrap_or_default(),
@@ -277,12 +277,18 @@ async fn subscription_from(
         })
         .await?;
     let Some(after) = outcome else { return Ok(()) };
-    if after.route {
-        let stamped = stanza.readdressed(Some(account.as_jid()), Some(contact.as_jid()));
-        let _ = router.route(stamped, None);
-    }
     if let Some((item, version)) = changed.filter(|(item, _)| after.push && item.in_roster) {
         roster::push(&router.context(), account, &item, version);
+    }
+    drop(turn);
+    if after.route {
+        let stamped = stanza.readdressed(Some(account.as_jid()), Some(contact.as_jid()));
+        if router.serves(contact.domain()) && contact.local().is_some() {
+            // The client's acknowledgement covers what becomes of it at the contact's side as well.
+            inbound::subscription(router, &stamped).await;
+        } else {
+            let _ = router.route(stamped, None);
+        }
     }
     inbound::share(router, account, contact, after.sharing);
     Ok(())

@@ -568,7 +568,9 @@ async fn rosters_last_logins_and_statistics_are_shown() {
     bench
         .accounts
         .rosters
-        .change(&bare("juliet@example.com"), change)
+        .turn(&bare("juliet@example.com"))
+        .await
+        .change(change)
         .await
         .unwrap();
     let both: &[&str] = &["juliet@example.com", "nobody@example.com"];

@@ -42,7 +42,9 @@ impl Bench {
                     Ok(Some(()))
                 };
                 rosters
-                    .change(&bare("juliet@example.com"), change)
+                    .turn(&bare("juliet@example.com"))
+                    .await
+                    .change(change)
                     .await
                     .unwrap();
             }

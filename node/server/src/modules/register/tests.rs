@@ -214,7 +214,9 @@ async fn removal_takes_leave_ends_sessions_and_erases() {
         .register
         .accounts
         .rosters
-        .change(&juliet, put)
+        .turn(&juliet)
+        .await
+        .change(put)
         .await
         .unwrap();
     bench

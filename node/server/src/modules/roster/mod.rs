@@ -94,9 +94,9 @@ impl RosterModule {
         cx: &Context,
     ) -> Result<(), StanzaError> {
         let max_items = self.max_items;
-        let changed = self
-            .rosters
-            .change(owner, |roster, revision| {
+        let turn = self.rosters.turn(owner).await;
+        let changed = turn
+            .change(|roster, revision| {
                 if roster.items.len() >= max_items
                     && rosters::item(roster, contact.as_str()).is_none()
                 {
@@ -126,9 +126,9 @@ impl RosterModule {
         contact: &BareJid,
         cx: &Context,
     ) -> Result<(), StanzaError> {
-        let removed = self
-            .rosters
-            .change(owner, |roster, revision| {
+        let turn = self.rosters.turn(owner).await;
+        let removed = turn
+            .change(|roster, revision| {
                 if !rosters::item(roster, contact.as_str()).is_some_and(|item| item.in_roster) {
                     return Err(Condition::ItemNotFound.into());
                 }
@@ -144,6 +144,7 @@ impl RosterModule {
                 .to_bytes(ns::CLIENT)
                 .into()
         });
+        drop(turn);
         let farewell = subscription::removal(Standing::from(&item).state);
         for (due, kind) in [
             (farewell.unsubscribe, SubscriptionType::Unsubscribe),

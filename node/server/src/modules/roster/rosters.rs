@@ -1,4 +1,4 @@
-//! Rosters in memory: read through, changed by compare-and-set.
+//! Rosters in memory: read through, changed by compare-and-set, one change of an account at a time.
 //!
 //! Bound: [`MAX_CACHED`] rosters; a shard that is full forgets all of its own, which costs a read each.
 
@@ -10,13 +10,16 @@ use storage::{
     ErrorKind,
     repository::{Roster, RosterItem, RosterRepository},
 };
+use tokio::sync::MutexGuard;
 use xmpp::{BareJid, Jid, StanzaError};
 
 use super::subscription::Standing;
 
 const SHARDS: usize = 32;
 const MAX_CACHED: usize = 8_192;
-/// Attempts of a change against others before the sender is told to wait.
+/// Accounts whose turns may come at the same time; those with one hash wait for each other.
+const TURNS: usize = 1_024;
+/// Attempts of a change against those of other nodes before the sender is told to wait.
 const MAX_ATTEMPTS: usize = 16;
 
 type Shard = Mutex<HashMap<BareJid, Arc<Roster>, foldhash::fast::RandomState>>;
@@ -25,7 +28,16 @@ type Shard = Mutex<HashMap<BareJid, Arc<Roster>, foldhash::fast::RandomState>>;
 pub struct Rosters {
     repository: Arc<dyn RosterRepository>,
     shards: Box<[Shard]>,
+    turns: Box<[tokio::sync::Mutex<()>]>,
     hasher: foldhash::fast::RandomState,
+}
+
+/// The right to change a roster and to tell of it. Kept until the pushes are posted, so that they come in the order of
+/// their versions; given back before anything is done to another roster.
+pub struct Turn<'a> {
+    rosters: &'a Rosters,
+    account: &'a BareJid,
+    _guard: MutexGuard<'a, ()>,
 }
 
 impl Rosters {
@@ -35,12 +47,26 @@ impl Rosters {
         Self {
             repository,
             shards,
+            turns: (0..TURNS).map(|_| Default::default()).collect(),
             hasher: foldhash::fast::RandomState::default(),
         }
     }
 
+    fn hash(&self, account: &BareJid) -> usize {
+        self.hasher.hash_one(account.as_str()) as usize
+    }
+
     fn shard(&self, account: &BareJid) -> &Shard {
-        &self.shards[self.hasher.hash_one(account.as_str()) as usize % SHARDS]
+        &self.shards[self.hash(account) % SHARDS]
+    }
+
+    /// Waits until nobody else on this node is changing this roster. First come, first served.
+    pub async fn turn<'a>(&'a self, account: &'a BareJid) -> Turn<'a> {
+        Turn {
+            rosters: self,
+            account,
+            _guard: self.turns[self.hash(account) % TURNS].lock().await,
+        }
     }
 
     /// A roster if it is in memory.
@@ -81,44 +107,6 @@ impl Rosters {
         )
     }
 
-    /// Changes a roster. `change` gets a copy and the version that the change will have, and may be called again if
-    /// somebody else was first; `None` leaves everything as it is.
-    ///
-    /// # Errors
-    /// That of `change`, or the store did not answer.
-    pub async fn change<R>(
-        &self,
-        account: &BareJid,
-        mut change: impl FnMut(&mut Roster, u64) -> Result<Option<R>, StanzaError> + Send,
-    ) -> Result<Option<R>, StanzaError> {
-        for _ in 0..MAX_ATTEMPTS {
-            let before = self.load(account).await?;
-            let mut roster = Roster::clone(&before);
-            let Some(outcome) = change(&mut roster, before.version + 1)? else {
-                return Ok(None);
-            };
-            match self
-                .repository
-                .store(account, &roster, before.version)
-                .await
-            {
-                Ok(version) => {
-                    roster.version = version;
-                    self.keep(account, Arc::new(roster));
-                    return Ok(Some(outcome));
-                }
-                Err(error) => {
-                    // After a lost answer what is in memory may be behind.
-                    self.forget(account);
-                    if error.kind() != ErrorKind::Conflict {
-                        return Err(error.into());
-                    }
-                }
-            }
-        }
-        Err(crate::home::wait("the roster is being changed by others"))
-    }
-
     /// How many are in memory.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
@@ -154,6 +142,48 @@ impl Rosters {
             shard.clear();
         }
         shard.insert(account.clone(), roster);
+    }
+}
+
+impl Turn<'_> {
+    /// Changes a roster. `change` gets a copy and the version that the change will have, and may be called again if
+    /// somebody else was first; `None` leaves everything as it is.
+    ///
+    /// # Errors
+    /// That of `change`, or the store did not answer.
+    pub async fn change<R>(
+        &self,
+        mut change: impl FnMut(&mut Roster, u64) -> Result<Option<R>, StanzaError> + Send,
+    ) -> Result<Option<R>, StanzaError> {
+        let Self {
+            rosters, account, ..
+        } = self;
+        for _ in 0..MAX_ATTEMPTS {
+            let before = rosters.load(account).await?;
+            let mut roster = Roster::clone(&before);
+            let Some(outcome) = change(&mut roster, before.version + 1)? else {
+                return Ok(None);
+            };
+            match rosters
+                .repository
+                .store(account, &roster, before.version)
+                .await
+            {
+                Ok(version) => {
+                    roster.version = version;
+                    rosters.keep(account, Arc::new(roster));
+                    return Ok(Some(outcome));
+                }
+                Err(error) => {
+                    // After a lost answer what is in memory may be behind.
+                    rosters.forget(account);
+                    if error.kind() != ErrorKind::Conflict {
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+        Err(crate::home::wait("the roster is being changed by others"))
     }
 }
 
