@@ -1,6 +1,12 @@
 //! Running tasks, and the signal to stop.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::sync::{Notify, watch};
 
@@ -33,16 +39,32 @@ impl Drop for Running {
     }
 }
 
+pin_project_lite::pin_project! {
+    /// A task that is counted. No `async` block around it: that would hold the task twice, before and after its start.
+    struct Counted<F> {
+        #[pin]
+        task: F,
+        _running: Running,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Counted<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().task.poll(cx)
+    }
+}
+
 impl Tasks {
     /// Runs a task.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0
             .running
             .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-        let running = Running(self.0.clone());
-        tokio::spawn(async move {
-            let _running = running;
-            task.await;
+        tokio::spawn(Counted {
+            task,
+            _running: Running(self.0.clone()),
         });
     }
 

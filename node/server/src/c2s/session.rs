@@ -77,6 +77,8 @@ struct Session {
 
 /// What woke a session.
 enum Event {
+    /// It begins: with what came in with the last step of the negotiation, and what waits from before a resumption.
+    Start,
     Mail,
     Readable,
     Writable,
@@ -222,7 +224,8 @@ impl SessionCore {
 /// Runs a bound or resumed session over its stream, as a task of its own.
 pub fn start(router: Arc<Router>, stream: Stream, permit: Permit, core: Box<SessionCore>) {
     let (transport, decoder, events, fault) = stream.into_parts();
-    let mut session = Session {
+    // Boxed: a future would hold it twice, as what it was given and as what it works on.
+    let mut session = Box::new(Session {
         core,
         transport,
         decoder,
@@ -230,57 +233,54 @@ pub fn start(router: Arc<Router>, stream: Stream, permit: Permit, core: Box<Sess
         pinged: false,
         gone: false,
         _permit: permit,
-    };
+    });
     session.core.held.extend(events);
     router.clone().tasks.spawn(session.run());
 }
 
 impl Session {
-    async fn run(mut self) {
-        // What came in with the last step of the negotiation, and what waits from before a resumption.
-        let mut flow = self.work();
+    async fn run(mut self: Box<Self>) {
+        let mut event = Event::Start;
         loop {
-            match flow {
-                Ok(Flow::Continue) => {}
-                Ok(Flow::Closed) => {
-                    let last = if self.core.managed.is_some() {
-                        self.core.last_ack()
-                    } else {
-                        Vec::new()
-                    };
-                    self.core.end(None);
-                    stream::finish(self.transport, [&last[..], b"</stream:stream>"].concat()).await;
-                    return;
-                }
-                Ok(Flow::Broken) => {
-                    drop(self.transport);
-                    super::parking::park(self.core).await;
-                    return;
-                }
-                Ok(Flow::Handover(to)) => {
-                    // XEP-0198 §5: the former stream, if there still is one, is told; the new one does not wait for it.
-                    let mut last = SessionCore::conflict().to_bytes();
-                    last.extend_from_slice(b"</stream:stream>");
-                    self.core.router.spawn(stream::finish(self.transport, last));
-                    super::parking::hand_over(self.core, to).await;
-                    return;
-                }
-                Err(error) => {
-                    self.core
-                        .router
-                        .metrics
-                        .stream_errors
-                        .with_label_values(&[error.condition.as_str()])
-                        .inc();
-                    let mut last = error.to_bytes();
-                    last.extend_from_slice(b"</stream:stream>");
-                    self.core.end(None);
-                    stream::finish(self.transport, last).await;
-                    return;
-                }
+            let flow = self.handle(event);
+            if !matches!(flow, Ok(Flow::Continue)) {
+                // Boxed: a session that lives has no need of the room that its end takes.
+                return Box::pin(self.conclude(flow)).await;
             }
-            let event = self.next().await;
-            flow = self.handle(event);
+            event = self.next().await;
+        }
+    }
+
+    async fn conclude(mut self: Box<Self>, flow: Result<Flow, StreamError>) {
+        match flow {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Closed) => {
+                let last = if self.core.managed.is_some() {
+                    self.core.last_ack()
+                } else {
+                    Vec::new()
+                };
+                self.core.end(None);
+                stream::finish(self.transport, [&last[..], b"</stream:stream>"].concat()).await;
+            }
+            Ok(Flow::Broken) => {
+                drop(self.transport);
+                super::parking::park(self.core).await;
+            }
+            Ok(Flow::Handover(to)) => {
+                // XEP-0198 §5: the former stream, if there still is one, is told; the new one does not wait for it.
+                let last = SessionCore::conflict().to_bytes();
+                let last = [&last[..], b"</stream:stream>"].concat();
+                self.core.router.spawn(stream::finish(self.transport, last));
+                super::parking::hand_over(self.core, to).await;
+            }
+            Err(error) => {
+                let errors = &self.core.router.metrics.stream_errors;
+                errors.with_label_values(&[error.condition.as_str()]).inc();
+                let last = [&error.to_bytes()[..], b"</stream:stream>"].concat();
+                self.core.end(None);
+                stream::finish(self.transport, last).await;
+            }
         }
     }
 
@@ -304,6 +304,7 @@ impl Session {
 
     fn handle(&mut self, event: Event) -> Result<Flow, StreamError> {
         match event {
+            Event::Start => {}
             Event::Mail => {
                 while let Some(order) = self.core.handle.mailbox.take_order() {
                     match self.obey(order)? {
@@ -346,6 +347,10 @@ impl Session {
             if self.core.held.is_empty() || self.core.is_stalled() {
                 break;
             }
+        }
+        // A session that rests keeps no empty queues.
+        if self.core.lane.is_empty() {
+            self.core.lane = VecDeque::new();
         }
         if self.core.held.is_empty() {
             self.core.held = VecDeque::new();
