@@ -83,7 +83,8 @@ struct State {
     pending: Pending,
     privacy: Arc<PrivacyData>,
     preferences: Option<Arc<ArchivePreferences>>,
-    presences: Vec<(u64, Stanza)>,
+    /// By session; as bytes, since few are asked for.
+    presences: Vec<(u64, Bytes)>,
     /// Known once a session was available.
     photo: Option<Photo>,
     mailbox: Mailbox,
@@ -339,7 +340,7 @@ impl Home {
             state.presences.retain(|(number, _)| *number != session);
             let known = state.presences.len() < before;
             if let Some(presence) = presence {
-                state.presences.push((session, presence));
+                state.presences.push((session, presence.raw().clone()));
             }
             state.presences.shrink_to_fit();
             known
@@ -349,8 +350,9 @@ impl Home {
 
     /// The presence of every available session.
     pub fn presences(&self) -> Vec<(u64, Stanza)> {
-        self.with(|state| state.presences.clone())
-            .unwrap_or_default()
+        let presences = self.with(|state| state.presences.clone());
+        let parsed = |(session, bytes)| Some((session, Stanza::parse(bytes).ok()?));
+        presences.into_iter().flatten().filter_map(parsed).collect()
     }
 
     /// Changes the presence of every available session; what became of it. `None` leaves it.
@@ -361,8 +363,10 @@ impl Home {
         self.with(|state| {
             let mut changed = Vec::new();
             for (session, presence) in &mut state.presences {
-                if let Some(new) = change(presence) {
-                    presence.clone_from(&new);
+                if let Ok(old) = Stanza::parse(presence.clone())
+                    && let Some(new) = change(&old)
+                {
+                    presence.clone_from(new.raw());
                     changed.push((*session, new));
                 }
             }
