@@ -609,6 +609,7 @@ impl SessionCore {
             unwritten,
             anonymous,
             client_state,
+            inbound,
             ..
         } = *self;
         let directed = std::mem::take(&mut *handle.directed.lock());
@@ -618,7 +619,7 @@ impl SessionCore {
         router.active_lists.ended(handle.session);
         // What was sent and not acknowledged is older than what was not sent.
         if let Some(managed) = managed {
-            router.parked.forget(&handle);
+            router.parked.forget(&handle, inbound.h());
             for sent in managed.outbound.into_items() {
                 match sent {
                     Sent::Logged(number) => numbers.push(number),
