@@ -9,6 +9,7 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     task::{Context, Poll, Waker},
 };
 
@@ -27,6 +28,10 @@ const FULL_LETTERS: usize = 512;
 const MAX_LETTERS: usize = 16_384;
 /// Beyond this many waiting bytes the session is too slow to keep.
 const MAX_BYTES: usize = 4 << 20;
+
+/// Up to this many waiting letters and bytes there is room for more of what can wait.
+const ROOM_LETTERS: usize = MAX_LETTERS / 4;
+const ROOM_BYTES: usize = MAX_BYTES / 4;
 
 /// A stanza for a session's client.
 #[derive(Debug, Clone)]
@@ -87,7 +92,15 @@ struct Inner {
     orders: Vec<Order>,
     bytes: usize,
     waker: Option<Waker>,
+    /// Who waits for room.
+    waiting: Vec<Waker>,
     state: State,
+}
+
+impl Inner {
+    fn has_room(&self) -> bool {
+        self.letters.len() <= ROOM_LETTERS && self.bytes <= ROOM_BYTES
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +145,7 @@ impl Mailbox {
                 };
                 if inner.letters.len() >= MAX_LETTERS || inner.bytes + bytes > MAX_BYTES {
                     inner.state = State::Overrun;
+                    wake(std::mem::take(&mut inner.waiting));
                     Posted::Closed
                 } else {
                     inner.bytes += bytes;
@@ -146,6 +160,29 @@ impl Mailbox {
             waker.wake();
         }
         taken
+    }
+
+    /// Waits until there is room for what comes of the session's own doing and is much: what its contacts have to say when
+    /// it comes. False: the session has ended or is overrun. A session that is not read waits as long as it lives.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn room(&self) -> bool {
+        poll_fn(|cx| self.poll_room(cx)).await
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut inner = self.0.lock();
+        if matches!(inner.state, State::Closed | State::Overrun) {
+            return Poll::Ready(false);
+        }
+        if inner.has_room() {
+            return Poll::Ready(true);
+        }
+        if !inner.waiting.iter().any(|w| w.will_wake(cx.waker())) {
+            inner.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Gives an order: it is seen before letters, and even while a slow client keeps letters waiting.
@@ -208,6 +245,7 @@ impl Mailbox {
         if let Some(letters) = letters {
             std::mem::swap(&mut inner.letters, letters);
             inner.bytes = 0;
+            wake(std::mem::take(&mut inner.waiting));
         }
         Ok(())
     }
@@ -250,8 +288,13 @@ impl Mailbox {
         let mut inner = self.0.lock();
         inner.state = State::Closed;
         inner.waker = None;
+        wake(std::mem::take(&mut inner.waiting));
         std::mem::take(&mut inner.letters)
     }
+}
+
+fn wake(wakers: Vec<Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
 }
 
 /// More waited in a mailbox than a session may leave waiting.
