@@ -33,7 +33,7 @@ pub fn without_forged_ids(stanza: Stanza, account: &BareJid) -> Stanza {
     if !stanza.root().children().any(&strip) {
         return stanza;
     }
-    let bytes = stanza.spliced(&strip, b"");
+    let bytes = stanza.spliced(strip, b"");
     // What was valid stays valid when whole children are left out.
     Stanza::parse(bytes).unwrap_or(stanza)
 }
@@ -54,6 +54,7 @@ pub fn delayed(entry: &LogEntry, account: &BareJid) -> Option<Delivery> {
         bytes,
         number: entry.number,
         class: classify(&stanza),
+        shared: None,
     })
 }
 

@@ -9,7 +9,6 @@ use storage::repository::Roster;
 use xmpp::{BareJid, Element, FullJid, Jid, Stanza, StanzaError, ns};
 
 use super::{
-    archive_rule::Class,
     delivery::{self, Action, Addressee, PresenceType, Resource},
     probe::probe,
 };
@@ -24,7 +23,7 @@ use crate::{
         },
     },
     poll_once,
-    routing::{Delivery, Letter, Origin, Progress, Router, flags},
+    routing::{Origin, Progress, Router, flags},
 };
 
 /// A presence for an account of ours.
@@ -99,12 +98,7 @@ pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceTyp
             if kind == PresenceType::Unavailable {
                 forget_directed(router, entry, stanza);
             }
-            let delivery = Delivery {
-                bytes: stanza.raw().clone(),
-                number: 0,
-                class: Class::default(),
-            };
-            router.post(entry, Letter::Stanza(delivery));
+            router.post(entry, stanza.raw().clone().into());
         }
     }
 }
@@ -202,12 +196,7 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
                 entry.flags & flag != 0
             };
             if reached && !judge.denies(entry.session, Passing::Other, from) {
-                let delivery = Delivery {
-                    bytes: asked.raw().clone(),
-                    number: 0,
-                    class: Class::default(),
-                };
-                router.post(entry, Letter::Stanza(delivery));
+                router.post(entry, asked.raw().clone().into());
             }
         }
     }

@@ -8,14 +8,11 @@ use std::sync::Arc;
 use cluster::directory::SessionRef;
 use xmpp::{Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
-use super::{
-    archive_rule::Class,
-    delivery::{self, Action, IqType},
-};
+use super::delivery::{self, Action, IqType};
 use crate::{
     module::{IqRequest, Target},
     modules::{blocking::Passing, presence::sees_presence},
-    routing::{Delivery, Letter, Origin, Progress, Router},
+    routing::{Origin, Progress, Router},
 };
 
 /// An IQ to one of our domains.
@@ -50,12 +47,7 @@ pub fn for_account(
     let decide = async move {
         match allowed(&router, &stanza, &to, entry.session, kind).await {
             Ok(Action::ToResource) => {
-                let delivery = Delivery {
-                    bytes: stanza.raw().clone(),
-                    number: 0,
-                    class: Class::default(),
-                };
-                router.post(&entry, Letter::Stanza(delivery));
+                router.post(&entry, stanza.raw().clone().into());
             }
             Ok(Action::Bounce) => router.refuse(&stanza, &Condition::ServiceUnavailable.into()),
             Ok(_) => {}

@@ -6,7 +6,7 @@ use cluster::directory::{Entry, SessionRef};
 use storage::repository::Roster;
 use xmpp::{FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
-use super::{archive_rule::Class, delivery::PresenceType, inbound, probe};
+use super::{delivery::PresenceType, inbound, probe};
 use crate::{
     home::Home,
     modules::{
@@ -14,7 +14,7 @@ use crate::{
         presence_rules::{self, Directed},
         vcard::Photo,
     },
-    routing::{Delivery, Letter, Router, SessionHandle},
+    routing::{Router, SessionHandle},
 };
 
 /// The priority a presence states (RFC 6121 §4.7.2.3).
@@ -77,19 +77,12 @@ pub async fn available(
 /// What a session that has just come is told: what the others of its account say, then its contacts, and who asks to see
 /// it. That may be much more than a mailbox holds: it comes as fast as the client takes it.
 async fn welcome(router: &Arc<Router>, home: &Home, handle: &SessionHandle, roster: &Roster) {
-    let post = |bytes| {
-        handle.mailbox.post(Letter::Stanza(Delivery {
-            bytes,
-            number: 0,
-            class: Class::default(),
-        }));
-    };
     let lists = home.privacy().unwrap_or_default();
     let judge = router.judge(&home.account, &lists);
     for (number, other) in home.presences() {
         if number != handle.session.number && handle.mailbox.room().await {
             let stanza = other.readdressed(None, Some(handle.jid.as_jid()));
-            post(stanza.raw().clone());
+            handle.mailbox.post(stanza.raw().clone().into());
         }
     }
     for contact in presence_rules::subscriptions(&roster.items) {
@@ -107,7 +100,7 @@ async fn welcome(router: &Arc<Router>, home: &Home, handle: &SessionHandle, rost
             && !judge.denies(handle.session, Passing::Other, item.jid.as_jid())
             && handle.mailbox.room().await
         {
-            post(request.clone());
+            handle.mailbox.post(request.clone().into());
         }
     }
 }
