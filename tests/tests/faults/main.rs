@@ -7,6 +7,7 @@ mod failing_store;
 mod flood;
 mod hostile;
 mod kill;
+mod leaving;
 mod lists;
 mod outage;
 mod play;
