@@ -166,7 +166,8 @@ impl Stores {
 
     /// Whether a name has nothing.
     async fn is_clean(&self, account: &BareJid) -> Result<bool> {
-        if self.accounts.is_being_erased(account).await? {
+        let mark = mark_key(account)?;
+        if self.table.get(&mark, Consistency::Strong).await?.is_some() {
             return Ok(false);
         }
         let nothing = async |space, partition| {

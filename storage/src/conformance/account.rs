@@ -248,20 +248,32 @@ async fn agents(repo: &dyn AccountRepository) {
 /// A name is marked from the removal of its account until the erasure has ended or another account is made.
 async fn marks(repo: &dyn AccountRepository) {
     let (bob, ann) = (jid("bob@mark.example"), jid("ann@mark.example"));
-    let marked = async || done(repo.erasures("mark.example", None, 9).await);
-    done(repo.create(&bob, credentials(b""), 0).await);
+    let marked = async || done(repo.removals("mark.example", None, 9).await);
+    for account in [&bob, &ann] {
+        done(repo.create(account, credentials(b""), 0).await);
+    }
     refused(repo.begin_erasure(&bob).await, ErrorKind::Conflict);
-    assert!(!done(repo.is_being_erased(&bob).await));
+    assert!(!done(repo.is_being_removed(&bob).await));
     done(repo.remove(&bob).await);
-    done(repo.begin_erasure(&ann).await);
-    done(repo.begin_erasure(&ann).await);
-    assert!(done(repo.is_being_erased(&bob).await));
+    done(repo.remove(&ann).await);
+    assert!(done(repo.is_being_removed(&bob).await));
     assert_eq!(marked().await, ["ann", "bob"]);
     assert_eq!(
-        done(repo.erasures("mark.example", Some("ann"), 9).await),
+        done(repo.removals("mark.example", Some("ann"), 9).await),
         ["bob"]
     );
-    assert_eq!(done(repo.erasures("mark", None, 9).await), [""; 0]);
+    assert_eq!(done(repo.removals("mark", None, 9).await), [""; 0]);
+    // What nobody left is erased without being a removal.
+    for name in ["a", "c"] {
+        let nobody = jid(&format!("{name}@mark.example"));
+        done(repo.begin_erasure(&nobody).await);
+        done(repo.begin_erasure(&nobody).await);
+        assert!(!done(repo.is_being_removed(&nobody).await));
+    }
+    assert_eq!(
+        done(repo.removals("mark.example", None, 2).await),
+        ["ann", "bob"]
+    );
     done(repo.end_erasure(&ann).await);
     done(repo.end_erasure(&ann).await);
     assert_eq!(marked().await, ["bob"]);

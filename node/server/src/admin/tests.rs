@@ -19,8 +19,8 @@ impl Live for Recorder {
         2
     }
 
-    fn forget(&self, account: &BareJid) {
-        self.0.lock().push(format!("forget {account}"));
+    fn context(&self) -> Context {
+        self.0.1.context()
     }
 }
 

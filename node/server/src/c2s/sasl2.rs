@@ -6,7 +6,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use xmpp::{
-    Element, Node, StanzaError, ns,
+    Element, Node, ns,
     sasl::{Mechanism, SaslFailure, Upgrade},
 };
 
@@ -160,8 +160,10 @@ impl Client {
                 let features = self.features(true);
                 Ok(Login::Established(self.settle(core, &features)))
             }
+            // What was proven is void before it was said to be true.
+            Err(bind::Refused::Void) => Err(bind::Refused::void().into()),
             refused => {
-                if let Err(error) = refused {
+                if let Err(bind::Refused::Answer(error)) = refused {
                     // The client is who it says all the same. It may ask again by RFC 6120 §7 and is then told why not.
                     tracing::info!(
                         condition = error.condition.as_str(),
@@ -182,7 +184,7 @@ impl Client {
         identity: &Identity,
         wanted: Node<'_>,
         agent: Option<&str>,
-    ) -> Result<(Box<SessionCore>, Element), StanzaError> {
+    ) -> Result<(Box<SessionCore>, Element), bind::Refused> {
         let resource = self.resource(
             identity,
             wanted

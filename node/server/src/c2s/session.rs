@@ -159,6 +159,7 @@ impl SessionCore {
     /// Answers requests until one has to wait.
     fn run_lane(&mut self) {
         while !self.lane_running
+            && self.handle.ending.get().is_none()
             && let Some((stanza, ticket)) = self.lane.front()
         {
             // Who asks for its archive expects to find in it what it sent before.
@@ -188,6 +189,16 @@ impl SessionCore {
             directed.retain(|jid| jid != to);
         } else if !directed.contains(to) && directed.len() < MAX_DIRECTED {
             directed.push(to.clone());
+        }
+    }
+
+    /// A session that is to end has sent all it had.
+    fn has_ended(&self) -> Result<(), StreamError> {
+        match self.handle.ending.get() {
+            Some(error) if self.backlog.is_empty() && self.handle.mailbox.is_empty() => {
+                Err((**error).clone())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -362,7 +373,7 @@ impl Session {
             }
         }
         match outbox::send(&mut self.core, &mut self.transport, CONGESTED) {
-            Ok(()) => Ok(Flow::Continue),
+            Ok(()) => self.core.has_ended().map(|()| Flow::Continue),
             Err(outbox::Broken) => Ok(Flow::Broken),
         }
     }
@@ -549,7 +560,7 @@ impl SessionCore {
 
     /// Whether nothing more may come in for now.
     fn is_stalled(&self) -> bool {
-        self.inbound.is_full() || self.settling()
+        self.inbound.is_full() || self.settling() || self.handle.ending.get().is_some()
     }
 
     fn settling(&self) -> bool {

@@ -58,6 +58,16 @@ impl Homes {
         home
     }
 
+    /// A home for an account that is stored nowhere and lasts as long as its session (XEP-0175): what reaches that is
+    /// delivered, the rest refused.
+    pub fn passing(&self, account: &BareJid) -> Arc<Home> {
+        let home = Arc::new(Home::passing(account.clone()));
+        self.shard(account.as_str())
+            .lock()
+            .insert(account.clone(), home.clone());
+        home
+    }
+
     /// The home of an account if it is in memory.
     pub fn loaded(&self, account: &str) -> Option<Arc<Home>> {
         self.shard(account).lock().get(account).cloned()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use xmpp::{BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
+use xmpp::{BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{
     archive_rule::Class,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     c2s::SessionCore,
     home::Home,
-    module::Target,
+    module::{Follower, Target},
     modules::{
         blocking::{self, Passing, rules},
         roster::{
@@ -97,13 +97,16 @@ fn blocked(
 
 fn answer(handle: &SessionHandle, stanza: &Stanza, error: &StanzaError) {
     if let Some(reply) = stanza.error_reply(error) {
-        let bytes = reply.to_bytes(xmpp::ns::CLIENT).into();
-        handle.mailbox.post(Letter::Stanza(Delivery {
-            bytes,
-            number: 0,
-            class: Class::default(),
-        }));
+        post(handle, &reply);
     }
+}
+
+fn post(handle: &SessionHandle, element: &Element) {
+    handle.mailbox.post(Letter::Stanza(Delivery {
+        bytes: element.to_bytes(xmpp::ns::CLIENT).into(),
+        number: 0,
+        class: Class::default(),
+    }));
 }
 
 /// A request that is answered in order: an IQ to the server or the own account, or any presence.
@@ -115,14 +118,18 @@ pub fn ordered(core: &mut SessionCore, stanza: Stanza) -> Progress {
             let own = stanza.to().is_none_or(|to| to.local().is_some());
             let target = if own { Target::Account } else { Target::Server };
             let task = async move {
-                let reply = iq::answer(&router, &stanza, target, Some(handle.clone())).await;
+                let answer = iq::answer(&router, &stanza, target, Some(handle.clone()));
+                let (reply, followers) = answer.await;
                 if let Some(reply) = reply {
-                    let bytes = reply.to_bytes(xmpp::ns::CLIENT).into();
-                    handle.mailbox.post(Letter::Stanza(Delivery {
-                        bytes,
-                        number: 0,
-                        class: Class::default(),
-                    }));
+                    post(&handle, &reply);
+                }
+                // After its reply, and in the order in which the handler said it.
+                for follower in followers {
+                    match follower {
+                        Follower::Send(element) => post(&handle, &element),
+                        Follower::End(error) => router.end_behind(&handle, error),
+                        Follower::Release(kept) => drop(kept),
+                    }
                 }
                 drop(home);
             };

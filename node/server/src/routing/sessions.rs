@@ -3,7 +3,7 @@
 use std::{
     hash::BuildHasher,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -11,7 +11,7 @@ use std::{
 use cluster::directory::SessionRef;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use xmpp::{FullJid, Jid};
+use xmpp::{FullJid, Jid, StreamError};
 
 use super::mailbox::Mailbox;
 
@@ -27,6 +27,8 @@ pub struct SessionHandle {
     pub directed: Mutex<Vec<Jid>>,
     /// When its client was last heard, in seconds since the node started.
     pub heard: AtomicU32,
+    /// Why it ends, as soon as it has sent what it has; nothing more is taken from its client then.
+    pub ending: OnceLock<Box<StreamError>>,
 }
 
 const SHARDS: usize = 64;

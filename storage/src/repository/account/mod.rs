@@ -201,10 +201,10 @@ pub trait AccountRepository: Send + Sync + 'static {
     async fn begin_erasure(&self, account: &BareJid) -> Result<()>;
     /// Takes the mark of a name away. One write.
     async fn end_erasure(&self, account: &BareJid) -> Result<()>;
-    /// Whether a name is marked as being erased. One strong get.
-    async fn is_being_erased(&self, account: &BareJid) -> Result<bool>;
-    /// Marked localparts of a domain, as [`AccountRepository::list`].
-    async fn erasures(
+    /// Whether an account of this name was removed and is still being erased. One strong get.
+    async fn is_being_removed(&self, account: &BareJid) -> Result<bool>;
+    /// The localparts of those in a domain, as [`AccountRepository::list`].
+    async fn removals(
         &self,
         domain: &str,
         after: Option<&str>,

@@ -24,8 +24,10 @@ const TOKENS_PER_BATCH: usize = 50;
 const TOKENS_KEPT_MS: u64 = 7 * 24 * 3_600 * 1_000;
 /// How often a removal begins again when the account changed.
 const MAX_ATTEMPTS: usize = 16;
-/// What a row of a list holds: a format, and nothing yet.
+/// What a row of a list holds: a format, and nothing yet. In the list of erasures: an account was removed.
 const ROW: &[u8] = &[1];
+/// In the list of erasures: what is erased was left by no account.
+const LEFT_OVER: &[u8] = &[2];
 
 /// The implementation over a table.
 pub struct TableAccounts {
@@ -85,7 +87,7 @@ impl TableAccounts {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>> {
-        let query = Query {
+        let mut query = Query {
             space: Space::Idx,
             partition,
             from: after.map(|after| key::successor(&key::localpart(after))),
@@ -94,13 +96,20 @@ impl TableAccounts {
             limit,
             consistency: Consistency::Eventual,
         };
-        let rows = paging::collect(self.table(), query, limit).await?;
-        let localpart = |sort: &[u8]| {
-            String::from_utf8(sort.to_vec()).map_err(|e| {
-                Error::new(ErrorKind::Corrupt, "a localpart that is no text").with_source(e)
-            })
-        };
-        rows.iter().map(|row| localpart(&row.sort)).collect()
+        let mut names = Vec::new();
+        while names.len() < limit {
+            query.limit = limit - names.len();
+            let (rows, more) = paging::next_page(self.table(), &mut query).await?;
+            for row in rows.into_iter().filter(|row| row.value == ROW) {
+                names.push(String::from_utf8(row.sort.to_vec()).map_err(|e| {
+                    Error::new(ErrorKind::Corrupt, "a localpart that is no text").with_source(e)
+                })?);
+            }
+            if !more {
+                break;
+            }
+        }
+        Ok(names)
     }
 
     /// What must go for another agent to have its place: the oldest beyond the bound.
@@ -221,7 +230,7 @@ impl AccountRepository for TableAccounts {
     async fn begin_erasure(&self, account: &BareJid) -> Result<()> {
         let batch = Batch::new()
             .check(record_key(account), Condition::Absent)
-            .put(mark_key(account)?, ROW, Condition::Any);
+            .put(mark_key(account)?, LEFT_OVER, Condition::Any);
         self.table().write(batch).await
     }
 
@@ -230,16 +239,13 @@ impl AccountRepository for TableAccounts {
         self.table().write(batch).await
     }
 
-    async fn is_being_erased(&self, account: &BareJid) -> Result<bool> {
+    async fn is_being_removed(&self, account: &BareJid) -> Result<bool> {
         let mark = mark_key(account)?;
-        Ok(self
-            .table()
-            .get(&mark, Consistency::Strong)
-            .await?
-            .is_some())
+        let found = self.table().get(&mark, Consistency::Strong).await?;
+        Ok(found.is_some_and(|mark| mark.value == ROW))
     }
 
-    async fn erasures(
+    async fn removals(
         &self,
         domain: &str,
         after: Option<&str>,

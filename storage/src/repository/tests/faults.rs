@@ -64,8 +64,8 @@ async fn an_outage_never_reads_as_absence() {
     check(stores.archive_preferences.load(&bob).await);
     check(stores.erase(&bob).await);
     check(stores.create(&bob, Credentials::default(), 0).await);
-    check(stores.accounts.erasures("example.org", None, 1).await);
-    check(stores.accounts.is_being_erased(&bob).await);
+    check(stores.accounts.removals("example.org", None, 1).await);
+    check(stores.accounts.is_being_removed(&bob).await);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ impl Bench {
     fn new() -> Self {
         let (recorder, stores) = (Recorder::default(), stores());
         let rosters = Arc::new(Rosters::new(stores.rosters.clone()));
-        let accounts = Accounts::new(stores.clone(), rosters, 4_096);
+        let accounts = Accounts::new(stores.clone(), rosters, Arc::new(Keys::new(4_096)));
         let bard = recorder.session("bard@example.com/globe", 0);
         let admin = Admin::new(
             vec![bare("bard@example.com")],

@@ -30,7 +30,7 @@ impl Bench {
     async fn new(enabled: bool) -> Self {
         let (recorder, stores) = (Recorder::default(), stores());
         let rosters = Arc::new(Rosters::new(stores.rosters.clone()));
-        let accounts = Accounts::new(stores.clone(), rosters, 4_096);
+        let accounts = Accounts::new(stores.clone(), rosters, Arc::new(Keys::new(4_096)));
         let balcony = recorder.session("juliet@example.com/balcony", 0);
         accounts
             .create(&bare("juliet@example.com"), "R0m30", &recorder.context())
