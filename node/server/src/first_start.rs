@@ -52,9 +52,7 @@ pub async fn first_start(stores: &Stores, config: &Config) -> storage::Result<Op
     let Some(derived) = keys.derive(password.expose()).await else {
         return Ok(None);
     };
-    stores
-        .create(&account, derived, clock::now_ms())
-        .await?;
+    stores.create(&account, derived, clock::now_ms()).await?;
     let addresses = config
         .listeners
         .iter()

@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use cluster::directory::{Entry, SessionRef};
+use parking_lot::Mutex;
 use storage::repository::{ArchivePreferences, PrivacyData};
 use xmpp::{
     BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns,

@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use xmpp::{BareJid, StreamError, StreamErrorCondition as Condition};
 
-use crate::{c2s::parking::end_parked, module::{Context, Outlet}, routing::Router};
+use crate::{
+    c2s::parking::end_parked,
+    module::{Context, Outlet},
+    routing::Router,
+};
 
 /// Time for sessions to save what they hold.
 const PATIENCE: Duration = Duration::from_secs(5);

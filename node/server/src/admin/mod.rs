@@ -232,7 +232,11 @@ impl Administrator {
     ) -> Result<Response, Response> {
         let limit = limit.clamp(1, MAX_PAGE);
         Ok(Response::Users(
-            self.accounts.stores.accounts.list(domain, after, limit).await?,
+            self.accounts
+                .stores
+                .accounts
+                .list(domain, after, limit)
+                .await?,
         ))
     }
 

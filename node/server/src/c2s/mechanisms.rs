@@ -39,9 +39,7 @@ impl Client {
         let authzid = first.authzid().map(str::to_owned);
         let account = self.load(named.as_ref()).await?;
         let hash = first.hash();
-        let keys = account
-            .as_ref()
-            .and_then(|account| keys::of(account, hash));
+        let keys = account.as_ref().and_then(|account| keys::of(account, hash));
         let keys = keys.unwrap_or_else(|| self.decoy(named.as_ref(), first.username(), hash));
         let offered = self
             .offer

@@ -22,8 +22,7 @@ use storage::{
     repository::{ArchivePreferences, PrivacyData},
 };
 use xmpp::{
-    BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition,
-    StreamError,
+    BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError,
 };
 
 pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted};
@@ -387,7 +386,9 @@ impl Outlet for Arc<Router> {
                 let mut left = entries.iter().filter(|entry| Some(entry.session) != spared);
                 let Some(first) = left.next() else { return };
                 self.end_session(first.session, error.clone());
-                left.for_each(|entry| drop(self.end_session(entry.session, error.clone())));
+                left.for_each(|entry| {
+                    self.end_session(entry.session, error.clone());
+                });
                 tokio::time::sleep(RETIREMENT_TICK).await;
             }
         };

@@ -120,9 +120,7 @@ pub async fn import(
             Step::UserEnd => {
                 if let Some(user) = user.take() {
                     let account = user.account.clone();
-                    user.end(&keys, &mut done)
-                        .await
-                        .map_err(at(&account))?;
+                    user.end(&keys, &mut done).await.map_err(at(&account))?;
                 }
             }
             Step::Child(element) => {

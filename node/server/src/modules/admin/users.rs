@@ -139,7 +139,9 @@ impl User {
         note(
             outcome,
             account.as_jid(),
-            self.accounts.create(&account, password, Way::Running(cx)).await,
+            self.accounts
+                .create(&account, password, Way::Running(cx))
+                .await,
         )
     }
 

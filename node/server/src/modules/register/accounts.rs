@@ -83,7 +83,10 @@ impl Accounts {
         Ok(())
     }
 
-    async fn derive(&self, password: &str) -> Result<storage::repository::Credentials, StanzaError> {
+    async fn derive(
+        &self,
+        password: &str,
+    ) -> Result<storage::repository::Credentials, StanzaError> {
         let derived = self.keys.derive(password).await;
         derived.ok_or_else(|| Condition::InternalServerError.into())
     }
@@ -215,18 +218,27 @@ impl Accounts {
             // RFC 6121 §3.2, §3.3: every subscription ends, either way.
             for (due, stanza, kind) in [
                 (due.unsubscribe, unsubscribe, SubscriptionType::Unsubscribe),
-                (due.unsubscribed, unsubscribed, SubscriptionType::Unsubscribed),
+                (
+                    due.unsubscribed,
+                    unsubscribed,
+                    SubscriptionType::Unsubscribed,
+                ),
             ] {
                 match way {
                     Way::Running(cx) if due => cx.route(stanza),
-                    Way::Down(domains) if due && domains.contains(&item.jid.domain().to_owned()) => {
+                    Way::Down(domains)
+                        if due && domains.contains(&item.jid.domain().to_owned()) =>
+                    {
                         self.hear(&item.jid, account, kind).await?;
                     }
                     _ => {}
                 }
             }
             if let (Way::Running(cx), Sharing::Ends) = (way, due.sharing) {
-                let gone = presences.iter().filter_map(Stanza::from).filter_map(Jid::to_full);
+                let gone = presences
+                    .iter()
+                    .filter_map(Stanza::from)
+                    .filter_map(Jid::to_full);
                 for from in gone {
                     cx.route(inbound::unavailable(&from, Some(item.jid.as_jid())));
                 }

@@ -54,7 +54,11 @@ impl Register {
             ));
         }
         let done = match wanted {
-            Wanted::Removal => self.accounts.remove(account, Some(iq), Way::Running(cx)).await,
+            Wanted::Removal => {
+                self.accounts
+                    .remove(account, Some(iq), Way::Running(cx))
+                    .await
+            }
             Wanted::Password { username, password } => {
                 let named = BareJid::from_parts(Some(&username), account.domain());
                 if named.ok().as_ref() != Some(account) {

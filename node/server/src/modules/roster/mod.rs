@@ -180,3 +180,6 @@ fn push_iq(to: &str, payload: Element) -> Element {
         .with_attr("to", to)
         .with_child(payload)
 }
+
+#[cfg(test)]
+mod tests;
