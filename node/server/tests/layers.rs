@@ -100,7 +100,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     (
         "c2s",
         "modules",
-        "an account is made before there is a session, with the rules of the registration module",
+        "an account is made before there is a session, and an archive is described while one is bound, by their modules",
     ),
     (
         "module",

@@ -19,7 +19,7 @@ use super::{
     session::SessionCore,
     stream::End,
 };
-use crate::random;
+use crate::{modules::archive, random};
 
 /// What `<authenticate/>` asks for.
 pub(super) struct Request<'a> {
@@ -205,6 +205,16 @@ impl Client {
             let resume = matches!(enable.attr("resume").as_deref(), Some("true" | "1"));
             let max = enable.attr("max").and_then(|max| max.parse().ok());
             bound.push(core.enable_sm(resume, max));
+        }
+        if self.router.config.archive.enabled && !identity.is_anonymous() {
+            // §4: what waits is read from the archive, as far as it is there; where that begins and ends is told last, so
+            // that nothing comes between it and what the session gets itself.
+            core.home.leave_to_archive(&self.router).await;
+            let logs = &*self.router.stores.logs;
+            match archive::metadata(logs, &identity.account).await {
+                Ok(metadata) => bound.push(metadata),
+                Err(error) => tracing::warn!(%error, "the archive is not described"),
+            }
         }
         Ok((core, bound))
     }

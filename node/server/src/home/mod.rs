@@ -4,6 +4,7 @@
 //! flight; a sweep drops the others, whose truth is in the store.
 
 mod account;
+mod archived;
 pub mod pending;
 pub mod render;
 

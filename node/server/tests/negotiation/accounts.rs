@@ -106,12 +106,18 @@ async fn nothing_that_was_under_way_reaches_the_next_owner() {
         phone.send("<presence/>").await;
         let mut peer = proven(&server, "r0m30").await;
         bound(&mut peer).await;
-        romeo.send(&message.repeat(50)).await;
+        romeo.send(&message.repeat(30)).await;
         let answer = peer
             .ask("<iq type='set' id='r'><query xmlns='jabber:iq:register'><remove/></query></iq>")
             .await;
         assert_eq!(answer.attr("type"), Some("result"), "{answer:?}");
-        // All that was sent before the account is made again has been dealt with: this is answered behind it.
+        // Whatever was sent to the first has been dealt with when this is answered.
+        romeo
+            .send(&format!(
+                "<iq type='get' id='{round}' to='example.org'><ping xmlns='urn:xmpp:ping'/></iq>"
+            ))
+            .await;
+        while romeo.element().await.attr("id") != Some(&round.to_string()) {}
         create_account(router, "juliet", "example.org", "r0m30")
             .await
             .unwrap();
@@ -130,8 +136,8 @@ async fn a_proof_is_void_once_the_account_has_changed() {
     let accounts: &Accounts = &router.accounts();
     let cx = &router.context();
     let remake = async |password: &str| {
-        let made = accounts.create(&juliet(), password, Way::Running(cx));
-        made.await.unwrap();
+        let way = Way::Running(cx);
+        accounts.create(&juliet(), password, way).await.unwrap();
     };
 
     let mut peer = proven(&server, "r0m30").await;
