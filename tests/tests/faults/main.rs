@@ -10,5 +10,6 @@ mod kill;
 mod outage;
 mod play;
 mod racing;
+mod removing;
 mod resume;
 mod volume;
