@@ -18,7 +18,9 @@ const REMOVE: &str =
 async fn what_is_being_written_goes_too(fault: Fault) {
     let node = Local::start(&Settings::default(), 1).await.unwrap();
     node.accounts(["alice", "bob"]).await.unwrap();
-    let mut alice = Client::login(node.address(), "alice", "phone").await.unwrap();
+    let mut alice = Client::login(node.address(), "alice", "phone")
+        .await
+        .unwrap();
     let mut bob = Client::login(node.address(), "bob", "phone").await.unwrap();
     let log = key::log(&account("alice"));
     node.switchboard.add(

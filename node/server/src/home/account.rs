@@ -41,7 +41,7 @@ use crate::{
         archive_rule::Class,
         delivery::{self, Action, Addressee, MessageType, Resource},
     },
-    routing::{Delivery, Letter, Origin, Posted, Progress, Router, SessionHandle, flags},
+    routing::{Delivery, Letter, Origin, Posted, Progress, Router, SessionHandle, Shared, flags},
 };
 
 /// Operations that may wait for a home to load, or entries for a flush: beyond this, senders are told to wait.
@@ -106,7 +106,8 @@ struct State {
     pending: Pending,
     privacy: Arc<PrivacyData>,
     preferences: Option<Arc<ArchivePreferences>>,
-    presences: Vec<(u64, Stanza)>,
+    /// By session; as bytes, since few are asked for.
+    presences: Vec<(u64, Bytes)>,
     /// Known once a session was available.
     photo: Option<Photo>,
     mailbox: Mailbox,
@@ -189,6 +190,10 @@ impl Home {
             self.writing.fetch_add(1, Ordering::Relaxed);
             Writing(self)
         })
+    }
+
+    fn is_absent(&self) -> bool {
+        matches!(*self.inner.lock(), Inner::Absent)
     }
 
     /// Runs `ready` on the loaded state, now or when it is loaded; `otherwise` if there is no such account, it cannot
@@ -386,7 +391,7 @@ impl Home {
             state.presences.retain(|(number, _)| *number != session);
             let known = state.presences.len() < before;
             if let Some(presence) = presence {
-                state.presences.push((session, presence));
+                state.presences.push((session, presence.raw().clone()));
             }
             state.presences.shrink_to_fit();
             known
@@ -396,8 +401,9 @@ impl Home {
 
     /// The presence of every available session.
     pub fn presences(&self) -> Vec<(u64, Stanza)> {
-        self.with(|state| state.presences.clone())
-            .unwrap_or_default()
+        let presences = self.with(|state| state.presences.clone());
+        let parsed = |(session, bytes)| Some((session, Stanza::parse(bytes).ok()?));
+        presences.into_iter().flatten().filter_map(parsed).collect()
     }
 
     /// Changes the presence of every available session; what became of it. `None` leaves it.
@@ -408,8 +414,10 @@ impl Home {
         self.with(|state| {
             let mut changed = Vec::new();
             for (session, presence) in &mut state.presences {
-                if let Some(new) = change(presence) {
-                    presence.clone_from(&new);
+                if let Ok(old) = Stanza::parse(presence.clone())
+                    && let Some(new) = change(&old)
+                {
+                    presence.clone_from(new.raw());
                     changed.push((*session, new));
                 }
             }
@@ -498,7 +506,8 @@ impl Home {
                 return None;
             }
             state.unsaved_acks = 0;
-            state.mailbox.acked = state.pending.acked(state.head);
+            (state.mailbox.acked, state.mailbox.undelivered) =
+                state.pending.summary(state.head, Mailbox::MAX_UNDELIVERED);
             Some(state.mailbox.clone())
         });
         let Some(Some(mailbox)) = work else { return };
@@ -514,7 +523,7 @@ impl Home {
                 Ok(version) => {
                     home.with(|state| state.mailbox.version = version);
                     if !router.config.archive.enabled {
-                        home.forget_delivered(&router, mailbox.acked).await;
+                        home.forget_delivered(&router, mailbox.floor()).await;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -535,8 +544,8 @@ impl Home {
     }
 
     /// Without an archive the log is only an offline store: what was handed over goes.
-    async fn forget_delivered(&self, router: &Router, acked: u64) {
-        if let Err(error) = router.stores.logs.truncate(&self.account, acked + 1).await {
+    async fn forget_delivered(&self, router: &Router, floor: u64) {
+        if let Err(error) = router.stores.logs.truncate(&self.account, floor).await {
             tracing::warn!(account = %self.account, %error, "delivered messages not removed");
         }
     }
@@ -560,12 +569,27 @@ impl Home {
         idle
     }
 
-    /// The account was removed or made: what is in memory counts no longer.
-    pub(super) fn forget(&self) {
-        let mut inner = self.inner.lock();
-        self.forgotten.store(true, Ordering::Relaxed);
-        if !matches!(&*inner, Inner::Loading(_)) {
-            *inner = Inner::Gone;
+    /// The account was removed or made: what is in memory counts no longer. Who waits for the outcome of a message that is
+    /// not in the log is told that there is none.
+    pub(super) fn forget(self: &Arc<Self>, router: &Arc<Router>) {
+        let gone = {
+            let mut inner = self.inner.lock();
+            self.forgotten.store(true, Ordering::Relaxed);
+            match &*inner {
+                Inner::Loading(_) => return,
+                _ => std::mem::replace(&mut *inner, Inner::Gone),
+            }
+        };
+        let Inner::Ready(state) = gone else { return };
+        for queued in state.queue {
+            let origin = queued.parcel.origin.clone();
+            let after = if queued.sent {
+                // It was delivered; there is no archive any more to keep it.
+                After::Done(queued.parcel)
+            } else {
+                After::Refuse(queued.parcel, Condition::ServiceUnavailable.into())
+            };
+            tell(self.finish(router, after), origin);
         }
     }
 
@@ -606,7 +630,7 @@ impl Home {
                 }
             }
         }
-        if failed {
+        if failed || self.is_absent() && !router.homes.may_keep_absent() {
             router.homes.drop_gone(&self);
         }
         for (after, origin) in outcomes {
@@ -622,6 +646,9 @@ impl Home {
         let tip = stores.logs.tip(&self.account).await?;
         let mailbox = stores.mailboxes.load(&self.account).await?;
         let mut pending = Pending::default();
+        for &number in &mailbox.undelivered {
+            pending.add(number, 0);
+        }
         let mut from = mailbox.acked + 1;
         while from <= tip.head {
             let page = stores
@@ -727,9 +754,10 @@ impl Home {
     fn give_up(self: &Arc<Self>, router: &Arc<Router>, mut kept: usize) -> bool {
         let (mut refused, mut done) = (Vec::new(), Vec::new());
         self.with(|state| {
+            let mut again = Vec::new();
             for queued in std::mem::take(&mut state.queue) {
                 if queued.entry().is_none() {
-                    state.hand_on(self, router, queued, 0, &mut done);
+                    again.extend(state.hand_on(self, router, queued, 0, &mut done));
                 } else if kept > 0 || queued.sent {
                     kept = kept.saturating_sub(1);
                     state.queue.push_back(queued);
@@ -737,6 +765,8 @@ impl Home {
                     refused.push(queued.parcel);
                 }
             }
+            // Behind what may be in the log already, which is told by its place.
+            state.queue.extend(again);
         });
         self.finish_all(router, done);
         for parcel in refused {
@@ -935,6 +965,7 @@ impl State {
         mut logged: usize,
         done: &mut Vec<Parcel>,
     ) {
+        let mut again = Vec::new();
         while let Some(front) = self.queue.front() {
             let mut number = 0;
             if front.entry().is_some() {
@@ -948,14 +979,19 @@ impl State {
             let Some(queued) = self.queue.pop_front() else {
                 break;
             };
-            self.hand_on(home, router, queued, number, done);
+            again.extend(self.hand_on(home, router, queued, number, done));
+        }
+        // Before what came later.
+        for queued in again.into_iter().rev() {
+            self.queue.push_front(queued);
         }
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
     }
 
-    /// Delivers what is in the log under this number, or in no log (0).
+    /// Delivers what is in the log under this number, or in no log (0). What nobody took comes back, to be stored after
+    /// all.
     fn hand_on(
         &mut self,
         home: &Arc<Home>,
@@ -963,7 +999,7 @@ impl State {
         queued: Queued,
         number: u64,
         done: &mut Vec<Parcel>,
-    ) {
+    ) -> Option<Queued> {
         let Queued {
             parcel,
             sent,
@@ -997,15 +1033,15 @@ impl State {
             } else if flags.is_none() && holders == 0 && parcel.class.stored_offline() {
                 // As in `receive`: it is stored after all.
                 let flags = Some(EntryFlags::DELIVER);
-                self.queue.push_back(Queued {
+                return Some(Queued {
                     parcel,
                     sent,
                     flags,
                 });
-                return;
             }
         }
         done.push(parcel);
+        None
     }
 
     /// Gives a session all that waits and nobody holds: it claims that when it gets there. If it ends before, the next one
@@ -1042,15 +1078,21 @@ impl State {
             self.give_waiting(&target);
         }
         let bytes = render::live(&parcel.stanza, account, numbers.archive);
+        let targets = entries.iter().filter(|entry| reached(entry)).count();
+        let shared = (targets > 1 && numbers.deliver == 0 && parcel.class.stored_offline())
+            .then(|| Shared::new(targets as u32));
         let mut holders = 0;
         for entry in entries.iter().filter(|entry| reached(entry)) {
             let delivery = Delivery {
                 bytes: bytes.clone(),
                 number: numbers.deliver,
                 class: parcel.class,
+                shared: shared.clone(),
             };
             if router.post(entry, Letter::Stanza(delivery)) == Posted::Yes {
                 holders += 1;
+            } else if let Some(shared) = &shared {
+                shared.give_up();
             }
         }
         if holders > 0 && parcel.class.copied_when_received() {
@@ -1101,9 +1143,8 @@ fn carbons<'a>(
         router.post(
             entry,
             Letter::Stanza(Delivery {
-                bytes,
-                number: 0,
-                class: parcel.class,
+                class: parcel.class.of_copy(),
+                ..Delivery::passing(bytes)
             }),
         );
     }

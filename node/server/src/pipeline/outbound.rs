@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use xmpp::{BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{
-    archive_rule::Class,
     delivery::{IqType, PresenceType},
     inbound::{self, subscription_element},
     iq, lifecycle,
@@ -23,7 +23,7 @@ use crate::{
         },
     },
     poll_once,
-    routing::{Delivery, Letter, Origin, Progress, Router, SessionHandle},
+    routing::{Letter, Origin, Progress, Router, SessionHandle},
 };
 
 /// Which way an IQ of a client goes.
@@ -102,11 +102,8 @@ fn answer(handle: &SessionHandle, stanza: &Stanza, error: &StanzaError) {
 }
 
 fn post(handle: &SessionHandle, element: &Element) {
-    handle.mailbox.post(Letter::Stanza(Delivery {
-        bytes: element.to_bytes(xmpp::ns::CLIENT).into(),
-        number: 0,
-        class: Class::default(),
-    }));
+    let bytes = Bytes::from(element.to_bytes(xmpp::ns::CLIENT));
+    handle.mailbox.post(bytes.into());
 }
 
 /// A request that is answered in order: an IQ to the server or the own account, or any presence.
