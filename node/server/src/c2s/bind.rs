@@ -198,7 +198,8 @@ pub async fn resume(
     let outcome = |label| router.metrics.resumptions.with_label_values(&[label]).inc();
     let Some(mut core) = router.parked.take(previd, &identity.account).await else {
         outcome("not_found");
-        return Err(managed::failed("item-not-found", None));
+        let handled = router.parked.handled_by(previd, &identity.account);
+        return Err(managed::failed("item-not-found", handled));
     };
     if let Err(refused) = identity.check(router).await {
         outcome("not_found");
@@ -223,10 +224,10 @@ pub async fn resume(
         .ok()
         .map(|acknowledged| acknowledged.filter_map(|(sent, _)| sent.number()).collect());
     let Some(acknowledged) = acknowledged else {
-        // XEP-0198 §5: the client is out of step; nothing that was kept for it may be lost.
+        // The client is out of step. The session stays: it may come with the right count.
         outcome("too_high");
         core.managed = Some(managed);
-        core.end(None);
+        super::parking::park(core).await;
         return Err(managed::failed("unexpected-request", Some(handled)));
     };
     if !acknowledged.is_empty() {

@@ -620,6 +620,7 @@ impl SessionCore {
             unwritten,
             anonymous,
             client_state,
+            inbound,
             ..
         } = *self;
         let directed = std::mem::take(&mut *handle.directed.lock());
@@ -629,7 +630,7 @@ impl SessionCore {
         router.active_lists.ended(handle.session);
         // What was sent and not acknowledged is older than what was not sent.
         if let Some(managed) = managed {
-            router.parked.forget(&handle);
+            router.parked.forget(&handle, inbound.h());
             for sent in managed.outbound.into_items() {
                 match sent {
                     Sent::Logged(number) => numbers.push(number),

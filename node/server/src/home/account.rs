@@ -834,7 +834,7 @@ impl State {
                 return After::Refuse(parcel, Condition::ServiceUnavailable.into());
             }
             Action::Ignore | Action::Serve => return After::Done(parcel),
-            Action::Store if self.pending.len() >= router.config.offline.quota => {
+            Action::Store if self.is_full(router) => {
                 // XEP-0160 §3, step 4.
                 return After::Refuse(parcel, offline_is_full());
             }
@@ -868,12 +868,17 @@ impl State {
         After::Done(parcel)
     }
 
+    /// Whether as much waits as may, what is on its way to the log included.
+    fn is_full(&self, router: &Router) -> bool {
+        self.pending.len() + self.queue.len() >= router.config.offline.quota
+    }
+
     /// The sessions that a message was for have just ended, or are too slow to keep: it waits for the next one.
     fn store_after_all(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
         if self.passing {
             return After::Refuse(parcel, Condition::ServiceUnavailable.into());
         }
-        if self.pending.len() >= router.config.offline.quota {
+        if self.is_full(router) {
             return After::Refuse(parcel, offline_is_full());
         }
         let flags = Some(EntryFlags::DELIVER);
