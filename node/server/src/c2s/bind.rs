@@ -196,23 +196,21 @@ pub async fn resume(
     h: u32,
 ) -> Result<Resumed, Element> {
     let outcome = |label| router.metrics.resumptions.with_label_values(&[label]).inc();
+    // The session is seen all the time: whoever changes the account after this ends it.
+    if let Err(refused) = identity.check(router).await {
+        outcome("not_found");
+        let condition = match refused {
+            // It may ask for a resource now, and is told then.
+            Refused::Void => "not-authorized",
+            Refused::Answer(_) => "resource-constraint",
+        };
+        return Err(managed::failed(condition, None));
+    }
     let Some(mut core) = router.parked.take(previd, &identity.account).await else {
         outcome("not_found");
         let handled = router.parked.handled_by(previd, &identity.account);
         return Err(managed::failed("item-not-found", handled));
     };
-    if let Err(refused) = identity.check(router).await {
-        outcome("not_found");
-        core.end(None);
-        return Err(managed::failed(
-            match refused {
-                // It may ask for a resource now, and is told then.
-                Refused::Void => "not-authorized",
-                Refused::Answer(_) => "resource-constraint",
-            },
-            None,
-        ));
-    }
     let handled = core.inbound.h();
     let Some(mut managed) = core.managed.take() else {
         core.end(None);
