@@ -282,7 +282,7 @@ const SASL: &[&str] = &[
     "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
     "r=fyko+d2l3rfcNHYJ,s=c2FsdA==,i=1,h=G6k/rBLDqgOhRRaCuuatSDFkJ08=",
     "v=rmF9pqV8S7suAoZWja4dJRkFsKQ=",
-    "user\06ba7b8109dad11d180b400c04fd430c8",
+    "user\x006ba7b8109dad11d180b400c04fd430c8",
     "juliet@example.org",
 ];
 
