@@ -359,12 +359,12 @@ fn sasl(input: &[u8], rng: &mut Rng) -> bool {
         Hash::ALL.into_iter().flat_map(both).collect()
     });
     let genuine = &exchanges[rng.below(exchanges.len())];
-    let mut understood = scram(input, genuine);
+    let understood = scram(input, genuine);
     // Close to what is right: one of the real messages, changed.
     for real in [&genuine.first, &genuine.response, &genuine.last] {
         let mut close = real.clone();
         mutate(rng, &mut close);
-        understood |= scram(&close, genuine);
+        scram(&close, genuine);
     }
     understood | simple(input, genuine) | tokens(input, rng, genuine.hash)
 }
@@ -426,12 +426,10 @@ fn tokens(input: &[u8], rng: &mut Rng, hash: Hash) -> bool {
     let genuine = ht::initiator(hash, "user", TOKEN, channel);
     let mut close = genuine.clone();
     mutate(rng, &mut close);
-    let mut understood = false;
     for message in [input, &close, &genuine] {
         let Ok(proof) = HtInitiator::parse(message) else {
             continue;
         };
-        understood = true;
         // The name is not signed: the token is looked for by it.
         let real = message[proof.username.len() + 1..] == genuine["user".len() + 1..];
         assert_eq!(proof.verify(hash, TOKEN, channel), real, "a token");
@@ -445,5 +443,5 @@ fn tokens(input: &[u8], rng: &mut Rng, hash: Hash) -> bool {
         let fits = input.len() == task.hash.output_len();
         assert_eq!(task.keys(input, b"salt", 1).is_ok(), fits);
     }
-    understood
+    HtInitiator::parse(input).is_ok()
 }
