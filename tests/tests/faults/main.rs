@@ -13,5 +13,6 @@ mod outage;
 mod play;
 mod presence;
 mod racing;
+mod removing;
 mod resume;
 mod volume;

@@ -13,13 +13,15 @@ mod tests;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use storage::{ErrorKind, Stores};
-use xmpp::BareJid;
+use xmpp::{BareJid, StanzaError, StanzaErrorCondition as Condition};
 use zeroize::Zeroizing;
 
 pub use live::Live;
 
-use crate::{c2s::credentials, clock};
+use crate::{
+    module::Context,
+    modules::register::{Accounts, Way},
+};
 
 /// Longest password: a longer one would only be work.
 pub const MAX_PASSWORD: usize = 1_023;
@@ -109,6 +111,20 @@ fn refused(why: Why, reason: impl Into<String>) -> Response {
     }
 }
 
+/// A refusal in the words of this interface.
+fn told(error: &StanzaError, account: &BareJid) -> Response {
+    let text = error.text.as_deref().unwrap_or("the node's log says why");
+    match error.condition {
+        Condition::Conflict => refused(Why::Exists, format!("{account} exists already")),
+        Condition::ItemNotFound => refused(Why::Absent, format!("there is no account {account}")),
+        Condition::NotAcceptable => refused(Why::Invalid, text),
+        condition => refused(
+            Why::Store,
+            format!("the store says: {} ({text})", condition.as_str()),
+        ),
+    }
+}
+
 impl From<storage::Error> for Response {
     fn from(error: storage::Error) -> Self {
         let cause = std::error::Error::source(&error)
@@ -120,12 +136,10 @@ impl From<storage::Error> for Response {
 
 /// Who does what is asked.
 pub struct Administrator {
-    /// Where accounts are.
-    pub stores: Stores,
+    /// The accounts.
+    pub accounts: Accounts,
     /// Domains whose accounts may be made.
     pub domains: Vec<String>,
-    /// Iterations of SCRAM for new passwords.
-    pub scram_iterations: u32,
     /// The node, if it runs.
     pub live: Option<Arc<dyn Live>>,
 }
@@ -171,42 +185,20 @@ impl Administrator {
         Ok(account)
     }
 
-    async fn derive(
-        &self,
-        password: Zeroizing<String>,
-    ) -> Result<storage::repository::Credentials, Response> {
-        if password.is_empty() || password.len() > MAX_PASSWORD {
-            return Err(refused(
-                Why::Invalid,
-                format!("a password has 1 to {MAX_PASSWORD} bytes"),
-            ));
-        }
-        let iterations = self.scram_iterations;
-        tokio::task::spawn_blocking(move || credentials::derive(&password, iterations))
-            .await
-            .map_err(|_| refused(Why::Store, "the keys could not be computed"))
-    }
-
     async fn add(&self, account: &str, password: Zeroizing<String>) -> Result<Response, Response> {
         let account = self.account(account)?;
-        let credentials = self.derive(password).await?;
-        match self
-            .stores
-            .accounts
-            .create(&account, credentials, clock::now_ms())
-            .await
-        {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                return Err(refused(Why::Exists, format!("{account} exists already")));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        if let Some(live) = &self.live {
-            // A home that looked for the account before remembers that there was none.
-            live.forget(&account);
-        }
+        let cx = self.live.as_ref().map(|live| live.context());
+        let made = self.accounts.create(&account, &password, self.way(&cx));
+        made.await.map_err(|error| told(&error, &account))?;
         Ok(Response::Done)
+    }
+
+    /// How what is asked for an account reaches who is concerned.
+    fn way<'a>(&'a self, cx: &'a Option<Context>) -> Way<'a> {
+        match cx {
+            Some(cx) => Way::Running(cx),
+            None => Way::Down(&self.domains),
+        }
     }
 
     async fn password(
@@ -215,20 +207,8 @@ impl Administrator {
         password: Zeroizing<String>,
     ) -> Result<Response, Response> {
         let account = self.account(account)?;
-        let credentials = self.derive(password).await?;
-        let absent = || refused(Why::Absent, format!("there is no account {account}"));
-        let seen = self
-            .stores
-            .accounts
-            .load(&account)
-            .await?
-            .ok_or_else(absent)?
-            .version;
-        self.stores
-            .accounts
-            .set_credentials(&account, credentials, seen)
-            .await?;
-        self.stores.accounts.remove_all_tokens(&account).await?;
+        let changed = self.accounts.set_password(&account, &password).await;
+        changed.map_err(|error| told(&error, &account))?;
         if let Some(live) = &self.live {
             live.end_sessions(&account, "the password was changed")
                 .await;
@@ -238,28 +218,9 @@ impl Administrator {
 
     async fn remove(&self, account: &str) -> Result<Response, Response> {
         let account = self.account(account)?;
-        let absent = || refused(Why::Absent, format!("there is no account {account}"));
-        let found = self
-            .stores
-            .accounts
-            .load(&account)
-            .await?
-            .ok_or_else(absent)?;
-        if let Some(live) = &self.live {
-            // Nobody logs in from here on; then those who are there go, and what they save goes with the rest.
-            if !found.disabled {
-                self.stores
-                    .accounts
-                    .set_disabled(&account, true, found.version)
-                    .await?;
-            }
-            live.end_sessions(&account, "the account was removed").await;
-            live.forget(&account);
-        }
-        self.stores.erase(&account).await?;
-        if let Some(live) = &self.live {
-            live.forget(&account);
-        }
+        let cx = self.live.as_ref().map(|live| live.context());
+        let removed = self.accounts.remove(&account, None, self.way(&cx)).await;
+        removed.map_err(|error| told(&error, &account))?;
         Ok(Response::Done)
     }
 
@@ -271,7 +232,11 @@ impl Administrator {
     ) -> Result<Response, Response> {
         let limit = limit.clamp(1, MAX_PAGE);
         Ok(Response::Users(
-            self.stores.accounts.list(domain, after, limit).await?,
+            self.accounts
+                .stores
+                .accounts
+                .list(domain, after, limit)
+                .await?,
         ))
     }
 

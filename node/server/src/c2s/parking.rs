@@ -166,7 +166,8 @@ pub(super) async fn settle(
             core.end(None);
             return None;
         }
-        if core.is_settled() && !core.fetching {
+        let ending = core.handle.ending.get().is_some();
+        if ending || core.is_settled() && !core.fetching {
             return Some((core, heir));
         }
         let mail = std::future::poll_fn(|cx| core.handle.mailbox.poll_ready(cx, false));
@@ -188,7 +189,7 @@ pub(super) async fn park(core: Box<SessionCore>) {
         give(core, heir);
         return;
     }
-    let Some(resume) = resume else {
+    let Some(resume) = resume.filter(|_| core.handle.ending.get().is_none()) else {
         core.end(None);
         return;
     };

@@ -170,6 +170,7 @@ impl SessionCore {
     /// Answers requests until one has to wait.
     fn run_lane(&mut self) {
         while !self.lane_running
+            && self.handle.ending.get().is_none()
             && let Some((stanza, ticket)) = self.lane.front()
         {
             // Who asks for its archive expects to find in it what it sent before.
@@ -189,6 +190,16 @@ impl SessionCore {
     fn lane_done(&mut self) {
         if let Some((_, ticket)) = self.lane.pop_front() {
             self.complete(ticket);
+        }
+    }
+
+    /// A session that is to end has sent all it had.
+    fn has_ended(&self) -> Result<(), StreamError> {
+        match self.handle.ending.get() {
+            Some(error) if self.backlog.is_empty() && self.handle.mailbox.is_empty() => {
+                Err((**error).clone())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -371,7 +382,7 @@ impl Session {
             }
         }
         match outbox::send(&mut self.core, &mut self.transport, CONGESTED) {
-            Ok(()) => Ok(Flow::Continue),
+            Ok(()) => self.core.has_ended().map(|()| Flow::Continue),
             Err(outbox::Broken) => Ok(Flow::Broken),
         }
     }
@@ -555,7 +566,7 @@ impl SessionCore {
 
     /// Whether nothing more may come in for now.
     fn is_stalled(&self) -> bool {
-        self.inbound.is_full() || self.settling()
+        self.inbound.is_full() || self.settling() || self.handle.ending.get().is_some()
     }
 
     fn settling(&self) -> bool {

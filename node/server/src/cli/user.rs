@@ -1,5 +1,7 @@
 //! `starling user`: through the socket of the node that runs, else on its store.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use clap::Subcommand;
 use storage::ErrorKind;
@@ -8,6 +10,8 @@ use super::{FAILED, Failure, REFUSED, SourceArgs, answer, load, password::passwo
 use crate::{
     admin::{Administrator, MAX_PAGE, Request, Response, Why, client::AdminClient},
     config::{Config, Overrides, Storage},
+    keys::Keys,
+    modules::{register::Accounts, roster::Rosters},
     stores,
 };
 
@@ -169,9 +173,12 @@ impl Asked {
             _ => error.into(),
         })?;
         let administrator = Administrator {
-            stores,
+            accounts: Accounts::new(
+                stores.clone(),
+                Arc::new(Rosters::new(stores.rosters.clone())),
+                Arc::new(Keys::new(config.auth.scram_iterations)),
+            ),
             domains: config.domains.clone(),
-            scram_iterations: config.auth.scram_iterations,
             live: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()

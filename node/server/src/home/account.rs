@@ -5,7 +5,14 @@
 //! leaves: nothing but mailboxes is locked while a home is.
 //! Stored: the account's log and its mailbox record.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use cluster::directory::Entry;
@@ -57,6 +64,19 @@ pub struct Home {
     /// Whose.
     pub account: BareJid,
     inner: Mutex<Inner>,
+    /// Writes to the store that are under way.
+    writing: AtomicU32,
+    /// What is still being loaded is of no use.
+    forgotten: AtomicBool,
+}
+
+/// A write to the store that is under way.
+struct Writing<'a>(&'a Home);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.writing.fetch_sub(1, Ordering::Release);
+    }
 }
 
 enum Inner {
@@ -75,7 +95,10 @@ enum Waiting {
     Then(Box<dyn FnOnce(&Inner) + Send>),
 }
 
+#[derive(Default)]
 struct State {
+    /// The account is stored nowhere (XEP-0175): nothing is written, and nothing waits for it.
+    passing: bool,
     /// Newest committed number.
     head: u64,
     /// Time of the newest entry, so that times never go back.
@@ -136,12 +159,39 @@ impl Home {
         Self {
             account,
             inner: Mutex::new(Inner::Loading(Vec::new())),
+            writing: AtomicU32::new(0),
+            forgotten: AtomicBool::new(false),
+        }
+    }
+
+    /// The home of an account that is stored nowhere.
+    pub(super) fn passing(account: BareJid) -> Self {
+        Self {
+            inner: Mutex::new(Inner::Ready(Box::new(State {
+                passing: true,
+                ..State::default()
+            }))),
+            ..Self::loading(account)
         }
     }
 
     /// Whether a new lookup is needed.
     pub(super) fn is_gone(&self) -> bool {
         matches!(*self.inner.lock(), Inner::Gone)
+    }
+
+    /// Whether something is being written that was begun before the home was forgotten.
+    pub fn is_writing(&self) -> bool {
+        self.writing.load(Ordering::Acquire) > 0
+    }
+
+    /// Held while something is written; `None` once the home is gone: its account may be another's.
+    fn write(&self) -> Option<Writing<'_>> {
+        // Counted under the lock: who has forgotten the home sees it.
+        self.with(|_| {
+            self.writing.fetch_add(1, Ordering::Relaxed);
+            Writing(self)
+        })
     }
 
     fn is_absent(&self) -> bool {
@@ -324,6 +374,7 @@ impl Home {
 
     /// What a logged message takes back becomes a tombstone (XEP-0424 §5.2).
     async fn retract(&self, router: &Router, number: u64, retraction: &Retraction) {
+        let Some(_writing) = self.write() else { return };
         let applied =
             archive::apply_retraction(&*router.stores.logs, &self.account, number, retraction)
                 .await;
@@ -458,7 +509,7 @@ impl Home {
     /// Writes how far the log was handed over, if that is not written yet.
     pub fn save(self: &Arc<Self>, router: &Arc<Router>) {
         let work = self.with(|state| {
-            if state.unsaved_acks == 0 {
+            if state.unsaved_acks == 0 || state.passing {
                 return None;
             }
             state.unsaved_acks = 0;
@@ -469,6 +520,7 @@ impl Home {
         let Some(Some(mailbox)) = work else { return };
         let (home, router) = (self.clone(), router.clone());
         router.clone().spawn(async move {
+            let Some(_writing) = home.write() else { return };
             match router
                 .stores
                 .mailboxes
@@ -529,6 +581,7 @@ impl Home {
     pub(super) fn forget(self: &Arc<Self>, router: &Arc<Router>) {
         let gone = {
             let mut inner = self.inner.lock();
+            self.forgotten.store(true, Ordering::Relaxed);
             match &*inner {
                 Inner::Loading(_) => return,
                 _ => std::mem::replace(&mut *inner, Inner::Gone),
@@ -561,6 +614,10 @@ impl Home {
         let mut outcomes = Vec::new();
         {
             let mut inner = self.inner.lock();
+            let state = match self.forgotten.load(Ordering::Relaxed) {
+                true => Inner::Gone,
+                false => state,
+            };
             let waiting = match std::mem::replace(&mut *inner, state) {
                 Inner::Loading(waiting) => waiting,
                 _ => Vec::new(),
@@ -620,6 +677,7 @@ impl Home {
             router.rosters.pin(&self.account).await?;
         }
         Ok(Some(State {
+            passing: false,
             head: tip.head,
             newest_ms: tip.time_ms,
             queue: VecDeque::new(),
@@ -647,6 +705,7 @@ impl Home {
                 .take()
                 .or_else(|| self.with(|state| state.next_append(router.random())));
             let Some(mut append) = next else { return };
+            let Some(writing) = self.write() else { return };
             let result = if append.entries.is_empty() {
                 Ok(())
             } else {
@@ -656,6 +715,7 @@ impl Home {
                     .append(&self.account, append.head, append.write_id, &append.entries)
                     .await
             };
+            drop(writing);
             match result {
                 Ok(()) => {
                     delay = FIRST_DELAY;
@@ -774,10 +834,14 @@ impl State {
         }
         let class = parcel.class;
         let archived = router.config.archive.enabled
+            && !self.passing
             && class.archived()
             && preferences::archives(&self.preferences, from, || router.rosters.cached(account));
         let store = match action {
             Action::Bounce => return After::Refuse(parcel, Condition::ServiceUnavailable.into()),
+            Action::Store if self.passing => {
+                return After::Refuse(parcel, Condition::ServiceUnavailable.into());
+            }
             Action::Ignore | Action::Serve => return After::Done(parcel),
             Action::Store if self.is_full(router) => {
                 // XEP-0160 §3, step 4.
@@ -817,6 +881,9 @@ impl State {
 
     /// The sessions that a message was for have just ended, or are too slow to keep: it waits for the next one.
     fn store_after_all(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
+        if self.passing {
+            return After::Refuse(parcel, Condition::ServiceUnavailable.into());
+        }
         if self.is_full(router) {
             return After::Refuse(parcel, offline_is_full());
         }
@@ -835,6 +902,7 @@ impl State {
     fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut parcel: Parcel) -> After {
         parcel.stanza = render::without_forged_ids(parcel.stanza, &home.account);
         let archived = router.config.archive.enabled
+            && !self.passing
             && parcel.class.archived()
             && preferences::archives(&self.preferences, parcel.stanza.to(), || {
                 router.rosters.cached(&home.account)

@@ -4,6 +4,7 @@
 //! flight; a sweep drops the others, whose truth is in the store.
 
 mod account;
+mod archived;
 pub mod pending;
 pub mod render;
 
@@ -66,6 +67,16 @@ impl Homes {
         shard.insert(account.clone(), home.clone());
         drop(shard);
         router.spawn(home.clone().load(router.clone()));
+        home
+    }
+
+    /// A home for an account that is stored nowhere and lasts as long as its session (XEP-0175): what reaches that is
+    /// delivered, the rest refused.
+    pub fn passing(&self, account: &BareJid) -> Arc<Home> {
+        let home = Arc::new(Home::passing(account.clone()));
+        self.shard(account.as_str())
+            .lock()
+            .insert(account.clone(), home.clone());
         home
     }
 

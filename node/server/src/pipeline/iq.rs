@@ -10,7 +10,7 @@ use xmpp::{Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition}
 
 use super::delivery::{self, Action, IqType};
 use crate::{
-    module::{IqRequest, Target},
+    module::{Follower, Followers, IqRequest, Target},
     modules::{blocking::Passing, presence::sees_presence},
     routing::{Origin, Progress, Router},
 };
@@ -105,7 +105,7 @@ fn spawn(router: &Arc<Router>, stanza: Stanza, target: Target, origin: Option<Or
     let task = {
         let router = router.clone();
         async move {
-            if let Some(reply) = answer(&router, &stanza, target, None).await {
+            if let (Some(reply), _) = answer(&router, &stanza, target, None).await {
                 let _ = router.route(Stanza::from_element(&reply), None);
             }
         }
@@ -113,23 +113,28 @@ fn spawn(router: &Arc<Router>, stanza: Stanza, target: Target, origin: Option<Or
     crate::poll_once::now_or_tell(&router, task, origin)
 }
 
-/// Answers an IQ to the server or to an account's bare address; `None` where no answer is due.
+/// Answers an IQ to the server or to an account's bare address; `None` where no answer is due. With what follows the
+/// answer.
 pub async fn answer(
     router: &Arc<Router>,
     stanza: &Stanza,
     target: Target,
     session: Option<Arc<crate::routing::SessionHandle>>,
-) -> Option<Element> {
+) -> (Option<Element>, Vec<Follower>) {
+    let mut followers = Vec::new();
     let outcome = match IqType::parse(stanza.type_attr().as_deref()) {
-        Some(kind) if kind.is_request() => handle(router, stanza, kind, target, session).await,
+        Some(kind) if kind.is_request() => {
+            handle(router, stanza, kind, target, session, &mut followers).await
+        }
         // What answers a request of ours: to a ping of the server's.
-        Some(_) => return None,
+        Some(_) => return (None, followers),
         None => Err(Condition::BadRequest.into()),
     };
-    match outcome {
+    let reply = match outcome {
         Ok(payload) => Some(stanza.result_reply(payload)),
         Err(error) => stanza.error_reply(&error),
-    }
+    };
+    (reply, followers)
 }
 
 async fn handle(
@@ -138,6 +143,7 @@ async fn handle(
     kind: IqType,
     target: Target,
     session: Option<Arc<crate::routing::SessionHandle>>,
+    followers: &mut Vec<Follower>,
 ) -> Result<Option<Element>, StanzaError> {
     // RFC 6120 §8.2.3: a request has exactly one child, and an id.
     let mut children = stanza.root().children();
@@ -156,6 +162,7 @@ async fn handle(
         to: to.to_bare(),
         session,
         payload: child.to_element(),
+        followers: Followers::default(),
     };
     let own = from.bare_str() == to.bare_str();
     if target == Target::Account && !own {
@@ -177,5 +184,8 @@ async fn handle(
         }
     }
     router.metrics.iqs.inc();
-    handler.handle(&request(session), &router.context()).await
+    let request = request(session);
+    let outcome = handler.handle(&request, &router.context()).await;
+    *followers = request.followers.into_inner();
+    outcome
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-
-use xmpp::{BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
+use xmpp::{BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{
     delivery::{IqType, PresenceType},
@@ -14,7 +13,7 @@ use super::{
 use crate::{
     c2s::SessionCore,
     home::Home,
-    module::Target,
+    module::{Follower, Target},
     modules::{
         blocking::{Passing, rules},
         roster::{
@@ -91,9 +90,13 @@ fn blocked(
 
 fn answer(handle: &SessionHandle, stanza: &Stanza, error: &StanzaError) {
     if let Some(reply) = stanza.error_reply(error) {
-        let bytes = Bytes::from(reply.to_bytes(xmpp::ns::CLIENT));
-        handle.mailbox.post(bytes.into());
+        post(handle, &reply);
     }
+}
+
+fn post(handle: &SessionHandle, element: &Element) {
+    let bytes = Bytes::from(element.to_bytes(xmpp::ns::CLIENT));
+    handle.mailbox.post(bytes.into());
 }
 
 /// A request that is answered in order: an IQ to the server or the own account, or any presence.
@@ -105,10 +108,18 @@ pub fn ordered(core: &mut SessionCore, stanza: Stanza) -> Progress {
             let own = stanza.to().is_none_or(|to| to.local().is_some());
             let target = if own { Target::Account } else { Target::Server };
             let task = async move {
-                let reply = iq::answer(&router, &stanza, target, Some(handle.clone())).await;
+                let answer = iq::answer(&router, &stanza, target, Some(handle.clone()));
+                let (reply, followers) = answer.await;
                 if let Some(reply) = reply {
-                    let bytes = Bytes::from(reply.to_bytes(xmpp::ns::CLIENT));
-                    handle.mailbox.post(bytes.into());
+                    post(&handle, &reply);
+                }
+                // After its reply, and in the order in which the handler said it.
+                for follower in followers {
+                    match follower {
+                        Follower::Send(element) => post(&handle, &element),
+                        Follower::End(error) => router.end_behind(&handle, error),
+                        Follower::Release(kept) => drop(kept),
+                    }
                 }
                 drop(home);
             };

@@ -11,7 +11,7 @@ use std::{
 use cluster::directory::SessionRef;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use xmpp::FullJid;
+use xmpp::{FullJid, StreamError};
 
 use super::mailbox::Mailbox;
 use crate::modules::presence_rules::Directed;
@@ -30,6 +30,8 @@ pub struct SessionHandle {
     pub sm_id: OnceLock<Arc<str>>,
     /// When its client was last heard, in seconds since the node started.
     pub heard: AtomicU32,
+    /// Why it ends, as soon as it has sent what it has; nothing more is taken from its client then.
+    pub ending: OnceLock<Box<StreamError>>,
 }
 
 const SHARDS: usize = 64;

@@ -11,7 +11,7 @@ use storage::{
     ErrorKind,
     repository::{Roster, RosterItem, RosterRepository},
 };
-use tokio::sync::MutexGuard;
+use tokio::sync::{MutexGuard, OwnedMutexGuard};
 use xmpp::{BareJid, Jid, StanzaError};
 
 use super::subscription::Standing;
@@ -42,7 +42,7 @@ struct Cached {
 pub struct Rosters {
     repository: Arc<dyn RosterRepository>,
     shards: Box<[Shard]>,
-    turns: Box<[tokio::sync::Mutex<()>]>,
+    turns: Box<[Arc<tokio::sync::Mutex<()>>]>,
     hasher: foldhash::fast::RandomState,
 }
 
@@ -81,6 +81,12 @@ impl Rosters {
             account,
             _guard: self.turns[self.hash(account) % TURNS].lock().await,
         }
+    }
+
+    /// Waits for the same turn, to keep others from changing this roster.
+    pub async fn hold(&self, account: &BareJid) -> OwnedMutexGuard<()> {
+        let turn = &self.turns[self.hash(account) % TURNS];
+        turn.clone().lock_owned().await
     }
 
     /// A roster if it is in memory: the newest that is known.
