@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::Call;
 use crate::{
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     shape::{Batch, Consistency, Done, Key, Page, Query, Record, Space, Table},
 };
 
@@ -57,7 +57,7 @@ impl Measured {
         result: &Result<T>,
         records: usize,
     ) {
-        let outcome = result.as_ref().map(drop).map_err(crate::Error::kind);
+        let outcome = result.as_ref().map(drop).map_err(Error::kind);
         self.observer.observe(&Observation {
             call,
             space,
@@ -109,6 +109,10 @@ impl Table for Measured {
             done(result);
         });
         table.submit(batch, tell);
+    }
+
+    fn trouble(&self) -> Option<Error> {
+        self.inner.trouble()
     }
 
     async fn partitions(

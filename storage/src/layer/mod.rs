@@ -2,7 +2,7 @@
 
 pub mod faulty;
 pub mod measured;
-mod random;
+pub(crate) mod random;
 pub mod retrying;
 
 pub use faulty::{Faulty, FaultyBlobs, Switchboard};

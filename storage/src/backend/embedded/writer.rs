@@ -22,9 +22,9 @@ use super::{
     io::{Patience, corrupt},
     janitor::Backlog,
     memtable::Memtable,
-    queue::{Queue, Submission},
+    queue::{Queue, Submission, Taken},
     view::View,
-    wal::Wal,
+    wal::{Unwritten, Wal},
 };
 use crate::{
     backend::rule,
@@ -62,8 +62,6 @@ pub(super) struct Writer {
     wal: Wal,
     /// Memory of the active table.
     filled: usize,
-    /// After a failed write nobody knows what the file holds.
-    broken: Option<Error>,
     staged: HashTable<Staged>,
     keys: Vec<u8>,
 }
@@ -82,7 +80,6 @@ impl Writer {
             backlog,
             wal,
             filled,
-            broken: None,
             staged: HashTable::new(),
             keys: Vec::new(),
         };
@@ -96,7 +93,17 @@ impl Writer {
         let gather = self.store.options.gather;
         let mut list = Vec::new();
         let mut gather_until = None;
-        while queue.take(&mut list, gather_until) {
+        loop {
+            let looks_again = self.store.health.looks_again();
+            let wake = looks_again.map(|(again, _)| again);
+            if queue.take(&mut list, gather_until, wake) == Taken::Closed {
+                break;
+            }
+            if let Some((again, bytes)) = looks_again
+                && Instant::now() >= again
+            {
+                self.look_for_room(bytes);
+            }
             gather_until =
                 (list.len() >= BUSY && gather > Duration::ZERO).then(|| Instant::now() + gather);
             let mut group = Vec::with_capacity(list.len());
@@ -109,6 +116,30 @@ impl Writer {
                 }
             }
             self.commit(group, bytes);
+        }
+        if !self.wal.is_synced()
+            && !self.store.health.is_broken()
+            && let Err(error) = self.wal.seal()
+        {
+            tracing::error!(%error, "the store was closed, and what was written last may not be on the disk");
+        }
+    }
+
+    fn look_for_room(&self, bytes: usize) {
+        match self.wal.look_for_room(bytes) {
+            Ok(()) => self.store.health.has_room(),
+            Err(unwritten) => drop(self.unwritten(unwritten)),
+        }
+    }
+
+    /// Notes why a frame was not written; what writers are told.
+    fn unwritten(&self, why: Unwritten) -> Error {
+        match why {
+            Unwritten::Full { error, bytes } => {
+                let again = Instant::now() + self.store.options.retry_after;
+                self.store.health.full(error, bytes, again)
+            }
+            Unwritten::Lost(error) => self.store.health.broken(error),
         }
     }
 
@@ -145,16 +176,15 @@ impl Writer {
     }
 
     fn write(&mut self, view: &View, frame: Vec<u8>) -> Result<()> {
-        let written = self.wal.append(frame).and_then(|payload| {
-            self.filled += payload.len() + OVERHEAD * self.staged.len();
-            let inserted = view.active.insert(&payload);
-            inserted.ok_or_else(|| corrupt("an entry that was just made", &self.store.directory))
-        });
-        if let Err(error) = &written {
-            tracing::error!(%error, "the store takes no more writes until it is opened again");
-            self.broken = Some(error.clone());
-        }
-        written
+        let payload = match self.wal.append(frame) {
+            Ok(payload) => payload,
+            Err(why) => return Err(self.unwritten(why)),
+        };
+        self.filled += payload.len() + OVERHEAD * self.staged.len();
+        view.active.insert(&payload).ok_or_else(|| {
+            let error = corrupt("an entry that was just made", &self.store.directory);
+            self.store.health.broken(error)
+        })
     }
 
     /// Decides a batch; appends its entries to the frame if all conditions hold.
@@ -251,16 +281,20 @@ impl Writer {
 
     /// Seals the active table when it is full; waits while the janitor is behind.
     fn make_room(&mut self) -> Result<()> {
-        if let Some(error) = &self.broken {
-            return Err(error.clone());
+        if let Some(error) = self.store.health.trouble() {
+            return Err(error);
         }
         if self.filled < self.store.options.memtable_bytes {
             return Ok(());
         }
         self.backlog.wait_for_room()?;
-        self.wal.seal()?;
+        if !self.wal.is_synced() {
+            let sealed = self.wal.seal();
+            sealed.map_err(|error| self.store.health.broken(error))?;
+        }
         let options = &self.store.options;
         self.wal = Wal::create(
+            &*self.store.disk,
             &self.store.directory,
             self.wal.id + 1,
             self.wal.end(),
