@@ -49,6 +49,7 @@ struct State {
     unsynced_names: Vec<Name>,
     /// Operations until the process is gone.
     left: Option<u64>,
+    gone: bool,
     capacity: Option<u64>,
     fails_syncs: bool,
     operations: u64,
@@ -105,7 +106,9 @@ impl Sim {
 
     /// Another process; whether the one before was killed.
     pub(super) fn restart(&self) -> bool {
-        self.state.lock().left.take() == Some(0)
+        let mut state = self.state.lock();
+        state.left = None;
+        std::mem::take(&mut state.gone)
     }
 
     pub(super) fn set_capacity(&self, bytes: Option<u64>) {
@@ -179,7 +182,10 @@ impl State {
     fn step(&mut self) -> io::Result<()> {
         self.operations += 1;
         match &mut self.left {
-            Some(0) => Err(io::Error::other("the process is gone")),
+            Some(0) => {
+                self.gone = true;
+                Err(io::Error::other("the process is gone"))
+            }
             Some(left) => {
                 *left -= 1;
                 Ok(())
@@ -263,8 +269,10 @@ struct SimFile {
 impl DiskFile for SimFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.state.lock();
-        let killed = state.left == Some(1);
-        state.step()?;
+        let killed = state.left == Some(0) && !state.gone;
+        if !killed {
+            state.step()?;
+        }
         let length = state.files[self.file].length;
         let room = match state.capacity {
             Some(capacity) => length + capacity.saturating_sub(state.used()),
@@ -285,6 +293,7 @@ impl DiskFile for SimFile {
             file.unsynced
                 .push(Write::Bytes(offset, bytes[..fits].to_vec()));
         }
+        state.gone = killed;
         match (killed, is_full) {
             (true, _) => Err(io::Error::other("the process is gone")),
             (_, true) => Err(io::ErrorKind::StorageFull.into()),
