@@ -35,6 +35,8 @@ pub struct Observation {
 pub trait Observer: Send + Sync + 'static {
     /// A call ended. A call whose future was dropped is not told.
     fn observe(&self, observation: &Observation);
+    /// The store was opened and found that it had lost so many bytes.
+    fn lost(&self, _bytes: u64) {}
 }
 
 /// The layer.
