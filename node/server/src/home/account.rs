@@ -18,7 +18,7 @@ use storage::{
 use xmpp::{BareJid, ErrorType, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{
-    pending::Pending,
+    pending::{Deliverable, Pending},
     render::{self, Direction},
 };
 use crate::{
@@ -47,6 +47,8 @@ const MAX_APPEND_BYTES: usize = 60 << 10;
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LAST_DELAY: Duration = Duration::from_secs(2);
 const GIVE_UP_DELAY: Duration = Duration::from_secs(1);
+/// How often a retraction is tried: for two minutes, in which a disk gets room or a store comes back.
+const RETRACTION_ATTEMPTS: u32 = 64;
 /// Acknowledged entries after which the mailbox record is written.
 const ACKS_PER_SAVE: u32 = 50;
 
@@ -319,12 +321,19 @@ impl Home {
 
     /// What a logged message takes back becomes a tombstone (XEP-0424 §5.2).
     async fn retract(&self, router: &Router, number: u64, retraction: &Retraction) {
-        let applied =
-            archive::apply_retraction(&*router.stores.logs, &self.account, number, retraction)
-                .await;
-        if let Err(error) = applied {
-            tracing::warn!(account = %self.account, %error, "a retracted message was left in the archive");
+        let mut delay = FIRST_DELAY;
+        for attempt in 1..=RETRACTION_ATTEMPTS {
+            let logs = &*router.stores.logs;
+            let applied = archive::apply_retraction(logs, &self.account, number, retraction);
+            let Err(error) = applied.await else { return };
+            let left = RETRACTION_ATTEMPTS - attempt;
+            tracing::warn!(account = %self.account, %error, left, "a retracted message is still in the archive");
+            if left > 0 {
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(LAST_DELAY);
+            }
         }
+        tracing::error!(account = %self.account, number, "a retracted message was left in the archive");
     }
 
     /// Remembers or forgets the presence of a session, for those who probe.
@@ -448,11 +457,14 @@ impl Home {
             }
             state.unsaved_acks = 0;
             state.mailbox.acked = state.pending.acked(state.head);
-            Some(state.mailbox.clone())
+            Some((state.mailbox.clone(), state.pending.take_spent()))
         });
-        let Some(Some(mailbox)) = work else { return };
+        let Some(Some((mailbox, spent))) = work else {
+            return;
+        };
         let (home, router) = (self.clone(), router.clone());
         router.clone().spawn(async move {
+            home.forget_delivered(&router, mailbox.acked, spent).await;
             match router
                 .stores
                 .mailboxes
@@ -461,9 +473,6 @@ impl Home {
             {
                 Ok(version) => {
                     home.with(|state| state.mailbox.version = version);
-                    if !router.config.archive.enabled {
-                        home.forget_delivered(&router, mailbox.acked).await;
-                    }
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     // Another write came between; the next save names the version that is there now.
@@ -482,10 +491,24 @@ impl Home {
         });
     }
 
-    /// Without an archive the log is only an offline store: what was handed over goes.
-    async fn forget_delivered(&self, router: &Router, acked: u64) {
-        if let Err(error) = router.stores.logs.truncate(&self.account, acked + 1).await {
+    /// What was handed over and no archive keeps goes from the log; an archive that was turned off stays. Before `acked`
+    /// is written, or a crash between would leave it there for ever. What fails is done at the next save.
+    async fn forget_delivered(&self, router: &Router, acked: u64, mut spent: Vec<u64>) {
+        let logs = &router.stores.logs;
+        let forget = async {
+            if !router.config.archive.enabled {
+                let first = logs.truncate_unarchived(&self.account, acked + 1).await?;
+                spent.retain(|number| *number >= first);
+            }
+            logs.blank(&self.account, &spent).await
+        };
+        let forgotten = forget.await;
+        if let Err(error) = forgotten {
             tracing::warn!(account = %self.account, %error, "delivered messages not removed");
+            self.with(|state| {
+                state.pending.keep_spent(spent);
+                state.unsaved_acks = state.unsaved_acks.max(1);
+            });
         }
     }
 
@@ -577,7 +600,12 @@ impl Home {
                 .iter()
                 .filter(|e| e.flags.contains(EntryFlags::DELIVER))
             {
-                pending.add(entry.number, 0);
+                let deliverable = Deliverable {
+                    number: entry.number,
+                    bytes: entry.stanza.len(),
+                    archived: entry.flags.contains(EntryFlags::ARCHIVED),
+                };
+                pending.add(deliverable, 0);
             }
         }
         Ok(Some(State {
@@ -740,7 +768,7 @@ impl State {
         let store = match action {
             Action::Bounce => return After::Refuse(parcel, Condition::ServiceUnavailable.into()),
             Action::Ignore | Action::Serve => return After::Done(parcel),
-            Action::Store if self.pending.len() >= router.config.offline.quota => {
+            Action::Store if self.is_full(router, &parcel) => {
                 // XEP-0160 §3, step 4.
                 return After::Refuse(parcel, offline_is_full());
             }
@@ -774,9 +802,16 @@ impl State {
         After::Done(parcel)
     }
 
+    /// Whether so much waits for the account that this may not wait too.
+    fn is_full(&self, router: &Router, parcel: &Parcel) -> bool {
+        let offline = &router.config.offline;
+        let bytes = self.pending.bytes() + parcel.stanza.raw().len() as u64;
+        self.pending.len() >= offline.quota || bytes > offline.quota_bytes
+    }
+
     /// The sessions that a message was for have just ended, or are too slow to keep: it waits for the next one.
     fn store_after_all(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
-        if self.pending.len() >= router.config.offline.quota {
+        if self.is_full(router, &parcel) {
             return After::Refuse(parcel, offline_is_full());
         }
         let flags = Some(EntryFlags::DELIVER);
@@ -925,7 +960,12 @@ impl State {
         } else {
             let holders = self.deliver(&home.account, router, &parcel, numbers);
             if numbers.deliver != 0 {
-                self.pending.add(number, holders);
+                let deliverable = Deliverable {
+                    number,
+                    bytes: parcel.stanza.raw().len(),
+                    archived: numbers.archive != 0,
+                };
+                self.pending.add(deliverable, holders);
             } else if flags.is_none() && holders == 0 && parcel.class.stored_offline() {
                 // As in `receive`: it is stored after all.
                 let flags = Some(EntryFlags::DELIVER);
