@@ -57,6 +57,14 @@ pub struct Mailbox {
 impl Mailbox {
     /// Bound of `undelivered`.
     pub const MAX_UNDELIVERED: usize = 256;
+
+    /// The oldest number that is still to be handed over, or may be: nothing below it is.
+    pub fn floor(&self) -> u64 {
+        let next = self.acked + 1;
+        self.undelivered
+            .first()
+            .map_or(next, |&first| first.min(next))
+    }
 }
 
 /// The contract.

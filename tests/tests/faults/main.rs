@@ -7,6 +7,7 @@ mod failing_store;
 mod flood;
 mod hostile;
 mod kill;
+mod leaving;
 mod outage;
 mod play;
 mod racing;

@@ -1,6 +1,6 @@
 //! Resource binding (RFC 6120 §7) and resumption (XEP-0198 §5), whichever profile asks for them.
 
-use std::sync::{Arc, atomic::AtomicU32};
+use std::sync::{Arc, OnceLock, atomic::AtomicU32};
 
 use cluster::directory::{Bound, SessionRef};
 use parking_lot::Mutex;
@@ -85,6 +85,7 @@ pub async fn bind(
         mailbox: Mailbox::default(),
         heard: AtomicU32::new(router.uptime()),
         directed: Mutex::default(),
+        sm_id: OnceLock::new(),
     });
     router.sessions.insert(handle.clone());
     if identity.anonymous {
@@ -139,29 +140,31 @@ pub async fn resume(
         core.home.acknowledge(router, &acknowledged);
     }
     // What it has not acknowledged is sent again, before what has come since, and counts from `h` on.
-    let (managed, again) = managed.resumed(router.config.stream_management.queue);
+    let (managed, again) = managed.resumed(handled, router.config.stream_management.queue);
+    // XEP-0352 §5.2: a client that resumes is active.
+    core.set_active();
     for sent in again.into_iter().rev() {
         core.backlog.push_front(match sent {
             Sent::Logged(number) => Letter::Logged(number),
-            Sent::Message(bytes) | Sent::Other(bytes) => {
+            Sent::Message(delivery) => Letter::Stanza(delivery),
+            Sent::Other(bytes) => {
                 let class = Stanza::parse(bytes.clone())
-                    .map_or(Class::default(), |stanza| classify(&stanza));
+                    .map_or(Class::default(), |stanza| classify(&stanza).of_copy());
                 Letter::Stanza(Delivery {
-                    bytes,
-                    number: 0,
                     class,
+                    ..Delivery::passing(bytes)
                 })
             }
         });
     }
-    let id = managed.id.clone();
     core.managed = Some(Box::new(managed));
+    core.settled = handled;
     core.handle.mailbox.attach();
-    router.parked.insert_live(&id, &core.handle);
+    router.parked.insert_live(&core.handle);
     router.heard(&core.handle);
     outcome("resumed");
     let element = Element::new("resumed", ns::SM)
-        .with_attr("previd", id)
+        .with_attr("previd", previd)
         .with_attr("h", handled.to_string());
     Ok(Resumed { core, element })
 }

@@ -9,6 +9,10 @@ use super::{
     session::SessionCore,
     stream_management::{AckPolicy, Handled, Limits, TooHigh, Unacked},
 };
+use crate::routing::{Delivery, Letter, Order};
+
+/// How long an answer to `<r/>` may wait for what came before it to be handled.
+const ACK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is kept of a stanza until the client acknowledges it.
 #[derive(Debug, Clone)]
@@ -16,22 +20,27 @@ pub enum Sent {
     /// It is in the log under this number.
     Logged(u64),
     /// A message that is in no log and must not be lost.
-    Message(Bytes),
+    Message(Delivery),
     /// Anything else.
     Other(Bytes),
 }
 
 /// The managed half of a session.
 pub struct Managed {
-    /// By which the client resumes it.
-    pub id: String,
     /// How long it may be resumed; `None`: the client did not ask for that.
     pub resume: Option<Duration>,
     /// What the client has not acknowledged.
     pub outbound: Unacked<Sent>,
+    /// `h` as the client may be told: errors that answer what it covers are on their way before it. A client that learnt of
+    /// the one and lost the other would take a refused message for a sent one.
+    pub(super) tellable: u32,
     /// The client asked when so many of its stanzas had come in (modulo 2^32), and they are not all handled yet. Its
-    /// answer waits for them, or the client would learn little; it does not wait for what came after.
+    /// answer waits for them, or the client would learn little; it does not wait for what came after, and never long.
     pub ack_owed: Option<u32>,
+    /// It asked once more meanwhile: the newest such count.
+    pub(super) ack_owed_next: Option<u32>,
+    /// Something will send [`Order::Acknowledge`] if the answer takes long.
+    pub(super) ack_timed: bool,
     /// A message was sent since the client was last asked for an acknowledgement.
     pub(super) unasked: bool,
     /// The client was asked and has not answered.
@@ -39,9 +48,9 @@ pub struct Managed {
 }
 
 impl Managed {
-    /// Over a new connection, the client having acknowledged `acked` stanzas in all: what it has not is returned, to be
-    /// sent again.
-    pub(super) fn resumed(self, queue: usize) -> (Self, Vec<Sent>) {
+    /// Over a new connection, the client having been told that `h` of its stanzas are handled: what it has not acknowledged
+    /// is returned, to be sent again.
+    pub(super) fn resumed(self, h: u32, queue: usize) -> (Self, Vec<Sent>) {
         let limits = Limits {
             stanzas: queue,
             ..Limits::default()
@@ -51,7 +60,10 @@ impl Managed {
         (
             Self {
                 outbound: fresh,
+                tellable: h,
                 ack_owed: None,
+                ack_owed_next: None,
+                ack_timed: false,
                 unasked: false,
                 asked: false,
                 ..self
@@ -85,21 +97,27 @@ impl SessionCore {
             stanzas: config.queue,
             ..Limits::default()
         };
-        let id = crate::random::token();
         let mut enabled = Element::new("enabled", ns::SM);
         if let Some(resume) = resume {
-            self.router.parked.insert_live(&id, &self.handle);
-            enabled.set_attr("id", id.clone());
+            let id = self
+                .handle
+                .sm_id
+                .get_or_init(|| crate::random::token().into());
+            enabled.set_attr("id", &**id);
+            self.router.parked.insert_live(&self.handle);
             enabled.set_attr("resume", "true");
             enabled.set_attr("max", resume.as_secs().to_string());
         }
         self.inbound = Handled::new();
+        self.settled = 0;
         let outbound = Unacked::new(limits, AckPolicy::default());
         self.managed = Some(Box::new(Managed {
-            id,
             resume,
             outbound,
+            tellable: 0,
             ack_owed: None,
+            ack_owed_next: None,
+            ack_timed: false,
             unasked: false,
             asked: false,
         }));
@@ -117,11 +135,16 @@ impl SessionCore {
             // XEP-0198 §3, §5: once per stream, and resumption only before binding.
             ("enable" | "resume", _) => Ok(failed("unexpected-request", None).to_bytes(ns::CLIENT)),
             ("r", Some(managed)) => {
-                if self.inbound.in_flight() > 0 {
-                    managed.ack_owed = Some(self.inbound.received());
-                    return Ok(Vec::new());
+                let received = self.inbound.received();
+                if managed.tellable == received {
+                    return Ok(self.ack());
                 }
-                Ok(self.ack())
+                if managed.ack_owed.is_some() {
+                    managed.ack_owed_next = Some(received);
+                } else {
+                    managed.ack_owed = Some(received);
+                }
+                Ok(Vec::new())
             }
             ("a", Some(managed)) => {
                 let h = root.attr("h").and_then(|h| h.parse().ok());
@@ -144,17 +167,48 @@ impl SessionCore {
 
     /// `<a/>` with what is handled.
     pub(super) fn ack(&mut self) -> Vec<u8> {
+        let mut h = 0;
         if let Some(managed) = &mut self.managed {
-            managed.ack_owed = None;
+            managed.ack_owed = managed.ack_owed_next.take();
+            h = managed.tellable;
         }
-        format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.inbound.h()).into_bytes()
+        format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>").into_bytes()
     }
 
-    /// The `<a/>` that is owed, if what it waited for is handled.
+    /// The `<a/>` that is owed, if what it waited for is handled. If not, somebody will see to it that it is not withheld
+    /// (XEP-0198 §4).
     pub(super) fn owed_ack(&mut self) -> Option<Vec<u8>> {
-        let asked = self.managed.as_ref()?.ack_owed?;
+        let managed = self.managed.as_mut()?;
+        managed.ack_owed?;
+        let (waiting, mailbox) = (&self.backlog, &self.handle.mailbox);
+        if waiting.iter().all(Letter::is_logged) && mailbox.all(Letter::is_logged) {
+            // What waits was not said in answer to this client.
+            managed.tellable = self.inbound.h();
+        }
+        let h = managed.tellable;
         // `h` is at or behind what had come in; how far behind is less than the window.
-        (asked.wrapping_sub(self.inbound.h()) as i32 <= 0).then(|| self.ack())
+        let handled = |asked: u32| asked.wrapping_sub(h) as i32 <= 0;
+        if handled(managed.ack_owed?) {
+            managed.ack_owed_next = managed.ack_owed_next.filter(|&asked| !handled(asked));
+            return Some(self.ack());
+        }
+        if !managed.ack_timed {
+            managed.ack_timed = true;
+            let handle = self.handle.clone();
+            self.router.spawn(async move {
+                tokio::time::sleep(ACK_PATIENCE).await;
+                handle.mailbox.order(Order::Acknowledge);
+            });
+        }
+        None
+    }
+
+    /// [`ACK_PATIENCE`] is over: the `<a/>` that is still owed, whatever is handled.
+    pub(super) fn late_ack(&mut self) -> Option<Vec<u8>> {
+        let managed = self.managed.as_mut()?;
+        managed.ack_timed = false;
+        managed.ack_owed?;
+        Some(self.ack())
     }
 
     /// A last word on what was handled, before the stream closes (XEP-0198 §4).

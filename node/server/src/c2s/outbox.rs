@@ -55,8 +55,10 @@ pub(super) fn send(
         }
         if core.backlog.is_empty() {
             core.backlog = VecDeque::new();
+            if let Some(managed) = &mut core.managed {
+                managed.tellable = core.settled;
+            }
         }
-        // Behind the errors that answer what it acknowledges.
         if let Some(ack) = core.owed_ack() {
             out.extend_from_slice(&ack);
         }
@@ -136,7 +138,7 @@ impl SessionCore {
                 let sent = if delivery.number != 0 {
                     Sent::Logged(delivery.number)
                 } else if delivery.class.stored_offline() {
-                    Sent::Message(delivery.bytes)
+                    Sent::Message(delivery)
                 } else {
                     Sent::Other(delivery.bytes)
                 };

@@ -24,7 +24,7 @@ const HANDOVER: Duration = Duration::from_secs(10);
 /// By SM id, every session that may be resumed.
 #[derive(Default)]
 pub struct Parking {
-    slots: Mutex<HashMap<String, Slot, foldhash::fast::RandomState>>,
+    slots: Mutex<HashMap<Arc<str>, Slot, foldhash::fast::RandomState>>,
 }
 
 enum Slot {
@@ -35,16 +35,20 @@ enum Slot {
 }
 
 impl Parking {
-    /// A session that may be resumed has a connection.
-    pub(super) fn insert_live(&self, id: &str, handle: &Arc<SessionHandle>) {
-        self.slots
-            .lock()
-            .insert(id.to_owned(), Slot::Live(handle.clone()));
+    /// A session that may be resumed (it has an SM id) has a connection.
+    pub(super) fn insert_live(&self, handle: &Arc<SessionHandle>) {
+        if let Some(id) = handle.sm_id.get() {
+            self.slots
+                .lock()
+                .insert(id.clone(), Slot::Live(handle.clone()));
+        }
     }
 
     /// A session is over.
-    pub(super) fn forget(&self, id: &str) {
-        self.slots.lock().remove(id);
+    pub(super) fn forget(&self, handle: &SessionHandle) {
+        if let Some(id) = handle.sm_id.get() {
+            self.slots.lock().remove(id);
+        }
     }
 
     /// Takes a session of this account out, from its connection if it still has one. `None`: there is none (any more).
@@ -70,13 +74,14 @@ impl Parking {
 
     /// Takes out the parked session behind a handle, if it is parked.
     pub(crate) fn take_parked(&self, handle: &Arc<SessionHandle>) -> Option<Box<SessionCore>> {
+        let id = handle.sm_id.get()?;
         let mut slots = self.slots.lock();
-        let parked = slots.extract_if(
-            |_, slot| matches!(slot, Slot::Parked(core, _) if Arc::ptr_eq(&core.handle, handle)),
-        );
-        match { parked }.next() {
-            Some((_, Slot::Parked(core, _))) => Some(core),
-            _ => None,
+        match slots.remove(id)? {
+            Slot::Parked(core, _) => Some(core),
+            live => {
+                slots.insert(id.clone(), live);
+                None
+            }
         }
     }
 
@@ -116,7 +121,7 @@ impl Parking {
 }
 
 /// Finishes what the client had sent; orders that matter are obeyed. `None`: the session ended.
-async fn settle(
+pub(super) async fn settle(
     mut core: Box<SessionCore>,
 ) -> Option<(Box<SessionCore>, Option<oneshot::Sender<Box<SessionCore>>>)> {
     let until = tokio::time::Instant::now() + SETTLE;
@@ -132,7 +137,7 @@ async fn settle(
                     core.end(None);
                     return None;
                 }
-                Order::Ping | Order::Dead => {}
+                Order::Acknowledge | Order::Ping | Order::Dead => {}
             }
         }
         if core.take_mail().is_err() {
@@ -165,13 +170,12 @@ pub(super) async fn park(core: Box<SessionCore>) {
         core.end(None);
         return;
     };
+    let Some(id) = core.handle.sm_id.get().cloned() else {
+        core.end(None);
+        return;
+    };
     core.shrink();
     let router = core.router.clone();
-    let id = core
-        .managed
-        .as_ref()
-        .map(|managed| managed.id.clone())
-        .unwrap_or_default();
     let mut slots = router.parked.slots.lock();
     core.handle.mailbox.detach();
     // An order given before the slot changed would be seen by nobody.
@@ -211,11 +215,7 @@ fn give(core: Box<SessionCore>, heir: oneshot::Sender<Box<SessionCore>>) {
 impl SessionCore {
     /// Gives back memory that a session without connection does not need.
     fn shrink(&mut self) {
-        if let Some(mut state) = self.client_state.take() {
-            let mut ready = Vec::new();
-            state.activate(&mut ready);
-            super::outbox::put_first(&mut self.backlog, ready);
-        }
+        self.set_active();
         for letter in &mut self.backlog {
             if let crate::routing::Letter::Stanza(delivery) = letter
                 && delivery.number != 0
@@ -235,16 +235,9 @@ impl SessionCore {
 
 /// Ends parked sessions of an account, as the end of the account must.
 pub fn end_parked(router: &Router, account: &BareJid) {
-    let ended: Vec<_> = router
-        .parked
-        .slots
-        .lock()
-        .extract_if(
-            |_, slot| matches!(slot, Slot::Parked(core, _) if core.home.account == *account),
-        )
-        .collect();
-    for (_, slot) in ended {
-        if let Slot::Parked(core, _) = slot {
+    for entry in router.entries(account.as_str()).iter() {
+        let handle = router.sessions.get(entry.session.number);
+        if let Some(core) = handle.and_then(|handle| router.parked.take_parked(&handle)) {
             core.end(None);
         }
     }

@@ -6,6 +6,8 @@
 
 use std::{collections::VecDeque, future::poll_fn, sync::Arc};
 
+use bytes::Bytes;
+use tokio::time::Instant;
 use xmpp::{
     Fragment, FullJid, Jid, Kind, Stanza, StreamError, StreamErrorCondition as Condition,
     codec::{Decoder, ParseError, StreamEvent},
@@ -17,13 +19,14 @@ use super::{
     client_state::ClientState,
     managed::{Managed, Sent},
     outbox,
+    pace::Pace,
     stream::{self, Stream},
     stream_management::{Handled, Ticket},
 };
 use crate::{
     home::Home,
     net::{Permit, Read, Transport},
-    pipeline::{archive_rule::Class, outbound},
+    pipeline::outbound,
     routing::{Delivery, Letter, Order, Origin, Progress, Router, SessionHandle},
 };
 
@@ -44,6 +47,8 @@ pub struct SessionCore {
     pub anonymous: bool,
     /// Stanzas of the client on their way.
     pub(super) inbound: Handled,
+    /// `h` when the backlog was last taken: everything that was said about stanzas up to there is in it, or was sent.
+    pub(super) settled: u32,
     /// Stream management, if enabled.
     pub(super) managed: Option<Box<Managed>>,
     /// The client's state, once it was told.
@@ -68,6 +73,7 @@ struct Session {
     transport: Transport,
     decoder: Decoder,
     fault: Option<ParseError>,
+    pace: Pace,
     /// Nothing was heard since the server asked for a sign of life.
     pinged: bool,
     /// The client will send nothing more.
@@ -82,6 +88,8 @@ enum Event {
     Mail,
     Readable,
     Writable,
+    /// The client may be read again.
+    Rested,
     Broken,
 }
 
@@ -109,6 +117,7 @@ impl SessionCore {
             router,
             anonymous,
             inbound: Handled::new(),
+            settled: 0,
             managed: None,
             client_state: None,
             lane: VecDeque::new(),
@@ -136,6 +145,15 @@ impl SessionCore {
         self.client_state
             .get_or_insert_with(|| Box::new(ClientState::new(Default::default())))
             .deactivate();
+    }
+
+    /// The client is active (XEP-0352): what it was spared comes next.
+    pub(super) fn set_active(&mut self) {
+        if let Some(mut state) = self.client_state.take() {
+            let mut ready = Vec::new();
+            state.activate(&mut ready);
+            outbox::put_first(&mut self.backlog, ready);
+        }
     }
 
     fn origin(&self, ticket: Ticket) -> Origin {
@@ -200,7 +218,8 @@ impl SessionCore {
     /// which has bounds.
     pub(super) fn take_mail(&mut self) -> Result<(), StreamError> {
         let mut outcomes = VecDeque::new();
-        let letters = self.backlog.is_empty().then_some(&mut self.backlog);
+        let all = self.backlog.is_empty();
+        let letters = all.then_some(&mut self.backlog);
         if self.handle.mailbox.take(&mut outcomes, letters).is_err() {
             self.router.metrics.overruns.inc();
             return Err(StreamError::new(
@@ -216,6 +235,9 @@ impl SessionCore {
                 self.lane_done();
             }
         }
+        if all {
+            self.settled = self.inbound.h();
+        }
         self.run_lane();
         Ok(())
     }
@@ -230,6 +252,7 @@ pub fn start(router: Arc<Router>, stream: Stream, permit: Permit, core: Box<Sess
         transport,
         decoder,
         fault,
+        pace: Pace::default(),
         pinged: false,
         gone: false,
         _permit: permit,
@@ -251,17 +274,21 @@ impl Session {
         }
     }
 
-    async fn conclude(mut self: Box<Self>, flow: Result<Flow, StreamError>) {
+    async fn conclude(self: Box<Self>, flow: Result<Flow, StreamError>) {
         match flow {
             Ok(Flow::Continue) => {}
             Ok(Flow::Closed) => {
-                let last = if self.core.managed.is_some() {
-                    self.core.last_ack()
-                } else {
-                    Vec::new()
-                };
-                self.core.end(None);
-                stream::finish(self.transport, [&last[..], b"</stream:stream>"].concat()).await;
+                // What it asked for before it said goodbye is done and answered first.
+                let (mut last, mut transport) = (Vec::new(), self.transport);
+                if let Some((mut core, _)) = super::parking::settle(self.core).await {
+                    let _ = outbox::send(&mut core, &mut transport, CONGESTED);
+                    if core.managed.is_some() {
+                        last = core.last_ack();
+                    }
+                    core.end(None);
+                }
+                last.extend_from_slice(b"</stream:stream>");
+                stream::finish(transport, last).await;
             }
             Ok(Flow::Broken) => {
                 drop(self.transport);
@@ -289,22 +316,33 @@ impl Session {
         let congested = self.transport.pending_bytes() > 0;
         let letters = self.core.backlog.is_empty();
         // Who does not read what we send is not read either.
-        let reading = self.core.held.is_empty()
+        let rests = self.pace.rests_until(Instant::now());
+        let reading = rests.is_none()
+            && self.core.held.is_empty()
             && self.fault.is_none()
             && !self.gone
             && self.transport.pending_bytes() < CONGESTED;
         let mail = poll_fn(|cx| self.core.handle.mailbox.poll_ready(cx, letters));
+        // Boxed: hardly any session rests.
+        let rested = rests.map(|until| Box::pin(tokio::time::sleep_until(until)));
+        let rested = async {
+            match rested {
+                Some(rested) => rested.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = mail => Event::Mail,
             writable = self.transport.writable(), if congested => if writable.is_ok() { Event::Writable } else { Event::Broken },
             readable = self.transport.readable(), if reading => if readable.is_ok() { Event::Readable } else { Event::Broken },
+            () = rested, if rests.is_some() => Event::Rested,
         }
     }
 
     fn handle(&mut self, event: Event) -> Result<Flow, StreamError> {
         match event {
-            Event::Start => {}
+            Event::Start | Event::Rested => {}
             Event::Mail => {
                 while let Some(order) = self.core.handle.mailbox.take_order() {
                     match self.obey(order)? {
@@ -381,6 +419,10 @@ impl Session {
                 }
             }
         })?;
+        if let Read::Data(bytes) = read {
+            let rate = self.core.router.config.limits.session_bytes_per_second;
+            self.pace.read(Instant::now(), bytes, rate);
+        }
         Ok(!matches!(read, Read::Closed { .. }))
     }
 
@@ -422,13 +464,7 @@ impl Session {
                 Ok(Flow::Continue)
             }
             ("active", ns::CSI) => {
-                let core = &mut *self.core;
-                if let Some(state) = &mut core.client_state {
-                    let mut ready = Vec::new();
-                    state.activate(&mut ready);
-                    outbox::put_first(&mut core.backlog, ready);
-                    core.client_state = None;
-                }
+                self.core.set_active();
                 Ok(Flow::Continue)
             }
             ("inactive", ns::CSI) => {
@@ -455,6 +491,13 @@ impl Session {
                 self.pinged = true;
                 let ping = self.core.ping();
                 match self.transport.write(&ping) {
+                    Ok(()) => Ok(Flow::Continue),
+                    Err(_) => Ok(Flow::Broken),
+                }
+            }
+            Order::Acknowledge => {
+                let late = self.core.late_ack().unwrap_or_default();
+                match self.transport.write(&late) {
                     Ok(()) => Ok(Flow::Continue),
                     Err(_) => Ok(Flow::Broken),
                 }
@@ -539,12 +582,8 @@ impl SessionCore {
 
     /// Sends something to the client behind what waits for it.
     pub fn reply(&self, element: xmpp::Element) {
-        let bytes = element.to_bytes(ns::CLIENT).into();
-        self.handle.mailbox.post(Letter::Stanza(Delivery {
-            bytes,
-            number: 0,
-            class: Class::default(),
-        }));
+        let bytes = Bytes::from(element.to_bytes(ns::CLIENT));
+        self.handle.mailbox.post(bytes.into());
     }
 
     /// Whether nothing more may come in for now.
@@ -590,6 +629,7 @@ impl SessionCore {
             backlog,
             unwritten,
             anonymous,
+            client_state,
             ..
         } = *self;
         let directed = std::mem::take(&mut *handle.directed.lock());
@@ -599,23 +639,26 @@ impl SessionCore {
         router.active_lists.ended(handle.session);
         // What was sent and not acknowledged is older than what was not sent.
         if let Some(managed) = managed {
-            router.parked.forget(&managed.id);
+            router.parked.forget(&handle);
             for sent in managed.outbound.into_items() {
                 match sent {
                     Sent::Logged(number) => numbers.push(number),
-                    Sent::Message(bytes) => homeless.push(bytes),
+                    Sent::Message(message) => homeless.extend(message.give_up()),
                     Sent::Other(_) => {}
                 }
             }
         }
-        for letter in backlog.into_iter().chain(left) {
+        let mut spared = Vec::new();
+        if let Some(mut state) = client_state {
+            state.activate(&mut spared);
+        }
+        let spared = spared.into_iter().map(Letter::Stanza);
+        for letter in spared.chain(backlog).chain(left) {
             match letter {
                 Letter::Logged(number) => numbers.push(number),
                 Letter::Stanza(delivery) if delivery.number != 0 => numbers.push(delivery.number),
-                Letter::Stanza(delivery) if delivery.class.stored_offline() => {
-                    homeless.push(delivery.bytes)
-                }
-                Letter::Stanza(_) | Letter::Waiting | Letter::Done(_) | Letter::LaneDone => {}
+                Letter::Stanza(delivery) => homeless.extend(delivery.give_up()),
+                Letter::Waiting | Letter::Done(_) | Letter::LaneDone => {}
             }
         }
         let presence =
@@ -640,7 +683,7 @@ impl SessionCore {
             router.sessions.remove(handle.session.number);
             home.save(&router);
             if anonymous {
-                router.homes.forget(home.account.as_str());
+                router.homes.forget(&router, home.account.as_str());
             }
         });
     }

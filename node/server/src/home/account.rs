@@ -13,7 +13,9 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use storage::{
     ErrorKind,
-    repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, NewEntry, PrivacyData},
+    repository::{
+        ArchivePreferences, EntryFlags, LogEntry, LogRange, Mailbox, NewEntry, PrivacyData,
+    },
 };
 use xmpp::{BareJid, ErrorType, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
@@ -34,7 +36,7 @@ use crate::{
         archive_rule::Class,
         delivery::{self, Action, Addressee, MessageType, Resource},
     },
-    routing::{Delivery, Letter, Origin, Posted, Progress, Router, SessionHandle, flags},
+    routing::{Delivery, Letter, Origin, Posted, Progress, Router, SessionHandle, Shared, flags},
 };
 
 /// Operations that may wait for a home to load, or entries for a flush: beyond this, senders are told to wait.
@@ -85,7 +87,8 @@ struct State {
     pending: Pending,
     privacy: Arc<PrivacyData>,
     preferences: Option<Arc<ArchivePreferences>>,
-    presences: Vec<(u64, Stanza)>,
+    /// By session; as bytes, since few are asked for.
+    presences: Vec<(u64, Bytes)>,
     /// Known once a session was available.
     photo: Option<Photo>,
     mailbox: Mailbox,
@@ -141,6 +144,10 @@ impl Home {
     /// Whether a new lookup is needed.
     pub(super) fn is_gone(&self) -> bool {
         matches!(*self.inner.lock(), Inner::Gone)
+    }
+
+    fn is_absent(&self) -> bool {
+        matches!(*self.inner.lock(), Inner::Absent)
     }
 
     /// Runs `ready` on the loaded state, now or when it is loaded; `otherwise` if there is no such account, it cannot
@@ -344,7 +351,7 @@ impl Home {
             state.presences.retain(|(number, _)| *number != session);
             let known = state.presences.len() < before;
             if let Some(presence) = presence {
-                state.presences.push((session, presence));
+                state.presences.push((session, presence.raw().clone()));
             }
             state.presences.shrink_to_fit();
             known
@@ -354,8 +361,9 @@ impl Home {
 
     /// The presence of every available session.
     pub fn presences(&self) -> Vec<(u64, Stanza)> {
-        self.with(|state| state.presences.clone())
-            .unwrap_or_default()
+        let presences = self.with(|state| state.presences.clone());
+        let parsed = |(session, bytes)| Some((session, Stanza::parse(bytes).ok()?));
+        presences.into_iter().flatten().filter_map(parsed).collect()
     }
 
     /// Changes the presence of every available session; what became of it. `None` leaves it.
@@ -366,8 +374,10 @@ impl Home {
         self.with(|state| {
             let mut changed = Vec::new();
             for (session, presence) in &mut state.presences {
-                if let Some(new) = change(presence) {
-                    presence.clone_from(&new);
+                if let Ok(old) = Stanza::parse(presence.clone())
+                    && let Some(new) = change(&old)
+                {
+                    presence.clone_from(new.raw());
                     changed.push((*session, new));
                 }
             }
@@ -456,7 +466,8 @@ impl Home {
                 return None;
             }
             state.unsaved_acks = 0;
-            state.mailbox.acked = state.pending.acked(state.head);
+            (state.mailbox.acked, state.mailbox.undelivered) =
+                state.pending.summary(state.head, Mailbox::MAX_UNDELIVERED);
             Some((state.mailbox.clone(), state.pending.take_spent()))
         });
         let Some(Some((mailbox, spent))) = work else {
@@ -464,7 +475,7 @@ impl Home {
         };
         let (home, router) = (self.clone(), router.clone());
         router.clone().spawn(async move {
-            home.forget_delivered(&router, mailbox.acked, spent).await;
+            home.forget_delivered(&router, mailbox.floor(), spent).await;
             match router
                 .stores
                 .mailboxes
@@ -491,13 +502,13 @@ impl Home {
         });
     }
 
-    /// What was handed over and no archive keeps goes from the log; an archive that was turned off stays. Before `acked`
-    /// is written, or a crash between would leave it there for ever. What fails is done at the next save.
-    async fn forget_delivered(&self, router: &Router, acked: u64, mut spent: Vec<u64>) {
+    /// What was handed over and no archive keeps goes from the log; an archive that was turned off stays. Before the
+    /// mailbox is written, or a crash between would leave it there for ever. What fails is done at the next save.
+    async fn forget_delivered(&self, router: &Router, floor: u64, mut spent: Vec<u64>) {
         let logs = &router.stores.logs;
         let forget = async {
             if !router.config.archive.enabled {
-                let first = logs.truncate_unarchived(&self.account, acked + 1).await?;
+                let first = logs.truncate_unarchived(&self.account, floor).await?;
                 spent.retain(|number| *number >= first);
             }
             logs.blank(&self.account, &spent).await
@@ -531,11 +542,26 @@ impl Home {
         idle
     }
 
-    /// The account was removed or made: what is in memory counts no longer.
-    pub(super) fn forget(&self) {
-        let mut inner = self.inner.lock();
-        if !matches!(&*inner, Inner::Loading(_)) {
-            *inner = Inner::Gone;
+    /// The account was removed or made: what is in memory counts no longer. Who waits for the outcome of a message that is
+    /// not in the log is told that there is none.
+    pub(super) fn forget(self: &Arc<Self>, router: &Arc<Router>) {
+        let gone = {
+            let mut inner = self.inner.lock();
+            match &*inner {
+                Inner::Loading(_) => return,
+                _ => std::mem::replace(&mut *inner, Inner::Gone),
+            }
+        };
+        let Inner::Ready(state) = gone else { return };
+        for queued in state.queue {
+            let origin = queued.parcel.origin.clone();
+            let after = if queued.sent {
+                // It was delivered; there is no archive any more to keep it.
+                After::Done(queued.parcel)
+            } else {
+                After::Refuse(queued.parcel, Condition::ServiceUnavailable.into())
+            };
+            tell(self.finish(router, after), origin);
         }
     }
 
@@ -572,7 +598,7 @@ impl Home {
                 }
             }
         }
-        if failed {
+        if failed || self.is_absent() && !router.homes.may_keep_absent() {
             router.homes.drop_gone(&self);
         }
         for (after, origin) in outcomes {
@@ -588,6 +614,21 @@ impl Home {
         let tip = stores.logs.tip(&self.account).await?;
         let mailbox = stores.mailboxes.load(&self.account).await?;
         let mut pending = Pending::default();
+        // How long they are, and what the archive keeps of them, says the log.
+        let mut rest = &mailbox.undelivered[..];
+        while let Some(&from) = rest.first() {
+            let (near, far) = rest.split_at(rest.partition_point(|&number| number - from < 128));
+            let to = near.last().copied().unwrap_or(from);
+            let range = LogRange { from, to };
+            let entries = stores.logs.read(&self.account, range, false, 128).await?;
+            let is_waiting = |entry: &&LogEntry| {
+                near.contains(&entry.number) && entry.flags.contains(EntryFlags::DELIVER)
+            };
+            for entry in entries.iter().filter(is_waiting) {
+                pending.add(Deliverable::from(entry), 0);
+            }
+            rest = far;
+        }
         let mut from = mailbox.acked + 1;
         while from <= tip.head {
             let page = stores
@@ -600,12 +641,7 @@ impl Home {
                 .iter()
                 .filter(|e| e.flags.contains(EntryFlags::DELIVER))
             {
-                let deliverable = Deliverable {
-                    number: entry.number,
-                    bytes: entry.stanza.len(),
-                    archived: entry.flags.contains(EntryFlags::ARCHIVED),
-                };
-                pending.add(deliverable, 0);
+                pending.add(Deliverable::from(entry), 0);
             }
         }
         Ok(Some(State {
@@ -695,9 +731,10 @@ impl Home {
     fn give_up(self: &Arc<Self>, router: &Arc<Router>, mut kept: usize) -> bool {
         let (mut refused, mut done) = (Vec::new(), Vec::new());
         self.with(|state| {
+            let mut again = Vec::new();
             for queued in std::mem::take(&mut state.queue) {
                 if queued.entry().is_none() {
-                    state.hand_on(self, router, queued, 0, &mut done);
+                    again.extend(state.hand_on(self, router, queued, 0, &mut done));
                 } else if kept > 0 || queued.sent {
                     kept = kept.saturating_sub(1);
                     state.queue.push_back(queued);
@@ -705,6 +742,8 @@ impl Home {
                     refused.push(queued.parcel);
                 }
             }
+            // Behind what may be in the log already, which is told by its place.
+            state.queue.extend(again);
         });
         self.finish_all(router, done);
         for parcel in refused {
@@ -902,6 +941,7 @@ impl State {
         mut logged: usize,
         done: &mut Vec<Parcel>,
     ) {
+        let mut again = Vec::new();
         while let Some(front) = self.queue.front() {
             let mut number = 0;
             if front.entry().is_some() {
@@ -915,14 +955,19 @@ impl State {
             let Some(queued) = self.queue.pop_front() else {
                 break;
             };
-            self.hand_on(home, router, queued, number, done);
+            again.extend(self.hand_on(home, router, queued, number, done));
+        }
+        // Before what came later.
+        for queued in again.into_iter().rev() {
+            self.queue.push_front(queued);
         }
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
     }
 
-    /// Delivers what is in the log under this number, or in no log (0).
+    /// Delivers what is in the log under this number, or in no log (0). What nobody took comes back, to be stored after
+    /// all.
     fn hand_on(
         &mut self,
         home: &Arc<Home>,
@@ -930,7 +975,7 @@ impl State {
         queued: Queued,
         number: u64,
         done: &mut Vec<Parcel>,
-    ) {
+    ) -> Option<Queued> {
         let Queued {
             parcel,
             sent,
@@ -969,15 +1014,15 @@ impl State {
             } else if flags.is_none() && holders == 0 && parcel.class.stored_offline() {
                 // As in `receive`: it is stored after all.
                 let flags = Some(EntryFlags::DELIVER);
-                self.queue.push_back(Queued {
+                return Some(Queued {
                     parcel,
                     sent,
                     flags,
                 });
-                return;
             }
         }
         done.push(parcel);
+        None
     }
 
     /// Gives a session all that waits and nobody holds: it claims that when it gets there. If it ends before, the next one
@@ -1014,15 +1059,21 @@ impl State {
             self.give_waiting(&target);
         }
         let bytes = render::live(&parcel.stanza, account, numbers.archive);
+        let targets = entries.iter().filter(|entry| reached(entry)).count();
+        let shared = (targets > 1 && numbers.deliver == 0 && parcel.class.stored_offline())
+            .then(|| Shared::new(targets as u32));
         let mut holders = 0;
         for entry in entries.iter().filter(|entry| reached(entry)) {
             let delivery = Delivery {
                 bytes: bytes.clone(),
                 number: numbers.deliver,
                 class: parcel.class,
+                shared: shared.clone(),
             };
             if router.post(entry, Letter::Stanza(delivery)) == Posted::Yes {
                 holders += 1;
+            } else if let Some(shared) = &shared {
+                shared.give_up();
             }
         }
         if holders > 0 && parcel.class.copied_when_received() {
@@ -1073,9 +1124,8 @@ fn carbons<'a>(
         router.post(
             entry,
             Letter::Stanza(Delivery {
-                bytes,
-                number: 0,
-                class: parcel.class,
+                class: parcel.class.of_copy(),
+                ..Delivery::passing(bytes)
             }),
         );
     }

@@ -7,7 +7,13 @@ mod account;
 pub mod pending;
 pub mod render;
 
-use std::{hash::BuildHasher, sync::Arc};
+use std::{
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -19,6 +25,8 @@ pub use account::{Home, Parcel};
 use crate::routing::Router;
 
 const SHARDS: usize = 64;
+/// Names without an account that are remembered between two sweeps.
+const MAX_ABSENT: usize = 4_096;
 
 type Shard = Mutex<HashMap<BareJid, Arc<Home>, foldhash::fast::RandomState>>;
 
@@ -26,6 +34,8 @@ type Shard = Mutex<HashMap<BareJid, Arc<Home>, foldhash::fast::RandomState>>;
 pub struct Homes {
     shards: Box<[Shard]>,
     hasher: foldhash::fast::RandomState,
+    /// Names without an account that were looked up since the last sweep.
+    absent: AtomicUsize,
 }
 
 impl Default for Homes {
@@ -33,6 +43,7 @@ impl Default for Homes {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             hasher: foldhash::fast::RandomState::default(),
+            absent: AtomicUsize::new(0),
         }
     }
 }
@@ -64,11 +75,17 @@ impl Homes {
     }
 
     /// The account was made or removed: what was known of it counts no longer.
-    pub fn forget(&self, account: &str) {
+    pub fn forget(&self, router: &Arc<Router>, account: &str) {
         let home = self.shard(account).lock().remove(account);
         if let Some(home) = home {
-            home.forget();
+            home.forget(router);
         }
+    }
+
+    /// Whether one more name without an account may be remembered as such, which spares the store a second look. Bounded,
+    /// since anybody can think of any number of names.
+    fn may_keep_absent(&self) -> bool {
+        self.absent.fetch_add(1, Ordering::Relaxed) < MAX_ABSENT
     }
 
     pub(super) fn drop_gone(&self, home: &Arc<Home>) {
@@ -83,6 +100,7 @@ impl Homes {
 
     /// Drops what can be loaded again and nobody uses; writes what is unsaved. One pass over all shards.
     pub fn sweep(&self, router: &Arc<Router>) {
+        self.absent.store(0, Ordering::Relaxed);
         for shard in &self.shards {
             let homes: Vec<Arc<Home>> = shard.lock().values().cloned().collect();
             for home in homes {

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use storage::repository::{EntryFlags, LogEntry};
+
 /// Numbers of deliverable entries that no client has acknowledged, ascending.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Pending {
@@ -23,6 +25,16 @@ pub struct Deliverable {
     pub bytes: usize,
     /// The archive keeps it.
     pub archived: bool,
+}
+
+impl From<&LogEntry> for Deliverable {
+    fn from(entry: &LogEntry) -> Self {
+        Self {
+            number: entry.number,
+            bytes: entry.stanza.len(),
+            archived: entry.flags.contains(EntryFlags::ARCHIVED),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,9 +150,12 @@ impl Pending {
         self.waiting.is_empty()
     }
 
-    /// The number up to which everything was handed over, `head` being the newest.
-    pub fn acked(&self, head: u64) -> u64 {
-        self.waiting.front().map_or(head, |w| w.number - 1)
+    /// What is to be remembered: a number, and those at or below it that still wait, at most `limit` of them. All others
+    /// up to that number were handed over. `head` is the newest.
+    pub fn summary(&self, head: u64, limit: usize) -> (u64, Vec<u64>) {
+        let acked = self.waiting.get(limit).map_or(head, |w| w.number - 1);
+        let undelivered = self.waiting.iter().take(limit).map(|w| w.number);
+        (acked, undelivered.collect())
     }
 
     fn index(&self, number: u64) -> Option<usize> {
@@ -194,15 +209,17 @@ mod tests {
     }
 
     #[test]
-    fn acked_stops_before_the_first_that_waits() {
+    fn what_waits_is_summed_up() {
         let mut p = pending(&[(3, 1), (5, 1), (6, 1)]);
-        assert_eq!(p.acked(9), 2);
+        assert_eq!(p.summary(9, 0), (2, vec![]));
+        assert_eq!(p.summary(9, 1), (4, vec![3]));
+        assert_eq!(p.summary(9, 3), (9, vec![3, 5, 6]));
         assert_eq!(p.acknowledge([5]), 1);
-        assert_eq!(p.acked(9), 2);
+        assert_eq!(p.summary(9, 1), (5, vec![3]));
+        assert_eq!(p.summary(9, 2), (9, vec![3, 6]));
         assert_eq!(p.acknowledge([3, 3]), 1);
-        assert_eq!(p.acked(9), 5);
         assert_eq!(p.acknowledge([6]), 1);
-        assert_eq!(p.acked(9), 9);
+        assert_eq!(p.summary(9, 2), (9, vec![]));
     }
 
     #[test]

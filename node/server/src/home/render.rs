@@ -60,6 +60,7 @@ pub fn delayed(entry: &LogEntry, account: &BareJid) -> Option<Delivery> {
         bytes,
         number: entry.number,
         class: classify(&stanza),
+        shared: None,
     })
 }
 

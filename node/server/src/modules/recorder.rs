@@ -87,6 +87,7 @@ impl Recorder {
             .push(entry);
         self.0.accounts.lock().insert(jid.to_bare());
         let handle = SessionHandle {
+            sm_id: std::sync::OnceLock::new(),
             session,
             jid,
             mailbox: Mailbox::default(),

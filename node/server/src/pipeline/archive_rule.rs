@@ -110,6 +110,10 @@ impl Class {
             Importance::Now,
         )
     }
+    /// A copy of a message whose original is taken care of elsewhere: nobody keeps it.
+    pub fn of_copy(self) -> Self {
+        Self { flags: 0, ..self }
+    }
     /// Message, presence or IQ.
     pub fn kind(self) -> Kind {
         self.kind

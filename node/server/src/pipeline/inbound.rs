@@ -6,10 +6,7 @@ use std::sync::Arc;
 
 use xmpp::{BareJid, Element, FullJid, Jid, Stanza, StanzaError, ns};
 
-use super::{
-    archive_rule::Class,
-    delivery::{self, Action, Addressee, PresenceType, Resource},
-};
+use super::delivery::{self, Action, Addressee, PresenceType, Resource};
 use crate::{
     modules::{
         blocking::{self, Passing},
@@ -20,7 +17,7 @@ use crate::{
         },
     },
     poll_once,
-    routing::{Delivery, Letter, Origin, Progress, Router, flags},
+    routing::{Origin, Progress, Router, flags},
 };
 
 /// A presence for an account of ours.
@@ -98,12 +95,7 @@ pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceTyp
             _ => false,
         };
         if reached {
-            let delivery = Delivery {
-                bytes: stanza.raw().clone(),
-                number: 0,
-                class: Class::default(),
-            };
-            router.post(entry, Letter::Stanza(delivery));
+            router.post(entry, stanza.raw().clone().into());
         }
     }
 }
@@ -187,12 +179,7 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
                 entry.flags & flag != 0
             };
             if reached {
-                let delivery = Delivery {
-                    bytes: request.raw().clone(),
-                    number: 0,
-                    class: Class::default(),
-                };
-                router.post(entry, Letter::Stanza(delivery));
+                router.post(entry, request.raw().clone().into());
             }
         }
     }

@@ -7,17 +7,14 @@ use std::sync::Arc;
 
 use xmpp::{Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
-use super::{
-    archive_rule::Class,
-    delivery::{self, Action, IqType},
-};
+use super::delivery::{self, Action, IqType};
 use crate::{
     module::{IqRequest, Target},
     modules::{
         blocking::{self, Passing},
         presence::sees_presence,
     },
-    routing::{Delivery, Letter, Origin, Progress, Router},
+    routing::{Origin, Progress, Router},
 };
 
 /// An IQ to one of our domains.
@@ -52,12 +49,7 @@ pub fn for_account(
     let decide = async move {
         match allowed(&router, &stanza, &to, kind).await {
             Ok(Action::ToResource) => {
-                let delivery = Delivery {
-                    bytes: stanza.raw().clone(),
-                    number: 0,
-                    class: Class::default(),
-                };
-                router.post(&entry, Letter::Stanza(delivery));
+                router.post(&entry, stanza.raw().clone().into());
             }
             Ok(Action::Bounce) => router.refuse(&stanza, &Condition::ServiceUnavailable.into()),
             Ok(_) => {}

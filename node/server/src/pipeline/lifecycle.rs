@@ -6,14 +6,14 @@ use cluster::directory::{Entry, SessionRef};
 use storage::repository::{Roster, Subscription};
 use xmpp::{FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
-use super::{archive_rule::Class, delivery::PresenceType, inbound};
+use super::{delivery::PresenceType, inbound};
 use crate::{
     home::Home,
     modules::{
         blocking::{self, Passing},
         vcard::Photo,
     },
-    routing::{Delivery, Letter, Router, SessionHandle},
+    routing::{Router, SessionHandle},
 };
 
 /// The priority a presence states (RFC 6121 §4.7.2.3).
@@ -72,11 +72,7 @@ pub async fn available(
                     .readdressed(None, Some(handle.jid.as_jid()))
                     .raw()
                     .clone();
-                handle.mailbox.post(Letter::Stanza(Delivery {
-                    bytes,
-                    number: 0,
-                    class: Class::default(),
-                }));
+                handle.mailbox.post(bytes.into());
             }
         }
         for item in &roster.items {
@@ -85,12 +81,7 @@ pub async fn available(
             }
             // §3.1.3: until it is answered, a request is shown at each initial presence.
             if let Some(request) = &item.pending_in {
-                let delivery = Delivery {
-                    bytes: request.clone(),
-                    number: 0,
-                    class: Class::default(),
-                };
-                handle.mailbox.post(Letter::Stanza(delivery));
+                handle.mailbox.post(request.clone().into());
             }
         }
     }

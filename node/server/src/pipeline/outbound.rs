@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use xmpp::{BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{
-    archive_rule::Class,
     delivery::{IqType, PresenceType},
     inbound::{self, subscription_element},
     iq, lifecycle,
@@ -23,7 +24,7 @@ use crate::{
         },
     },
     poll_once,
-    routing::{Delivery, Letter, Origin, Progress, Router, SessionHandle},
+    routing::{Letter, Origin, Progress, Router, SessionHandle},
 };
 
 /// Which way an IQ of a client goes.
@@ -97,12 +98,8 @@ fn blocked(
 
 fn answer(handle: &SessionHandle, stanza: &Stanza, error: &StanzaError) {
     if let Some(reply) = stanza.error_reply(error) {
-        let bytes = reply.to_bytes(xmpp::ns::CLIENT).into();
-        handle.mailbox.post(Letter::Stanza(Delivery {
-            bytes,
-            number: 0,
-            class: Class::default(),
-        }));
+        let bytes = Bytes::from(reply.to_bytes(xmpp::ns::CLIENT));
+        handle.mailbox.post(bytes.into());
     }
 }
 
@@ -117,12 +114,8 @@ pub fn ordered(core: &mut SessionCore, stanza: Stanza) -> Progress {
             let task = async move {
                 let reply = iq::answer(&router, &stanza, target, Some(handle.clone())).await;
                 if let Some(reply) = reply {
-                    let bytes = reply.to_bytes(xmpp::ns::CLIENT).into();
-                    handle.mailbox.post(Letter::Stanza(Delivery {
-                        bytes,
-                        number: 0,
-                        class: Class::default(),
-                    }));
+                    let bytes = Bytes::from(reply.to_bytes(xmpp::ns::CLIENT));
+                    handle.mailbox.post(bytes.into());
                 }
                 drop(home);
             };

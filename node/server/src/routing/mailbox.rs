@@ -5,10 +5,15 @@
 //! Outcomes (what became of the client's own stanzas) stand apart: they count even while a slow client keeps letters
 //! waiting, and the session's window bounds them.
 //! Bounds: beyond [`FULL_LETTERS`] waiting letters, what is in the log is kept as its number; beyond [`MAX_LETTERS`] or
-//! [`MAX_BYTES`] the mailbox is overrun: it takes nothing more and its session ends (what is in the log waits there).
+//! [`MAX_BYTES`] the mailbox is overrun: it takes nothing more and its session ends (what is in the log waits there). A
+//! detached session drops what is out of date before that (`prune`).
 
 use std::{
     collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -16,6 +21,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use xmpp::StreamError;
 
+use super::prune;
 use crate::{
     c2s::{SessionCore, stream_management::Ticket},
     pipeline::archive_rule::Class,
@@ -25,6 +31,8 @@ use crate::{
 const FULL_LETTERS: usize = 512;
 /// Beyond this many waiting letters the session is too slow to keep.
 const MAX_LETTERS: usize = 16_384;
+/// With this many letters a detached session first looks what is out of date.
+const FIRST_PRUNE: usize = 64;
 /// Beyond this many waiting bytes the session is too slow to keep.
 const MAX_BYTES: usize = 4 << 20;
 
@@ -37,6 +45,59 @@ pub struct Delivery {
     pub number: u64,
     /// What kind of stanza it is.
     pub class: Class,
+    /// Other sessions have the same message, and no log has it.
+    pub shared: Option<Shared>,
+}
+
+/// A message that is in no log and in the hands of several sessions: the last one to give it up undelivered gives it back.
+/// A session that delivered it gives nothing up.
+#[derive(Debug, Clone)]
+pub struct Shared(Arc<AtomicU32>);
+
+impl Shared {
+    /// In the hands of so many sessions.
+    pub fn new(holders: u32) -> Self {
+        Self(Arc::new(AtomicU32::new(holders)))
+    }
+
+    /// One of them could not deliver it. True: nobody has it any more.
+    pub fn give_up(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+impl Delivery {
+    /// An answer, a push, a presence: kept nowhere, sent in turn.
+    pub fn passing(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            number: 0,
+            class: Class::default(),
+            shared: None,
+        }
+    }
+
+    /// Gives up a message that was not delivered and is in no log. Its bytes, if it is to be routed once more.
+    pub fn give_up(self) -> Option<Bytes> {
+        let mine = self.class.stored_offline() && self.shared.is_none_or(|shared| shared.give_up());
+        mine.then_some(self.bytes)
+    }
+}
+
+impl Letter {
+    /// Whether it brings something out of the log.
+    pub fn is_logged(&self) -> bool {
+        match self {
+            Self::Stanza(delivery) => delivery.number != 0,
+            _ => true,
+        }
+    }
+}
+
+impl From<Bytes> for Letter {
+    fn from(bytes: Bytes) -> Self {
+        Self::Stanza(Delivery::passing(bytes))
+    }
 }
 
 /// What a session is told.
@@ -63,6 +124,8 @@ pub enum Order {
     Ping,
     /// No sign of life came: the connection is dead.
     Dead,
+    /// Answer what the client asked some time ago (XEP-0198 §4), if that is still owed.
+    Acknowledge,
     /// The server stops: end the stream so that the client comes back.
     Shutdown,
     /// Another connection resumes this session: hand over and go.
@@ -100,6 +163,17 @@ enum State {
     Closed,
 }
 
+impl Inner {
+    /// Before another letter of so many bytes joins those of a detached session: drops what is out of date, each time that
+    /// they have doubled, or if there is no room.
+    fn prune(&mut self, bytes: usize) {
+        let count = self.letters.len();
+        if count >= FIRST_PRUNE && count.is_power_of_two() || self.bytes + bytes > MAX_BYTES {
+            self.bytes -= prune::prune(&mut self.letters);
+        }
+    }
+}
+
 /// The mailbox of one session.
 #[derive(Default)]
 pub struct Mailbox(Mutex<Inner>);
@@ -130,6 +204,9 @@ impl Mailbox {
                     Letter::Stanza(delivery) => delivery.bytes.len(),
                     _ => 0,
                 };
+                if inner.state == State::Lean {
+                    inner.prune(bytes);
+                }
                 if inner.letters.len() >= MAX_LETTERS || inner.bytes + bytes > MAX_BYTES {
                     inner.state = State::Overrun;
                     Posted::Closed
@@ -154,8 +231,10 @@ impl Mailbox {
         if inner.state == State::Closed {
             return Posted::Closed;
         }
-        if inner.state == State::Lean && matches!(order, Order::Ping | Order::Dead) {
-            // Without a connection there is no sign of life, and nothing to end.
+        if inner.state == State::Lean
+            && matches!(order, Order::Acknowledge | Order::Ping | Order::Dead)
+        {
+            // Without a connection there is no sign of life, nothing to end, and nobody to answer.
             return Posted::Yes;
         }
         inner.orders.push(order);
@@ -165,6 +244,11 @@ impl Mailbox {
             waker.wake();
         }
         Posted::Yes
+    }
+
+    /// Whether this is true of every letter that waits. Stops at the first of which it is not.
+    pub fn all(&self, is: impl Fn(&Letter) -> bool) -> bool {
+        self.0.lock().letters.iter().all(is)
     }
 
     /// Takes the oldest order.

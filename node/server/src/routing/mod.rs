@@ -3,6 +3,7 @@
 //! [`Router`] is what a stanza may need on its way; it is built once, in `app`.
 
 pub mod mailbox;
+mod prune;
 pub mod sessions;
 
 use std::{
@@ -26,7 +27,7 @@ use xmpp::{
     StreamError, ns,
 };
 
-pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted};
+pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted, Shared};
 pub use sessions::{SessionHandle, Sessions};
 
 use crate::{
@@ -39,10 +40,7 @@ use crate::{
         roster::{Rosters, subscription::Sharing},
         vcard::Photo,
     },
-    pipeline::{
-        archive_rule::{Class, classify},
-        inbound, iq, lifecycle,
-    },
+    pipeline::{archive_rule::classify, inbound, iq, lifecycle},
     shutdown::Tasks,
 };
 
@@ -305,11 +303,7 @@ impl Outlet for Arc<Router> {
         let (handle, bytes) = (handle.clone(), Bytes::from(element.to_bytes(ns::CLIENT)));
         self.spawn(async move {
             tokio::task::yield_now().await;
-            handle.mailbox.post(Letter::Stanza(Delivery {
-                bytes,
-                number: 0,
-                class: Class::default(),
-            }));
+            handle.mailbox.post(bytes.into());
         });
     }
 
@@ -319,11 +313,7 @@ impl Outlet for Arc<Router> {
 
     fn push(&self, session: SessionRef, bytes: Bytes) {
         if let Some(handle) = self.sessions.get(session.number) {
-            handle.mailbox.post(Letter::Stanza(Delivery {
-                bytes,
-                number: 0,
-                class: Class::default(),
-            }));
+            handle.mailbox.post(bytes.into());
         }
     }
 
@@ -381,7 +371,7 @@ impl Outlet for Arc<Router> {
     }
 
     fn forget(&self, account: &BareJid) {
-        self.homes.forget(account.as_str());
+        self.homes.forget(self, account.as_str());
         self.rosters.forget(account);
     }
 

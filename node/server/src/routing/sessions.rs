@@ -3,7 +3,7 @@
 use std::{
     hash::BuildHasher,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -25,6 +25,8 @@ pub struct SessionHandle {
     pub mailbox: Mailbox,
     /// Who was told directly that it is there (RFC 6121 §4.6); bounded by its session.
     pub directed: Mutex<Vec<Jid>>,
+    /// By which its client resumes it (XEP-0198 §5), if it may.
+    pub sm_id: OnceLock<Arc<str>>,
     /// When its client was last heard, in seconds since the node started.
     pub heard: AtomicU32,
 }
