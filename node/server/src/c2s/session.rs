@@ -316,7 +316,7 @@ impl Session {
         let congested = self.transport.pending_bytes() > 0;
         let letters = self.core.backlog.is_empty();
         // Who does not read what we send is not read either.
-        let rests = self.pace.rests_until(Instant::now());
+        let rests = self.pace.rests_until(Instant::now);
         let reading = rests.is_none()
             && self.core.held.is_empty()
             && self.fault.is_none()
@@ -421,7 +421,7 @@ impl Session {
         })?;
         if let Read::Data(bytes) = read {
             let rate = self.core.router.config.limits.session_bytes_per_second;
-            self.pace.read(Instant::now(), bytes, rate);
+            self.pace.read(Instant::now, bytes, rate);
         }
         Ok(!matches!(read, Read::Closed { .. }))
     }
