@@ -144,6 +144,9 @@ fn watch_store(health: &Health, table: Arc<dyn Table>) {
     });
 }
 
+#[cfg(test)]
+mod tests;
+
 #[expect(
     clippy::print_stdout,
     reason = "the welcome is what the command answers; it never goes to a log"

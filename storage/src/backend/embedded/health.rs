@@ -2,20 +2,21 @@
 //!
 //! | trouble | what is known | what becomes of it |
 //! |---|---|---|
-//! | no room for a frame | the log ends before it, whole | refused; looked again after a pause; goes on by itself |
+//! | no room for a frame, or no file for the next log | the log ends before it, whole | refused; looked again after a pause; goes on by itself |
 //! | a write or a sync failed | nothing of what came after the last sync | refused until the store is opened again |
 
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::disk::is_full;
 use crate::error::{Error, ErrorKind};
 
 #[derive(Default)]
 enum State {
     #[default]
     Writes,
-    Full {
+    Pausing {
         error: Error,
         /// What is looked for.
         bytes: usize,
@@ -35,33 +36,30 @@ impl Health {
     pub(super) fn trouble(&self) -> Option<Error> {
         match &*self.state.lock() {
             State::Writes => None,
-            State::Full { error, .. } | State::Broken(error) => Some(error.clone()),
+            State::Pausing { error, .. } | State::Broken(error) => Some(error.clone()),
         }
     }
 
-    /// There was no room for so many bytes; returns what writers are told.
-    pub(super) fn full(&self, cause: Error, bytes: usize, again: Instant) -> Error {
+    /// Nothing was written, mostly because there was no room for so many bytes; returns what writers are told.
+    pub(super) fn pause(&self, cause: Error, bytes: usize, again: Instant) -> Error {
         let mut state = self.state.lock();
         match &mut *state {
             State::Broken(error) => error.clone(),
-            State::Full {
+            State::Pausing {
                 error, again: then, ..
             } => {
                 *then = again;
                 error.clone()
             }
             State::Writes => {
-                tracing::error!(
-                    cause = %chain(&cause),
-                    "the disk is full: nothing is stored until there is room; make room, the store goes on by itself"
-                );
+                let what = match lacks_room(&cause) {
+                    true => "the disk is full: nothing is stored until there is room",
+                    false => "nothing is stored until the disk takes it",
+                };
+                tracing::error!(cause = %chain(&cause), "{what}; the store then goes on by itself");
                 // Not `Unavailable`: it is known that nothing was written.
-                let error = Error::new(
-                    ErrorKind::Throttled,
-                    "the disk is full: nothing is stored until there is room",
-                )
-                .with_source(cause);
-                *state = State::Full {
+                let error = Error::new(ErrorKind::Throttled, what).with_source(cause);
+                *state = State::Pausing {
                     error: error.clone(),
                     bytes,
                     again,
@@ -72,10 +70,10 @@ impl Health {
     }
 
     /// There is room again.
-    pub(super) fn has_room(&self) {
+    pub(super) fn goes_on(&self) {
         let mut state = self.state.lock();
-        if let State::Full { .. } = &*state {
-            tracing::info!("there is room on the disk again: the store goes on");
+        if let State::Pausing { .. } = &*state {
+            tracing::info!("the disk takes writes again: the store goes on");
             *state = State::Writes;
         }
     }
@@ -83,7 +81,7 @@ impl Health {
     /// When to look for room, and for how much; `None`: it is not missing.
     pub(super) fn looks_again(&self) -> Option<(Instant, usize)> {
         match &*self.state.lock() {
-            State::Full { again, bytes, .. } => Some((*again, *bytes)),
+            State::Pausing { again, bytes, .. } => Some((*again, *bytes)),
             _ => None,
         }
     }
@@ -112,6 +110,12 @@ impl Health {
     pub(super) fn is_broken(&self) -> bool {
         matches!(*self.state.lock(), State::Broken(_))
     }
+}
+
+/// Whether that is all that is wrong.
+fn lacks_room(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|it| it.downcast_ref());
+    cause.is_some_and(is_full)
 }
 
 /// An error with its cause.

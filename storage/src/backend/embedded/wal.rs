@@ -147,7 +147,7 @@ impl Wal {
         // What did get there was not synced and is cut off: the log ends where it did.
         let is_cut = self.file.set_len(self.end).is_ok();
         if is_full && is_cut {
-            Err(Unwritten::Full {
+            Err(Unwritten::Nothing {
                 error,
                 bytes: bytes.len(),
             })
@@ -185,9 +185,9 @@ impl Wal {
 /// Why a frame was not written.
 pub(super) enum Unwritten {
     /// There was no room; the log is as it was.
-    Full {
+    Nothing {
         error: Error,
-        /// How long the frame was.
+        /// How much room is wanted.
         bytes: usize,
     },
     /// What the file holds is unknown: nothing more may be written to it.

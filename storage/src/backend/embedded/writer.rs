@@ -36,6 +36,8 @@ use crate::{
 const BUSY: usize = 8;
 /// A group ends after this many bytes.
 const GROUP_BYTES: usize = 8 << 20;
+/// Room that a new log needs.
+const LOG_ROOM: usize = 64 << 10;
 /// What an entry costs in memory beside its bytes.
 const OVERHEAD: usize = 160;
 
@@ -127,7 +129,7 @@ impl Writer {
 
     fn look_for_room(&self, bytes: usize) {
         match self.wal.look_for_room(bytes) {
-            Ok(()) => self.store.health.has_room(),
+            Ok(()) => self.store.health.goes_on(),
             Err(unwritten) => drop(self.unwritten(unwritten)),
         }
     }
@@ -135,9 +137,9 @@ impl Writer {
     /// Notes why a frame was not written; what writers are told.
     fn unwritten(&self, why: Unwritten) -> Error {
         match why {
-            Unwritten::Full { error, bytes } => {
+            Unwritten::Nothing { error, bytes } => {
                 let again = Instant::now() + self.store.options.retry_after;
-                self.store.health.full(error, bytes, again)
+                self.store.health.pause(error, bytes, again)
             }
             Unwritten::Lost(error) => self.store.health.broken(error),
         }
@@ -292,14 +294,16 @@ impl Writer {
             let sealed = self.wal.seal();
             sealed.map_err(|error| self.store.health.broken(error))?;
         }
-        let options = &self.store.options;
-        self.wal = Wal::create(
+        let next = Wal::create(
             &*self.store.disk,
             &self.store.directory,
             self.wal.id + 1,
             self.wal.end(),
-            options.sync,
-        )?;
+            self.store.options.sync,
+        );
+        // Nothing was written to it: it is begun again later.
+        let bytes = LOG_ROOM;
+        self.wal = next.map_err(|error| self.unwritten(Unwritten::Nothing { error, bytes }))?;
         self.filled = 0;
         let table = self.store.view.load().active.clone();
         let fresh = Arc::new(Memtable::default());

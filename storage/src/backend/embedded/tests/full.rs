@@ -110,6 +110,28 @@ async fn a_full_store_tells_and_leaves_the_disk_alone_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_log_that_cannot_be_begun_is_told_and_begun_later() {
+    let disk = Sim::new(7);
+    let directory = tempfile::tempdir().unwrap();
+    let small = EmbeddedOptions {
+        memtable_bytes: 1,
+        ..options(true, Duration::ZERO)
+    };
+    let store = open(&disk, directory.path(), small);
+    put(&store, 1).await.unwrap();
+    disk.refuse_names(true);
+    let error = put(&store, 2).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Throttled);
+    assert!(store.trouble().is_some());
+    disk.refuse_names(false);
+    recovered(&store);
+    put(&store, 3).await.unwrap();
+    for (n, expected) in [(1, true), (2, false), (3, true)] {
+        assert_eq!(is_there(&store, n).await, expected, "record {n}");
+    }
+}
+
+#[tokio::test]
 async fn a_failed_sync_ends_writing_and_is_told() {
     let disk = Sim::new(6);
     let directory = tempfile::tempdir().unwrap();

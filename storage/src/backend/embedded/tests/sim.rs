@@ -52,6 +52,7 @@ struct State {
     gone: bool,
     capacity: Option<u64>,
     fails_syncs: bool,
+    refuses_names: bool,
     operations: u64,
 }
 
@@ -121,6 +122,11 @@ impl Sim {
 
     pub(super) fn fail_syncs(&self, fails: bool) {
         self.state.lock().fails_syncs = fails;
+    }
+
+    /// There are no names left, or no handles.
+    pub(super) fn refuse_names(&self, refuses: bool) {
+        self.state.lock().refuses_names = refuses;
     }
 
     pub(super) fn operations(&self) -> u64 {
@@ -209,6 +215,9 @@ impl Disk for Sim {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state.lock();
         state.step()?;
+        if state.refuses_names {
+            return Err(io::Error::other("too many open files"));
+        }
         let file = match state.names.get(path) {
             Some(&file) => file,
             None => {
