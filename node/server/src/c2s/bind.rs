@@ -117,7 +117,8 @@ pub async fn resume(
     let outcome = |label| router.metrics.resumptions.with_label_values(&[label]).inc();
     let Some(mut core) = router.parked.take(previd, &identity.account).await else {
         outcome("not_found");
-        return Err(managed::failed("item-not-found", None));
+        let handled = router.parked.handled_by(previd, &identity.account);
+        return Err(managed::failed("item-not-found", handled));
     };
     let handled = core.inbound.h();
     let Some(mut managed) = core.managed.take() else {
@@ -130,10 +131,10 @@ pub async fn resume(
         .ok()
         .map(|acknowledged| acknowledged.filter_map(|(sent, _)| sent.number()).collect());
     let Some(acknowledged) = acknowledged else {
-        // XEP-0198 §5: the client is out of step; nothing that was kept for it may be lost.
+        // The client is out of step. The session stays: it may come with the right count.
         outcome("too_high");
         core.managed = Some(managed);
-        core.end(None);
+        super::parking::park(core).await;
         return Err(managed::failed("unexpected-request", Some(handled)));
     };
     if !acknowledged.is_empty() {

@@ -4,6 +4,7 @@
 //! what is in no log are kept in its mailbox, which is bounded.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,10 +22,16 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// How long a live session may take to hand itself over.
 const HANDOVER: Duration = Duration::from_secs(10);
 
+/// Sessions that ended and whose last `h` is remembered.
+const MAX_ENDED: usize = 4_096;
+
 /// By SM id, every session that may be resumed.
 #[derive(Default)]
 pub struct Parking {
     slots: Mutex<HashMap<Arc<str>, Slot, foldhash::fast::RandomState>>,
+    /// Sessions that cannot be resumed any more, with the account of each and its `h` (XEP-0198 §5): the client learns what
+    /// it need not send again. The oldest goes first.
+    ended: Mutex<VecDeque<(Arc<str>, BareJid, u32)>>,
 }
 
 enum Slot {
@@ -44,11 +51,26 @@ impl Parking {
         }
     }
 
-    /// A session is over.
-    pub(super) fn forget(&self, handle: &SessionHandle) {
+    /// A session is over, so many stanzas of its client being handled.
+    pub(super) fn forget(&self, handle: &SessionHandle, h: u32) {
         if let Some(id) = handle.sm_id.get() {
             self.slots.lock().remove(id);
+            let mut ended = self.ended.lock();
+            if ended.len() == MAX_ENDED {
+                ended.pop_front();
+            }
+            ended.push_back((id.clone(), handle.jid.to_bare(), h));
         }
+    }
+
+    /// How many stanzas a session of this account handled that is over, if that is still known.
+    pub(super) fn handled_by(&self, id: &str, account: &BareJid) -> Option<u32> {
+        let ended = self.ended.lock();
+        let found = ended
+            .iter()
+            .rev()
+            .find(|(known, owner, _)| **known == *id && owner == account);
+        found.map(|(.., h)| *h)
     }
 
     /// Takes a session of this account out, from its connection if it still has one. `None`: there is none (any more).
@@ -126,7 +148,7 @@ pub(super) async fn settle(
 ) -> Option<(Box<SessionCore>, Option<oneshot::Sender<Box<SessionCore>>>)> {
     let until = tokio::time::Instant::now() + SETTLE;
     // `h` does not cover what was not begun: the client sends it again.
-    core.held = std::collections::VecDeque::new();
+    core.held = VecDeque::new();
     let mut heir = None;
     loop {
         while let Some(order) = core.handle.mailbox.take_order() {
@@ -224,7 +246,6 @@ impl SessionCore {
             }
         }
         self.backlog.shrink_to_fit();
-        self.handle.directed.lock().shrink_to_fit();
     }
 
     /// The stream error for a session that loses its name to another.

@@ -17,7 +17,9 @@ use storage::{
         ArchivePreferences, EntryFlags, LogEntry, LogRange, Mailbox, NewEntry, PrivacyData,
     },
 };
-use xmpp::{BareJid, ErrorType, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
+use xmpp::{
+    BareJid, ErrorType, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition,
+};
 
 use super::{
     pending::{Deliverable, Pending},
@@ -29,7 +31,7 @@ use crate::{
             self, preferences,
             retraction::{self, Retraction},
         },
-        blocking::{self, Passing},
+        blocking::{Passing, rules},
         vcard::Photo,
     },
     pipeline::{
@@ -275,11 +277,9 @@ impl Home {
                 return;
             }
             let entries = router.entries(self.account.as_str());
-            let best = entries
-                .iter()
-                .filter(|e| e.priority.is_some_and(|p| p >= 0))
-                .max_by_key(|e| e.priority);
-            if let Some(target) = best.and_then(|entry| router.sessions.get(entry.session.number)) {
+            let best = delivery::most_available(entries.iter().map(|e| e.priority));
+            let target = best.map(|place| entries[place].session.number);
+            if let Some(target) = target.and_then(|number| router.sessions.get(number)) {
                 state.give_waiting(&target);
             }
         });
@@ -364,6 +364,13 @@ impl Home {
         let presences = self.with(|state| state.presences.clone());
         let parsed = |(session, bytes)| Some((session, Stanza::parse(bytes).ok()?));
         presences.into_iter().flatten().filter_map(parsed).collect()
+    }
+
+    /// The presence of a full address: that of its newest session, if one took it over from another.
+    pub fn presence_of(&self, jid: &FullJid) -> Option<(u64, Stanza)> {
+        let own = self.presences().into_iter();
+        own.filter(|(_, presence)| presence.from() == Some(jid.as_jid()))
+            .max_by_key(|(session, _)| *session)
     }
 
     /// Changes the presence of every available session; what became of it. `None` leaves it.
@@ -644,13 +651,18 @@ impl Home {
                 pending.add(Deliverable::from(entry), 0);
             }
         }
+        let privacy = stores.privacy.load(&self.account).await?;
+        if rules::need_roster(&privacy) {
+            // What comes cannot wait for it.
+            router.rosters.pin(&self.account).await?;
+        }
         Ok(Some(State {
             head: tip.head,
             newest_ms: tip.time_ms,
             queue: VecDeque::new(),
             flushing: false,
             pending,
-            privacy: Arc::new(stores.privacy.load(&self.account).await?),
+            privacy: Arc::new(privacy),
             preferences: stores
                 .archive_preferences
                 .load(&self.account)
@@ -784,22 +796,19 @@ impl Home {
 impl State {
     fn receive(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut parcel: Parcel) -> After {
         let account = &home.account;
+        parcel.stanza = render::without_forged_ids(parcel.stanza, account);
         let from = parcel.stanza.from();
-        if let Some(from) = from
-            && from.bare_str() != account.as_str()
-            && blocking::denies(
-                &self.privacy,
-                Passing::Message,
-                account,
-                from,
-                router.rosters.cached(account).as_deref(),
-            )
-        {
-            // XEP-0191 §3.2: an error for a message; `refuse` gives none in answer to errors.
-            return After::Refuse(parcel, Condition::ServiceUnavailable.into());
-        }
         let entries = router.entries(account.as_str());
         let action = action(&parcel, &entries);
+        let resource = parcel.stanza.to().and_then(Jid::resource);
+        let reached = entries.iter().filter(|e| reaches(action, resource, e));
+        let judge = router.judge(account, &self.privacy);
+        if from.is_some_and(|from| {
+            judge.denies_all(reached.map(|e| e.session), Passing::Message, from)
+        }) {
+            // XEP-0016 §2.14: an error for a message; `refuse` gives none in answer to errors.
+            return After::Refuse(parcel, Condition::ServiceUnavailable.into());
+        }
         let class = parcel.class;
         let archived = router.config.archive.enabled
             && class.archived()
@@ -818,9 +827,6 @@ impl State {
             let flag = |on, flag| if on { flag } else { EntryFlags::NONE };
             flag(archived, EntryFlags::ARCHIVED) | flag(class.stored_offline(), EntryFlags::DELIVER)
         });
-        if flags.is_some() {
-            parcel.stanza = render::without_forged_ids(parcel.stanza, account);
-        }
         // An error waits for no store: what it answers is acknowledged already.
         let in_turn = class.message_type() != MessageType::Error && !self.queue.is_empty();
         if flags.is_some() || in_turn {
@@ -841,11 +847,13 @@ impl State {
         After::Done(parcel)
     }
 
-    /// Whether so much waits for the account that this may not wait too.
+    /// Whether as much waits as may, what is on its way to the log included.
     fn is_full(&self, router: &Router, parcel: &Parcel) -> bool {
         let offline = &router.config.offline;
-        let bytes = self.pending.bytes() + parcel.stanza.raw().len() as u64;
-        self.pending.len() >= offline.quota || bytes > offline.quota_bytes
+        let bytes = |parcel: &Parcel| parcel.stanza.raw().len() as u64;
+        let queued: u64 = self.queue.iter().map(|queued| bytes(&queued.parcel)).sum();
+        self.pending.len() + self.queue.len() >= offline.quota
+            || self.pending.bytes() + queued + bytes(parcel) > offline.quota_bytes
     }
 
     /// The sessions that a message was for have just ended, or are too slow to keep: it waits for the next one.
@@ -865,7 +873,8 @@ impl State {
         )
     }
 
-    fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
+    fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut parcel: Parcel) -> After {
+        parcel.stanza = render::without_forged_ids(parcel.stanza, &home.account);
         let archived = router.config.archive.enabled
             && parcel.class.archived()
             && preferences::archives(&self.preferences, parcel.stanza.to(), || {
@@ -1044,11 +1053,12 @@ impl State {
         let entries = router.entries(account.as_str());
         let action = action(parcel, &entries);
         let resource = parcel.stanza.to().and_then(Jid::resource);
-        let reached = |entry: &Entry| match action {
-            Action::ToResource => Some(&*entry.resource) == resource,
-            Action::ToNonNegative => entry.priority.is_some_and(|priority| priority >= 0),
-            _ => false,
+        let judge = router.judge(account, &self.privacy);
+        let denied = |entry: &Entry| {
+            let from = parcel.stanza.from();
+            from.is_some_and(|from| judge.denies(entry.session, Passing::Message, from))
         };
+        let reached = |entry: &Entry| reaches(action, resource, entry) && !denied(entry);
         // A session that has just become available may not have what waited yet: nothing overtakes that.
         if self.pending.unclaimed() > 0
             && let Some(entry) = entries
@@ -1077,7 +1087,10 @@ impl State {
             }
         }
         if holders > 0 && parcel.class.copied_when_received() {
-            let others = entries.iter().filter(|entry| !reached(entry));
+            // A copy of what a session's list denies is denied there as well.
+            let others = entries
+                .iter()
+                .filter(|entry| !reached(entry) && !denied(entry));
             carbons(account, router, Direction::Received, others, &bytes, parcel);
         }
         holders
@@ -1128,6 +1141,15 @@ fn carbons<'a>(
                 ..Delivery::passing(bytes)
             }),
         );
+    }
+}
+
+/// Whether a message reaches a session, as delivery goes.
+fn reaches(action: Action, resource: Option<&str>, entry: &Entry) -> bool {
+    match action {
+        Action::ToResource => Some(&*entry.resource) == resource,
+        Action::ToNonNegative => entry.priority.is_some_and(|priority| priority >= 0),
+        _ => false,
     }
 }
 
