@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use starling::c2s::SessionCore;
-use starling::c2s::bind::{Identity, bind};
+use starling::c2s::bind::{Identity, Proof, bind};
 use starling::modules::presence_rules::Directed;
 use starling::modules::roster::request::MAX_WAITING;
 use starling::pipeline::{inbound, lifecycle};
@@ -24,7 +24,7 @@ async fn node(names: &[&str]) -> Local {
     node
 }
 
-/// `owner` and each of these see each other.
+/// `owner` and each of these see each other, as far as they have accounts.
 async fn befriend(node: &Local, owner: &str, contacts: impl IntoIterator<Item = String>) {
     let item = |name: &str| RosterItem {
         subscription: Subscription::Both,
@@ -32,16 +32,16 @@ async fn befriend(node: &Local, owner: &str, contacts: impl IntoIterator<Item = 
     };
     let mut items = Vec::new();
     for contact in contacts {
-        let roster = Roster {
-            items: vec![item(owner)],
-            ..Roster::default()
-        };
-        let stored = node
-            .stores
-            .rosters
-            .store(&account(&contact), &roster, 0)
-            .await;
-        stored.unwrap();
+        let known = node.stores.accounts.load(&account(&contact)).await;
+        if known.unwrap().is_some() {
+            let roster = Roster {
+                items: vec![item(owner)],
+                ..Roster::default()
+            };
+            let rosters = &node.stores.rosters;
+            let stored = rosters.store(&account(&contact), &roster, 0).await;
+            stored.unwrap();
+        }
         items.push(item(&contact));
     }
     let roster = Roster {
@@ -54,9 +54,11 @@ async fn befriend(node: &Local, owner: &str, contacts: impl IntoIterator<Item = 
 
 /// A session without a connection: nobody reads its mailbox.
 async fn session(router: &Arc<Router>, name: &str, resource: &str) -> Box<SessionCore> {
+    let name = account(name);
+    let known = router.stores.accounts.load(&name).await.unwrap().unwrap();
     let identity = Identity {
-        account: account(name),
-        anonymous: false,
+        proof: Some(Proof::of(&known)),
+        account: name,
     };
     bind(router, &identity, Some(resource)).await.unwrap()
 }
