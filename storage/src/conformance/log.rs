@@ -348,7 +348,7 @@ async fn blanks(repo: &dyn LogRepository) {
     let archive = jid("blank@log.example");
     done(repo.blank(&archive, &[1, 2]).await);
     let mut all = fill(repo, &archive).await;
-    let kept = |number: u64| number % 2 == 0;
+    let kept = |number: u64| number.is_multiple_of(2);
     let as_kept = |entry: &LogEntry| {
         let flags = if kept(entry.number) {
             entry.flags

@@ -13,7 +13,7 @@ const ENTRIES: u64 = 2_500;
 fn peer(number: u64) -> Jid {
     let text = match number {
         1_023 | 1_024 => "once@log.example".to_owned(),
-        _ if number % 100 == 0 => format!("rare@log.example/{}", number % 3),
+        _ if number.is_multiple_of(100) => format!("rare@log.example/{}", number % 3),
         _ => format!("often@log.example/{}", number % 7),
     };
     Jid::parse(&text).expect("an address")

@@ -175,7 +175,7 @@ mod tests {
             let entry = Deliverable {
                 number,
                 bytes: 10 * number as usize,
-                archived: number % 2 == 0,
+                archived: number.is_multiple_of(2),
             };
             pending.add(entry, holders);
         }
