@@ -11,6 +11,7 @@ use xmpp::{
     BareJid, Element, ErrorType, Node, StanzaError, StanzaErrorCondition as Condition,
     StreamErrorCondition, ns,
     payload::form::{Field, FieldType, Form, FormType},
+    sasl::check_password,
 };
 use zeroize::Zeroizing;
 
@@ -24,14 +25,12 @@ use crate::{module::Outlet, routing::Router};
 
 /// Requests on one connection.
 const MAX_REQUESTS: u32 = 10;
-/// Longest password; a longer one would only be work for us.
-const MAX_PASSWORD: usize = 1_023;
 const INSTRUCTIONS: &str = "Choose a username and a password for your account.";
 
 /// Makes an account with keys for every hash, if nobody has it.
 ///
 /// # Errors
-/// `jid-malformed` if the name cannot be a localpart, `not-acceptable` without a password or with one that is too long,
+/// `jid-malformed` if the name cannot be a localpart, `not-acceptable` without a password or with one that may not be set,
 /// `conflict` if the account exists, else what the store says (`resource-constraint` and the like).
 pub async fn create_account(
     router: &Arc<Router>,
@@ -41,12 +40,8 @@ pub async fn create_account(
 ) -> Result<(), StanzaError> {
     let malformed = |_| StanzaError::from(Condition::JidMalformed);
     let account = BareJid::from_parts(Some(local), domain).map_err(malformed)?;
-    if password.is_empty() || password.len() > MAX_PASSWORD {
-        return Err(StanzaError::new(
-            Condition::NotAcceptable,
-            "a password is required, of at most 1023 bytes",
-        ));
-    }
+    check_password(password)
+        .map_err(|error| StanzaError::new(Condition::NotAcceptable, error.to_string()))?;
     let accounts = &router.stores.accounts;
     // Asked before the keys are computed, which is what costs; the creation itself is conditional all the same.
     if accounts.load(&account).await?.is_some() {

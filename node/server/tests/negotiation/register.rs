@@ -87,6 +87,8 @@ async fn refusals_name_their_condition() {
     check(&mut peer, &set("JULIET", "other"), "conflict").await;
     check(&mut peer, &set("", "x"), "not-acceptable").await;
     check(&mut peer, &set("romeo", ""), "not-acceptable").await;
+    // Clients by RFC 5802 could not log in with it.
+    check(&mut peer, &set("romeo", "IX\u{AD}x"), "not-acceptable").await;
     check(
         &mut peer,
         &set("romeo", &"x".repeat(1_024)),

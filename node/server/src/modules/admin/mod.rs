@@ -45,7 +45,7 @@ const SPECS: [Spec; 2] = [
 
 /// The module.
 pub struct Admin {
-    admins: Vec<BareJid>,
+    admins: Arc<[BareJid]>,
     commands: Vec<Box<dyn Command>>,
     executions: Executions,
 }
@@ -54,14 +54,15 @@ impl Admin {
     /// The commands of XEP-0133 over these accounts of these domains, for these administrators.
     pub fn new(admins: Vec<BareJid>, domains: Vec<String>, accounts: Accounts) -> Self {
         let domains: Arc<[String]> = domains.into();
-        let commands = users::commands(&accounts, &domains)
+        let admins: Arc<[BareJid]> = admins.into();
+        let commands = users::commands(&accounts, &domains, &admins)
             .into_iter()
             .chain(lists::commands(&accounts, &domains))
             .chain([Box::new(announce::Announce) as Box<dyn Command>]);
         Self::with_commands(admins, commands.collect())
     }
 
-    fn with_commands(admins: Vec<BareJid>, commands: Vec<Box<dyn Command>>) -> Self {
+    fn with_commands(admins: Arc<[BareJid]>, commands: Vec<Box<dyn Command>>) -> Self {
         Self {
             admins,
             commands,

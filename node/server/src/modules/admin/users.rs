@@ -31,12 +31,17 @@ use crate::{
 };
 
 /// The commands.
-pub fn commands(accounts: &Accounts, domains: &Arc<[String]>) -> Vec<Box<dyn Command>> {
+pub fn commands(
+    accounts: &Accounts,
+    domains: &Arc<[String]>,
+    admins: &Arc<[BareJid]>,
+) -> Vec<Box<dyn Command>> {
     let act = |act| {
         Box::new(User {
             act,
             accounts: accounts.clone(),
             domains: domains.clone(),
+            admins: admins.clone(),
         }) as Box<dyn Command>
     };
     Act::ALL.into_iter().map(act).collect()
@@ -46,6 +51,7 @@ struct User {
     act: Act,
     accounts: Accounts,
     domains: Arc<[String]>,
+    admins: Arc<[BareJid]>,
 }
 
 #[async_trait]
@@ -149,6 +155,16 @@ impl User {
     ) -> Result<(), StanzaError> {
         let own = iq.session.as_ref();
         for account in forms::accounts(form)? {
+            if self.act != Act::Reenable && account.as_str() == iq.from.bare_str() {
+                outcome.fail(format!("{account} is you: let another administrator do it"));
+                continue;
+            }
+            if self.act != Act::Reenable && self.is_last_admin(&account).await? {
+                outcome.fail(format!(
+                    "{account} is the last administrator who can log in"
+                ));
+                continue;
+            }
             let done = match self.act {
                 Act::Delete => self.accounts.remove(&account, own, cx).await,
                 act => {
@@ -160,6 +176,20 @@ impl User {
             note(outcome, account.as_jid(), done)?;
         }
         Ok(())
+    }
+
+    /// Whether without this account nobody could administer any more.
+    async fn is_last_admin(&self, account: &BareJid) -> Result<bool, StanzaError> {
+        if !self.admins.contains(account) {
+            return Ok(false);
+        }
+        for other in self.admins.iter().filter(|other| *other != account) {
+            let found = self.accounts.stores.accounts.load(other).await?;
+            if found.is_some_and(|found| !found.disabled) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn roster(&self, form: &Form, outcome: &mut Outcome) -> Result<(), StanzaError> {

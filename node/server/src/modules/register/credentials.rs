@@ -7,14 +7,11 @@ use storage::repository::{Credentials, ScramHash, StoredScram};
 use xmpp::{
     StanzaError, StanzaErrorCondition as Condition,
     sasl::{
-        Hash, ScramKeys,
+        self, Hash, ScramKeys,
         keys::{MIN_ITERATIONS, SALT_LEN},
     },
 };
 use zeroize::Zeroizing;
-
-/// Longest password; a longer one would only be work for us.
-pub const MAX_PASSWORD: usize = 1_023;
 
 const HASHES: [(Hash, ScramHash); 3] = [
     (Hash::Sha1, ScramHash::Sha1),
@@ -25,15 +22,10 @@ const HASHES: [(Hash, ScramHash); 3] = [
 /// Whether a password may be stored.
 ///
 /// # Errors
-/// `not-acceptable` if it is empty (XEP-0077 §3.1) or too long.
+/// `not-acceptable` if it is empty (XEP-0077 §3.1), too long, or one that not every client could use.
 pub fn check_password(password: &str) -> Result<(), StanzaError> {
-    if password.is_empty() || password.len() > MAX_PASSWORD {
-        return Err(StanzaError::new(
-            Condition::NotAcceptable,
-            "a password has 1 to 1023 bytes",
-        ));
-    }
-    Ok(())
+    sasl::check_password(password)
+        .map_err(|error| StanzaError::new(Condition::NotAcceptable, error.to_string()))
 }
 
 /// Credentials for a password. Computes for tens of milliseconds, beside the runtime's threads.

@@ -189,6 +189,7 @@ async fn a_new_password_counts_for_every_hash_and_ends_tokens() {
         Condition::NotAcceptable,
     )
     .await;
+    check(&fields("juliet", "IX\u{AD}x"), Condition::NotAcceptable).await;
     assert!(bench.knows("third").await);
 }
 
