@@ -35,9 +35,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "c2s", "gauges", "home", "module", "modules", "net", "routing", "stores",
+            "c2s", "gauges", "home", "module", "modules", "net", "routing", "stores", "sweep",
         ],
     ),
+    ("sweep", &["routing"]),
     ("admin", &["c2s", "module", "routing"]),
     ("first_start", &["c2s", "net"]),
     ("transfer", &["c2s", "modules"]),

@@ -19,7 +19,10 @@ pub mod users;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use xmpp::{BareJid, Element, ErrorType, Jid, StanzaError, StanzaErrorCondition as Condition, ns};
+use xmpp::{
+    BareJid, Element, ErrorType, Jid, StanzaError, StanzaErrorCondition as Condition, ns,
+    payload::form::FormType,
+};
 
 use self::{
     command::{Action, Command, Request, Step, canceled_element, error, step_element},
@@ -114,7 +117,8 @@ impl Admin {
                     Action::Next | Action::Complete | Action::Execute => {
                         let form = request
                             .form
-                            .ok_or_else(|| command::bad_payload("a form is expected"))?;
+                            .filter(|form| form.form_type == FormType::Submit)
+                            .ok_or_else(|| command::bad_payload("a submitted form is expected"))?;
                         forms.push(form);
                     }
                 }

@@ -192,6 +192,10 @@ async fn stages_go_on_back_and_away() {
     assert_eq!(go("sing", &text("a")).await, bad("malformed-action"));
     assert_eq!(go("next", "").await, bad("bad-payload"));
     assert_eq!(go("next", &submit(&[])).await, bad("bad-payload"));
+    for kind in ["form", "result", "cancel"] {
+        let other = text("a").replace("'submit'", &format!("'{kind}'"));
+        assert_eq!(go("next", &other).await, bad("bad-payload"), "{kind}");
+    }
     let second = stage(
         "executing",
         "<actions execute='complete'><prev/><complete/></actions>",
@@ -397,6 +401,16 @@ async fn accounts_are_added_changed_and_deleted() {
     check("add-user", &[jid, ("password", &[""])], bad).await;
     check("add-user", &[jid, ("password", &["ｆｕｌｌ"])], bad).await;
     check("add-user", &[password], bad).await;
+    let two: (&str, &[&str]) = ("accountjid", &["juliet@example.com", "romeo@example.com"]);
+    check("add-user", &[two, password], bad).await;
+    check("add-user", &[jid, jid, password], bad).await;
+    check("add-user", &[jid, ("password", &["a", "b"])], bad).await;
+    check(
+        "get-registered-users-list",
+        &[("max_items", &["25", "50"])],
+        bad,
+    )
+    .await;
     check(
         "add-user",
         &[("accountjid", &["example.com"]), password],

@@ -83,7 +83,9 @@ impl Command for User {
             Act::ChangePassword => {
                 let account = forms::account(form)?;
                 let password = password(form)?;
-                let done = self.accounts.set_password(&account, password).await;
+                let own = iq.session.as_ref();
+                let done = self.accounts.set_password(&account, password, own, cx);
+                let done = done.await;
                 note(&mut outcome, account.as_jid(), done)?;
             }
             Act::Roster => self.roster(form, &mut outcome).await?,
@@ -114,7 +116,7 @@ fn note(
 }
 
 fn password(form: &Form) -> Result<&str, StanzaError> {
-    let password = form.value("password").unwrap_or_default();
+    let password = forms::single(form, "password")?.unwrap_or_default();
     check_password(password)
         .map_err(|error| bad_payload(error.text.as_deref().unwrap_or("no password")))?;
     Ok(password)
@@ -128,10 +130,7 @@ impl User {
         outcome: &mut Outcome,
     ) -> Result<(), StanzaError> {
         let (account, password) = (forms::account(form)?, password(form)?);
-        if form
-            .value("password-verify")
-            .is_some_and(|again| again != password)
-        {
+        if forms::single(form, "password-verify")?.is_some_and(|again| again != password) {
             return Err(bad_payload("the passwords differ"));
         }
         if !self.domains.iter().any(|domain| domain == account.domain()) {

@@ -73,12 +73,19 @@ impl Accounts {
         Ok(())
     }
 
-    /// Changes a password. Tokens that were given for the old one are worthless afterwards (XEP-0484 §7); sessions stay.
+    /// Changes a password. Tokens that were given for the old one are worthless afterwards (XEP-0484 §7), and sessions end
+    /// but for `own`, which asks: whoever knew the old password is out.
     ///
     /// # Errors
     /// `not-acceptable` for a password that is none, `item-not-found` if there is no such account; the store did not
     /// answer: then the change is to be repeated.
-    pub async fn set_password(&self, account: &BareJid, password: &str) -> Result<(), StanzaError> {
+    pub async fn set_password(
+        &self,
+        account: &BareJid,
+        password: &str,
+        own: Option<&Arc<SessionHandle>>,
+        cx: &Context,
+    ) -> Result<(), StanzaError> {
         check_password(password)?;
         let credentials = credentials(password, self.iterations).await?;
         for _ in 0..MAX_ATTEMPTS {
@@ -91,7 +98,11 @@ impl Accounts {
                 .set_credentials(account, credentials.clone(), known.version)
                 .await
             {
-                Ok(_) => return Ok(self.stores.accounts.remove_all_tokens(account).await?),
+                Ok(_) => {
+                    self.stores.accounts.remove_all_tokens(account).await?;
+                    end_others(account, own, cx, &gone("the password was changed"));
+                    return Ok(());
+                }
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error.into()),
             }
@@ -190,6 +201,20 @@ impl Accounts {
 
 fn gone(text: &str) -> StreamError {
     StreamError::new(StreamErrorCondition::NotAuthorized, text)
+}
+
+/// Ends every session of an account but the one that asks.
+fn end_others(
+    account: &BareJid,
+    own: Option<&Arc<SessionHandle>>,
+    cx: &Context,
+    error: &StreamError,
+) {
+    for entry in cx.entries(account).iter() {
+        if own.is_none_or(|own| own.session != entry.session) {
+            cx.end_session(entry.session, error.clone());
+        }
+    }
 }
 
 /// Ends every session of an account; the one that asks behind its reply. Returns how many.

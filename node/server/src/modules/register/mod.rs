@@ -64,7 +64,10 @@ impl Register {
                         "an account's password is changed by itself",
                     ));
                 }
-                self.accounts.set_password(account, &password).await
+                let own = iq.session.as_ref();
+                self.accounts
+                    .set_password(account, &password, own, cx)
+                    .await
             }
         };
         done.map_err(|error| match error.condition {
