@@ -18,7 +18,8 @@ pub enum ErrorKind {
     Unavailable,
     /// What is stored cannot be understood.
     Corrupt,
-    /// This backend does not do that (a read-only one, say): `not-allowed`.
+    /// This backend does not do that (a read-only one, say), or not for whom it is asked (an account that does not
+    /// exist): `not-allowed`.
     NotAllowed,
     /// The value is larger than the backend can hold.
     TooLarge,

@@ -13,6 +13,7 @@
 //! | `log` `A#` archive | a log; sort: number |
 //! | `log` `S#` archive | log segments; sort: first number |
 //! | `idx` `L#` domain | accounts; sort: localpart |
+//! | `idx` `E#` domain | names whose former owner is being erased; sort: localpart |
 //! | `idx` `V#` domain, field | words of vCards; sort: word, localpart |
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -130,6 +131,16 @@ pub fn log(archive: &BareJid) -> Bytes {
 /// Partition of a log's segments.
 pub fn log_segments(archive: &BareJid) -> Bytes {
     partition_of_one(b"S#", archive.as_str())
+}
+
+/// Whether this is the partition of an account.
+pub(crate) fn is_of_account(partition: &[u8]) -> bool {
+    partition.starts_with(b"U#")
+}
+
+/// Partition of the names of a domain whose former owners are being erased.
+pub fn erasures(domain: &str) -> Bytes {
+    partition_of_one(b"E#", domain)
 }
 
 /// Partition of the list of a domain's accounts.

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use xmpp::BareJid;
 
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     key,
+    layer::Guarded,
     repository::{
-        AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository,
-        PrivacyRepository, PrivateXmlLimits, PrivateXmlRepository, RosterRepository, TableAccounts,
-        TableArchivePreferences, TableLogs, TableMailboxes, TablePrivacy, TablePrivateXml,
-        TableRosters, TableVcards, VcardRepository, paging,
+        AccountRepository, ArchivePreferencesRepository, Credentials, LogRepository,
+        MailboxRepository, PrivacyRepository, PrivateXmlLimits, PrivateXmlRepository,
+        RosterRepository, TableAccounts, TableArchivePreferences, TableLogs, TableMailboxes,
+        TablePrivacy, TablePrivateXml, TableRosters, TableVcards, VcardRepository,
+        account::mark_key, paging,
     },
-    shape::{Blobs, Consistency, Query, Space, Table},
+    shape::{Blobs, Consistency, Key, Query, Space, Table},
 };
 
 /// How much an erasure removes at once.
@@ -61,6 +64,7 @@ pub struct Stores {
     pub archive_preferences: Arc<dyn ArchivePreferencesRepository>,
     table: Arc<dyn Table>,
     blobs: Arc<dyn Blobs>,
+    limits: StoreLimits,
 }
 
 impl Stores {
@@ -69,8 +73,23 @@ impl Stores {
         Self::with_limits(table, blobs, StoreLimits::default())
     }
 
-    /// Every repository over the same table and blobs.
+    /// Every repository over the same table and blobs. What an account owns is written only while there is the account
+    /// (`NotAllowed` otherwise), appends to logs apart.
     pub fn with_limits(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, limits: StoreLimits) -> Self {
+        let guarded = Arc::new(Guarded::by_owner(table.clone()));
+        Self {
+            logs: Arc::new(TableLogs::new(table.clone())),
+            table: table.clone(),
+            ..Self::plain(guarded, blobs, limits)
+        }
+    }
+
+    /// The same without asking whether there is the account: for an import, which makes it last.
+    pub fn unguarded(&self) -> Self {
+        Self::plain(self.table.clone(), self.blobs.clone(), self.limits)
+    }
+
+    fn plain(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, limits: StoreLimits) -> Self {
         let StoreLimits {
             inline_max,
             roster_inline_max,
@@ -96,67 +115,132 @@ impl Stores {
             archive_preferences: Arc::new(TableArchivePreferences::new(table.clone())),
             table,
             blobs,
+            limits,
         }
     }
 
-    /// Removes everything an account has, the account itself last, so that its name is free only when nothing is left.
-    /// Repeatable after dying anywhere. End its sessions before: what they write afterwards stays.
+    /// Makes an account. What is left of a former owner of its name is erased before, so that nobody inherits anything.
+    /// One batch, and a look at everything that may be left.
     ///
     /// # Errors
-    /// Any; what was removed until then is gone, and another call goes on.
-    pub async fn erase(&self, account: &BareJid) -> Result<()> {
-        // Nobody logs in while it goes.
-        if let Some(found) = self
-            .accounts
-            .load(account)
-            .await?
-            .filter(|found| !found.disabled)
-        {
-            self.accounts
-                .set_disabled(account, true, found.version)
-                .await?;
+    /// `Conflict` if it exists; of two racing creations one wins. `NotAllowed` for an address without localpart.
+    pub async fn create(
+        &self,
+        account: &BareJid,
+        credentials: Credentials,
+        now_ms: u64,
+    ) -> Result<()> {
+        if !self.is_clean(account).await? {
+            self.accounts.begin_erasure(account).await?;
+            self.erase_rest(account).await?;
         }
-        // Before its record, which alone knows the rows of its index.
-        self.vcards.remove(account).await?;
-        self.erase_records(account).await?;
-        // After the records: none is left that points at a blob.
-        self.erase_blobs(account).await?;
-        self.logs.erase(account).await?;
-        self.accounts.remove(account).await?;
-        Ok(())
+        self.accounts.create(account, credentials, now_ms).await
     }
 
-    async fn erase_records(&self, account: &BareJid) -> Result<()> {
-        let partition = key::account(account);
-        let mut query = Query {
-            space: Space::Core,
-            partition: partition.clone(),
-            from: None,
-            until: None,
-            reverse: false,
-            limit: ERASED_AT_ONCE,
-            consistency: Consistency::Strong,
-        };
-        loop {
-            let (mut records, more) = paging::next_page(&*self.table, &mut query).await?;
-            records.retain(|record| record.sort != key::ACCOUNT);
-            paging::delete_all(&*self.table, Space::Core, &partition, records).await?;
-            if !more {
-                return Ok(());
+    /// Removes everything an account has: first the account itself, from when on nothing is written for it, in the end the
+    /// mark that its name bears meanwhile. Repeatable after dying anywhere. End its sessions before.
+    ///
+    /// # Errors
+    /// Any; what was removed until then is gone, and another call goes on, as the next creation does.
+    pub async fn erase(&self, account: &BareJid) -> Result<()> {
+        if !self.accounts.remove(account).await? {
+            match self.accounts.begin_erasure(account).await {
+                // Somebody has just made it: it is none of the former owner's.
+                Err(error) if error.kind() == ErrorKind::Conflict => return Ok(()),
+                begun => begun?,
             }
         }
+        self.erase_rest(account).await?;
+        self.accounts.end_erasure(account).await
     }
 
-    async fn erase_blobs(&self, account: &BareJid) -> Result<()> {
+    /// Makes way for an import: as [`Stores::erase`], but the name stays marked until the account is made, so that what an
+    /// import wrote that died is erased.
+    ///
+    /// # Errors
+    /// `Conflict` if there is such an account.
+    pub async fn begin_import(&self, account: &BareJid) -> Result<()> {
+        self.accounts.begin_erasure(account).await?;
+        self.erase_rest(account).await
+    }
+
+    /// Whether a name has nothing.
+    async fn is_clean(&self, account: &BareJid) -> Result<bool> {
+        let mark = mark_key(account)?;
+        if self.table.get(&mark, Consistency::Strong).await?.is_some() {
+            return Ok(false);
+        }
+        let nothing = async |space, partition| {
+            let query = Query {
+                limit: 1,
+                ..everything(space, partition)
+            };
+            let found = self.table.query(&query).await?;
+            Ok::<_, Error>(found.records.is_empty() && !found.more)
+        };
+        let prefix = key::account_blobs(account);
+        Ok(nothing(Space::Core, key::account(account)).await?
+            && nothing(Space::Log, key::log(account)).await?
+            && self.blobs.list(&prefix, None, 1).await?.is_empty())
+    }
+
+    /// Erases what a marked name has. It ends when the mark is taken away: then somebody else has done it, and what is
+    /// there is a new owner's.
+    pub(crate) async fn erase_rest(&self, account: &BareJid) -> Result<()> {
+        let mark = mark_key(account)?;
+        let table: Arc<dyn Table> = Arc::new(Guarded::by_record(self.table.clone(), mark.clone()));
+        let erase = async {
+            // Before its record, which alone knows the rows of its index.
+            TableVcards::new(table.clone(), self.blobs.clone(), self.limits.inline_max)
+                .remove(account)
+                .await?;
+            erase_records(&*table, account).await?;
+            // After the records: none is left that points at a blob.
+            self.erase_blobs(account, &mark).await?;
+            TableLogs::new(table.clone()).erase(account).await
+        };
+        match erase.await {
+            Err(error) if error.kind() == ErrorKind::NotAllowed => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn erase_blobs(&self, account: &BareJid, mark: &Key) -> Result<()> {
         let prefix = key::account_blobs(account);
         loop {
             let found = self.blobs.list(&prefix, None, ERASED_AT_ONCE).await?;
-            if found.is_empty() {
+            // What was there while the mark was is not of a new owner.
+            let marked = self.table.get(mark, Consistency::Strong).await?.is_some();
+            if found.is_empty() || !marked {
                 return Ok(());
             }
             for blob in found {
                 self.blobs.remove(&blob).await?;
             }
         }
+    }
+}
+
+async fn erase_records(table: &dyn Table, account: &BareJid) -> Result<()> {
+    let partition = key::account(account);
+    let mut query = everything(Space::Core, partition.clone());
+    loop {
+        let (records, more) = paging::next_page(table, &mut query).await?;
+        paging::delete_all(table, Space::Core, &partition, records).await?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+fn everything(space: Space, partition: Bytes) -> Query {
+    Query {
+        space,
+        partition,
+        from: None,
+        until: None,
+        reverse: false,
+        limit: ERASED_AT_ONCE,
+        consistency: Consistency::Strong,
     }
 }

@@ -129,6 +129,7 @@ impl App {
             stop,
             stopping,
         };
+        app.finish_removals();
         app.listen()?;
         let sweep = sweep::run(app.router.clone(), app.stopping.clone());
         app.router.spawn(sweep);
@@ -204,6 +205,19 @@ impl App {
         });
     }
 
+    /// Goes on with what the last life of the node did not live to remove.
+    fn finish_removals(&self) {
+        let router = self.router.clone();
+        self.router.spawn(async move {
+            let (accounts, cx) = (router.accounts(), router.context());
+            for domain in &router.config.domains {
+                if let Err(error) = accounts.finish_removals(domain, &cx).await {
+                    tracing::warn!(%domain, %error, "removed accounts are not erased yet");
+                }
+            }
+        });
+    }
+
     fn watch(&self, acceptor: Arc<Acceptor>) {
         let mut stop = self.stopping.clone();
         self.router.spawn(async move {
@@ -257,11 +271,7 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         router.rosters.clone(),
         router.active_lists.clone(),
     ));
-    let accounts = modules::register::Accounts::new(
-        stores.clone(),
-        router.rosters.clone(),
-        config.auth.scram_iterations,
-    );
+    let accounts = router.accounts();
     let mut modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(modules::roster::RosterModule::new(
             router.rosters.clone(),

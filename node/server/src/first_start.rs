@@ -10,9 +10,9 @@ use storage::Stores;
 use xmpp::BareJid;
 
 use crate::{
-    c2s::credentials,
     clock,
     config::{Config, Secret, Security},
+    keys::Keys,
     net::certificate::Facts,
     random,
 };
@@ -48,16 +48,11 @@ pub async fn first_start(stores: &Stores, config: &Config) -> storage::Result<Op
         return Ok(None);
     };
     let password = Secret::new(random::token());
-    let (text, iterations) = (password.clone(), config.auth.scram_iterations);
-    let derived =
-        tokio::task::spawn_blocking(move || credentials::derive(text.expose(), iterations)).await;
-    let Ok(derived) = derived else {
+    let keys = Keys::new(config.auth.scram_iterations);
+    let Some(derived) = keys.derive(password.expose()).await else {
         return Ok(None);
     };
-    stores
-        .accounts
-        .create(&account, derived, clock::now_ms())
-        .await?;
+    stores.create(&account, derived, clock::now_ms()).await?;
     let addresses = config
         .listeners
         .iter()
@@ -152,7 +147,7 @@ mod tests {
             .await
             .unwrap()
             .unwrap();
-        let keys = credentials::keys(&account, xmpp::sasl::Hash::Sha256).unwrap();
+        let keys = crate::keys::of(&account, xmpp::sasl::Hash::Sha256).unwrap();
         assert!(keys.verify_password(welcome.password.expose()));
         crate::net::certificate::self_signed(
             directory.path(),

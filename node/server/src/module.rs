@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::directory::{Entry, SessionRef};
+use parking_lot::Mutex;
 use storage::repository::{ArchivePreferences, PrivacyData};
 use xmpp::{
     BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns,
@@ -49,9 +50,46 @@ pub struct IqRequest {
     pub session: Option<Arc<SessionHandle>>,
     /// What is asked.
     pub payload: Element,
+    /// What follows the reply.
+    pub followers: Followers,
+}
+
+/// What follows a reply, in order.
+pub type Followers = Mutex<Vec<Follower>>;
+
+/// Something that follows the reply to a session's request.
+pub enum Follower {
+    /// Sent to the session.
+    Send(Element),
+    /// Ends the session, once it has sent all that comes before.
+    End(StreamError),
+    /// Kept until then, and let go: a turn that others wait for.
+    Release(Box<dyn Send>),
 }
 
 impl IqRequest {
+    /// Sends to the session that asks, behind the reply.
+    pub fn send_after_reply(&self, element: Element) {
+        self.followers.lock().push(Follower::Send(element));
+    }
+
+    /// Ends the session that asks, behind the reply.
+    pub fn end_after_reply(&self, error: StreamError) {
+        self.followers.lock().push(Follower::End(error));
+    }
+
+    /// Keeps something until the reply and what follows it are on their way.
+    pub fn release_after_reply(&self, kept: impl Send + 'static) {
+        let kept = Box::new(kept);
+        self.followers.lock().push(Follower::Release(kept));
+    }
+
+    /// Whether this session asks.
+    pub fn is_of(&self, session: SessionRef) -> bool {
+        let own = self.session.as_ref();
+        own.is_some_and(|own| own.session == session)
+    }
+
     /// Whether it changes something.
     pub fn is_set(&self) -> bool {
         self.kind == IqType::Set
@@ -290,16 +328,12 @@ pub trait Outlet: Send + Sync {
     fn entries(&self, account: &BareJid) -> Arc<[Entry]>;
     /// Visits every session of this node.
     fn sessions(&self, visit: &mut dyn FnMut(&SessionHandle));
-    /// Sends to a session behind the reply that its request is about to get.
-    fn after_reply(&self, handle: &Arc<SessionHandle>, element: Element);
     /// What a contact sees of an account's presence begins or ends.
     fn share(&self, account: &BareJid, contact: &BareJid, sharing: Sharing);
     /// Sends finished bytes to one session.
     fn push(&self, session: SessionRef, bytes: Bytes);
     /// Ends a session with a stream error; whether it was there.
     fn end_session(&self, session: SessionRef, error: StreamError) -> bool;
-    /// Ends a session behind the reply that its request is about to get.
-    fn end_after_reply(&self, handle: &Arc<SessionHandle>, error: StreamError);
     /// The presence of every available session of an account, as its client sent it.
     fn presences(&self, account: &BareJid) -> Vec<Stanza>;
     /// Changes what a session asked for (`routing::flags`).
@@ -308,6 +342,17 @@ pub trait Outlet: Send + Sync {
     fn photo_changed(&self, account: &BareJid, photo: Photo);
     /// The account was made or removed.
     fn forget(&self, account: &BareJid);
+    /// The account is being removed: ends its sessions with an error, all but `spared`, waits until they are gone and
+    /// nothing is written for them any more, and forgets it. The presences that contacts still see.
+    ///
+    /// # Errors
+    /// They do not end within a moment.
+    async fn retire(
+        &self,
+        account: &BareJid,
+        spared: Option<SessionRef>,
+        error: &StreamError,
+    ) -> Result<Vec<Stanza>, StanzaError>;
     /// The account's block list changed: in force from now on.
     fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>);
     /// The account's archive preferences changed: in force from now on.

@@ -71,9 +71,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let socket = AdminSocket::bind(&config.admin_socket())
         .with_context(|| format!("opening {}", config.admin_socket().display()))?;
     let administrator = Administrator {
-        stores: router.stores.clone(),
+        accounts: router.accounts(),
         domains: config.domains.clone(),
-        scram_iterations: config.auth.scram_iterations,
         live: Some(Arc::new(router.clone())),
     };
     let administration = tokio::spawn(socket.serve(administrator, stopped));

@@ -38,6 +38,7 @@ pub async fn run(router: Arc<Router>, mut stop: Stopping) {
         if tidied.elapsed() >= TIDY {
             tidied = Instant::now();
             router.homes.sweep(&router);
+            router.homes.unpin(&router);
             router
                 .rosters
                 .retain(|account| router.directory.lookup(account.as_str()).is_some());

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// What everybody may import: values and leaves without a way back.
-const COMMON: &[&str] = &["clock", "config", "metrics", "random", "shutdown"];
+const COMMON: &[&str] = &["clock", "config", "keys", "metrics", "random", "shutdown"];
 
 /// Module, and what else it may import.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -18,7 +18,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     (
         "cli",
-        &["admin", "log", "net", "serve", "stores", "transfer"],
+        &[
+            "admin", "log", "modules", "net", "serve", "stores", "transfer",
+        ],
     ),
     (
         "serve",
@@ -39,9 +41,9 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sweep", &["routing"]),
-    ("admin", &["c2s", "module", "routing"]),
-    ("first_start", &["c2s", "net"]),
-    ("transfer", &["c2s", "modules"]),
+    ("admin", &["c2s", "module", "modules", "routing"]),
+    ("first_start", &["net"]),
+    ("transfer", &["modules"]),
     ("specs", &["module"]),
     ("gauges", &["net", "routing"]),
     ("c2s", &["home", "module", "net", "pipeline", "routing"]),
@@ -60,6 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("shutdown", &[]),
     ("clock", &[]),
+    ("keys", &[]),
     ("random", &[]),
 ];
 
@@ -98,7 +101,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     (
         "c2s",
         "modules",
-        "an account is made before there is a session, with the rules of the registration module",
+        "an account is made before there is a session, and an archive is described while one is bound, by their modules",
     ),
     (
         "module",

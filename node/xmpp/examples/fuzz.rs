@@ -9,13 +9,18 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use std::time::Instant;
+use std::{sync::OnceLock, time::Instant};
 
 use common::{Rng, document, mutate};
 use xmpp::{
     Element, Jid, Stanza,
     codec::{Decoder, Limits, ParseError, StreamEvent, StreamHeader},
     ns,
+    sasl::{
+        BindingOffer, BindingType, ChannelBindings, ClientBinding, ClientFirst, Hash, HtInitiator,
+        Mechanism, Plain, SaslFailure, ScramClient, ScramKeys, ServerFirst, Upgrade, ht,
+        keys::salted_password, parse_anonymous, parse_external,
+    },
 };
 
 /// What one execution checks; `true` keeps the input for further mutation.
@@ -275,10 +280,168 @@ const SASL: &[&str] = &[
     "n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL",
     "p=tls-exporter,a=zed,n=user,r=rOprNGfwEbeRWgbN",
     "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
+    "r=fyko+d2l3rfcNHYJ,s=c2FsdA==,i=1,h=G6k/rBLDqgOhRRaCuuatSDFkJ08=",
+    "v=rmF9pqV8S7suAoZWja4dJRkFsKQ=",
+    "user\x006ba7b8109dad11d180b400c04fd430c8",
+    "juliet@example.org",
 ];
 
-/// The place for the mechanisms: feed `input` as the client's next message of each, and check that it never panics and
-/// that nothing but the right proof succeeds.
-fn sasl(_input: &[u8], _: &mut Rng) -> bool {
-    panic!("the target `sasl` has no mechanisms to feed yet")
+/// What both sides have agreed on, and the messages of an exchange that succeeds.
+struct Genuine {
+    hash: Hash,
+    plus: bool,
+    keys: ScramKeys,
+    first: Vec<u8>,
+    response: Vec<u8>,
+    last: Vec<u8>,
+}
+
+const PASSWORD: &str = "pencil";
+const TOKEN: &[u8] = b"a token that nobody guesses";
+const BOTH: BindingOffer = BindingOffer {
+    exporter: true,
+    server_end_point: true,
+};
+
+fn bindings() -> ChannelBindings {
+    ChannelBindings {
+        exporter: Some([7; 32].into()),
+        server_end_point: Some(vec![9; 32]),
+    }
+}
+
+impl Genuine {
+    fn new(hash: Hash, plus: bool) -> Self {
+        let keys = ScramKeys::derive(hash, PASSWORD, b"salt", 1);
+        let mut client = client(hash, plus, PASSWORD);
+        let (state, challenge) = server(hash, plus, &keys, &client.first()).expect("our own");
+        let response = client.response(&challenge).expect("our own");
+        let last = state.verify(&response, &bindings()).expect("our own");
+        client.check(&last).expect("our own");
+        let first = client.first();
+        Self {
+            hash,
+            plus,
+            keys,
+            first,
+            response,
+            last,
+        }
+    }
+}
+
+fn client(hash: Hash, plus: bool, password: &str) -> ScramClient {
+    let binding = match plus {
+        true => ClientBinding::Used(BindingType::Exporter, vec![7; 32]),
+        false => ClientBinding::Unsupported,
+    };
+    // The salted password at once: a challenge may ask for ten million iterations.
+    let salted = salted_password(hash, password, b"salt", 1);
+    ScramClient::with_salted_password(hash, "user", &salted, "fyko+d2l", binding)
+}
+
+fn server(
+    hash: Hash,
+    plus: bool,
+    keys: &ScramKeys,
+    first: &[u8],
+) -> Result<(ServerFirst, Vec<u8>), SaslFailure> {
+    let first = ClientFirst::parse(Mechanism::Scram { hash, plus }, first, &BOTH)?;
+    Ok(first.challenge(keys, "3rfcNHYJ", None))
+}
+
+/// Feeds `input` as the next message to every step of both sides of each mechanism. Nothing panics, and nothing but the
+/// message of who holds the key is accepted.
+fn sasl(input: &[u8], rng: &mut Rng) -> bool {
+    static EXCHANGES: OnceLock<Vec<Genuine>> = OnceLock::new();
+    let exchanges = EXCHANGES.get_or_init(|| {
+        let both = |hash| [false, true].map(|plus| Genuine::new(hash, plus));
+        Hash::ALL.into_iter().flat_map(both).collect()
+    });
+    let genuine = &exchanges[rng.below(exchanges.len())];
+    let understood = scram(input, genuine);
+    // Close to what is right: one of the real messages, changed.
+    for real in [&genuine.first, &genuine.response, &genuine.last] {
+        let mut close = real.clone();
+        mutate(rng, &mut close);
+        scram(&close, genuine);
+    }
+    understood | simple(input, genuine) | tokens(input, rng, genuine.hash)
+}
+
+fn scram(message: &[u8], genuine: &Genuine) -> bool {
+    let Genuine {
+        hash, plus, keys, ..
+    } = genuine;
+    let begun = server(*hash, *plus, keys, message);
+    let understood = begun.is_ok();
+    if let Ok((state, challenge)) = begun {
+        assert!(challenge.starts_with(b"r="), "a challenge");
+        // What was proved for one exchange proves nothing in another.
+        let accepted = state.verify(&genuine.response, &bindings()).is_ok();
+        assert_eq!(accepted, message == genuine.first, "another first message");
+    }
+    let (state, challenge) = server(*hash, *plus, keys, &genuine.first).expect("our own");
+    let accepted = state.verify(message, &bindings());
+    if let Ok(last) = &accepted {
+        assert_eq!(last, &genuine.last);
+    }
+    assert_eq!(accepted.is_ok(), message == genuine.response, "a proof");
+
+    let mut asked = client(*hash, *plus, PASSWORD);
+    let answered = asked.response(message).is_ok();
+    if answered && message != challenge {
+        assert!(asked.check(&genuine.last).is_err(), "of another challenge");
+    }
+    let mut asked = client(*hash, *plus, PASSWORD);
+    asked.response(&challenge).expect("our own");
+    let said = asked.check(message).is_ok();
+    // A server may add what clients do not know behind its signature.
+    let signed = message.split(|byte| *byte == b',').next();
+    assert_eq!(
+        said,
+        signed == Some(&genuine.last[..]) && message.len() <= 4096
+    );
+    understood || answered || said
+}
+
+fn simple(input: &[u8], genuine: &Genuine) -> bool {
+    let plain = Plain::parse(input);
+    if let Ok(plain) = &plain {
+        let right = genuine.keys.verify_password(plain.password);
+        let prepared = plain.password == PASSWORD;
+        assert!(!prepared || right, "the password");
+        assert!(prepared || !right || !plain.password.is_ascii(), "no other");
+    }
+    for identity in [parse_external(input), parse_anonymous(input)] {
+        if let Ok(Some(text)) = identity {
+            assert!(!text.is_empty() && !text.contains('\0'));
+        }
+    }
+    plain.is_ok()
+}
+
+fn tokens(input: &[u8], rng: &mut Rng, hash: Hash) -> bool {
+    let channel = &[7; 32][..];
+    let genuine = ht::initiator(hash, "user", TOKEN, channel);
+    let mut close = genuine.clone();
+    mutate(rng, &mut close);
+    for message in [input, &close, &genuine] {
+        let Ok(proof) = HtInitiator::parse(message) else {
+            continue;
+        };
+        // The name is not signed: the token is looked for by it.
+        let real = message[proof.username.len() + 1..] == genuine["user".len() + 1..];
+        assert_eq!(proof.verify(hash, TOKEN, channel), real, "a token");
+        assert!(!proof.verify(hash, b"another", channel));
+        assert!(!proof.verify(hash, TOKEN, b"another"));
+    }
+    let answer = ht::responder(hash, TOKEN, channel);
+    let real = input == answer;
+    assert_eq!(ht::verify_responder(hash, TOKEN, channel, input), real);
+    for task in Upgrade::ALL {
+        let fits = input.len() == task.hash.output_len();
+        assert_eq!(task.keys(input, b"salt", 1).is_ok(), fits);
+    }
+    HtInitiator::parse(input).is_ok()
 }

@@ -23,12 +23,15 @@ fn credentials(salt: &[u8]) -> Credentials {
     }
 }
 
+/// 2100-01-01: no clock of a test is beyond it.
+const FAR: u64 = 4_102_444_800_000;
+
 fn token(secret: &[u8], count: u64) -> FastToken {
     FastToken {
         mechanism: "HT-SHA-256-EXPR".into(),
         secret: secret.to_vec(),
         issued_ms: 1,
-        expires_ms: 2,
+        expires_ms: FAR,
         count,
     }
 }
@@ -39,6 +42,8 @@ pub async fn accounts(repo: &dyn AccountRepository) {
     races(repo).await;
     lists(repo).await;
     tokens(repo).await;
+    agents(repo).await;
+    marks(repo).await;
 }
 
 async fn life(repo: &dyn AccountRepository) {
@@ -197,4 +202,81 @@ async fn tokens(repo: &dyn AccountRepository) {
         None,
         "tokens of another owner of the name"
     );
+}
+
+/// Whoever makes up agents pushes out only his own, the oldest first.
+async fn agents(repo: &dyn AccountRepository) {
+    let (bob, ann) = (jid("bob@agent.example"), jid("ann@agent.example"));
+    let of = |issued_ms| AgentTokens {
+        current: FastToken {
+            issued_ms,
+            ..token(b"one", 0)
+        },
+        previous: None,
+        version: 0,
+    };
+    for account in [&bob, &ann] {
+        done(repo.create(account, credentials(b""), 0).await);
+    }
+    done(repo.put_tokens(&ann, "agent0", &of(0), 0).await);
+    let last = AgentTokens::MAX_AGENTS as u64 + 2;
+    for n in 0..=last {
+        done(repo.put_tokens(&bob, &format!("agent{n}"), &of(n), 0).await);
+    }
+    let newer = AgentTokens::MAX_AGENTS as u64;
+    let mut left = 0;
+    for n in 0..=last {
+        let found = done(repo.tokens(&bob, &format!("agent{n}")).await);
+        assert_eq!(found.is_some(), n + newer > last, "agent{n}");
+        left += usize::from(found.is_some());
+    }
+    assert_eq!(left, AgentTokens::MAX_AGENTS);
+    assert!(done(repo.tokens(&ann, "agent0").await).is_some());
+    // What is long out of date is gone by itself.
+    let old = AgentTokens {
+        current: FastToken {
+            expires_ms: 1,
+            ..token(b"old", 0)
+        },
+        previous: None,
+        version: 0,
+    };
+    done(repo.put_tokens(&ann, "agent1", &old, 0).await);
+    assert_eq!(done(repo.tokens(&ann, "agent1").await), None);
+}
+
+/// A name is marked from the removal of its account until the erasure has ended or another account is made.
+async fn marks(repo: &dyn AccountRepository) {
+    let (bob, ann) = (jid("bob@mark.example"), jid("ann@mark.example"));
+    let marked = async || done(repo.removals("mark.example", None, 9).await);
+    for account in [&bob, &ann] {
+        done(repo.create(account, credentials(b""), 0).await);
+    }
+    refused(repo.begin_erasure(&bob).await, ErrorKind::Conflict);
+    assert!(!done(repo.is_being_removed(&bob).await));
+    done(repo.remove(&bob).await);
+    done(repo.remove(&ann).await);
+    assert!(done(repo.is_being_removed(&bob).await));
+    assert_eq!(marked().await, ["ann", "bob"]);
+    assert_eq!(
+        done(repo.removals("mark.example", Some("ann"), 9).await),
+        ["bob"]
+    );
+    assert_eq!(done(repo.removals("mark", None, 9).await), [""; 0]);
+    // What nobody left is erased without being a removal.
+    for name in ["a", "c"] {
+        let nobody = jid(&format!("{name}@mark.example"));
+        done(repo.begin_erasure(&nobody).await);
+        done(repo.begin_erasure(&nobody).await);
+        assert!(!done(repo.is_being_removed(&nobody).await));
+    }
+    assert_eq!(
+        done(repo.removals("mark.example", None, 2).await),
+        ["ann", "bob"]
+    );
+    done(repo.end_erasure(&ann).await);
+    done(repo.end_erasure(&ann).await);
+    assert_eq!(marked().await, ["bob"]);
+    done(repo.create(&bob, credentials(b""), 0).await);
+    assert_eq!(marked().await, [""; 0]);
 }

@@ -39,6 +39,8 @@ use crate::{
 
 /// Every repository of fresh stores.
 pub async fn stores(stores: &Stores) {
+    // Each is tried alone, without accounts that own what it keeps.
+    let stores = stores.unguarded();
     accounts(&*stores.accounts).await;
     rosters(&*stores.rosters).await;
     logs(&*stores.logs).await;

@@ -1,11 +1,13 @@
 //! Layers: what wraps a shape and is one itself. Written once, they serve every backend and every repository.
 
 pub mod faulty;
+pub mod guarded;
 pub mod measured;
 mod random;
 pub mod retrying;
 
 pub use faulty::{Faulty, FaultyBlobs, Switchboard};
+pub use guarded::Guarded;
 pub use measured::{Measured, Observer};
 pub use retrying::{RetryPolicy, Retrying};
 

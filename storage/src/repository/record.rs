@@ -17,7 +17,7 @@ use minicbor::{Decode, Encode};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    shape::{Batch, Condition, Consistency, Key, Record, Table},
+    shape::{Batch, Condition, Consistency, Key, Operation, Record, Table},
 };
 
 const FORMAT: u8 = 1;
@@ -184,6 +184,29 @@ impl Records {
         seen: u64,
         with: Batch,
     ) -> Result<u64> {
+        self.put(key, value, seen, None, with).await
+    }
+
+    /// The same of a record that vanishes then, in seconds since 1970.
+    pub(crate) async fn store_until<T: Encode<()>>(
+        &self,
+        key: Key,
+        value: &T,
+        seen: u64,
+        until: u64,
+        with: Batch,
+    ) -> Result<u64> {
+        self.put(key, value, seen, Some(until), with).await
+    }
+
+    async fn put<T: Encode<()>>(
+        &self,
+        key: Key,
+        value: &T,
+        seen: u64,
+        expires: Option<u64>,
+        with: Batch,
+    ) -> Result<u64> {
         let write_id = fresh_id();
         let value = seal(&to_cbor(value), write_id);
         if value.len() > MAX_INLINE {
@@ -192,8 +215,14 @@ impl Records {
                 format!("record of {} bytes", value.len()),
             ));
         }
-        let mut batch = Batch::new().put(key, value, unchanged_since(seen));
-        batch.operations.extend(with.operations);
+        let mut batch = with;
+        let put = Operation::Put {
+            key,
+            value: value.into(),
+            condition: unchanged_since(seen),
+            expires,
+        };
+        batch.operations.insert(0, put);
         commit(&*self.table, batch, write_id).await?;
         Ok(seen + 1)
     }

@@ -42,6 +42,8 @@ pub struct Case {
     pub arguments: Vec<String>,
     /// True if it means something for the relay.
     pub relay: bool,
+    /// A case that ran before on the same start: this one is at half the rate that the server reached there.
+    pub half_of: Option<&'static str>,
 }
 
 /// Accounts and rosters that the cases need.
@@ -85,6 +87,7 @@ pub fn cases(size: Size) -> Vec<Case> {
             group,
             arguments,
             relay: matches!(name, "chat" | "chat-rate"),
+            half_of: None,
         }
     };
     vec![
@@ -112,6 +115,15 @@ pub fn cases(size: Size) -> Vec<Case> {
             "starttls",
             format!("chat --seconds {seconds}"),
         ),
+        Case {
+            half_of: Some("chat"),
+            ..case(
+                "chat-half",
+                Group::Live,
+                "starttls",
+                format!("chat --seconds {seconds}"),
+            )
+        },
         case(
             "chat-rate",
             Group::Live,
@@ -155,6 +167,15 @@ pub fn cases(size: Size) -> Vec<Case> {
             "starttls",
             format!("chat --seconds {seconds}"),
         ),
+        Case {
+            half_of: Some("chat-archive"),
+            ..case(
+                "chat-archive-half",
+                Group::Archive,
+                "starttls",
+                format!("chat --seconds {seconds}"),
+            )
+        },
         case(
             "chat-archive-rate",
             Group::Archive,

@@ -14,6 +14,42 @@ pub struct Row {
     pub less: bool,
     /// True if it stands in the plot.
     pub headline: bool,
+    /// What is to be reached.
+    pub goal: Option<Goal>,
+    /// The rivals' case, where it is another one than ours.
+    pub against: Option<&'static str>,
+}
+
+/// What is to be reached.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Goal {
+    /// So many times better than the better rival.
+    Times(f64),
+    /// At most so much, in the unit of the row.
+    AtMost(f64),
+}
+
+impl Row {
+    const fn times(self, goal: f64) -> Self {
+        Self {
+            goal: Some(Goal::Times(goal)),
+            ..self
+        }
+    }
+
+    const fn at_most(self, goal: f64) -> Self {
+        Self {
+            goal: Some(Goal::AtMost(goal)),
+            ..self
+        }
+    }
+
+    const fn against(self, case: &'static str) -> Self {
+        Self {
+            against: Some(case),
+            ..self
+        }
+    }
 }
 
 const fn row(
@@ -29,6 +65,8 @@ const fn row(
         source,
         less,
         headline,
+        goal: None,
+        against: None,
     }
 }
 
@@ -44,7 +82,8 @@ pub const ROWS: &[Row] = &[
         ("chat", CPU, 1.0),
         true,
         true,
-    ),
+    )
+    .times(20.0),
     row(
         "  messages per second",
         "/s",
@@ -59,6 +98,21 @@ pub const ROWS: &[Row] = &[
         "ms",
         ("chat", "p999_ms", 1.0),
         true,
+        false,
+    ),
+    row(
+        "chat, half of own maximum: latency p99",
+        "ms",
+        ("chat-half", "p99_ms", 1.0),
+        true,
+        false,
+    )
+    .at_most(10.0),
+    row(
+        "  messages per second",
+        "/s",
+        ("chat-half", RATE, 1.0),
+        false,
         false,
     ),
     row(
@@ -116,7 +170,8 @@ pub const ROWS: &[Row] = &[
         ("chat-archive", CPU, 1.0),
         true,
         true,
-    ),
+    )
+    .times(50.0),
     row(
         "  messages per second",
         "/s",
@@ -132,6 +187,23 @@ pub const ROWS: &[Row] = &[
         false,
     ),
     row(
+        "  against their chat without archive",
+        "ms",
+        ("chat-archive", CPU, 1.0),
+        true,
+        false,
+    )
+    .against("chat")
+    .times(5.0),
+    row(
+        "chat, archived, half of own maximum: p99",
+        "ms",
+        ("chat-archive-half", "p99_ms", 1.0),
+        true,
+        false,
+    )
+    .at_most(10.0),
+    row(
         "chat, archived, 500/s: latency p99",
         "ms",
         ("chat-archive-rate", "p99_ms", 1.0),
@@ -144,7 +216,8 @@ pub const ROWS: &[Row] = &[
         ("login", CPU, 1000.0),
         true,
         true,
-    ),
+    )
+    .times(8.0),
     row(
         "  logins per second",
         "/s",
@@ -166,7 +239,8 @@ pub const ROWS: &[Row] = &[
         ("idle-tls", "pss_bytes_per_session", 1024.0),
         true,
         true,
-    ),
+    )
+    .at_most(8.0),
     row(
         "  resident memory",
         "KiB",
@@ -187,7 +261,8 @@ pub const ROWS: &[Row] = &[
         ("idle-plain", "pss_bytes_per_session", 1024.0),
         true,
         true,
-    ),
+    )
+    .at_most(3.5),
     row(
         "  resident memory",
         "KiB",
@@ -201,7 +276,8 @@ pub const ROWS: &[Row] = &[
         ("presence", CPU, 1.0),
         true,
         true,
-    ),
+    )
+    .times(10.0),
     row(
         "  deliveries per second",
         "/s",
@@ -215,7 +291,8 @@ pub const ROWS: &[Row] = &[
         ("roster", CPU, 1.0),
         true,
         true,
-    ),
+    )
+    .times(8.0),
     row(
         "  latency p99",
         "ms",
@@ -229,7 +306,8 @@ pub const ROWS: &[Row] = &[
         ("offline", "stored_cpu_ms_per_1000", 1.0),
         true,
         true,
-    ),
+    )
+    .times(10.0),
     row(
         "offline: CPU per 1,000 drained",
         "ms",

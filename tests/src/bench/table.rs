@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::rows::{CPU, ROWS, Row};
+use super::rows::{CPU, Goal, ROWS, Row};
 use crate::load::report::Outcome;
 
 /// The figure of a row for a server.
 #[must_use]
 pub fn value(row: &Row, server: &str, outcomes: &[Outcome]) -> Option<f64> {
-    let (case, figure, scale) = row.source;
+    let (ours, figure, scale) = row.source;
+    let theirs = row.against.filter(|_| server != "starling");
+    let case = theirs.unwrap_or(ours);
     let outcome = outcomes
         .iter()
         .find(|outcome| outcome.server == server && outcome.scenario == case)?;
@@ -29,6 +31,28 @@ pub fn ratio(row: &Row, outcomes: &[Outcome]) -> Option<f64> {
     }
 }
 
+/// Whether a goal is reached; `None` where there is none, or nothing to judge it by.
+#[must_use]
+pub fn reached(row: &Row, outcomes: &[Outcome]) -> Option<bool> {
+    match row.goal? {
+        Goal::Times(times) => ratio(row, outcomes).map(|ratio| ratio >= times),
+        Goal::AtMost(most) => value(row, "starling", outcomes).map(|value| value <= most),
+    }
+}
+
+fn goal(row: &Row, outcomes: &[Outcome]) -> String {
+    let wanted = match row.goal {
+        None => return String::new(),
+        Some(Goal::Times(times)) => format!("{times}x"),
+        Some(Goal::AtMost(most)) => format!("<= {most}"),
+    };
+    match reached(row, outcomes) {
+        None => format!("{wanted} ?"),
+        Some(true) => format!("{wanted} ok"),
+        Some(false) => format!("{wanted} MISSED"),
+    }
+}
+
 /// What part of our process time a relay would have needed.
 #[must_use]
 pub fn relay_share(row: &Row, outcomes: &[Outcome]) -> Option<f64> {
@@ -46,7 +70,7 @@ pub fn render(servers: &[&str], outcomes: &[Outcome]) -> String {
     for server in servers {
         let _ = write!(text, "{server:>11}");
     }
-    let _ = writeln!(text, "{:>11}{:>9}", "vs better", "of relay");
+    let _ = writeln!(text, "{:>11}{:>15}{:>9}", "vs better", "goal", "of relay");
     for row in ROWS {
         if servers
             .iter()
@@ -65,7 +89,8 @@ pub fn render(servers: &[&str], outcomes: &[Outcome]) -> String {
         let ratio = ratio(row, outcomes).map_or("-".to_owned(), |ratio| format!("{ratio:.1}x"));
         let share = relay_share(row, outcomes)
             .map_or(String::new(), |share| format!("{:.0} %", share * 100.0));
-        let _ = writeln!(text, "{ratio:>11}{share:>9}");
+        let goal = goal(row, outcomes);
+        let _ = writeln!(text, "{ratio:>11}{goal:>15}{share:>9}");
     }
     for outcome in outcomes {
         for problem in &outcome.problems {
@@ -112,7 +137,7 @@ pub fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{number, ratio, relay_share, render};
+    use super::{number, ratio, reached, relay_share, render};
     use crate::bench::rows::ROWS;
     use crate::load::report::Outcome;
 
@@ -139,6 +164,8 @@ mod tests {
         ];
         assert_eq!(relay_share(&ROWS[0], &with_relay), Some(0.4));
         assert!(render(&["starling", "ejabberd"], &outcomes).contains("5.0x"));
+        assert_eq!(reached(&ROWS[0], &outcomes), Some(false));
+        assert_eq!(reached(&ROWS[1], &outcomes), None);
     }
 
     #[test]

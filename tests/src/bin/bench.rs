@@ -184,7 +184,9 @@ impl Bench {
             } else {
                 case.arguments.clone()
             };
-            let outcome = match self.load(kind, &running, flags) {
+            let outcome = match half(case, &outcomes)
+                .and_then(|rate| self.load(kind, &running, [flags, rate].concat()))
+            {
                 Ok(outcome) => Outcome {
                     scenario: case.name.to_owned(),
                     ..outcome
@@ -221,6 +223,17 @@ impl Bench {
         }
         serde_json::from_slice(&output.stdout).map_err(io::Error::other)
     }
+}
+
+/// Flags for half the rate of the case that this one refers to, if it does.
+fn half(case: &Case, before: &[Outcome]) -> io::Result<Vec<String>> {
+    let Some(name) = case.half_of else {
+        return Ok(Vec::new());
+    };
+    let whole = before.iter().find(|outcome| outcome.scenario == name);
+    let rate = whole.and_then(|outcome| outcome.figures.get("per_s"));
+    let rate = rate.ok_or_else(|| io::Error::other(format!("needs the rate of {name}")))?;
+    Ok(vec!["--rate".to_owned(), format!("{:.0}", rate / 2.0)])
 }
 
 fn broken(kind: &Kind, case: &Case, error: &str) -> Outcome {

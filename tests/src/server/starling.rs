@@ -38,6 +38,7 @@ pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Chil
         // A file half written is not JSON yet.
         serde_json::from_slice::<Ready>(&fs::read(&ready).ok()?).ok()
     })?;
+    add_administrator(&config)?;
     let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let target = Target {
         product: Product::Starling,
@@ -48,6 +49,18 @@ pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Chil
         authority: certificate.authority.clone(),
     };
     Ok((child, target))
+}
+
+/// The account of the configured administrator, which nobody can register in band.
+fn add_administrator(config: &Path) -> Result<()> {
+    let added = Command::new(binary()?)
+        .args(["user", "add", &format!("admin@{DOMAIN}"), "pencil"])
+        .arg("--config")
+        .arg(config)
+        .output()?;
+    let said = String::from_utf8_lossy(&added.stderr);
+    ensure!(added.status.success(), "no administrator: {said}");
+    Ok(())
 }
 
 /// The binary under test.

@@ -229,6 +229,8 @@ async fn what_nobody_resumes_waits_for_the_next_login() {
         name(&failed) == "failed" && failed.contains("<item-not-found"),
         "{failed}"
     );
+    // Its presence and its question were handled: they need not come again.
+    assert_eq!(attr(&failed, "h"), Some("2"), "{failed}");
     late.bind("phone").await.unwrap();
 }
 
@@ -261,7 +263,11 @@ async fn a_client_that_acknowledges_too_much_loses_its_stream_and_no_message() {
     let mut back = Client::authenticated(node.address(), "bob").await.unwrap();
     let failed = back.resume(&id, 99).await.unwrap();
     assert_eq!(name(&failed), "failed", "{failed}");
-    assert_eq!(ids(&offline(&node).await), (10..20).collect::<Vec<_>>());
+    // The session is still there for whoever knows better.
+    let resumed = back.resume(&id, 6).await.unwrap();
+    assert_eq!(name(&resumed), "resumed", "{resumed}");
+    let again = messages(&mut back, 5, None).await;
+    assert_eq!(ids(&again), (15..20).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use xmpp::{BareJid, StreamError, StreamErrorCondition as Condition};
 
-use crate::{c2s::parking::end_parked, module::Outlet, routing::Router};
+use crate::{
+    c2s::parking::end_parked,
+    module::{Context, Outlet},
+    routing::Router,
+};
 
 /// Time for sessions to save what they hold.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -17,8 +21,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub trait Live: Send + Sync {
     /// Ends the sessions of an account, parked ones too, and waits a moment for them to be gone; how many there were.
     async fn end_sessions(&self, account: &BareJid, reason: &str) -> usize;
-    /// Forgets what is remembered of an account.
-    fn forget(&self, account: &BareJid);
+    /// What acts on accounts are given of it.
+    fn context(&self) -> Context;
 }
 
 #[async_trait]
@@ -44,7 +48,7 @@ impl Live for Arc<Router> {
         entries.len()
     }
 
-    fn forget(&self, account: &BareJid) {
-        Outlet::forget(self, account);
+    fn context(&self) -> Context {
+        Router::context(self)
     }
 }

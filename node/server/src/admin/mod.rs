@@ -13,13 +13,15 @@ mod tests;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use storage::{ErrorKind, Stores};
-use xmpp::{BareJid, sasl::check_password};
+use xmpp::{BareJid, StanzaError, StanzaErrorCondition as Condition};
 use zeroize::Zeroizing;
 
 pub use live::Live;
 
-use crate::{c2s::credentials, clock};
+use crate::{
+    module::Context,
+    modules::register::{Accounts, Way},
+};
 
 /// Most users of one page.
 pub const MAX_PAGE: usize = 1_000;
@@ -143,6 +145,20 @@ fn absent(account: &BareJid) -> Response {
     refused(Why::Absent, format!("there is no account {account}"))
 }
 
+/// A refusal in the words of this interface.
+fn told(error: &StanzaError, account: &BareJid) -> Response {
+    let text = error.text.as_deref().unwrap_or("the node's log says why");
+    match error.condition {
+        Condition::Conflict => refused(Why::Exists, format!("{account} exists already")),
+        Condition::ItemNotFound => absent(account),
+        Condition::NotAcceptable => refused(Why::Invalid, text),
+        condition => refused(
+            Why::Store,
+            format!("the store says: {} ({text})", condition.as_str()),
+        ),
+    }
+}
+
 impl From<storage::Error> for Response {
     fn from(error: storage::Error) -> Self {
         let cause = std::error::Error::source(&error)
@@ -154,12 +170,10 @@ impl From<storage::Error> for Response {
 
 /// Who does what is asked.
 pub struct Administrator {
-    /// Where accounts are.
-    pub stores: Stores,
+    /// The accounts.
+    pub accounts: Accounts,
     /// Domains whose accounts may be made.
     pub domains: Vec<String>,
-    /// Iterations of SCRAM for new passwords.
-    pub scram_iterations: u32,
     /// The node, if it runs.
     pub live: Option<Arc<dyn Live>>,
 }
@@ -208,37 +222,20 @@ impl Administrator {
         Ok(account)
     }
 
-    async fn derive(
-        &self,
-        password: Zeroizing<String>,
-    ) -> Result<storage::repository::Credentials, Response> {
-        check_password(&password).map_err(|error| refused(Why::Invalid, error.to_string()))?;
-        let iterations = self.scram_iterations;
-        tokio::task::spawn_blocking(move || credentials::derive(&password, iterations))
-            .await
-            .map_err(|_| refused(Why::Store, "the keys could not be computed"))
-    }
-
     async fn add(&self, account: &str, password: Zeroizing<String>) -> Result<Response, Response> {
         let account = self.account(account)?;
-        let credentials = self.derive(password).await?;
-        match self
-            .stores
-            .accounts
-            .create(&account, credentials, clock::now_ms())
-            .await
-        {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                return Err(refused(Why::Exists, format!("{account} exists already")));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        if let Some(live) = &self.live {
-            // A home that looked for the account before remembers that there was none.
-            live.forget(&account);
-        }
+        let cx = self.live.as_ref().map(|live| live.context());
+        let made = self.accounts.create(&account, &password, self.way(&cx));
+        made.await.map_err(|error| told(&error, &account))?;
         Ok(Response::Done)
+    }
+
+    /// How what is asked for an account reaches who is concerned.
+    fn way<'a>(&'a self, cx: &'a Option<Context>) -> Way<'a> {
+        match cx {
+            Some(cx) => Way::Running(cx),
+            None => Way::Down(&self.domains),
+        }
     }
 
     async fn password(
@@ -247,20 +244,8 @@ impl Administrator {
         password: Zeroizing<String>,
     ) -> Result<Response, Response> {
         let account = self.account(account)?;
-        let credentials = self.derive(password).await?;
-        let absent = || refused(Why::Absent, format!("there is no account {account}"));
-        let seen = self
-            .stores
-            .accounts
-            .load(&account)
-            .await?
-            .ok_or_else(absent)?
-            .version;
-        self.stores
-            .accounts
-            .set_credentials(&account, credentials, seen)
-            .await?;
-        self.stores.accounts.remove_all_tokens(&account).await?;
+        let changed = self.accounts.set_password(&account, &password).await;
+        changed.map_err(|error| told(&error, &account))?;
         if let Some(live) = &self.live {
             live.end_sessions(&account, "the password was changed")
                 .await;
@@ -270,37 +255,19 @@ impl Administrator {
 
     async fn remove(&self, account: &str) -> Result<Response, Response> {
         let account = self.account(account)?;
-        let absent = || refused(Why::Absent, format!("there is no account {account}"));
-        let found = self
-            .stores
-            .accounts
-            .load(&account)
-            .await?
-            .ok_or_else(absent)?;
-        if let Some(live) = &self.live {
-            // Nobody logs in from here on; then those who are there go, and what they save goes with the rest.
-            if !found.disabled {
-                self.stores
-                    .accounts
-                    .set_disabled(&account, true, found.version)
-                    .await?;
-            }
-            live.end_sessions(&account, "the account was removed").await;
-            live.forget(&account);
-        }
-        self.stores.erase(&account).await?;
-        if let Some(live) = &self.live {
-            live.forget(&account);
-        }
+        let cx = self.live.as_ref().map(|live| live.context());
+        let removed = self.accounts.remove(&account, None, self.way(&cx)).await;
+        removed.map_err(|error| told(&error, &account))?;
         Ok(Response::Done)
     }
 
     async fn set_disabled(&self, account: &str, disabled: bool) -> Result<Response, Response> {
         let account = self.account(account)?;
-        let found = self.stores.accounts.load(&account).await?;
+        let found = self.accounts.stores.accounts.load(&account).await?;
         let found = found.ok_or_else(|| absent(&account))?;
         if found.disabled != disabled {
-            self.stores
+            self.accounts
+                .stores
                 .accounts
                 .set_disabled(&account, disabled, found.version)
                 .await?;
@@ -319,7 +286,12 @@ impl Administrator {
         times: bool,
     ) -> Result<Response, Response> {
         let limit = limit.clamp(1, MAX_PAGE);
-        let names = self.stores.accounts.list(domain, after, limit).await?;
+        let names = self
+            .accounts
+            .stores
+            .accounts
+            .list(domain, after, limit)
+            .await?;
         let mut users = Vec::with_capacity(names.len());
         for name in names {
             users.push(self.user(domain, name, times).await?);
@@ -337,14 +309,20 @@ impl Administrator {
         let Ok(account) = BareJid::from_parts(Some(&user.name), domain) else {
             return Ok(user);
         };
-        let Some(found) = self.stores.accounts.load(&account).await? else {
+        let Some(found) = self.accounts.stores.accounts.load(&account).await? else {
             return Ok(user);
         };
         user.disabled = found.disabled;
         if times {
             user.times = Some(Times {
                 created_ms: found.created_ms,
-                last_active_ms: self.stores.mailboxes.load(&account).await?.last_active_ms,
+                last_active_ms: self
+                    .accounts
+                    .stores
+                    .mailboxes
+                    .load(&account)
+                    .await?
+                    .last_active_ms,
             });
         }
         Ok(user)
@@ -362,7 +340,16 @@ impl Administrator {
         match ended {
             // Somebody without an account was there: an anonymous user.
             Some(ended @ 1..) => Ok(Response::Ended(ended)),
-            _ if self.stores.accounts.load(&account).await?.is_none() => Err(absent(&account)),
+            _ if self
+                .accounts
+                .stores
+                .accounts
+                .load(&account)
+                .await?
+                .is_none() =>
+            {
+                Err(absent(&account))
+            }
             Some(ended) => Ok(Response::Ended(ended)),
             None => Err(refused(
                 Why::NotRunning,

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use storage::{
     Stores,
     backend::memory::{MemoryBlobs, MemoryTable},
+    repository::{Roster, RosterItem, Subscription},
 };
 
 use super::{
@@ -12,9 +13,16 @@ use super::{
     socket::AdminSocket,
     *,
 };
+use crate::{
+    keys::Keys,
+    modules::{
+        recorder::{Recorder as World, bare},
+        roster::Rosters,
+    },
+};
 
 #[derive(Default)]
-struct Recorder(Mutex<Vec<String>>);
+struct Recorder(Mutex<Vec<String>>, World);
 
 #[async_trait]
 impl Live for Recorder {
@@ -23,16 +31,17 @@ impl Live for Recorder {
         2
     }
 
-    fn forget(&self, account: &BareJid) {
-        self.0.lock().push(format!("forget {account}"));
+    fn context(&self) -> Context {
+        self.1.context()
     }
 }
 
 fn administrator(live: Option<Arc<dyn Live>>) -> Administrator {
+    let stores = Stores::over(Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()));
+    let rosters = Arc::new(Rosters::new(stores.rosters.clone()));
     Administrator {
-        stores: Stores::over(Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())),
+        accounts: Accounts::new(stores, rosters, Arc::new(Keys::new(4_096))),
         domains: vec!["a.example".into()],
-        scram_iterations: 4096,
         live,
     }
 }
@@ -101,15 +110,89 @@ async fn accounts_come_and_go() {
     .await;
     check(list(None, 10), Response::Users(vec![user("alice")])).await;
     let expected = [
-        "forget bob@a.example",
-        "forget alice@a.example",
         "end bob@a.example: ended by the administrator",
         "end bob@a.example: the password was changed",
-        "end bob@a.example: the account was removed",
-        "forget bob@a.example",
-        "forget bob@a.example",
     ];
     assert_eq!(*live.0.lock(), expected);
+    let expected = [
+        "forget bob@a.example",
+        "forget alice@a.example",
+        "retire bob@a.example",
+        "forget bob@a.example",
+    ];
+    assert_eq!(live.1.take(), expected.join("\n"));
+}
+
+/// Both ways of a subscription end at the contact, though no node runs that could tell it.
+#[tokio::test]
+async fn a_removal_while_the_node_is_down_changes_the_rosters_of_contacts() {
+    let admin = administrator(None);
+    let (bob, ann) = ("bob@a.example", "ann@a.example");
+    let store = async |owner: &str, contacts: &[(&str, Subscription)]| {
+        let mut roster = Roster::default();
+        for (contact, subscription) in contacts {
+            roster.put(RosterItem {
+                subscription: *subscription,
+                ..RosterItem::new(bare(contact))
+            });
+        }
+        let rosters = &admin.accounts.stores.rosters;
+        rosters.store(&bare(owner), &roster, 0).await.unwrap();
+    };
+    let loaded = async |owner: &str| {
+        let roster = admin.accounts.stores.rosters.load(&bare(owner)).await;
+        let items = roster.unwrap().items;
+        let line = |item: &RosterItem| format!("{} {:?}", item.jid, item.subscription);
+        items.iter().map(line).collect::<Vec<_>>()
+    };
+    for name in [bob, ann] {
+        assert_eq!(admin.perform(add(name, "x")).await, Response::Done);
+    }
+    let elsewhere = ("eve@b.example", Subscription::Both);
+    let gone = ("gone@a.example", Subscription::To);
+    store(bob, &[(ann, Subscription::Both), elsewhere, gone]).await;
+    store(ann, &[(bob, Subscription::Both), elsewhere]).await;
+    let remove = || Request::Remove {
+        account: bob.into(),
+    };
+    assert_eq!(admin.perform(remove()).await, Response::Done);
+    assert_eq!(
+        loaded(ann).await,
+        ["bob@a.example None", "eve@b.example Both"]
+    );
+    assert_eq!(loaded(bob).await, [""; 0]);
+    assert_eq!(why(&admin.perform(remove()).await), Some(Why::Absent));
+}
+
+/// The node died when the name was marked and nothing else was done.
+#[tokio::test]
+async fn a_removal_that_died_is_finished_by_the_next_or_by_who_takes_the_name() {
+    for again in [false, true] {
+        let admin = administrator(None);
+        let (bob, ann) = (bare("bob@a.example"), bare("ann@a.example"));
+        let stores = &admin.accounts.stores;
+        for (name, other) in [(&bob, &ann), (&ann, &bob)] {
+            admin.perform(add(name.as_str(), "x")).await;
+            let mut roster = Roster::default();
+            roster.put(RosterItem {
+                subscription: Subscription::Both,
+                ..RosterItem::new(other.clone())
+            });
+            stores.rosters.store(name, &roster, 0).await.unwrap();
+        }
+        assert!(stores.accounts.remove(&bob).await.unwrap());
+        let request = match again {
+            true => add("bob@a.example", "y"),
+            false => Request::Remove {
+                account: "bob@a.example".into(),
+            },
+        };
+        assert_eq!(admin.perform(request).await, Response::Done);
+        let left = &stores.rosters.load(&ann).await.unwrap().items[0];
+        assert_eq!(left.subscription, Subscription::None);
+        assert_eq!(stores.rosters.load(&bob).await.unwrap().items, []);
+        assert!(!stores.accounts.is_being_removed(&bob).await.unwrap());
+    }
 }
 
 #[tokio::test]
@@ -270,6 +353,7 @@ async fn a_new_password_ends_the_old_one_and_its_tokens() {
         version: 0,
     };
     admin
+        .accounts
         .stores
         .accounts
         .put_tokens(&bob, "agent", &tokens, 0)
@@ -281,11 +365,24 @@ async fn a_new_password_ends_the_old_one_and_its_tokens() {
             password: "new".into(),
         })
         .await;
-    let account = admin.stores.accounts.load(&bob).await.unwrap().unwrap();
-    let keys = credentials::keys(&account, xmpp::sasl::Hash::Sha256).unwrap();
+    let account = admin
+        .accounts
+        .stores
+        .accounts
+        .load(&bob)
+        .await
+        .unwrap()
+        .unwrap();
+    let keys = crate::keys::of(&account, xmpp::sasl::Hash::Sha256).unwrap();
     assert!(keys.verify_password("new") && !keys.verify_password("old"));
     assert_eq!(
-        admin.stores.accounts.tokens(&bob, "agent").await.unwrap(),
+        admin
+            .accounts
+            .stores
+            .accounts
+            .tokens(&bob, "agent")
+            .await
+            .unwrap(),
         None
     );
 }

@@ -4,7 +4,11 @@ use std::sync::{Arc, OnceLock, atomic::AtomicU32};
 
 use cluster::directory::{Bound, SessionRef};
 use parking_lot::Mutex;
-use xmpp::{BareJid, Element, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
+use storage::repository::Account;
+use xmpp::{
+    BareJid, Element, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError,
+    StreamErrorCondition, ns,
+};
 
 use super::{
     managed::{self, Sent},
@@ -21,8 +25,79 @@ use crate::{
 pub struct Identity {
     /// The account.
     pub account: BareJid,
-    /// It exists as long as its session (XEP-0175).
-    pub anonymous: bool,
+    /// The account as it was when that was proven; `None`: it exists as long as its session (XEP-0175).
+    pub proof: Option<Proof>,
+}
+
+/// What must still be so when a session begins that a proof was for: a minute may lie between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    /// When the account was made: a later one of its name is another's.
+    pub created_ms: u64,
+    /// The version of its credentials.
+    pub version: u64,
+}
+
+impl Proof {
+    /// Of an account.
+    pub fn of(account: &Account) -> Self {
+        Self {
+            created_ms: account.created_ms,
+            version: account.version,
+        }
+    }
+}
+
+impl Identity {
+    /// Whether it exists as long as its session (XEP-0175).
+    pub fn is_anonymous(&self) -> bool {
+        self.proof.is_none()
+    }
+
+    /// Checks that its account is still the one that was proven, and may log in. Asked once others can see the session:
+    /// whoever changes the account ends what it sees.
+    async fn check(&self, router: &Router) -> Result<(), Refused> {
+        let Some(proof) = self.proof else {
+            return Ok(());
+        };
+        let found = router.stores.accounts.load(&self.account).await;
+        let account = found.map_err(StanzaError::from)?;
+        if account.is_some_and(|now| !now.disabled && Proof::of(&now) == proof) {
+            return Ok(());
+        }
+        Err(Refused::Void)
+    }
+}
+
+/// Why no session begins.
+#[derive(Debug)]
+pub enum Refused {
+    /// The client is told, and may ask for something else.
+    Answer(StanzaError),
+    /// What it proved counts no longer: the account was locked or removed, or has other keys.
+    Void,
+}
+
+impl From<StanzaError> for Refused {
+    fn from(error: StanzaError) -> Self {
+        Self::Answer(error)
+    }
+}
+
+impl From<Condition> for Refused {
+    fn from(condition: Condition) -> Self {
+        Self::Answer(condition.into())
+    }
+}
+
+impl Refused {
+    /// The stream error for a proof that counts no longer (RFC 6120 §4.9.3.12).
+    pub fn void() -> StreamError {
+        StreamError::new(
+            StreamErrorCondition::NotAuthorized,
+            "the account has changed since",
+        )
+    }
 }
 
 /// A session that goes on over a new connection.
@@ -38,12 +113,12 @@ pub struct Resumed {
 ///
 /// # Errors
 /// `conflict`, `resource-constraint` (too many sessions of the account), `bad-request` (no resourcepart), `wait` if the
-/// account cannot be read.
+/// account cannot be read; [`Refused::Void`] if it is not any more what was proven.
 pub async fn bind(
     router: &Arc<Router>,
     identity: &Identity,
     resource: Option<&str>,
-) -> Result<Box<SessionCore>, StanzaError> {
+) -> Result<Box<SessionCore>, Refused> {
     let account = &identity.account;
     let made_up = crate::random::token();
     let wanted = resource
@@ -51,9 +126,13 @@ pub async fn bind(
         .unwrap_or(&made_up);
     let bad = |_| StanzaError::new(Condition::BadRequest, "not a resourcepart");
     let full = account.with_resource(wanted).map_err(bad)?;
-    let home = router.homes.get(router, account);
-    if !home.exists(router).await? && !identity.anonymous {
-        return Err(Condition::NotAllowed.into());
+    let home = if identity.is_anonymous() {
+        router.homes.passing(account)
+    } else {
+        router.homes.get(router, account)
+    };
+    if !home.exists(router).await? {
+        return Err(Refused::Void);
     }
     let session = SessionRef {
         node: router.node,
@@ -77,26 +156,28 @@ pub async fn bind(
             account.with_resource(&resource).map_err(bad)?
         }
         Bound::Taken => return Err(Condition::Conflict.into()),
-        Bound::TooMany => return Err(home::wait("the account has too many sessions")),
+        Bound::TooMany => return Err(home::wait("the account has too many sessions").into()),
     };
     let handle = Arc::new(SessionHandle {
         session,
         jid,
         mailbox: Mailbox::default(),
         heard: AtomicU32::new(router.uptime()),
+        ending: OnceLock::new(),
         directed: Mutex::default(),
         sm_id: OnceLock::new(),
     });
     router.sessions.insert(handle.clone());
-    if identity.anonymous {
+    if identity.is_anonymous() {
         router.set_flags(&handle, crate::routing::flags::ANONYMOUS, 0);
     }
-    Ok(Box::new(SessionCore::new(
-        router.clone(),
-        handle,
-        home,
-        identity.anonymous,
-    )))
+    let core = SessionCore::new(router.clone(), handle, home, identity.is_anonymous());
+    let core = Box::new(core);
+    if let Err(refused) = identity.check(router).await {
+        core.end(None);
+        return Err(refused);
+    }
+    Ok(core)
 }
 
 fn end_replaced(router: &Router, old: &Arc<SessionHandle>) {
@@ -115,9 +196,20 @@ pub async fn resume(
     h: u32,
 ) -> Result<Resumed, Element> {
     let outcome = |label| router.metrics.resumptions.with_label_values(&[label]).inc();
+    // The session is seen all the time: whoever changes the account after this ends it.
+    if let Err(refused) = identity.check(router).await {
+        outcome("not_found");
+        let condition = match refused {
+            // It may ask for a resource now, and is told then.
+            Refused::Void => "not-authorized",
+            Refused::Answer(_) => "resource-constraint",
+        };
+        return Err(managed::failed(condition, None));
+    }
     let Some(mut core) = router.parked.take(previd, &identity.account).await else {
         outcome("not_found");
-        return Err(managed::failed("item-not-found", None));
+        let handled = router.parked.handled_by(previd, &identity.account);
+        return Err(managed::failed("item-not-found", handled));
     };
     let handled = core.inbound.h();
     let Some(mut managed) = core.managed.take() else {
@@ -130,10 +222,10 @@ pub async fn resume(
         .ok()
         .map(|acknowledged| acknowledged.filter_map(|(sent, _)| sent.number()).collect());
     let Some(acknowledged) = acknowledged else {
-        // XEP-0198 §5: the client is out of step; nothing that was kept for it may be lost.
+        // The client is out of step. The session stays: it may come with the right count.
         outcome("too_high");
         core.managed = Some(managed);
-        core.end(None);
+        super::parking::park(core).await;
         return Err(managed::failed("unexpected-request", Some(handled)));
     };
     if !acknowledged.is_empty() {

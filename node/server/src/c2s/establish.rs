@@ -27,7 +27,10 @@ impl Client {
                 (ns::CLIENT, "iq") if root.child("bind", ns::BIND).is_some() => {
                     match self.bind(identity, root).await {
                         Ok((core, reply)) => return Ok(self.settle(core, &reply)),
-                        Err(error) => self.send(&error_reply(root, &error))?,
+                        Err(bind::Refused::Answer(error)) => {
+                            self.send(&error_reply(root, &error))?
+                        }
+                        Err(bind::Refused::Void) => return Err(bind::Refused::void().into()),
                     }
                 }
                 (ns::SM, "resume") => match self.resume(identity, root).await {
@@ -46,7 +49,7 @@ impl Client {
         &self,
         identity: &Identity,
         iq: Node<'_>,
-    ) -> Result<(Box<SessionCore>, Element), StanzaError> {
+    ) -> Result<(Box<SessionCore>, Element), bind::Refused> {
         if iq.attr("type").as_deref() != Some("set") || iq.attr("id").is_none() {
             return Err(StanzaErrorCondition::BadRequest.into());
         }

@@ -212,7 +212,10 @@ impl Client {
         identity: &Identity,
     ) -> Option<Element> {
         let mechanism = self.offered_token(request.token)?;
-        let agent = request.agent.as_deref().filter(|_| !identity.anonymous)?;
+        let agent = request
+            .agent
+            .as_deref()
+            .filter(|_| !identity.is_anonymous())?;
         let accounts = &self.router.stores.accounts;
         let current = self.make_token(mechanism, self.router.now_ms());
         let tokens = AgentTokens {

@@ -5,21 +5,20 @@
 //! secret behind what must look the same on every node and after every restart.
 //! Stored: `ctl` `SECRET` / `accounts`: 32 random bytes, written once by whoever comes first.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use storage::{
     ErrorKind,
     shape::{Batch, Condition, Consistency, Key, Space, Table},
 };
-use tokio::sync::Semaphore;
 use xmpp::sasl::{Hash, ScramKeys};
 
 use super::{
     attempts::Attempts,
     external::{Authority, AuthorityError},
 };
-use crate::{config::Config, random};
+use crate::{config::Config, keys::Keys, random};
 
 /// Over how long failed logins of an address are counted.
 const FAILURES_PERIOD: Duration = Duration::from_secs(600);
@@ -38,7 +37,8 @@ pub struct Gate {
     pub(super) authority: Option<Authority>,
     secret: [u8; SECRET_LEN],
     iterations: u32,
-    turns: Semaphore,
+    /// The right to compute.
+    pub keys: Arc<Keys>,
 }
 
 impl Gate {
@@ -58,27 +58,8 @@ impl Gate {
                 .transpose()?,
             secret,
             iterations: config.auth.scram_iterations,
-            turns: Semaphore::new(
-                std::thread::available_parallelism().map_or(1, |all| all.get().div_ceil(2)),
-            ),
+            keys: Arc::new(Keys::new(config.auth.scram_iterations)),
         })
-    }
-
-    /// Computes what takes long (PBKDF2) beside the runtime, on half of the processors at most. `None`: it
-    /// panicked.
-    pub async fn compute<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let _turn = self
-            .turns
-            .acquire()
-            .await
-            .expect("the semaphore is never closed");
-        tokio::task::spawn_blocking(work)
-            .await
-            .inspect_err(|error| tracing::error!(%error, "computing keys failed"))
-            .ok()
     }
 
     /// Keys for an account that does not exist: its answers look like those of one that does.

@@ -17,12 +17,11 @@ use zeroize::Zeroizing;
 
 use super::{
     authenticate::{Proven, Refused, unreadable},
-    bind::Identity,
-    credentials,
+    bind::{Identity, Proof},
     features::Profile,
     negotiation::Client,
 };
-use crate::random;
+use crate::{keys, random};
 
 /// The order in which PLAIN looks for keys; the first is what an account that does not exist seems to have.
 const PLAIN_HASHES: [Hash; 3] = [Hash::Sha256, Hash::Sha512, Hash::Sha1];
@@ -40,9 +39,7 @@ impl Client {
         let authzid = first.authzid().map(str::to_owned);
         let account = self.load(named.as_ref()).await?;
         let hash = first.hash();
-        let keys = account
-            .as_ref()
-            .and_then(|account| credentials::keys(account, hash));
+        let keys = account.as_ref().and_then(|account| keys::of(account, hash));
         let keys = keys.unwrap_or_else(|| self.decoy(named.as_ref(), first.username(), hash));
         let offered = self
             .offer
@@ -65,7 +62,7 @@ impl Client {
         let keys = account.as_ref().and_then(|account| {
             PLAIN_HASHES
                 .iter()
-                .find_map(|hash| credentials::keys(account, *hash))
+                .find_map(|hash| keys::of(account, *hash))
         });
         let keys =
             keys.unwrap_or_else(|| self.decoy(named.as_ref(), plain.authcid, PLAIN_HASHES[0]));
@@ -73,6 +70,7 @@ impl Client {
         let verified = self
             .router
             .gate
+            .keys
             .compute(move || keys.verify_password(&password))
             .await;
         self.check_attempts()?;
@@ -111,7 +109,7 @@ impl Client {
         Ok(Proven {
             identity: Identity {
                 account,
-                anonymous: true,
+                proof: None,
             },
             additional: None,
             account: None,
@@ -140,7 +138,7 @@ impl Client {
         }
         let identity = Identity {
             account: named,
-            anonymous: false,
+            proof: Some(Proof::of(&account)),
         };
         Ok(Proven {
             identity,

@@ -4,7 +4,6 @@ mod attempts;
 mod authenticate;
 pub mod bind;
 pub mod client_state;
-pub mod credentials;
 mod establish;
 mod external;
 mod fast;

@@ -268,7 +268,7 @@ impl Client {
                 .from
                 .as_ref()
                 .is_some_and(|from| *from != identity.account);
-            if greeting.domain != self.domain || other && !identity.anonymous {
+            if greeting.domain != self.domain || other && !identity.is_anonymous() {
                 return Err(Condition::InvalidFrom.into());
             }
         }

@@ -4,7 +4,7 @@
 //! what is in no log are kept in its mailbox, which is bounded.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,6 +22,9 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// How long a live session may take to hand itself over.
 const HANDOVER: Duration = Duration::from_secs(10);
 
+/// Sessions that ended and whose last `h` is remembered.
+const MAX_ENDED: usize = 4_096;
+
 /// By SM id, every session that may be resumed.
 #[derive(Default)]
 pub struct Parking(Mutex<Slots>);
@@ -31,6 +34,9 @@ struct Slots {
     by_id: HashMap<Arc<str>, Slot, foldhash::fast::RandomState>,
     /// Those that wait, by the end of their time: who is due is found without a look at the others.
     ends: BTreeSet<(Instant, Arc<str>)>,
+    /// Sessions that cannot be resumed any more, with the account of each and its `h` (XEP-0198 §5): the client learns what
+    /// it need not send again. The oldest goes first.
+    ended: VecDeque<(Arc<str>, BareJid, u32)>,
 }
 
 impl Slots {
@@ -88,11 +94,27 @@ impl Parking {
         }
     }
 
-    /// A session is over.
-    pub(super) fn forget(&self, handle: &SessionHandle) {
+    /// A session is over, so many stanzas of its client being handled.
+    pub(super) fn forget(&self, handle: &SessionHandle, h: u32) {
         if let Some(id) = handle.sm_id.get() {
-            self.0.lock().remove(id);
+            let mut slots = self.0.lock();
+            slots.remove(id);
+            if slots.ended.len() == MAX_ENDED {
+                slots.ended.pop_front();
+            }
+            slots.ended.push_back((id.clone(), handle.jid.to_bare(), h));
         }
+    }
+
+    /// How many stanzas a session of this account handled that is over, if that is still known.
+    pub(super) fn handled_by(&self, id: &str, account: &BareJid) -> Option<u32> {
+        let slots = self.0.lock();
+        let found = slots
+            .ended
+            .iter()
+            .rev()
+            .find(|(known, owner, _)| **known == *id && owner == account);
+        found.map(|(.., h)| *h)
     }
 
     /// Takes a session of this account out, from its connection if it still has one. `None`: there is none (any more).
@@ -151,7 +173,7 @@ pub(super) async fn settle(
 ) -> Option<(Box<SessionCore>, Option<oneshot::Sender<Box<SessionCore>>>)> {
     let until = tokio::time::Instant::now() + SETTLE;
     // `h` does not cover what was not begun: the client sends it again.
-    core.held = std::collections::VecDeque::new();
+    core.held = VecDeque::new();
     let mut heir = None;
     loop {
         while let Some(order) = core.handle.mailbox.take_order() {
@@ -169,7 +191,8 @@ pub(super) async fn settle(
             core.end(None);
             return None;
         }
-        if core.is_settled() && !core.fetching {
+        let ending = core.handle.ending.get().is_some();
+        if ending || core.is_settled() && !core.fetching {
             return Some((core, heir));
         }
         let mail = std::future::poll_fn(|cx| core.handle.mailbox.poll_ready(cx, false));
@@ -191,7 +214,7 @@ pub(super) async fn park(core: Box<SessionCore>) {
         give(core, heir);
         return;
     }
-    let Some(resume) = resume else {
+    let Some(resume) = resume.filter(|_| core.handle.ending.get().is_none()) else {
         core.end(None);
         return;
     };
@@ -249,7 +272,6 @@ impl SessionCore {
             }
         }
         self.backlog.shrink_to_fit();
-        self.handle.directed.lock().shrink_to_fit();
     }
 
     /// The stream error for a session that loses its name to another.

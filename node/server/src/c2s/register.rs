@@ -6,32 +6,34 @@
 
 use std::{sync::Arc, time::Instant};
 
-use storage::ErrorKind;
 use xmpp::{
     BareJid, Element, ErrorType, Node, StanzaError, StanzaErrorCondition as Condition,
     StreamErrorCondition, ns,
     payload::form::{Field, FieldType, Form, FormType},
-    sasl::check_password,
 };
 use zeroize::Zeroizing;
 
 use super::{
-    credentials,
     establish::{error_reply, result_reply},
     negotiation::Client,
     stream::End,
 };
-use crate::{module::Outlet, routing::Router};
+use crate::{
+    modules::register::{Way, password::check_password},
+    routing::Router,
+};
 
 /// Requests on one connection.
 const MAX_REQUESTS: u32 = 10;
 const INSTRUCTIONS: &str = "Choose a username and a password for your account.";
 
-/// Makes an account with keys for every hash, if nobody has it.
+/// Makes an account with keys for every hash, if nobody has it. The names of administrators are made by those who
+/// configured them: a stranger who took one would be an administrator.
 ///
 /// # Errors
 /// `jid-malformed` if the name cannot be a localpart, `not-acceptable` without a password or with one that may not be set,
-/// `conflict` if the account exists, else what the store says (`resource-constraint` and the like).
+/// `conflict` if the account exists or is an administrator's, else what the store says (`resource-constraint` and the
+/// like).
 pub async fn create_account(
     router: &Arc<Router>,
     local: &str,
@@ -40,35 +42,15 @@ pub async fn create_account(
 ) -> Result<(), StanzaError> {
     let malformed = |_| StanzaError::from(Condition::JidMalformed);
     let account = BareJid::from_parts(Some(local), domain).map_err(malformed)?;
-    check_password(password)
-        .map_err(|error| StanzaError::new(Condition::NotAcceptable, error.to_string()))?;
-    let accounts = &router.stores.accounts;
-    // Asked before the keys are computed, which is what costs; the creation itself is conditional all the same.
-    if accounts.load(&account).await?.is_some() {
+    check_password(password)?;
+    if router.config.admins.contains(&account) {
         return Err(Condition::Conflict.into());
     }
-    let (password, iterations) = (
-        Zeroizing::new(password.to_owned()),
-        router.config.auth.scram_iterations,
-    );
-    let derived = router
-        .gate
-        .compute(move || credentials::derive(&password, iterations))
-        .await;
-    let derived = derived.ok_or_else(|| StanzaError::from(Condition::InternalServerError))?;
-    accounts
-        .create(&account, derived, router.now_ms())
+    let cx = router.context();
+    router
+        .accounts()
+        .create(&account, password, Way::Running(&cx))
         .await
-        .map_err(|error| match error.kind() {
-            ErrorKind::Conflict => Condition::Conflict.into(),
-            _ => {
-                tracing::warn!(%error, "account not created");
-                StanzaError::from(error)
-            }
-        })?;
-    // A home that looked for it before remembers that there was none.
-    Outlet::forget(router, &account);
-    Ok(())
 }
 
 impl Client {

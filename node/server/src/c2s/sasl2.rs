@@ -6,7 +6,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use xmpp::{
-    Element, Node, StanzaError, ns,
+    Element, Node, ns,
     sasl::{Mechanism, SaslFailure, Upgrade},
 };
 
@@ -19,7 +19,7 @@ use super::{
     session::SessionCore,
     stream::End,
 };
-use crate::random;
+use crate::{modules::archive, random};
 
 /// What `<authenticate/>` asks for.
 pub(super) struct Request<'a> {
@@ -160,8 +160,10 @@ impl Client {
                 let features = self.features(true);
                 Ok(Login::Established(self.settle(core, &features)))
             }
+            // What was proven is void before it was said to be true.
+            Err(bind::Refused::Void) => Err(bind::Refused::void().into()),
             refused => {
-                if let Err(error) = refused {
+                if let Err(bind::Refused::Answer(error)) = refused {
                     // The client is who it says all the same. It may ask again by RFC 6120 §7 and is then told why not.
                     tracing::info!(
                         condition = error.condition.as_str(),
@@ -182,7 +184,7 @@ impl Client {
         identity: &Identity,
         wanted: Node<'_>,
         agent: Option<&str>,
-    ) -> Result<(Box<SessionCore>, Element), StanzaError> {
+    ) -> Result<(Box<SessionCore>, Element), bind::Refused> {
         let resource = self.resource(
             identity,
             wanted
@@ -203,6 +205,16 @@ impl Client {
             let resume = matches!(enable.attr("resume").as_deref(), Some("true" | "1"));
             let max = enable.attr("max").and_then(|max| max.parse().ok());
             bound.push(core.enable_sm(resume, max));
+        }
+        if self.router.config.archive.enabled && !identity.is_anonymous() {
+            // §4: what waits is read from the archive, as far as it is there; where that begins and ends is told last, so
+            // that nothing comes between it and what the session gets itself.
+            core.home.leave_to_archive(&self.router).await;
+            let logs = &*self.router.stores.logs;
+            match archive::metadata(logs, &identity.account).await {
+                Ok(metadata) => bound.push(metadata),
+                Err(error) => tracing::warn!(%error, "the archive is not described"),
+            }
         }
         Ok((core, bound))
     }

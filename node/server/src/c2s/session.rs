@@ -8,7 +8,7 @@ use std::{collections::VecDeque, future::poll_fn, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use xmpp::{
-    Fragment, FullJid, Jid, Kind, Stanza, StreamError, StreamErrorCondition as Condition,
+    Fragment, FullJid, Kind, Stanza, StreamError, StreamErrorCondition as Condition,
     codec::{Decoder, ParseError, StreamEvent},
     ns,
     stanza::NotAStanza,
@@ -30,8 +30,6 @@ use crate::{
 
 /// Unsent bytes beyond which a session takes no more letters.
 const CONGESTED: usize = 128 << 10;
-/// Addresses that one session may send directed presence to.
-const MAX_DIRECTED: usize = 1_000;
 
 /// A session without its connection.
 pub struct SessionCore {
@@ -175,6 +173,7 @@ impl SessionCore {
     /// Answers requests until one has to wait.
     fn run_lane(&mut self) {
         while !self.lane_running
+            && self.handle.ending.get().is_none()
             && let Some((stanza, ticket)) = self.lane.front()
         {
             // Who asks for its archive expects to find in it what it sent before.
@@ -197,13 +196,13 @@ impl SessionCore {
         }
     }
 
-    /// Remembers who was told directly that the session is there (RFC 6121 §4.6.2).
-    pub fn note_directed(&mut self, to: &Jid, available: bool) {
-        let mut directed = self.handle.directed.lock();
-        if !available {
-            directed.retain(|jid| jid != to);
-        } else if !directed.contains(to) && directed.len() < MAX_DIRECTED {
-            directed.push(to.clone());
+    /// A session that is to end has sent all it had.
+    fn has_ended(&self) -> Result<(), StreamError> {
+        match self.handle.ending.get() {
+            Some(error) if self.backlog.is_empty() && self.handle.mailbox.is_empty() => {
+                Err((**error).clone())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -386,7 +385,7 @@ impl Session {
             }
         }
         match outbox::send(&mut self.core, &mut self.transport, CONGESTED) {
-            Ok(()) => Ok(Flow::Continue),
+            Ok(()) => self.core.has_ended().map(|()| Flow::Continue),
             Err(outbox::Broken) => Ok(Flow::Broken),
         }
     }
@@ -582,7 +581,7 @@ impl SessionCore {
 
     /// Whether nothing more may come in for now.
     fn is_stalled(&self) -> bool {
-        self.inbound.is_full() || self.settling()
+        self.inbound.is_full() || self.settling() || self.handle.ending.get().is_some()
     }
 
     fn settling(&self) -> bool {
@@ -624,16 +623,16 @@ impl SessionCore {
             unwritten,
             anonymous,
             client_state,
+            inbound,
             ..
         } = *self;
         let directed = std::mem::take(&mut *handle.directed.lock());
         let left = handle.mailbox.close();
         let mut numbers = unwritten;
         let mut homeless = Vec::new();
-        router.active_lists.ended(handle.session);
         // What was sent and not acknowledged is older than what was not sent.
         if let Some(managed) = managed {
-            router.parked.forget(&handle);
+            router.parked.forget(&handle, inbound.h());
             for sent in managed.outbound.into_items() {
                 match sent {
                     Sent::Logged(number) => numbers.push(number),
@@ -670,10 +669,12 @@ impl SessionCore {
             }
         }
         router.clone().spawn(async move {
-            let ended = crate::pipeline::lifecycle::unavailable(&router, &home, &handle, &presence, &directed).await;
+            let ended = crate::pipeline::lifecycle::unavailable(&router, &home, &handle, &presence, directed).await;
             if let Err(error) = ended {
                 tracing::debug!(jid = %handle.jid, %error, "contacts not told of the end of a session");
             }
+            // Its list says who may hear that it ends.
+            router.active_lists.ended(handle.session);
             router.sessions.remove(handle.session.number);
             home.save(&router);
             if anonymous {

@@ -12,11 +12,11 @@ use xmpp::{
 
 use super::{
     authenticate::{Proven, Refused, decode},
-    credentials,
+    bind::Proof,
     negotiation::Client,
     sasl2::additional_data,
 };
-use crate::random;
+use crate::{keys, random};
 
 impl Client {
     /// The tasks of XEP-0480, for the hashes that the account has no keys for.
@@ -30,7 +30,7 @@ impl Client {
             let Some(account) = &proven.account else {
                 return Ok(());
             };
-            if credentials::keys(account, task.hash).is_some() {
+            if keys::of(account, task.hash).is_some() {
                 continue;
             }
             let tasks = Element::new("tasks", ns::SASL2)
@@ -59,8 +59,8 @@ impl Client {
             let hash = answer
                 .child("hash", ns::SCRAM_UPGRADE)
                 .ok_or(SaslFailure::MalformedRequest)?;
-            let keys = task.keys(&decode(&hash.text())?, &salt, iterations)?;
-            self.add_keys(proven, &keys).await;
+            let new = task.keys(&decode(&hash.text())?, &salt, iterations)?;
+            self.add_keys(proven, &new).await;
         }
         Ok(())
     }
@@ -81,18 +81,21 @@ impl Client {
 
     /// Adds keys to the account that was proven. If it changed meanwhile, these keys may be those of an old password; they
     /// are dropped, and the task will be there at the next login.
-    async fn add_keys(&self, proven: &mut Proven, keys: &ScramKeys) {
+    async fn add_keys(&self, proven: &mut Proven, new: &ScramKeys) {
         let Some(account) = &mut proven.account else {
             return;
         };
         let mut changed = account.credentials.clone();
-        changed.scram.push(credentials::stored(keys));
+        changed.scram.push(keys::stored(new));
         let accounts = &self.router.stores.accounts;
         match accounts
             .set_credentials(&proven.identity.account, changed.clone(), account.version)
             .await
         {
-            Ok(version) => (account.version, account.credentials) = (version, changed),
+            Ok(version) => {
+                (account.version, account.credentials) = (version, changed);
+                proven.identity.proof = Some(Proof::of(account));
+            }
             Err(error) => tracing::warn!(%error, "keys for another hash not stored"),
         }
     }

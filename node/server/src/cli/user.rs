@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +18,8 @@ use crate::{
         client::{AdminClient, LONG_PATIENCE, PATIENCE},
     },
     config::{Config, Overrides, Storage},
+    keys::Keys,
+    modules::{register::Accounts, roster::Rosters},
     stores,
 };
 
@@ -221,9 +224,12 @@ impl Asked {
             _ => error.into(),
         })?;
         let administrator = Administrator {
-            stores,
+            accounts: Accounts::new(
+                stores.clone(),
+                Arc::new(Rosters::new(stores.rosters.clone())),
+                Arc::new(Keys::new(config.auth.scram_iterations)),
+            ),
             domains: config.domains.clone(),
-            scram_iterations: config.auth.scram_iterations,
             live: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()

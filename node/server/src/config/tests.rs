@@ -320,8 +320,8 @@ fn certificates_are_told_apart_from_what_they_should_be() {
         "[\"a.example\", \"b.example\", \"x.y.b.example\"]",
         &[own("a"), own("wild")],
         &[
-            "starling.toml:1:15: domains[1]: no certificate covers b.example",
-            "starling.toml:1:28: domains[2]: no certificate covers x.y.b.example",
+            "starling.toml:1:25: domains[1]: no certificate covers b.example",
+            "starling.toml:1:38: domains[2]: no certificate covers x.y.b.example",
             "starling.toml:5:1: certificates[1]: it covers none of the domains, but *.b.example",
         ],
     );

@@ -5,7 +5,14 @@
 //! leaves: nothing but mailboxes is locked while a home is.
 //! Stored: the account's log and its mailbox record.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use cluster::directory::Entry;
@@ -15,7 +22,9 @@ use storage::{
     ErrorKind,
     repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, NewEntry, PrivacyData},
 };
-use xmpp::{BareJid, ErrorType, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
+use xmpp::{
+    BareJid, ErrorType, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition,
+};
 
 use super::{
     pending::Pending,
@@ -27,7 +36,7 @@ use crate::{
             self, preferences,
             retraction::{self, Retraction},
         },
-        blocking::{self, Passing},
+        blocking::{Passing, rules},
         vcard::Photo,
     },
     pipeline::{
@@ -55,6 +64,19 @@ pub struct Home {
     /// Whose.
     pub account: BareJid,
     inner: Mutex<Inner>,
+    /// Writes to the store that are under way.
+    writing: AtomicU32,
+    /// What is still being loaded is of no use.
+    forgotten: AtomicBool,
+}
+
+/// A write to the store that is under way.
+struct Writing<'a>(&'a Home);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.writing.fetch_sub(1, Ordering::Release);
+    }
 }
 
 enum Inner {
@@ -73,7 +95,10 @@ enum Waiting {
     Then(Box<dyn FnOnce(&Inner) + Send>),
 }
 
+#[derive(Default)]
 struct State {
+    /// The account is stored nowhere (XEP-0175): nothing is written, and nothing waits for it.
+    passing: bool,
     /// Newest committed number.
     head: u64,
     /// Time of the newest entry, so that times never go back.
@@ -134,12 +159,39 @@ impl Home {
         Self {
             account,
             inner: Mutex::new(Inner::Loading(Vec::new())),
+            writing: AtomicU32::new(0),
+            forgotten: AtomicBool::new(false),
+        }
+    }
+
+    /// The home of an account that is stored nowhere.
+    pub(super) fn passing(account: BareJid) -> Self {
+        Self {
+            inner: Mutex::new(Inner::Ready(Box::new(State {
+                passing: true,
+                ..State::default()
+            }))),
+            ..Self::loading(account)
         }
     }
 
     /// Whether a new lookup is needed.
     pub(super) fn is_gone(&self) -> bool {
         matches!(*self.inner.lock(), Inner::Gone)
+    }
+
+    /// Whether something is being written that was begun before the home was forgotten.
+    pub fn is_writing(&self) -> bool {
+        self.writing.load(Ordering::Acquire) > 0
+    }
+
+    /// Held while something is written; `None` once the home is gone: its account may be another's.
+    fn write(&self) -> Option<Writing<'_>> {
+        // Counted under the lock: who has forgotten the home sees it.
+        self.with(|_| {
+            self.writing.fetch_add(1, Ordering::Relaxed);
+            Writing(self)
+        })
     }
 
     fn is_absent(&self) -> bool {
@@ -271,11 +323,9 @@ impl Home {
                 return;
             }
             let entries = router.entries(self.account.as_str());
-            let best = entries
-                .iter()
-                .filter(|e| e.priority.is_some_and(|p| p >= 0))
-                .max_by_key(|e| e.priority);
-            if let Some(target) = best.and_then(|entry| router.sessions.get(entry.session.number)) {
+            let best = delivery::most_available(entries.iter().map(|e| e.priority));
+            let target = best.map(|place| entries[place].session.number);
+            if let Some(target) = target.and_then(|number| router.sessions.get(number)) {
                 state.give_waiting(&target);
             }
         });
@@ -324,6 +374,7 @@ impl Home {
 
     /// What a logged message takes back becomes a tombstone (XEP-0424 §5.2).
     async fn retract(&self, router: &Router, number: u64, retraction: &Retraction) {
+        let Some(_writing) = self.write() else { return };
         let applied =
             archive::apply_retraction(&*router.stores.logs, &self.account, number, retraction)
                 .await;
@@ -353,6 +404,13 @@ impl Home {
         let presences = self.with(|state| state.presences.clone());
         let parsed = |(session, bytes)| Some((session, Stanza::parse(bytes).ok()?));
         presences.into_iter().flatten().filter_map(parsed).collect()
+    }
+
+    /// The presence of a full address: that of its newest session, if one took it over from another.
+    pub fn presence_of(&self, jid: &FullJid) -> Option<(u64, Stanza)> {
+        let own = self.presences().into_iter();
+        own.filter(|(_, presence)| presence.from() == Some(jid.as_jid()))
+            .max_by_key(|(session, _)| *session)
     }
 
     /// Changes the presence of every available session; what became of it. `None` leaves it.
@@ -451,7 +509,7 @@ impl Home {
     /// Writes how far the log was handed over, if that is not written yet.
     pub fn save(self: &Arc<Self>, router: &Arc<Router>) {
         let work = self.with(|state| {
-            if state.unsaved_acks == 0 {
+            if state.unsaved_acks == 0 || state.passing {
                 return None;
             }
             state.unsaved_acks = 0;
@@ -462,6 +520,7 @@ impl Home {
         let Some(Some(mailbox)) = work else { return };
         let (home, router) = (self.clone(), router.clone());
         router.clone().spawn(async move {
+            let Some(_writing) = home.write() else { return };
             match router
                 .stores
                 .mailboxes
@@ -522,6 +581,7 @@ impl Home {
     pub(super) fn forget(self: &Arc<Self>, router: &Arc<Router>) {
         let gone = {
             let mut inner = self.inner.lock();
+            self.forgotten.store(true, Ordering::Relaxed);
             match &*inner {
                 Inner::Loading(_) => return,
                 _ => std::mem::replace(&mut *inner, Inner::Gone),
@@ -554,6 +614,10 @@ impl Home {
         let mut outcomes = Vec::new();
         {
             let mut inner = self.inner.lock();
+            let state = match self.forgotten.load(Ordering::Relaxed) {
+                true => Inner::Gone,
+                false => state,
+            };
             let waiting = match std::mem::replace(&mut *inner, state) {
                 Inner::Loading(waiting) => waiting,
                 _ => Vec::new(),
@@ -607,13 +671,19 @@ impl Home {
                 pending.add(entry.number, 0);
             }
         }
+        let privacy = stores.privacy.load(&self.account).await?;
+        if rules::need_roster(&privacy) {
+            // What comes cannot wait for it.
+            router.rosters.pin(&self.account).await?;
+        }
         Ok(Some(State {
+            passing: false,
             head: tip.head,
             newest_ms: tip.time_ms,
             queue: VecDeque::new(),
             flushing: false,
             pending,
-            privacy: Arc::new(stores.privacy.load(&self.account).await?),
+            privacy: Arc::new(privacy),
             preferences: stores
                 .archive_preferences
                 .load(&self.account)
@@ -635,6 +705,7 @@ impl Home {
                 .take()
                 .or_else(|| self.with(|state| state.next_append(router.random())));
             let Some(mut append) = next else { return };
+            let Some(writing) = self.write() else { return };
             let result = if append.entries.is_empty() {
                 Ok(())
             } else {
@@ -644,6 +715,7 @@ impl Home {
                     .append(&self.account, append.head, append.write_id, &append.entries)
                     .await
             };
+            drop(writing);
             match result {
                 Ok(()) => {
                     delay = FIRST_DELAY;
@@ -747,30 +819,31 @@ impl Home {
 impl State {
     fn receive(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut parcel: Parcel) -> After {
         let account = &home.account;
+        parcel.stanza = render::without_forged_ids(parcel.stanza, account);
         let from = parcel.stanza.from();
-        if let Some(from) = from
-            && from.bare_str() != account.as_str()
-            && blocking::denies(
-                &self.privacy,
-                Passing::Message,
-                account,
-                from,
-                router.rosters.cached(account).as_deref(),
-            )
-        {
-            // XEP-0191 §3.2: an error for a message; `refuse` gives none in answer to errors.
-            return After::Refuse(parcel, Condition::ServiceUnavailable.into());
-        }
         let entries = router.entries(account.as_str());
         let action = action(&parcel, &entries);
+        let resource = parcel.stanza.to().and_then(Jid::resource);
+        let reached = entries.iter().filter(|e| reaches(action, resource, e));
+        let judge = router.judge(account, &self.privacy);
+        if from.is_some_and(|from| {
+            judge.denies_all(reached.map(|e| e.session), Passing::Message, from)
+        }) {
+            // XEP-0016 §2.14: an error for a message; `refuse` gives none in answer to errors.
+            return After::Refuse(parcel, Condition::ServiceUnavailable.into());
+        }
         let class = parcel.class;
         let archived = router.config.archive.enabled
+            && !self.passing
             && class.archived()
             && preferences::archives(&self.preferences, from, || router.rosters.cached(account));
         let store = match action {
             Action::Bounce => return After::Refuse(parcel, Condition::ServiceUnavailable.into()),
+            Action::Store if self.passing => {
+                return After::Refuse(parcel, Condition::ServiceUnavailable.into());
+            }
             Action::Ignore | Action::Serve => return After::Done(parcel),
-            Action::Store if self.pending.len() >= router.config.offline.quota => {
+            Action::Store if self.is_full(router) => {
                 // XEP-0160 §3, step 4.
                 return After::Refuse(parcel, offline_is_full());
             }
@@ -781,9 +854,6 @@ impl State {
             let flag = |on, flag| if on { flag } else { EntryFlags::NONE };
             flag(archived, EntryFlags::ARCHIVED) | flag(class.stored_offline(), EntryFlags::DELIVER)
         });
-        if flags.is_some() {
-            parcel.stanza = render::without_forged_ids(parcel.stanza, account);
-        }
         // An error waits for no store: what it answers is acknowledged already.
         let in_turn = class.message_type() != MessageType::Error && !self.queue.is_empty();
         if flags.is_some() || in_turn {
@@ -804,9 +874,17 @@ impl State {
         After::Done(parcel)
     }
 
+    /// Whether as much waits as may, what is on its way to the log included.
+    fn is_full(&self, router: &Router) -> bool {
+        self.pending.len() + self.queue.len() >= router.config.offline.quota
+    }
+
     /// The sessions that a message was for have just ended, or are too slow to keep: it waits for the next one.
     fn store_after_all(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
-        if self.pending.len() >= router.config.offline.quota {
+        if self.passing {
+            return After::Refuse(parcel, Condition::ServiceUnavailable.into());
+        }
+        if self.is_full(router) {
             return After::Refuse(parcel, offline_is_full());
         }
         let flags = Some(EntryFlags::DELIVER);
@@ -821,8 +899,10 @@ impl State {
         )
     }
 
-    fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
+    fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut parcel: Parcel) -> After {
+        parcel.stanza = render::without_forged_ids(parcel.stanza, &home.account);
         let archived = router.config.archive.enabled
+            && !self.passing
             && parcel.class.archived()
             && preferences::archives(&self.preferences, parcel.stanza.to(), || {
                 router.rosters.cached(&home.account)
@@ -995,11 +1075,12 @@ impl State {
         let entries = router.entries(account.as_str());
         let action = action(parcel, &entries);
         let resource = parcel.stanza.to().and_then(Jid::resource);
-        let reached = |entry: &Entry| match action {
-            Action::ToResource => Some(&*entry.resource) == resource,
-            Action::ToNonNegative => entry.priority.is_some_and(|priority| priority >= 0),
-            _ => false,
+        let judge = router.judge(account, &self.privacy);
+        let denied = |entry: &Entry| {
+            let from = parcel.stanza.from();
+            from.is_some_and(|from| judge.denies(entry.session, Passing::Message, from))
         };
+        let reached = |entry: &Entry| reaches(action, resource, entry) && !denied(entry);
         // A session that has just become available may not have what waited yet: nothing overtakes that.
         if self.pending.unclaimed() > 0
             && let Some(entry) = entries
@@ -1028,7 +1109,10 @@ impl State {
             }
         }
         if holders > 0 && parcel.class.copied_when_received() {
-            let others = entries.iter().filter(|entry| !reached(entry));
+            // A copy of what a session's list denies is denied there as well.
+            let others = entries
+                .iter()
+                .filter(|entry| !reached(entry) && !denied(entry));
             carbons(account, router, Direction::Received, others, &bytes, parcel);
         }
         holders
@@ -1079,6 +1163,15 @@ fn carbons<'a>(
                 ..Delivery::passing(bytes)
             }),
         );
+    }
+}
+
+/// Whether a message reaches a session, as delivery goes.
+fn reaches(action: Action, resource: Option<&str>, entry: &Entry) -> bool {
+    match action {
+        Action::ToResource => Some(&*entry.resource) == resource,
+        Action::ToNonNegative => entry.priority.is_some_and(|priority| priority >= 0),
+        _ => false,
     }
 }
 

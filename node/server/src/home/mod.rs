@@ -4,6 +4,7 @@
 //! flight; a sweep drops the others, whose truth is in the store.
 
 mod account;
+mod archived;
 pub mod pending;
 pub mod render;
 
@@ -69,6 +70,16 @@ impl Homes {
         home
     }
 
+    /// A home for an account that is stored nowhere and lasts as long as its session (XEP-0175): what reaches that is
+    /// delivered, the rest refused.
+    pub fn passing(&self, account: &BareJid) -> Arc<Home> {
+        let home = Arc::new(Home::passing(account.clone()));
+        self.shard(account.as_str())
+            .lock()
+            .insert(account.clone(), home.clone());
+        home
+    }
+
     /// The home of an account if it is in memory.
     pub fn loaded(&self, account: &str) -> Option<Arc<Home>> {
         self.shard(account).lock().get(account).cloned()
@@ -113,6 +124,17 @@ impl Homes {
                 if shard.capacity() > 64 && shard.len() * 4 < shard.capacity() {
                     shard.shrink_to_fit();
                 }
+            }
+        }
+    }
+
+    /// Whose home is not in memory is judged by no roster: it need not be kept.
+    pub fn unpin(&self, router: &Router) {
+        for account in router.rosters.pinned() {
+            // Under the lock: a home that comes pins it again.
+            let shard = self.shard(account.as_str()).lock();
+            if !shard.contains_key(account.as_str()) {
+                router.rosters.unpin(&account);
             }
         }
     }

@@ -11,7 +11,7 @@ pub mod presence;
 pub mod presence_rules;
 pub mod private;
 #[cfg(test)]
-mod recorder;
+pub(crate) mod recorder;
 pub mod register;
 pub mod roster;
 pub mod vcard;

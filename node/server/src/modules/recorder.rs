@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::AtomicU32},
+    sync::{Arc, OnceLock, atomic::AtomicU32},
 };
 
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ use xmpp::{
 };
 
 use crate::{
-    module::{Context, IqHandler, IqRequest, LastActivity, Outlet, Registry},
+    module::{Context, Follower, IqHandler, IqRequest, LastActivity, Outlet, Registry},
     modules::{roster::subscription::Sharing, vcard::Photo},
     pipeline::delivery::IqType,
     routing::{Mailbox, SessionHandle},
@@ -49,7 +49,8 @@ pub(crate) struct World {
 pub(crate) struct Recorder(pub(crate) Arc<World>);
 
 pub(crate) fn stores() -> Stores {
-    Stores::over(Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()))
+    // A module's tests need not make the accounts that own what it stores.
+    Stores::over(Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())).unguarded()
 }
 
 pub(crate) fn bare(text: &str) -> BareJid {
@@ -87,11 +88,12 @@ impl Recorder {
             .push(entry);
         self.0.accounts.lock().insert(jid.to_bare());
         let handle = SessionHandle {
-            sm_id: std::sync::OnceLock::new(),
+            sm_id: OnceLock::new(),
             session,
             jid,
             mailbox: Mailbox::default(),
             heard: AtomicU32::new(0),
+            ending: OnceLock::new(),
             directed: Default::default(),
         };
         handles.push(Arc::new(handle));
@@ -142,6 +144,7 @@ pub(crate) fn request(
         to: to.map_or_else(|| handle.jid.to_bare(), bare),
         session: Some(handle.clone()),
         payload: xml(payload),
+        followers: Default::default(),
     }
 }
 
@@ -153,6 +156,7 @@ pub(crate) fn foreign(from: &str, to: &str, kind: IqType, payload: &str) -> IqRe
         to: bare(to),
         session: None,
         payload: xml(payload),
+        followers: Default::default(),
     }
 }
 
@@ -168,6 +172,17 @@ pub(crate) async fn answer(
         })),
         Err(error) => Err(error.condition),
     }
+}
+
+/// What follows the reply to a request, a line each.
+pub(crate) fn followers(iq: &IqRequest) -> String {
+    let line = |follower: Follower| match follower {
+        Follower::Send(element) => Some(format!("send {}", text(&element.to_bytes(ns::CLIENT)))),
+        Follower::End(error) => Some(format!("end {}", error.condition)),
+        Follower::Release(_) => None,
+    };
+    let lines: Vec<String> = iq.followers.lock().drain(..).filter_map(line).collect();
+    lines.join("\n")
 }
 
 /// Random ids of what we push read `?`.
@@ -204,13 +219,6 @@ impl Outlet for Recorder {
         let handles = self.0.handles.lock().clone();
         handles.iter().for_each(|handle| visit(handle));
     }
-    fn after_reply(&self, handle: &Arc<SessionHandle>, element: Element) {
-        self.note(format!(
-            "after reply {} {}",
-            handle.jid.resource(),
-            text(&element.to_bytes(ns::CLIENT))
-        ));
-    }
     fn share(&self, account: &BareJid, contact: &BareJid, sharing: Sharing) {
         self.note(format!("share {account} {contact} {sharing:?}"));
     }
@@ -220,13 +228,6 @@ impl Outlet for Recorder {
     fn end_session(&self, session: SessionRef, error: StreamError) -> bool {
         self.note(format!("end {} {}", self.name(session), error.condition));
         true
-    }
-    fn end_after_reply(&self, handle: &Arc<SessionHandle>, error: StreamError) {
-        self.note(format!(
-            "end after reply {} {}",
-            handle.jid.resource(),
-            error.condition
-        ));
     }
     fn presences(&self, account: &BareJid) -> Vec<Stanza> {
         self.0
@@ -254,6 +255,20 @@ impl Outlet for Recorder {
     }
     fn forget(&self, account: &BareJid) {
         self.note(format!("forget {account}"));
+    }
+    async fn retire(
+        &self,
+        account: &BareJid,
+        spared: Option<SessionRef>,
+        error: &StreamError,
+    ) -> Result<Vec<Stanza>, StanzaError> {
+        for entry in self.entries(account).iter() {
+            if Some(entry.session) != spared {
+                self.end_session(entry.session, error.clone());
+            }
+        }
+        self.note(format!("retire {account}"));
+        Ok(self.presences(account))
     }
     fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>) {
         self.note(format!("lists {account} version {}", lists.version));

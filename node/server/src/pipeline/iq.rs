@@ -5,15 +5,13 @@
 
 use std::sync::Arc;
 
+use cluster::directory::SessionRef;
 use xmpp::{Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::delivery::{self, Action, IqType};
 use crate::{
-    module::{IqRequest, Target},
-    modules::{
-        blocking::{self, Passing},
-        presence::sees_presence,
-    },
+    module::{Follower, Followers, IqRequest, Target},
+    modules::{blocking::Passing, presence::sees_presence},
     routing::{Origin, Progress, Router},
 };
 
@@ -47,7 +45,7 @@ pub fn for_account(
     let (router, entry, to) = (router.clone(), entry.clone(), to.clone());
     // Whether the sender may reach the resource depends on what may have to be read: its block list and its roster.
     let decide = async move {
-        match allowed(&router, &stanza, &to, kind).await {
+        match allowed(&router, &stanza, &to, entry.session, kind).await {
             Ok(Action::ToResource) => {
                 router.post(&entry, stanza.raw().clone().into());
             }
@@ -66,6 +64,7 @@ async fn allowed(
     router: &Arc<Router>,
     stanza: &Stanza,
     to: &Jid,
+    session: SessionRef,
     kind: IqType,
 ) -> Result<Action, StanzaError> {
     let account = to.to_bare();
@@ -78,17 +77,14 @@ async fn allowed(
         if !home.exists(router).await? {
             return Ok(Action::Bounce);
         }
-        if let Some(lists) = home.privacy()
-            && !lists.lists.is_empty()
-        {
-            let roster = router.rosters.load(&account).await?;
-            if blocking::denies(&lists, Passing::Iq, &account, from, Some(&roster)) {
-                return Ok(if kind.is_request() {
-                    Action::Bounce
-                } else {
-                    Action::Ignore
-                });
-            }
+        let lists = home.privacy().unwrap_or_default();
+        let judge = router.judge(&account, &lists);
+        if judge.denies(session, Passing::Iq, from) {
+            return Ok(if kind.is_request() {
+                Action::Bounce
+            } else {
+                Action::Ignore
+            });
         }
     }
     let sees = own || !kind.is_request() || sees_presence(router, &account, to, from).await?;
@@ -109,7 +105,7 @@ fn spawn(router: &Arc<Router>, stanza: Stanza, target: Target, origin: Option<Or
     let task = {
         let router = router.clone();
         async move {
-            if let Some(reply) = answer(&router, &stanza, target, None).await {
+            if let (Some(reply), _) = answer(&router, &stanza, target, None).await {
                 let _ = router.route(Stanza::from_element(&reply), None);
             }
         }
@@ -117,23 +113,28 @@ fn spawn(router: &Arc<Router>, stanza: Stanza, target: Target, origin: Option<Or
     crate::poll_once::now_or_tell(&router, task, origin)
 }
 
-/// Answers an IQ to the server or to an account's bare address; `None` where no answer is due.
+/// Answers an IQ to the server or to an account's bare address; `None` where no answer is due. With what follows the
+/// answer.
 pub async fn answer(
     router: &Arc<Router>,
     stanza: &Stanza,
     target: Target,
     session: Option<Arc<crate::routing::SessionHandle>>,
-) -> Option<Element> {
+) -> (Option<Element>, Vec<Follower>) {
+    let mut followers = Vec::new();
     let outcome = match IqType::parse(stanza.type_attr().as_deref()) {
-        Some(kind) if kind.is_request() => handle(router, stanza, kind, target, session).await,
+        Some(kind) if kind.is_request() => {
+            handle(router, stanza, kind, target, session, &mut followers).await
+        }
         // What answers a request of ours: to a ping of the server's.
-        Some(_) => return None,
+        Some(_) => return (None, followers),
         None => Err(Condition::BadRequest.into()),
     };
-    match outcome {
+    let reply = match outcome {
         Ok(payload) => Some(stanza.result_reply(payload)),
         Err(error) => stanza.error_reply(&error),
-    }
+    };
+    (reply, followers)
 }
 
 async fn handle(
@@ -142,6 +143,7 @@ async fn handle(
     kind: IqType,
     target: Target,
     session: Option<Arc<crate::routing::SessionHandle>>,
+    followers: &mut Vec<Follower>,
 ) -> Result<Option<Element>, StanzaError> {
     // RFC 6120 §8.2.3: a request has exactly one child, and an id.
     let mut children = stanza.root().children();
@@ -160,6 +162,7 @@ async fn handle(
         to: to.to_bare(),
         session,
         payload: child.to_element(),
+        followers: Followers::default(),
     };
     let own = from.bare_str() == to.bare_str();
     if target == Target::Account && !own {
@@ -171,15 +174,18 @@ async fn handle(
         if !home.exists(router).await? {
             return handler.absent(&request(None));
         }
-        if let Some(lists) = home.privacy()
-            && !lists.lists.is_empty()
-        {
-            let roster = router.rosters.load(&account).await?;
-            if blocking::denies(&lists, Passing::Iq, &account, from, Some(&roster)) {
-                return Err(Condition::ServiceUnavailable.into());
-            }
+        let (lists, entries) = (
+            home.privacy().unwrap_or_default(),
+            router.entries(account.as_str()),
+        );
+        let judge = router.judge(&account, &lists);
+        if judge.denies_all(entries.iter().map(|e| e.session), Passing::Iq, from) {
+            return Err(Condition::ServiceUnavailable.into());
         }
     }
     router.metrics.iqs.inc();
-    handler.handle(&request(session), &router.context()).await
+    let request = request(session);
+    let outcome = handler.handle(&request, &router.context()).await;
+    *followers = request.followers.into_inner();
+    outcome
 }

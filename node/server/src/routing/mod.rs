@@ -23,8 +23,7 @@ use storage::{
     repository::{ArchivePreferences, PrivacyData},
 };
 use xmpp::{
-    BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition,
-    StreamError, ns,
+    BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError,
 };
 
 pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted, Shared};
@@ -37,6 +36,8 @@ use crate::{
     metrics::Metrics,
     module::{Context, LastActivity, Outlet, Registry},
     modules::{
+        blocking::Judge,
+        register::Accounts,
         roster::{Rosters, subscription::Sharing},
         vcard::Photo,
     },
@@ -56,9 +57,10 @@ pub mod flags {
     pub const ANONYMOUS: u16 = 1 << 3;
 }
 
-/// How often a session that is to end behind a reply is looked at, and how many times.
-const REPLY_TICK: Duration = Duration::from_millis(10);
-const REPLY_TICKS: u32 = 100;
+/// Time for the sessions of an account that is removed to end, and for what is being written for them.
+const RETIREMENT: Duration = Duration::from_secs(5);
+/// How often it is looked whether they have.
+const RETIREMENT_TICK: Duration = Duration::from_millis(5);
 
 /// Who waits for the outcome of a stanza.
 #[derive(Clone)]
@@ -144,6 +146,15 @@ impl Router {
         self.config.domains.iter().any(|d| d == domain)
     }
 
+    /// The accounts, to be made, changed and removed.
+    pub fn accounts(&self) -> Accounts {
+        Accounts::new(
+            self.stores.clone(),
+            self.rosters.clone(),
+            self.gate.keys.clone(),
+        )
+    }
+
     /// What modules are given.
     pub fn context(self: &Arc<Self>) -> Context {
         Context::new(self.clone())
@@ -154,6 +165,16 @@ impl Router {
         self.registry
             .get()
             .expect("modules are registered before the first listener opens")
+    }
+
+    /// What an account's privacy lists say of what comes and goes.
+    pub fn judge<'a>(&'a self, owner: &'a BareJid, lists: &'a PrivacyData) -> Judge<'a> {
+        Judge {
+            owner,
+            lists,
+            active: &self.active_lists,
+            rosters: &self.rosters,
+        }
     }
 
     /// Posts to a session wherever it is.
@@ -262,6 +283,13 @@ impl Router {
             .update(account, handle.session, priority, entry.flags)
     }
 
+    /// Ends a session once it has sent what was posted until now. It hears and does nothing more, and nobody reaches it.
+    pub fn end_behind(&self, handle: &Arc<SessionHandle>, error: StreamError) {
+        // Of two reasons the first counts.
+        let _ = handle.ending.set(Box::new(error));
+        self.directory.unbind(handle.jid.bare_str(), handle.session);
+    }
+
     /// A sign of life of a client.
     pub fn heard(&self, handle: &SessionHandle) {
         handle.heard.store(self.uptime(), Ordering::Relaxed);
@@ -298,15 +326,6 @@ impl Outlet for Arc<Router> {
         }
     }
 
-    fn after_reply(&self, handle: &Arc<SessionHandle>, element: Element) {
-        // A task runs after the handler that made it has returned its reply to the mailbox.
-        let (handle, bytes) = (handle.clone(), Bytes::from(element.to_bytes(ns::CLIENT)));
-        self.spawn(async move {
-            tokio::task::yield_now().await;
-            handle.mailbox.post(bytes.into());
-        });
-    }
-
     fn share(&self, account: &BareJid, contact: &BareJid, sharing: Sharing) {
         inbound::share(self, account, contact, sharing);
     }
@@ -327,21 +346,6 @@ impl Outlet for Arc<Router> {
             return true;
         }
         handle.mailbox.order(Order::End(error)) == Posted::Yes
-    }
-
-    fn end_after_reply(&self, handle: &Arc<SessionHandle>, error: StreamError) {
-        let handle = handle.clone();
-        self.spawn(async move {
-            // An order is seen before letters: the reply must have been taken. A client that does not read is not
-            // waited for.
-            for _ in 0..REPLY_TICKS {
-                tokio::time::sleep(REPLY_TICK).await;
-                if handle.mailbox.is_empty() {
-                    break;
-                }
-            }
-            handle.mailbox.order(Order::End(error));
-        });
     }
 
     fn presences(&self, account: &BareJid) -> Vec<Stanza> {
@@ -371,8 +375,43 @@ impl Outlet for Arc<Router> {
     }
 
     fn forget(&self, account: &BareJid) {
-        self.homes.forget(self, account.as_str());
+        // The home last: one that loads meanwhile pins what it is to be judged by, and is forgotten with it.
         self.rosters.forget(account);
+        self.homes.forget(self, account.as_str());
+    }
+
+    async fn retire(
+        &self,
+        account: &BareJid,
+        spared: Option<SessionRef>,
+        error: &StreamError,
+    ) -> Result<Vec<Stanza>, StanzaError> {
+        let ended = async {
+            loop {
+                let entries = Outlet::entries(self, account);
+                let mut left = entries.iter().filter(|entry| Some(entry.session) != spared);
+                let Some(first) = left.next() else { return };
+                self.end_session(first.session, error.clone());
+                left.for_each(|entry| {
+                    self.end_session(entry.session, error.clone());
+                });
+                tokio::time::sleep(RETIREMENT_TICK).await;
+            }
+        };
+        let late = |_| crate::home::wait("the sessions of the account are slow to end");
+        let timeout = tokio::time::timeout(RETIREMENT, ended).await;
+        timeout.map_err(late)?;
+        let presences = Outlet::presences(self, account);
+        let home = self.homes.loaded(account.as_str());
+        Outlet::forget(self, account);
+        let written = async {
+            while home.as_ref().is_some_and(|home| home.is_writing()) {
+                tokio::time::sleep(RETIREMENT_TICK).await;
+            }
+        };
+        let timeout = tokio::time::timeout(RETIREMENT, written).await;
+        timeout.map_err(late)?;
+        Ok(presences)
     }
 
     fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>) {

@@ -21,7 +21,7 @@ use super::{
     reader::{ReadError, Reader, Step},
     roster::{add_items, add_pending},
 };
-use crate::{c2s::credentials::derive, clock, modules::vcard};
+use crate::{clock, keys::Keys, modules::vcard};
 
 /// Bytes of messages of one account that wait for their archive to be read.
 pub const MAX_WAITING: usize = 128 << 20;
@@ -98,6 +98,8 @@ pub async fn import(
     iterations: u32,
 ) -> Result<Imported, ImportError> {
     let mut reader = Reader::open(path)?;
+    // The account is made last.
+    let (stores, keys) = (&stores.unguarded(), Keys::new(iterations));
     let mut done = Imported::default();
     let mut domain: Option<String> = None;
     let mut user: Option<User<'_>> = None;
@@ -118,9 +120,7 @@ pub async fn import(
             Step::UserEnd => {
                 if let Some(user) = user.take() {
                     let account = user.account.clone();
-                    user.end(iterations, &mut done)
-                        .await
-                        .map_err(at(&account))?;
+                    user.end(&keys, &mut done).await.map_err(at(&account))?;
                 }
             }
             Step::Child(element) => {
@@ -180,7 +180,7 @@ async fn begin<'a>(
         }
         return Ok(None);
     }
-    stores.erase(&account).await.map_err(at(&account))?;
+    stores.begin_import(&account).await.map_err(at(&account))?;
     Ok(Some(User {
         stores,
         log: LogWriter::new(&*stores.logs, account.clone()),
@@ -370,7 +370,7 @@ impl User<'_> {
         self.waiting.push((id, entry));
     }
 
-    async fn end(mut self, iterations: u32, done: &mut Imported) -> storage::Result<()> {
+    async fn end(mut self, keys: &Keys, done: &mut Imported) -> storage::Result<()> {
         let archived = self.log.head();
         let mut first = None;
         for (id, entry) in std::mem::take(&mut self.waiting) {
@@ -398,10 +398,10 @@ impl User<'_> {
                 .store(&self.account, &self.roster, seen)
                 .await?;
         }
-        self.create(iterations, done).await
+        self.create(keys, done).await
     }
 
-    async fn create(mut self, iterations: u32, done: &mut Imported) -> storage::Result<()> {
+    async fn create(mut self, keys: &Keys, done: &mut Imported) -> storage::Result<()> {
         let mut lacking = "passwords that the file does not know (those accounts need a new one)";
         match self.password.as_deref().and_then(parse_password) {
             Some(Password::Keys(keys)) => credentials::add(&mut self.credentials, keys),
@@ -411,11 +411,8 @@ impl User<'_> {
                     "passwords that not every client treats alike (those accounts need a new one)";
             }
             Some(Password::Plain(password)) => {
-                let password = zeroize::Zeroizing::new(password.to_owned());
-                let derived =
-                    tokio::task::spawn_blocking(move || derive(&password, iterations)).await;
-                for keys in derived.unwrap_or_default().scram {
-                    credentials::add(&mut self.credentials, keys);
+                for derived in keys.derive(password).await.unwrap_or_default().scram {
+                    credentials::add(&mut self.credentials, derived);
                 }
             }
             None => {}

@@ -13,12 +13,16 @@ use super::{
     export::export,
     import::{ImportError, Imported, import},
 };
-use crate::c2s::credentials::{derive, keys};
+use crate::keys::{Keys, of as keys};
 
 const NOW: u64 = 1_700_000_000_000;
 
 fn stores() -> Stores {
     Stores::over(Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()))
+}
+
+async fn derive(password: &str) -> storage::repository::Credentials {
+    Keys::new(4_096).derive(password).await.unwrap()
 }
 
 fn jid(text: &str) -> BareJid {
@@ -76,7 +80,7 @@ async fn juliet(stores: &Stores) {
     let juliet = jid("juliet@capulet.example");
     stores
         .accounts
-        .create(&juliet, derive("R0m30", 4096), NOW)
+        .create(&juliet, derive("R0m30").await, NOW)
         .await
         .unwrap();
     let mut roster = Roster::default();
@@ -181,7 +185,7 @@ async fn a_second_export_of_an_imported_export_is_equal() {
     let romeo = jid("romeo@montague.example");
     first
         .accounts
-        .create(&romeo, derive("x", 4096), NOW)
+        .create(&romeo, derive("x").await, NOW)
         .await
         .unwrap();
     first.accounts.set_disabled(&romeo, true, 1).await.unwrap();
@@ -268,7 +272,7 @@ async fn a_log_that_was_cut_keeps_its_numbers() {
     let juliet = jid("juliet@capulet.example");
     first
         .accounts
-        .create(&juliet, derive("x", 4096), NOW)
+        .create(&juliet, derive("x").await, NOW)
         .await
         .unwrap();
     let message = "<message from='romeo@montague.example' to='juliet@capulet.example'><body>x</body></message>";

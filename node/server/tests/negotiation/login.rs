@@ -16,14 +16,14 @@ use crate::{peer::Peer, server::Server};
 const SASL: &str = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
 
 /// `<auth/>` with an initial response.
-fn auth(mechanism: &str, initial: &[u8]) -> String {
+pub(crate) fn auth(mechanism: &str, initial: &[u8]) -> String {
     format!(
         "<auth {SASL} mechanism='{mechanism}'>{}</auth>",
         STANDARD.encode(initial)
     )
 }
 
-fn plain_auth(username: &str, password: &str) -> String {
+pub(crate) fn plain_auth(username: &str, password: &str) -> String {
     auth("PLAIN", &plain(None, username, password))
 }
 

@@ -71,6 +71,24 @@ async fn account_is_made_and_used() {
     );
 }
 
+/// Whoever took a name that is configured as an administrator's would be one.
+#[tokio::test]
+async fn names_of_administrators_are_not_to_be_had() {
+    let security = Security::StartTls { required: true };
+    let server = Server::with(security, |config| {
+        config.admins = vec![xmpp::BareJid::parse("boss@example.org").unwrap()];
+    })
+    .await;
+    let (mut peer, _) = server.secured().await;
+    for name in ["boss", "BOSS"] {
+        let answer = peer.ask(&set(name, "x")).await;
+        assert_eq!(condition(&answer).as_deref(), Some("conflict"), "{name}");
+    }
+    assert_eq!(server.account("boss@example.org").await, None);
+    let made = peer.ask(&set("bosses", "x")).await;
+    assert_eq!(made.attr("type"), Some("result"));
+}
+
 #[tokio::test]
 async fn refusals_name_their_condition() {
     let server = Server::start().await;

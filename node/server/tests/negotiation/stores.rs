@@ -62,6 +62,23 @@ impl AccountRepository for Faulty {
     async fn remove(&self, account: &BareJid) -> Result<bool> {
         self.inner()?.remove(account).await
     }
+    async fn begin_erasure(&self, account: &BareJid) -> Result<()> {
+        self.inner()?.begin_erasure(account).await
+    }
+    async fn end_erasure(&self, account: &BareJid) -> Result<()> {
+        self.inner()?.end_erasure(account).await
+    }
+    async fn is_being_removed(&self, account: &BareJid) -> Result<bool> {
+        self.inner()?.is_being_removed(account).await
+    }
+    async fn removals(
+        &self,
+        domain: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        self.inner()?.removals(domain, after, limit).await
+    }
     async fn list(&self, domain: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
         self.inner()?.list(domain, after, limit).await
     }

@@ -1,7 +1,8 @@
 //! Accounts: SCRAM keys (RFC 5802), FAST tokens (XEP-0484), the list of a domain's users.
 //!
 //! Why here: authentication reads nothing else, so one strong read decides a login.
-//! Stored: `core` `U#domain#local` / `ACC` and `FAST#agent`; `idx` `L#domain` / localpart, written in the same batch.
+//! Stored: `core` `U#domain#local` / `ACC` and `FAST#agent`; `idx` `L#domain` / localpart, written in the same batch;
+//! `idx` `E#domain` / localpart, from the removal of an account until nothing of it is left.
 //! Plain passwords are never stored.
 
 mod table;
@@ -15,6 +16,7 @@ use xmpp::BareJid;
 use crate::error::Result;
 
 pub use table::TableAccounts;
+pub(crate) use table::mark_key;
 
 /// The hash of a SCRAM mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
@@ -158,12 +160,18 @@ pub struct AgentTokens {
     pub version: u64,
 }
 
+impl AgentTokens {
+    /// User agents of an account that have tokens.
+    pub const MAX_AGENTS: usize = 64;
+}
+
 /// The contract. Every read is strong: a login never sees a password or token that was changed before.
 #[async_trait]
 pub trait AccountRepository: Send + Sync + 'static {
     /// An account. One strong get.
     async fn load(&self, account: &BareJid) -> Result<Option<Account>>;
-    /// Creates an account with its row in the list: one batch.
+    /// Creates an account with its row in the list, and takes away the mark of an erasure: one batch.
+    /// `Stores::create` erases before what a former owner left.
     ///
     /// # Errors
     /// `Conflict` if it exists; of two racing creations one wins. `NotAllowed` for an address without localpart.
@@ -183,16 +191,33 @@ pub trait AccountRepository: Send + Sync + 'static {
     /// # Errors
     /// `Conflict` if the version is not `seen` or the account is gone.
     async fn set_disabled(&self, account: &BareJid, disabled: bool, seen: u64) -> Result<u64>;
-    /// Removes the account and its row in the list; whether it was there. One batch; the name is free afterwards.
-    /// `Stores::erase` removes everything an account has.
+    /// Removes the account and its row in the list, and marks its name as being erased; whether it was there. One get,
+    /// one batch. From then on nothing is written for it. `Stores::erase` goes on with everything else that it has.
     async fn remove(&self, account: &BareJid) -> Result<bool>;
+    /// Marks the name of no account as being erased, for what is left of a former owner. One batch.
+    ///
+    /// # Errors
+    /// `Conflict` if there is such an account.
+    async fn begin_erasure(&self, account: &BareJid) -> Result<()>;
+    /// Takes the mark of a name away. One write.
+    async fn end_erasure(&self, account: &BareJid) -> Result<()>;
+    /// Whether an account of this name was removed and is still being erased. One strong get.
+    async fn is_being_removed(&self, account: &BareJid) -> Result<bool>;
+    /// The localparts of those in a domain, as [`AccountRepository::list`].
+    async fn removals(
+        &self,
+        domain: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>>;
     /// Localparts of a domain in byte order, beyond `after`. One eventual query a page; fewer than `limit` only at the
     /// end.
     async fn list(&self, domain: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
     /// The FAST tokens of a user agent (XEP-0484). One strong get.
     async fn tokens(&self, account: &BareJid, agent: &str) -> Result<Option<AgentTokens>>;
     /// Stores the tokens of a user agent (`tokens.version` is ignored); `seen` is 0 for the first. Returns the new
-    /// version. One batch that also checks that the account exists.
+    /// version. One batch that also checks that the account exists; for a new agent a query before, and beyond
+    /// [`AgentTokens::MAX_AGENTS`] those go whose token is the oldest. What has been out of date for a week vanishes.
     ///
     /// # Errors
     /// `Conflict` if the version is not `seen` or the account is gone.

@@ -7,6 +7,7 @@ use xmpp::{BareJid, Jid};
 
 use super::{Fault, Unruly, memory};
 use crate::{
+    error::ErrorKind,
     repository::{
         AgentTokens, ArchiveDefault, ArchivePreferences, Credentials, EntryFlags, FastToken,
         Mailbox, NewEntry, PrivacyData, Roster, RosterItem, Vcard, VcardField,
@@ -29,7 +30,7 @@ async fn fill(stores: &Stores, owner: &BareJid) {
         mechanism: "HT".into(),
         secret: vec![1],
         issued_ms: 0,
-        expires_ms: 1,
+        expires_ms: 4_102_444_800_000,
         count: 0,
     };
     let tokens = AgentTokens {
@@ -179,4 +180,111 @@ async fn erasing_leaves_nothing_wherever_it_dies() {
         }
     }
     assert!(deaths > 20, "died {deaths} times");
+}
+
+/// What a name has that nobody had before.
+async fn fresh(bob: &BareJid) -> Vec<String> {
+    let (table, blobs) = memory();
+    let stores = Stores::over(table.clone(), blobs.clone());
+    stores.create(bob, Credentials::default(), 1).await.unwrap();
+    without_ids(contents(&*table, &*blobs).await)
+}
+
+/// Values hold write ids, which are random: where they stand is what counts.
+fn without_ids(contents: Vec<String>) -> Vec<String> {
+    let place = |line: &String| line.split(", value").next().unwrap_or_default().to_owned();
+    contents.iter().map(place).collect()
+}
+
+#[tokio::test]
+async fn the_next_owner_of_a_name_inherits_nothing_wherever_the_erasure_died() {
+    let bob = BareJid::parse("bob@example.org").unwrap();
+    let expected = fresh(&bob).await;
+    let mut deaths = 0;
+    for at in 0.. {
+        let mut died = false;
+        for fault in [Fault::DieBefore(at), Fault::DieAfter(at)] {
+            let (table, blobs) = memory();
+            let healthy = Stores::over(table.clone(), blobs.clone());
+            fill(&healthy, &bob).await;
+            let dying = Arc::new(
+                Unruly::over(table.clone(), blobs.clone())
+                    .with_page(2)
+                    .with_fault(fault),
+            );
+            let result = Stores::over(dying.clone(), dying).erase(&bob).await;
+            if result.is_err() {
+                (died, deaths) = (true, deaths + 1);
+            }
+            let made = healthy.create(&bob, Credentials::default(), 1).await;
+            if healthy
+                .accounts
+                .load(&bob)
+                .await
+                .unwrap()
+                .unwrap()
+                .created_ms
+                == 0
+            {
+                assert_eq!(made.unwrap_err().kind(), ErrorKind::Conflict);
+                continue;
+            }
+            made.unwrap();
+            let left = without_ids(contents(&*table, &*blobs).await);
+            assert_eq!(left, expected, "after death at operation {at}");
+        }
+        if !died {
+            break;
+        }
+    }
+    assert!(deaths > 20, "died {deaths} times");
+}
+
+#[tokio::test]
+async fn what_was_planted_behind_an_erasure_goes_with_the_next_creation() {
+    let bob = BareJid::parse("bob@example.org").unwrap();
+    let (table, blobs) = memory();
+    let stores = Stores::over(table.clone(), blobs.clone());
+    fill(&stores, &bob).await;
+    stores.erase(&bob).await.unwrap();
+    // Nothing that asks for the account can be written; a log that somebody still holds can.
+    let refused = stores.rosters.store(&bob, &Roster::default(), 0).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotAllowed);
+    let refused = stores.mailboxes.store(&bob, &Mailbox::default(), 0).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotAllowed);
+    let refused = stores
+        .private
+        .put(&bob, "a", "b", vec![b'x'; 20_000].into())
+        .await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotAllowed);
+    assert_eq!(contents(&*table, &*blobs).await, [""; 0]);
+    let entry = NewEntry {
+        time_ms: 1,
+        flags: EntryFlags::DELIVER,
+        peer: Jid::parse("ann@example.org").unwrap(),
+        stanza: Bytes::from_static(b"<message/>"),
+    };
+    stores.logs.append(&bob, 180, 1, &[entry]).await.unwrap();
+    stores
+        .create(&bob, Credentials::default(), 1)
+        .await
+        .unwrap();
+    assert_eq!(stores.logs.head(&bob).await.unwrap(), 0);
+    let left = without_ids(contents(&*table, &*blobs).await);
+    assert_eq!(left, fresh(&bob).await);
+}
+
+#[tokio::test]
+async fn an_eraser_that_comes_late_touches_nothing_of_the_next_owner() {
+    let bob = BareJid::parse("bob@example.org").unwrap();
+    let (table, blobs) = memory();
+    let stores = Stores::over(table.clone(), blobs.clone());
+    fill(&stores, &bob).await;
+    let before = contents(&*table, &*blobs).await;
+    // It found the name marked, and slept until that was long over.
+    stores.erase_rest(&bob).await.unwrap();
+    assert_eq!(contents(&*table, &*blobs).await, before);
+    let conflict = stores.begin_import(&bob).await.unwrap_err();
+    assert_eq!(conflict.kind(), ErrorKind::Conflict);
+    assert_eq!(contents(&*table, &*blobs).await, before);
 }

@@ -63,6 +63,9 @@ async fn an_outage_never_reads_as_absence() {
     );
     check(stores.archive_preferences.load(&bob).await);
     check(stores.erase(&bob).await);
+    check(stores.create(&bob, Credentials::default(), 0).await);
+    check(stores.accounts.removals("example.org", None, 1).await);
+    check(stores.accounts.is_being_removed(&bob).await);
 }
 
 #[tokio::test]
@@ -83,10 +86,11 @@ async fn a_writer_that_dies_leaves_the_old_value_or_the_new_one() {
     for at in 0..20 {
         for fault in [Fault::DieBefore(at), Fault::DieAfter(at)] {
             let (table, blobs) = memory();
-            let healthy = Stores::over(table.clone(), blobs.clone());
+            let healthy = Stores::over(table.clone(), blobs.clone()).unguarded();
             healthy.vcards.put(&bob(), &old, 0).await.unwrap();
             let dying = Arc::new(Unruly::over(table, blobs).with_fault(fault));
             let result = Stores::over(dying.clone(), dying)
+                .unguarded()
                 .vcards
                 .put(&bob(), &new, 1)
                 .await;

@@ -61,7 +61,7 @@ async fn a_layer_that_repeats_every_write_conforms() {
 #[tokio::test]
 async fn replaced_blobs_are_removed() {
     let (table, blobs) = memory();
-    let stores = Stores::over(table, blobs.clone());
+    let stores = Stores::over(table, blobs.clone()).unguarded();
     let bob = BareJid::parse("bob@example.org").unwrap();
     let large = |seed: u32| {
         (0..20_000_u32)

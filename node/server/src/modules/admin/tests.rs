@@ -5,8 +5,10 @@ use xmpp::payload::form::{Field, FieldType, Form, FormType};
 
 use super::{command::Outcome, executions::LIFETIME_MS, *};
 use crate::{
+    keys::Keys,
     modules::{
-        recorder::{NOW_MS, Recorder, answer, bare, foreign, request, stores},
+        recorder::{NOW_MS, Recorder, answer, bare, followers, foreign, request, stores},
+        register::Way,
         roster::{Rosters, rosters::item_mut},
     },
     pipeline::delivery::IqType::{Get, Set},
@@ -27,7 +29,7 @@ impl Bench {
     fn new() -> Self {
         let (recorder, stores) = (Recorder::default(), stores());
         let rosters = Arc::new(Rosters::new(stores.rosters.clone()));
-        let accounts = Accounts::new(stores.clone(), rosters, 4_096);
+        let accounts = Accounts::new(stores.clone(), rosters, Arc::new(Keys::new(4_096)));
         let bard = recorder.session("bard@example.com/globe", 0);
         let admin = Admin::new(
             vec![bare("bard@example.com")],
@@ -48,10 +50,12 @@ impl Bench {
             "<command xmlns='http://jabber.org/protocol/commands' {attrs}>{children}</command>"
         );
         let iq = request(&self.bard, HERE, Set, &command);
-        self.admin
-            .handle(&iq, &self.recorder.context())
-            .await
-            .map(|answer| answer.unwrap())
+        let answer = self.admin.handle(&iq, &self.recorder.context()).await;
+        let followers = followers(&iq);
+        if !followers.is_empty() {
+            self.recorder.0.log.lock().push(format!("then {followers}"));
+        }
+        answer.map(|answer| answer.unwrap())
     }
 
     /// Executes a command of one form; the answer without what is the same for all.
@@ -86,7 +90,7 @@ impl Bench {
 
     async fn create(&self, jid: &str) {
         self.accounts
-            .create(&bare(jid), "secret", &self.recorder.context())
+            .create(&bare(jid), "secret", Way::Running(&self.recorder.context()))
             .await
             .unwrap();
         self.recorder.take();
@@ -500,7 +504,7 @@ async fn accounts_are_added_changed_and_deleted() {
     .await;
     assert_eq!(
         bench.recorder.take(),
-        "end balcony not-authorized\nforget juliet@example.com\nforget juliet@example.com"
+        "end balcony not-authorized\nretire juliet@example.com\nforget juliet@example.com"
     );
     assert_eq!(bench.stores.accounts.load(&juliet).await.unwrap(), None);
     for node in [
@@ -601,18 +605,8 @@ async fn sessions_are_ended_one_or_all() {
         "end balcony policy-violation\nend chamber policy-violation",
     )
     .await;
-    check(
-        "bard@example.com",
-        "",
-        "end after reply globe policy-violation",
-    )
-    .await;
-    check(
-        "bard@example.com/globe",
-        "",
-        "end after reply globe policy-violation",
-    )
-    .await;
+    check("bard@example.com", "", "then end policy-violation").await;
+    check("bard@example.com/globe", "", "then end policy-violation").await;
     for jid in ["romeo@example.com", "juliet@example.com/x"] {
         check(
             jid,

@@ -25,7 +25,11 @@ use super::{
 use crate::{
     module::{Context, IqRequest},
     modules::{
-        register::{Accounts, accounts::end_sessions, credentials::check_password},
+        register::{
+            Accounts,
+            accounts::{Way, end_others, end_sessions},
+            password::check_password,
+        },
         roster::xml::item_element,
     },
 };
@@ -83,9 +87,8 @@ impl Command for User {
             Act::ChangePassword => {
                 let account = forms::account(form)?;
                 let password = password(form)?;
-                let own = iq.session.as_ref();
-                let done = self.accounts.set_password(&account, password, own, cx);
-                let done = done.await;
+                let done = self.accounts.set_password(&account, password).await;
+                let done = done.inspect(|()| end_others(&account, iq, cx));
                 note(&mut outcome, account.as_jid(), done)?;
             }
             Act::Roster => self.roster(form, &mut outcome).await?,
@@ -140,7 +143,9 @@ impl User {
         note(
             outcome,
             account.as_jid(),
-            self.accounts.create(&account, password, cx).await,
+            self.accounts
+                .create(&account, password, Way::Running(cx))
+                .await,
         )
     }
 
@@ -152,7 +157,7 @@ impl User {
         cx: &Context,
         outcome: &mut Outcome,
     ) -> Result<(), StanzaError> {
-        let own = iq.session.as_ref();
+        let own = Some(iq);
         for account in forms::accounts(form)? {
             if self.act != Act::Reenable && account.as_str() == iq.from.bare_str() {
                 outcome.fail(format!("{account} is you: let another administrator do it"));
@@ -165,7 +170,7 @@ impl User {
                 continue;
             }
             let done = match self.act {
-                Act::Delete => self.accounts.remove(&account, own, cx).await,
+                Act::Delete => self.accounts.remove(&account, own, Way::Running(cx)).await,
                 act => {
                     self.accounts
                         .set_disabled(&account, act == Act::Disable, own, cx)
@@ -272,7 +277,7 @@ fn end(
         StreamErrorCondition::PolicyViolation,
         "the session was ended by an administrator",
     );
-    let own = iq.session.as_ref();
+    let own = Some(iq);
     for jid in forms::jids(form)? {
         let account = jid.to_bare();
         let ended = match jid.resource() {
@@ -280,12 +285,10 @@ fn end(
             Some(resource) => {
                 let entries = cx.entries(&account);
                 let entry = entries.iter().find(|entry| &*entry.resource == resource);
-                match (entry, own) {
-                    (Some(entry), Some(own)) if own.session == entry.session => {
-                        cx.end_after_reply(own, error.clone())
-                    }
-                    (Some(entry), _) => drop(cx.end_session(entry.session, error.clone())),
-                    (None, _) => {}
+                match entry {
+                    Some(entry) if iq.is_of(entry.session) => iq.end_after_reply(error.clone()),
+                    Some(entry) => drop(cx.end_session(entry.session, error.clone())),
+                    None => {}
                 }
                 usize::from(entry.is_some())
             }

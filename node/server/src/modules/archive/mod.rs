@@ -99,16 +99,6 @@ impl Archive {
         Ok(xml::fin_element(&page))
     }
 
-    async fn metadata(&self, archive: &BareJid) -> Result<Element, StanzaError> {
-        let query = Query::default();
-        let scan = Scan {
-            logs: &*self.logs,
-            archive,
-            query: &query,
-        };
-        Ok(xml::metadata_element(scan.ends().await?))
-    }
-
     async fn prefs(&self, owner: &BareJid) -> Result<Element, StanzaError> {
         let preferences = self
             .preferences
@@ -150,6 +140,20 @@ impl Archive {
     }
 }
 
+/// The two ends of an archive (XEP-0313 §5.2).
+///
+/// # Errors
+/// The store did not answer.
+pub async fn metadata(logs: &dyn LogRepository, archive: &BareJid) -> Result<Element, StanzaError> {
+    let query = Query::default();
+    let scan = Scan {
+        logs,
+        archive,
+        query: &query,
+    };
+    Ok(xml::metadata_element(scan.ends().await?))
+}
+
 impl Module for Archive {
     fn register(self: Arc<Self>, registry: &mut Registry) {
         registry.iq(Target::Account, ns::MAM, self);
@@ -182,7 +186,7 @@ impl IqHandler for Archive {
         let answer = match (iq.payload.name(), iq.is_set()) {
             ("query", true) => self.query(iq, cx).await?,
             ("query", false) => query::fields_element(),
-            ("metadata", false) => self.metadata(&iq.to).await?,
+            ("metadata", false) => metadata(&*self.logs, &iq.to).await?,
             ("prefs", false) => self.prefs(&iq.to).await?,
             ("prefs", true) => self.set_prefs(&iq.to, &iq.payload, cx).await?,
             _ => return Err(Condition::BadRequest.into()),

@@ -1,25 +1,31 @@
-//! What the owner of an account and an administrator alike do to it: change its password, remove it.
+//! Accounts: made, changed and removed, whichever door the wish comes through.
 //!
-//! Why here: registration (XEP-0077) and service administration (XEP-0133) are two doors to the same acts.
+//! Why here: registration (XEP-0077), service administration (XEP-0133) and the command line are doors to the same acts.
+//! Order of a removal: the name is marked and nobody logs in any more; sessions end; what is in memory is dropped and
+//! what it was writing waited for; contacts hear; everything stored goes, the mark last. A node that dies on the way
+//! goes on at its next start ([`Accounts::finish_removals`]), or when somebody wants the name.
 
 use std::sync::Arc;
 
 use storage::{ErrorKind, Stores};
 use xmpp::{
-    BareJid, StanzaError, StanzaErrorCondition as Condition, StreamError, StreamErrorCondition,
+    BareJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError,
+    StreamErrorCondition,
 };
 
-use super::credentials::{check_password, credentials};
+use super::password::check_password;
 use crate::{
-    module::Context,
+    keys::Keys,
+    module::{Context, IqRequest},
     modules::roster::{
-        Rosters,
-        subscription::{self, Standing},
+        Rosters, rosters,
+        subscription::{self, Sharing, Standing, SubscriptionType},
     },
-    pipeline::outbound,
-    routing::SessionHandle,
+    pipeline::{inbound, outbound},
 };
 
+/// Names of half-removed accounts that are read at once.
+const NAMES: usize = 100;
 /// Attempts of a change against others.
 const MAX_ATTEMPTS: usize = 8;
 
@@ -30,21 +36,21 @@ pub struct Accounts {
     pub stores: Stores,
     /// The rosters.
     pub rosters: Arc<Rosters>,
-    /// Iterations of SCRAM for new passwords.
-    pub iterations: u32,
+    /// Who computes the keys of new passwords.
+    pub keys: Arc<Keys>,
 }
 
 impl Accounts {
-    /// Over all that an account has; new passwords get so many iterations of SCRAM.
-    pub fn new(stores: Stores, rosters: Arc<Rosters>, iterations: u32) -> Self {
+    /// Over all that an account has.
+    pub fn new(stores: Stores, rosters: Arc<Rosters>, keys: Arc<Keys>) -> Self {
         Self {
             stores,
             rosters,
-            iterations,
+            keys,
         }
     }
 
-    /// Makes an account.
+    /// Makes an account; `cx` is that of a node that runs.
     ///
     /// # Errors
     /// `not-acceptable` for a password that is none, `conflict` if the account exists; the store did not answer.
@@ -52,42 +58,48 @@ impl Accounts {
         &self,
         account: &BareJid,
         password: &str,
-        cx: &Context,
+        way: Way<'_>,
     ) -> Result<(), StanzaError> {
         check_password(password)?;
+        let accounts = &self.stores.accounts;
         // Asked before the keys are computed, which is what costs; the creation itself is conditional all the same.
-        if self.stores.accounts.load(account).await?.is_some() {
+        if accounts.load(account).await?.is_some() {
             return Err(Condition::Conflict.into());
         }
-        let credentials = credentials(password, self.iterations).await?;
+        let credentials = self.derive(password).await?;
+        if accounts.is_being_removed(account).await? {
+            // Somebody was removed and the node died on the way.
+            self.finish(account, Vec::new(), way).await?;
+        }
         self.stores
-            .accounts
-            .create(account, credentials, cx.now_ms())
+            .create(account, credentials, way.now_ms())
             .await
             .map_err(|error| match error.kind() {
                 ErrorKind::Conflict => Condition::Conflict.into(),
                 _ => StanzaError::from(error),
             })?;
         // A home that looked for it before remembers that there was none.
-        cx.forget(account);
+        way.forget(account);
         Ok(())
     }
 
-    /// Changes a password. Tokens that were given for the old one are worthless afterwards (XEP-0484 §7), and sessions end
-    /// but for `own`, which asks: whoever knew the old password is out.
+    async fn derive(
+        &self,
+        password: &str,
+    ) -> Result<storage::repository::Credentials, StanzaError> {
+        let derived = self.keys.derive(password).await;
+        derived.ok_or_else(|| Condition::InternalServerError.into())
+    }
+
+    /// Changes a password. Tokens that were given for the old one are worthless afterwards (XEP-0484 §7); sessions are
+    /// ended by the caller, see [`end_others`].
     ///
     /// # Errors
     /// `not-acceptable` for a password that is none, `item-not-found` if there is no such account; the store did not
     /// answer: then the change is to be repeated.
-    pub async fn set_password(
-        &self,
-        account: &BareJid,
-        password: &str,
-        own: Option<&Arc<SessionHandle>>,
-        cx: &Context,
-    ) -> Result<(), StanzaError> {
+    pub async fn set_password(&self, account: &BareJid, password: &str) -> Result<(), StanzaError> {
         check_password(password)?;
-        let credentials = credentials(password, self.iterations).await?;
+        let credentials = self.derive(password).await?;
         for _ in 0..MAX_ATTEMPTS {
             let Some(known) = self.stores.accounts.load(account).await? else {
                 return Err(Condition::ItemNotFound.into());
@@ -98,11 +110,7 @@ impl Accounts {
                 .set_credentials(account, credentials.clone(), known.version)
                 .await
             {
-                Ok(_) => {
-                    self.stores.accounts.remove_all_tokens(account).await?;
-                    end_others(account, own, cx, &gone("the password was changed"));
-                    return Ok(());
-                }
+                Ok(_) => return Ok(self.stores.accounts.remove_all_tokens(account).await?),
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error.into()),
             }
@@ -118,7 +126,7 @@ impl Accounts {
         &self,
         account: &BareJid,
         disabled: bool,
-        own: Option<&Arc<SessionHandle>>,
+        own: Option<&IqRequest>,
         cx: &Context,
     ) -> Result<(), StanzaError> {
         for _ in 0..MAX_ATTEMPTS {
@@ -145,57 +153,162 @@ impl Accounts {
         Err(crate::home::wait("the account is being changed by others"))
     }
 
-    /// Removes an account with all it has. `own` is the session that asks, which ends behind the reply if it is one of
-    /// the account's.
-    ///
-    /// Order: nobody logs in any more; contacts hear; sessions end; what is in memory is dropped, so that nothing of it
-    /// is written behind the erasure; everything stored goes, the name last.
+    /// Removes an account with all it has. `own` is the request for it, whose session ends behind the reply if it is one
+    /// of the account's.
     ///
     /// # Errors
-    /// `item-not-found` if there is no such account; the store did not answer: another call goes on where this one
-    /// stopped.
+    /// `item-not-found` if there is no such account; its sessions do not end, or the store did not answer: another call
+    /// goes on where this one stopped.
     pub async fn remove(
         &self,
         account: &BareJid,
-        own: Option<&Arc<SessionHandle>>,
-        cx: &Context,
+        own: Option<&IqRequest>,
+        way: Way<'_>,
     ) -> Result<(), StanzaError> {
-        let Some(known) = self.stores.accounts.load(account).await? else {
+        let accounts = &self.stores.accounts;
+        if !accounts.remove(account).await? && !accounts.is_being_removed(account).await? {
             return Err(Condition::ItemNotFound.into());
-        };
-        if !known.disabled {
-            self.stores
-                .accounts
-                .set_disabled(account, true, known.version)
-                .await?;
         }
-        self.take_leave(account, cx).await?;
-        let error = gone("the account was removed");
-        end_sessions(account, own, cx, &error);
-        cx.forget(account);
-        self.stores.erase(account).await?;
-        // Whoever looked meanwhile found an account.
-        cx.forget(account);
-        Ok(())
+        let mut presences = Vec::new();
+        if let Way::Running(cx) = way {
+            let error = gone("the account was removed");
+            let own = own.filter(|iq| iq.from.bare_str() == account.as_str());
+            let session = own.and_then(|iq| iq.session.as_ref());
+            let spared = session.map(|handle| handle.session);
+            presences = cx.retire(account, spared, &error).await?;
+            if let Some(iq) = own {
+                iq.end_after_reply(error);
+            }
+        }
+        self.finish(account, presences, way).await
     }
 
-    /// RFC 6121 §3.2, §3.3: every subscription ends, either way.
-    async fn take_leave(&self, account: &BareJid, cx: &Context) -> Result<(), StanzaError> {
+    /// Goes on with removals during which the node died.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn finish_removals(&self, domain: &str, cx: &Context) -> Result<(), StanzaError> {
+        let mut after: Option<String> = None;
+        loop {
+            let accounts = &self.stores.accounts;
+            let names = accounts.removals(domain, after.as_deref(), NAMES).await?;
+            for name in &names {
+                if let Ok(account) = BareJid::from_parts(Some(name), domain) {
+                    tracing::info!(%account, "going on with a removal");
+                    self.finish(&account, Vec::new(), Way::Running(cx)).await?;
+                }
+            }
+            if names.len() < NAMES {
+                return Ok(());
+            }
+            after = names.last().cloned();
+        }
+    }
+
+    /// What is left of a removal when nobody is there any more; `presences` are those that contacts still see.
+    async fn finish(
+        &self,
+        account: &BareJid,
+        presences: Vec<Stanza>,
+        way: Way<'_>,
+    ) -> Result<(), StanzaError> {
         let roster = self.rosters.load(account).await?;
         for item in &roster.items {
             let due = subscription::removal(Standing::from(item).state);
             let [unsubscribe, unsubscribed] = outbound::farewell(account, &item.jid);
-            for (due, stanza) in [
-                (due.unsubscribe, unsubscribe),
-                (due.unsubscribed, unsubscribed),
+            // RFC 6121 §3.2, §3.3: every subscription ends, either way.
+            for (due, stanza, kind) in [
+                (due.unsubscribe, unsubscribe, SubscriptionType::Unsubscribe),
+                (
+                    due.unsubscribed,
+                    unsubscribed,
+                    SubscriptionType::Unsubscribed,
+                ),
             ] {
-                if due {
-                    cx.route(stanza);
+                match way {
+                    Way::Running(cx) if due => cx.route(stanza),
+                    Way::Down(domains)
+                        if due && domains.contains(&item.jid.domain().to_owned()) =>
+                    {
+                        self.hear(&item.jid, account, kind).await?;
+                    }
+                    _ => {}
                 }
             }
-            cx.share(account, &item.jid, due.sharing);
+            if let (Way::Running(cx), Sharing::Ends) = (way, due.sharing) {
+                let gone = presences
+                    .iter()
+                    .filter_map(Stanza::from)
+                    .filter_map(Jid::to_full);
+                for from in gone {
+                    cx.route(inbound::unavailable(&from, Some(item.jid.as_jid())));
+                }
+            }
         }
+        self.stores.erase(account).await?;
+        // Whoever looked meanwhile found what was left.
+        way.forget(account);
+        self.rosters.forget(account);
         Ok(())
+    }
+
+    /// While no node runs that could: what a contact of ours makes of an account that takes leave (RFC 6121 §A.3).
+    async fn hear(
+        &self,
+        contact: &BareJid,
+        from: &BareJid,
+        kind: SubscriptionType,
+    ) -> Result<(), StanzaError> {
+        if self.stores.accounts.load(contact).await?.is_none() {
+            return Ok(());
+        }
+        let turn = self.rosters.turn(contact).await;
+        let change = |roster: &mut storage::repository::Roster, revision| {
+            let Some(known) = rosters::item(roster, from.as_str()) else {
+                return Ok(None);
+            };
+            let (before, after) = {
+                let before = Standing::from(known);
+                (before, subscription::inbound(before, kind))
+            };
+            if after.standing == before {
+                return Ok(None);
+            }
+            let item = rosters::item_mut(roster, from);
+            after.standing.apply(item, None);
+            if after.push && item.in_roster {
+                item.revision = revision;
+            }
+            if !item.in_roster && !after.standing.is_waiting() {
+                roster.items.retain(|item| item.jid != *from);
+            }
+            Ok(Some(()))
+        };
+        turn.change(change).await.map(drop)
+    }
+}
+
+/// Through a node that runs, or on its stores while it does not.
+#[derive(Clone, Copy)]
+pub enum Way<'a> {
+    /// Sessions end, and contacts hear over their own homes.
+    Running(&'a Context),
+    /// Nobody is connected; the rosters of contacts in these domains are changed here.
+    Down(&'a [String]),
+}
+
+impl Way<'_> {
+    fn now_ms(self) -> u64 {
+        match self {
+            Self::Running(cx) => cx.now_ms(),
+            Self::Down(_) => crate::clock::now_ms(),
+        }
+    }
+
+    fn forget(self, account: &BareJid) {
+        if let Self::Running(cx) = self {
+            cx.forget(account);
+        }
     }
 }
 
@@ -203,15 +316,12 @@ fn gone(text: &str) -> StreamError {
     StreamError::new(StreamErrorCondition::NotAuthorized, text)
 }
 
-/// Ends every session of an account but the one that asks.
-fn end_others(
-    account: &BareJid,
-    own: Option<&Arc<SessionHandle>>,
-    cx: &Context,
-    error: &StreamError,
-) {
+/// Ends the sessions of an account whose password was changed, but for the one that asked for it: whoever knew the old
+/// password is out.
+pub fn end_others(account: &BareJid, own: &IqRequest, cx: &Context) {
+    let error = gone("the password was changed");
     for entry in cx.entries(account).iter() {
-        if own.is_none_or(|own| own.session != entry.session) {
+        if !own.is_of(entry.session) {
             cx.end_session(entry.session, error.clone());
         }
     }
@@ -220,14 +330,14 @@ fn end_others(
 /// Ends every session of an account; the one that asks behind its reply. Returns how many.
 pub fn end_sessions(
     account: &BareJid,
-    own: Option<&Arc<SessionHandle>>,
+    own: Option<&IqRequest>,
     cx: &Context,
     error: &StreamError,
 ) -> usize {
     let entries = cx.entries(account);
     for entry in entries.iter() {
         match own {
-            Some(own) if own.session == entry.session => cx.end_after_reply(own, error.clone()),
+            Some(iq) if iq.is_of(entry.session) => iq.end_after_reply(error.clone()),
             _ => {
                 cx.end_session(entry.session, error.clone());
             }

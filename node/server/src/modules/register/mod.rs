@@ -1,11 +1,11 @@
 //! Registration in band, for those who have an account: what is registered, another password, removal.
 //!
 //! Source: XEP-0077 v2.4 §3.2 to §3.4, §4. Making an account comes before authentication and is part of the negotiation
-//! of streams; [`mod@credentials`] and [`accounts`] are for it, too. Nothing asks for an e-mail address or an old password.
+//! of streams; [`accounts`] are for it, too. Nothing asks for an e-mail address or an old password.
 //! Requests come to the own account or to the server; either way they are about the account that asks.
 
 pub mod accounts;
-pub mod credentials;
+pub mod password;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +18,7 @@ use xmpp::{
 };
 use zeroize::Zeroizing;
 
-pub use accounts::Accounts;
-pub use credentials::credentials;
+pub use accounts::{Accounts, Way};
 
 use crate::module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target};
 
@@ -55,7 +54,11 @@ impl Register {
             ));
         }
         let done = match wanted {
-            Wanted::Removal => self.accounts.remove(account, iq.session.as_ref(), cx).await,
+            Wanted::Removal => {
+                self.accounts
+                    .remove(account, Some(iq), Way::Running(cx))
+                    .await
+            }
             Wanted::Password { username, password } => {
                 let named = BareJid::from_parts(Some(&username), account.domain());
                 if named.ok().as_ref() != Some(account) {
@@ -64,10 +67,8 @@ impl Register {
                         "an account's password is changed by itself",
                     ));
                 }
-                let own = iq.session.as_ref();
-                self.accounts
-                    .set_password(account, &password, own, cx)
-                    .await
+                let changed = self.accounts.set_password(account, &password).await;
+                changed.inspect(|()| accounts::end_others(account, iq, cx))
             }
         };
         done.map_err(|error| match error.condition {

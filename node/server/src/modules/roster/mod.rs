@@ -1,5 +1,6 @@
 //! The roster (RFC 6121 §2 and §3).
 
+pub mod request;
 pub mod rosters;
 pub mod subscription;
 pub mod xml;
@@ -61,6 +62,8 @@ impl IqHandler for RosterModule {
 impl RosterModule {
     async fn get(&self, iq: &IqRequest, cx: &Context) -> Result<Option<Element>, StanzaError> {
         if let Some(handle) = &iq.session {
+            // Until it is sent nothing changes: no push of a change overtakes the roster that is without it.
+            iq.release_after_reply(self.rosters.hold(&iq.to).await);
             cx.set_flags(handle.session, flags::INTERESTED, 0);
         }
         let roster = self.rosters.load(&iq.to).await?;
@@ -69,7 +72,7 @@ impl RosterModule {
             RosterAnswer::Changes(changes) => {
                 if let Some(handle) = &iq.session {
                     for change in changes {
-                        cx.after_reply(handle, push_iq(handle.jid.as_str(), change));
+                        iq.send_after_reply(push_iq(handle.jid.as_str(), change));
                     }
                 }
                 Ok(None)
@@ -178,3 +181,6 @@ fn push_iq(to: &str, payload: Element) -> Element {
         .with_attr("to", to)
         .with_child(payload)
 }
+
+#[cfg(test)]
+mod tests;
