@@ -120,6 +120,10 @@ impl Table for Guarded {
         self.inner.clone().submit(batch, done);
     }
 
+    fn trouble(&self) -> Option<Error> {
+        self.inner.trouble()
+    }
+
     async fn partitions(
         &self,
         space: Space,

@@ -206,9 +206,7 @@ pub trait Table: Send + Sync + 'static {
     }
     /// What keeps this table from taking writes on this node, if that is known. Trouble that all nodes would have is not
     /// told.
-    fn trouble(&self) -> Option<Error> {
-        None
-    }
+    fn trouble(&self) -> Option<Error>;
     /// The partitions of a table in byte order, paged: `after` is the last one of the page before. For maintenance and
     /// administration only; never on a hot path.
     async fn partitions(

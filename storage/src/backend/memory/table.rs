@@ -204,6 +204,10 @@ impl Table for MemoryTable {
         Ok(())
     }
 
+    fn trouble(&self) -> Option<Error> {
+        None
+    }
+
     async fn partitions(
         &self,
         space: Space,
