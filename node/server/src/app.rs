@@ -247,6 +247,7 @@ impl App {
                 }
                 router.parked.sweep(false);
                 router.homes.sweep(&router);
+                router.homes.unpin(&router);
                 router
                     .rosters
                     .retain(|account| router.directory.lookup(account.as_str()).is_some());

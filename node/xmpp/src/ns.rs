@@ -70,6 +70,8 @@ pub const BLOCKING: &str = "urn:xmpp:blocking";
 pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
 /// Stream management (XEP-0198).
 pub const SM: &str = "urn:xmpp:sm:3";
+/// User nickname (XEP-0172).
+pub const NICK: &str = "http://jabber.org/protocol/nick";
 /// Ping (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
 /// Entity time (XEP-0202).

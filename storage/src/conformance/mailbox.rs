@@ -1,9 +1,9 @@
-//! Mailboxes: a claim is won once.
+//! Mailboxes: of two writes at once one is refused.
 
 use super::{done, jid, refused};
 use crate::{
     error::ErrorKind,
-    repository::{DrainClaim, Mailbox, MailboxRepository},
+    repository::{Mailbox, MailboxRepository},
 };
 
 /// Runs all of it.
@@ -15,11 +15,6 @@ pub async fn mailboxes(repo: &dyn MailboxRepository) {
         undelivered: vec![12, 69_999],
         last_active_ms: 1_700_000_000_000,
         last_status: Some("gone fishing".into()),
-        drain: Some(DrainClaim {
-            node: u64::MAX,
-            session: 3,
-            until_ms: 4,
-        }),
         version: 0,
     };
     assert_eq!(done(repo.store(&account, &full, 0).await), 1);
@@ -31,20 +26,16 @@ pub async fn mailboxes(repo: &dyn MailboxRepository) {
         }
     );
 
-    let claim = |session| Mailbox {
-        drain: Some(DrainClaim {
-            node: 1,
-            session,
-            until_ms: 9,
-        }),
+    let until = |acked| Mailbox {
+        acked,
         ..full.clone()
     };
-    let (first, second) = (claim(1), claim(2));
+    let (first, second) = (until(70_001), until(70_002));
     let (a, b) = tokio::join!(
         repo.store(&account, &first, 1),
         repo.store(&account, &second, 1)
     );
-    assert!(a.is_ok() != b.is_ok(), "just one claim wins");
+    assert!(a.is_ok() != b.is_ok(), "just one write wins");
     refused(a.and(b), ErrorKind::Conflict);
     assert_eq!(done(repo.load(&account).await).version, 2);
 

@@ -1,4 +1,4 @@
-//! The mailbox: how far an account's log was handed over (XEP-0160), who drains it, when the account was last active.
+//! The mailbox: how far an account's log was handed over (XEP-0160), when the account was last active.
 //!
 //! Stored: `core` `U#domain#local` / `META`. Written at session end and per 50 acknowledgements or 60 s.
 
@@ -14,21 +14,6 @@ use crate::{
     key,
     shape::Table,
 };
-
-/// The session that drains the log now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct DrainClaim {
-    /// Its node's incarnation.
-    #[n(0)]
-    pub node: u64,
-    /// Its number there.
-    #[n(1)]
-    pub session: u64,
-    /// When others may take over, in milliseconds since 1970.
-    #[n(2)]
-    pub until_ms: u64,
-}
 
 /// How far the log was handed over.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
@@ -46,9 +31,7 @@ pub struct Mailbox {
     /// The status of its last unavailable presence.
     #[n(3)]
     pub last_status: Option<String>,
-    /// The session that drains the log now.
-    #[n(4)]
-    pub drain: Option<DrainClaim>,
+    // 4 was who drains the log.
     /// The version that changes must name; 0: nothing stored yet.
     #[cbor(skip)]
     pub version: u64,

@@ -23,7 +23,7 @@ pub use archive_preferences::{
     ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences,
 };
 pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip};
-pub use mailbox::{DrainClaim, Mailbox, MailboxRepository, TableMailboxes};
+pub use mailbox::{Mailbox, MailboxRepository, TableMailboxes};
 pub use privacy::{
     PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds,
     TablePrivacy,

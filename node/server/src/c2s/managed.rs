@@ -7,7 +7,7 @@ use xmpp::{Element, Node, StreamError, StreamErrorCondition as Condition, ns};
 
 use super::{
     session::SessionCore,
-    stream_management::{AckPolicy, Handled, Limits, TooHigh, Unacked},
+    stream_management::{AckPolicy, Handled, Limits, Unacked},
 };
 use crate::routing::{Delivery, Letter, Order};
 
@@ -151,7 +151,7 @@ impl SessionCore {
                 managed.asked = false;
                 let h: u32 =
                     h.ok_or_else(|| StreamError::new(Condition::BadFormat, "h is no counter"))?;
-                let acknowledged = managed.outbound.ack(h).map_err(too_high)?;
+                let acknowledged = managed.outbound.ack(h)?;
                 let numbers: Vec<u64> =
                     acknowledged.filter_map(|(sent, _)| sent.number()).collect();
                 if !numbers.is_empty() {
@@ -232,15 +232,4 @@ pub fn failed(condition: &'static str, h: Option<u32>) -> Element {
     Element::new("failed", ns::SM)
         .with_attr_opt("h", h.map(|h| h.to_string()))
         .with_child(Element::new(condition, ns::STANZA_ERRORS))
-}
-
-/// The client acknowledged more than it was sent (XEP-0198 §4).
-pub fn too_high(error: TooHigh) -> StreamError {
-    let application = Element::new("handled-count-too-high", ns::SM)
-        .with_attr("h", error.h.to_string())
-        .with_attr("send-count", error.sent.to_string());
-    StreamError {
-        application: Some(Box::new(application)),
-        ..Condition::UndefinedCondition.into()
-    }
 }

@@ -247,7 +247,6 @@ impl SessionCore {
             }
         }
         self.backlog.shrink_to_fit();
-        self.handle.directed.lock().shrink_to_fit();
     }
 
     /// The stream error for a session that loses its name to another.

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
 use xmpp::{
-    Fragment, FullJid, Jid, Kind, Stanza, StreamError, StreamErrorCondition as Condition,
+    Fragment, FullJid, Kind, Stanza, StreamError, StreamErrorCondition as Condition,
     codec::{Decoder, ParseError, StreamEvent},
     ns,
     stanza::NotAStanza,
@@ -30,8 +30,6 @@ use crate::{
 
 /// Unsent bytes beyond which a session takes no more letters.
 const CONGESTED: usize = 128 << 10;
-/// Addresses that one session may send directed presence to.
-const MAX_DIRECTED: usize = 1_000;
 
 /// A session without its connection.
 pub struct SessionCore {
@@ -192,16 +190,6 @@ impl SessionCore {
     fn lane_done(&mut self) {
         if let Some((_, ticket)) = self.lane.pop_front() {
             self.complete(ticket);
-        }
-    }
-
-    /// Remembers who was told directly that the session is there (RFC 6121 §4.6.2).
-    pub fn note_directed(&mut self, to: &Jid, available: bool) {
-        let mut directed = self.handle.directed.lock();
-        if !available {
-            directed.retain(|jid| jid != to);
-        } else if !directed.contains(to) && directed.len() < MAX_DIRECTED {
-            directed.push(to.clone());
         }
     }
 
@@ -627,7 +615,6 @@ impl SessionCore {
         let left = handle.mailbox.close();
         let mut numbers = unwritten;
         let mut homeless = Vec::new();
-        router.active_lists.ended(handle.session);
         // What was sent and not acknowledged is older than what was not sent.
         if let Some(managed) = managed {
             router.parked.forget(&handle, inbound.h());
@@ -667,10 +654,12 @@ impl SessionCore {
             }
         }
         router.clone().spawn(async move {
-            let ended = crate::pipeline::lifecycle::unavailable(&router, &home, &handle, &presence, &directed).await;
+            let ended = crate::pipeline::lifecycle::unavailable(&router, &home, &handle, &presence, directed).await;
             if let Err(error) = ended {
                 tracing::debug!(jid = %handle.jid, %error, "contacts not told of the end of a session");
             }
+            // Its list says who may hear that it ends.
+            router.active_lists.ended(handle.session);
             router.sessions.remove(handle.session.number);
             home.save(&router);
             if anonymous {

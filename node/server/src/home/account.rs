@@ -22,7 +22,9 @@ use storage::{
     ErrorKind,
     repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, NewEntry, PrivacyData},
 };
-use xmpp::{BareJid, ErrorType, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
+use xmpp::{
+    BareJid, ErrorType, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition,
+};
 
 use super::{
     pending::Pending,
@@ -34,7 +36,7 @@ use crate::{
             self, preferences,
             retraction::{self, Retraction},
         },
-        blocking::{self, Passing},
+        blocking::{Passing, rules},
         vcard::Photo,
     },
     pipeline::{
@@ -321,11 +323,9 @@ impl Home {
                 return;
             }
             let entries = router.entries(self.account.as_str());
-            let best = entries
-                .iter()
-                .filter(|e| e.priority.is_some_and(|p| p >= 0))
-                .max_by_key(|e| e.priority);
-            if let Some(target) = best.and_then(|entry| router.sessions.get(entry.session.number)) {
+            let best = delivery::most_available(entries.iter().map(|e| e.priority));
+            let target = best.map(|place| entries[place].session.number);
+            if let Some(target) = target.and_then(|number| router.sessions.get(number)) {
                 state.give_waiting(&target);
             }
         });
@@ -404,6 +404,13 @@ impl Home {
         let presences = self.with(|state| state.presences.clone());
         let parsed = |(session, bytes)| Some((session, Stanza::parse(bytes).ok()?));
         presences.into_iter().flatten().filter_map(parsed).collect()
+    }
+
+    /// The presence of a full address: that of its newest session, if one took it over from another.
+    pub fn presence_of(&self, jid: &FullJid) -> Option<(u64, Stanza)> {
+        let own = self.presences().into_iter();
+        own.filter(|(_, presence)| presence.from() == Some(jid.as_jid()))
+            .max_by_key(|(session, _)| *session)
     }
 
     /// Changes the presence of every available session; what became of it. `None` leaves it.
@@ -664,6 +671,11 @@ impl Home {
                 pending.add(entry.number, 0);
             }
         }
+        let privacy = stores.privacy.load(&self.account).await?;
+        if rules::need_roster(&privacy) {
+            // What comes cannot wait for it.
+            router.rosters.pin(&self.account).await?;
+        }
         Ok(Some(State {
             passing: false,
             head: tip.head,
@@ -671,7 +683,7 @@ impl Home {
             queue: VecDeque::new(),
             flushing: false,
             pending,
-            privacy: Arc::new(stores.privacy.load(&self.account).await?),
+            privacy: Arc::new(privacy),
             preferences: stores
                 .archive_preferences
                 .load(&self.account)
@@ -807,22 +819,19 @@ impl Home {
 impl State {
     fn receive(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut parcel: Parcel) -> After {
         let account = &home.account;
+        parcel.stanza = render::without_forged_ids(parcel.stanza, account);
         let from = parcel.stanza.from();
-        if let Some(from) = from
-            && from.bare_str() != account.as_str()
-            && blocking::denies(
-                &self.privacy,
-                Passing::Message,
-                account,
-                from,
-                router.rosters.cached(account).as_deref(),
-            )
-        {
-            // XEP-0191 §3.2: an error for a message; `refuse` gives none in answer to errors.
-            return After::Refuse(parcel, Condition::ServiceUnavailable.into());
-        }
         let entries = router.entries(account.as_str());
         let action = action(&parcel, &entries);
+        let resource = parcel.stanza.to().and_then(Jid::resource);
+        let reached = entries.iter().filter(|e| reaches(action, resource, e));
+        let judge = router.judge(account, &self.privacy);
+        if from.is_some_and(|from| {
+            judge.denies_all(reached.map(|e| e.session), Passing::Message, from)
+        }) {
+            // XEP-0016 §2.14: an error for a message; `refuse` gives none in answer to errors.
+            return After::Refuse(parcel, Condition::ServiceUnavailable.into());
+        }
         let class = parcel.class;
         let archived = router.config.archive.enabled
             && !self.passing
@@ -845,9 +854,6 @@ impl State {
             let flag = |on, flag| if on { flag } else { EntryFlags::NONE };
             flag(archived, EntryFlags::ARCHIVED) | flag(class.stored_offline(), EntryFlags::DELIVER)
         });
-        if flags.is_some() {
-            parcel.stanza = render::without_forged_ids(parcel.stanza, account);
-        }
         // An error waits for no store: what it answers is acknowledged already.
         let in_turn = class.message_type() != MessageType::Error && !self.queue.is_empty();
         if flags.is_some() || in_turn {
@@ -893,7 +899,8 @@ impl State {
         )
     }
 
-    fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, parcel: Parcel) -> After {
+    fn sent(&mut self, home: &Arc<Home>, router: &Arc<Router>, mut parcel: Parcel) -> After {
+        parcel.stanza = render::without_forged_ids(parcel.stanza, &home.account);
         let archived = router.config.archive.enabled
             && !self.passing
             && parcel.class.archived()
@@ -1068,11 +1075,12 @@ impl State {
         let entries = router.entries(account.as_str());
         let action = action(parcel, &entries);
         let resource = parcel.stanza.to().and_then(Jid::resource);
-        let reached = |entry: &Entry| match action {
-            Action::ToResource => Some(&*entry.resource) == resource,
-            Action::ToNonNegative => entry.priority.is_some_and(|priority| priority >= 0),
-            _ => false,
+        let judge = router.judge(account, &self.privacy);
+        let denied = |entry: &Entry| {
+            let from = parcel.stanza.from();
+            from.is_some_and(|from| judge.denies(entry.session, Passing::Message, from))
         };
+        let reached = |entry: &Entry| reaches(action, resource, entry) && !denied(entry);
         // A session that has just become available may not have what waited yet: nothing overtakes that.
         if self.pending.unclaimed() > 0
             && let Some(entry) = entries
@@ -1101,7 +1109,10 @@ impl State {
             }
         }
         if holders > 0 && parcel.class.copied_when_received() {
-            let others = entries.iter().filter(|entry| !reached(entry));
+            // A copy of what a session's list denies is denied there as well.
+            let others = entries
+                .iter()
+                .filter(|entry| !reached(entry) && !denied(entry));
             carbons(account, router, Direction::Received, others, &bytes, parcel);
         }
         holders
@@ -1152,6 +1163,15 @@ fn carbons<'a>(
                 ..Delivery::passing(bytes)
             }),
         );
+    }
+}
+
+/// Whether a message reaches a session, as delivery goes.
+fn reaches(action: Action, resource: Option<&str>, entry: &Entry) -> bool {
+    match action {
+        Action::ToResource => Some(&*entry.resource) == resource,
+        Action::ToNonNegative => entry.priority.is_some_and(|priority| priority >= 0),
+        _ => false,
     }
 }
 

@@ -128,6 +128,17 @@ impl Homes {
         }
     }
 
+    /// Whose home is not in memory is judged by no roster: it need not be kept.
+    pub fn unpin(&self, router: &Router) {
+        for account in router.rosters.pinned() {
+            // Under the lock: a home that comes pins it again.
+            let shard = self.shard(account.as_str()).lock();
+            if !shard.contains_key(account.as_str()) {
+                router.rosters.unpin(&account);
+            }
+        }
+    }
+
     /// How many are in memory.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|s| s.lock().len()).sum()

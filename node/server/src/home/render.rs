@@ -8,13 +8,6 @@ use xmpp::{BareJid, Node, Stanza, element::escape_into, ns, payload};
 
 use crate::{pipeline::archive_rule::classify, routing::Delivery};
 
-/// Strips ids that claim to be ours: nobody else may speak for our archive (XEP-0359 §4).
-fn forged<'a>(account: &'a BareJid) -> impl Fn(Node<'_>) -> bool + 'a {
-    move |child| {
-        child.is("stanza-id", ns::SID) && child.attr("by").as_deref() == Some(account.as_str())
-    }
-}
-
 fn stanza_id(account: &BareJid, number: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(96);
     out.extend_from_slice(b"<stanza-id xmlns='urn:xmpp:sid:0' by='");
@@ -33,9 +26,10 @@ pub fn live(stanza: &Stanza, account: &BareJid, number: u64) -> Bytes {
     stanza.spliced(|_| false, &stanza_id(account, number))
 }
 
-/// The stanza without ids that claim to be ours; the same if there is none.
+/// The stanza without ids that claim to be ours: nobody else may speak for our archive, and one who does is believed where
+/// the message is not in it (XEP-0359 §3, rule 2). The same if there is none.
 pub fn without_forged_ids(stanza: Stanza, account: &BareJid) -> Stanza {
-    let strip = forged(account);
+    let strip = |child: Node<'_>| payload::sid::claims_to_be_by(child, account);
     if !stanza.root().children().any(&strip) {
         return stanza;
     }

@@ -31,13 +31,7 @@ pub async fn sees_presence(
         .find(|entry| Some(&*entry.resource) == resource.resource());
     let directed = entry
         .and_then(|entry| router.sessions.get(entry.session.number))
-        .is_some_and(|handle| {
-            handle
-                .directed
-                .lock()
-                .iter()
-                .any(|jid| jid == other || jid.as_str() == other.bare_str())
-        });
+        .is_some_and(|handle| handle.directed.lock().reaches(other));
     if directed {
         return Ok(true);
     }

@@ -1,34 +1,13 @@
 //! Presence rules: who hears what when a resource comes, changes, goes, is asked after.
 //!
 //! Source: RFC 6121 §4.2 to §4.6.
-//! Pure, over the roster and what sessions say of themselves; the presence module loads and sends. Privacy rules
+//! Pure, over the roster and what sessions say of themselves; `pipeline` loads and sends. Privacy rules
 //! (`presence-out`) come after, at each recipient named here.
 
 use std::collections::BTreeSet;
 
 use storage::repository::roster::{RosterItem, Subscription};
 use xmpp::{BareJid, Jid};
-
-/// What a presence without `to` means, given what the resource was before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transition {
-    /// It comes: broadcast to subscribers and own resources, probe, and hand over requests that wait (§4.2.2).
-    Initial,
-    /// It changes: broadcast to subscribers and own resources (§4.4.2).
-    Update,
-    /// It goes: broadcast to all who saw it, directed presence included (§4.5.2).
-    Final,
-}
-
-/// The transition. `available` is what is said now. A resource that says `unavailable` without having come has told
-/// nobody but those of its directed presence, whom [`Transition::Final`] includes.
-pub fn transition(was_available: bool, available: bool) -> Transition {
-    match (was_available, available) {
-        (false, true) => Transition::Initial,
-        (true, true) => Transition::Update,
-        (_, false) => Transition::Final,
-    }
-}
 
 /// Whether a resource may now have the messages that wait (XEP-0160 §2): its priority is not negative, for the first
 /// time.
@@ -115,13 +94,9 @@ impl Directed {
     pub fn reaches(&self, other: &Jid) -> bool {
         self.0.contains(other) || (other.is_full() && self.0.contains(other.to_bare().as_jid()))
     }
-    /// The addresses, sorted: what moves with a session to another node.
-    pub fn iter(&self) -> impl Iterator<Item = &Jid> {
-        self.0.iter()
-    }
-    /// Continues a session.
-    pub fn restored(addresses: impl IntoIterator<Item = Jid>) -> Self {
-        Self(addresses.into_iter().take(Self::MAX).collect())
+    /// Whether nobody was.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
     /// The resource becomes unavailable: whom to tell besides the subscribers, who are told if it was available. The
     /// set is empty afterwards.
@@ -140,8 +115,8 @@ pub struct Session<'a> {
     pub resource: &'a str,
     /// Whether it is available.
     pub available: bool,
-    /// Whom it sent directed presence.
-    pub directed: &'a Directed,
+    /// Whether it sent directed presence to the one who asks.
+    pub told_directly: bool,
 }
 
 /// What a probe is answered with.
@@ -150,8 +125,7 @@ pub enum ProbeAnswer<'a> {
     /// `unsubscribed` from the bare address, with the probe's id. Our own state, an approval in advance above all, is
     /// left as it is (§4.3.2, 1).
     Unsubscribed,
-    /// `unavailable` from the address that was probed, with the probe's id and, for the bare address, the time of
-    /// the last presence if it is known (§4.3.2, 3).
+    /// `unavailable` from the address that was probed, with the probe's id (§4.3.2, 3).
     Unavailable,
     /// The last presence without `to` of each of these resources, in full and with its own id (§4.3.2, 4).
     Presence(Vec<&'a str>),
@@ -178,9 +152,7 @@ pub fn answer_probe<'a>(
     let may_see = prober.bare_str() == owner.as_str()
         || find(roster, prober.bare_str()).is_some_and(is_subscriber);
     if !may_see {
-        let known = asked
-            .filter(|s| s.directed.reaches(prober))
-            .map(|s| s.resource);
+        let known = asked.filter(|s| s.told_directly).map(|s| s.resource);
         let known: Vec<_> = known.collect();
         return match known.is_empty() {
             true => ProbeAnswer::Unsubscribed,

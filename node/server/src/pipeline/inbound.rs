@@ -4,14 +4,20 @@
 
 use std::sync::Arc;
 
+use cluster::directory::{Entry, SessionRef};
+use storage::repository::Roster;
 use xmpp::{BareJid, Element, FullJid, Jid, Stanza, StanzaError, ns};
 
-use super::delivery::{self, Action, Addressee, PresenceType, Resource};
+use super::{
+    delivery::{self, Action, Addressee, PresenceType, Resource},
+    probe::probe,
+};
 use crate::{
     modules::{
-        blocking::{self, Passing},
+        blocking::Passing,
         roster::{
             self,
+            request::{self, MAX_WAITING},
             rosters::item_mut,
             subscription::{self, Sharing, Standing, SubscriptionType},
         },
@@ -38,13 +44,13 @@ pub fn presence(
             poll_once::now_or_tell(router, task, origin)
         }
         PresenceType::Probe => {
-            let (own, account) = (router.clone(), to.to_bare());
+            let (own, to) = (router.clone(), to.clone());
             let Some(from) = stanza.from().cloned() else {
                 return Progress::Done;
             };
             let task = async move {
-                if let Err(error) = probe(&own, &account, &from, true).await {
-                    tracing::debug!(%account, %error, "probe not answered");
+                if let Err(error) = probe(&own, &stanza, &from, &to).await {
+                    tracing::debug!(%to, %error, "probe not answered");
                 }
             };
             poll_once::now_or_tell(router, task, origin)
@@ -61,20 +67,14 @@ pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceTyp
     let Some(entries) = router.directory.lookup(to.bare_str()) else {
         return;
     };
-    if let Some(from) = stanza.from()
-        && from.bare_str() != to.bare_str()
-        && let Some(home) = router.homes.loaded(to.bare_str())
-        && let Some(lists) = home.privacy()
-        && blocking::denies(
-            &lists,
-            Passing::PresenceIn,
-            &home.account,
-            from,
-            router.rosters.cached(&home.account).as_deref(),
-        )
-    {
-        return;
-    }
+    let account = to.to_bare();
+    let home = router.homes.loaded(to.bare_str());
+    let lists = home.and_then(|home| home.privacy()).unwrap_or_default();
+    let judge = router.judge(&account, &lists);
+    let denied = |session| {
+        let from = stanza.from();
+        from.is_some_and(|from| judge.denies(session, Passing::PresenceIn, from))
+    };
     let resources: smallvec::SmallVec<[Resource<'_>; 4]> = entries
         .iter()
         .map(|e| Resource {
@@ -94,9 +94,21 @@ pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceTyp
             Action::ToAvailable => entry.priority.is_some(),
             _ => false,
         };
-        if reached {
+        if reached && !denied(entry.session) {
+            if kind == PresenceType::Unavailable {
+                forget_directed(router, entry, stanza);
+            }
             router.post(entry, stanza.raw().clone().into());
         }
+    }
+}
+
+/// RFC 6121 §4.6.1: who has gone need not be told any more that the session goes.
+fn forget_directed(router: &Router, entry: &Entry, stanza: &Stanza) {
+    if let Some(from) = stanza.from()
+        && let Some(handle) = router.sessions.get(entry.session.number)
+    {
+        handle.directed.lock().heard_unavailable(from);
     }
 }
 
@@ -122,24 +134,23 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
     if !home.exists(router).await? {
         // RFC 6121 §3.1.3: so that nobody can tell who has an account.
         if kind == SubscriptionType::Subscribe {
-            let reply = subscription_element(&account, &contact, SubscriptionType::Unsubscribed);
-            let _ = router.route(Stanza::from_element(&reply), None);
+            unsubscribed(router, &account, &contact);
         }
         return Ok(());
     }
-    let roster = router.rosters.load(&account).await?;
-    if home.privacy().is_some_and(|lists| {
-        blocking::denies(&lists, Passing::Other, &account, from, Some(&roster))
-    }) {
+    let lists = home.privacy().unwrap_or_default();
+    let judge = router.judge(&account, &lists);
+    let sessions = router.entries(account.as_str());
+    if judge.denies_all(sessions.iter().map(|e| e.session), Passing::Other, from) {
         return Ok(());
     }
-    let request = stanza.readdressed(Some(contact.as_jid()), Some(account.as_jid()));
+    let asked = stanza.readdressed(Some(contact.as_jid()), Some(account.as_jid()));
     let limit = router.config.limits.roster_items;
     let mut outcome = None;
+    let mut refused = false;
     let turn = router.rosters.turn(&account).await;
     let pushed = turn
         .change(|roster, revision| {
-            let full = roster.items.len() >= limit;
             let before = roster::rosters::item(roster, contact.as_str())
                 .map(Standing::from)
                 .unwrap_or_default();
@@ -149,12 +160,13 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
                 return Ok(None);
             }
             let known = roster::rosters::item(roster, contact.as_str()).is_some();
-            if full && !known {
-                // A stranger's request is the only thing that makes an item here.
+            // A stranger's request is the only thing that makes an item here.
+            refused = !known && (roster.items.len() >= limit || waiting(roster) >= MAX_WAITING);
+            if refused {
                 return Ok(None);
             }
             let item = item_mut(roster, &contact);
-            after.standing.apply(item, Some(request.raw()));
+            after.standing.apply(item, Some(&request::kept(&asked)));
             if after.push && item.in_roster {
                 item.revision = revision;
             }
@@ -166,6 +178,11 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
         })
         .await?;
     let Some(after) = outcome else { return Ok(()) };
+    if refused {
+        drop(turn);
+        unsubscribed(router, &account, &contact);
+        return Ok(());
+    }
     if after.deliver {
         let flag = if kind == SubscriptionType::Subscribe {
             0
@@ -178,8 +195,8 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
             } else {
                 entry.flags & flag != 0
             };
-            if reached {
-                router.post(entry, request.raw().clone().into());
+            if reached && !judge.denies(entry.session, Passing::Other, from) {
+                router.post(entry, asked.raw().clone().into());
             }
         }
     }
@@ -195,6 +212,18 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
     Ok(())
 }
 
+/// How many strangers' requests wait.
+fn waiting(roster: &Roster) -> usize {
+    roster.items.iter().filter(|item| !item.in_roster).count()
+}
+
+/// A request that is not taken is declined in the account's name, as one to nobody is (RFC 6121 §3.1.3): its sender need
+/// not wait, and does not learn whether there is an account.
+fn unsubscribed(router: &Arc<Router>, account: &BareJid, contact: &BareJid) {
+    let reply = subscription_element(account, contact, SubscriptionType::Unsubscribed);
+    let _ = router.route(Stanza::from_element(&reply), None);
+}
+
 /// A subscription stanza from bare to bare address.
 pub fn subscription_element(from: &BareJid, to: &BareJid, kind: SubscriptionType) -> Element {
     Element::new("presence", ns::CLIENT)
@@ -208,7 +237,16 @@ pub fn share(router: &Arc<Router>, account: &BareJid, contact: &BareJid, sharing
     let Some(home) = router.homes.loaded(account.as_str()) else {
         return;
     };
-    for (_, presence) in home.presences() {
+    let lists = home.privacy().unwrap_or_default();
+    let judge = router.judge(account, &lists);
+    for (number, presence) in home.presences() {
+        let session = SessionRef {
+            node: router.node,
+            number,
+        };
+        if judge.denies(session, Passing::PresenceOut, contact.as_jid()) {
+            continue;
+        }
         let stanza = match sharing {
             Sharing::Unchanged => return,
             Sharing::Begins => presence.readdressed(None, Some(contact.as_jid())),
@@ -230,50 +268,4 @@ pub fn unavailable(from: &FullJid, to: Option<&Jid>) -> Stanza {
         .with_attr_opt("to", to.map(Jid::as_str))
         .with_attr("type", "unavailable");
     Stanza::from_element(&element)
-}
-
-/// Answers a probe (RFC 6121 §4.3.2). `explicit`: somebody asked, so nobody there is an answer as well; a session's
-/// own first look-round is not answered for those who are away.
-pub async fn probe(
-    router: &Arc<Router>,
-    account: &BareJid,
-    from: &Jid,
-    explicit: bool,
-) -> Result<(), StanzaError> {
-    if !explicit && router.directory.lookup(account.as_str()).is_none() {
-        return Ok(());
-    }
-    let home = router.homes.get(router, account);
-    let prober = from.to_bare();
-    let allowed = home.exists(router).await? && {
-        let roster = router.rosters.load(account).await?;
-        let denied = home.privacy().is_some_and(|lists| {
-            blocking::denies(&lists, Passing::PresenceOut, account, from, Some(&roster))
-        });
-        if denied {
-            return Ok(());
-        }
-        prober == *account
-            || roster::rosters::item(&roster, prober.as_str())
-                .is_some_and(|i| Standing::from(i).state.is_seen())
-    };
-    if !allowed {
-        if explicit {
-            let reply = subscription_element(account, &prober, SubscriptionType::Unsubscribed);
-            let _ = router.route(Stanza::from_element(&reply), None);
-        }
-        return Ok(());
-    }
-    let presences = home.presences();
-    for (_, presence) in &presences {
-        let _ = router.route(presence.readdressed(None, Some(from)), None);
-    }
-    if presences.is_empty() && explicit {
-        let reply = Element::new("presence", ns::CLIENT)
-            .with_attr("from", account.as_str())
-            .with_attr("to", from.as_str())
-            .with_attr("type", "unavailable");
-        let _ = router.route(Stanza::from_element(&reply), None);
-    }
-    Ok(())
 }

@@ -5,15 +5,13 @@
 
 use std::sync::Arc;
 
+use cluster::directory::SessionRef;
 use xmpp::{Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::delivery::{self, Action, IqType};
 use crate::{
     module::{Follower, Followers, IqRequest, Target},
-    modules::{
-        blocking::{self, Passing},
-        presence::sees_presence,
-    },
+    modules::{blocking::Passing, presence::sees_presence},
     routing::{Origin, Progress, Router},
 };
 
@@ -47,7 +45,7 @@ pub fn for_account(
     let (router, entry, to) = (router.clone(), entry.clone(), to.clone());
     // Whether the sender may reach the resource depends on what may have to be read: its block list and its roster.
     let decide = async move {
-        match allowed(&router, &stanza, &to, kind).await {
+        match allowed(&router, &stanza, &to, entry.session, kind).await {
             Ok(Action::ToResource) => {
                 router.post(&entry, stanza.raw().clone().into());
             }
@@ -66,6 +64,7 @@ async fn allowed(
     router: &Arc<Router>,
     stanza: &Stanza,
     to: &Jid,
+    session: SessionRef,
     kind: IqType,
 ) -> Result<Action, StanzaError> {
     let account = to.to_bare();
@@ -78,17 +77,14 @@ async fn allowed(
         if !home.exists(router).await? {
             return Ok(Action::Bounce);
         }
-        if let Some(lists) = home.privacy()
-            && !lists.lists.is_empty()
-        {
-            let roster = router.rosters.load(&account).await?;
-            if blocking::denies(&lists, Passing::Iq, &account, from, Some(&roster)) {
-                return Ok(if kind.is_request() {
-                    Action::Bounce
-                } else {
-                    Action::Ignore
-                });
-            }
+        let lists = home.privacy().unwrap_or_default();
+        let judge = router.judge(&account, &lists);
+        if judge.denies(session, Passing::Iq, from) {
+            return Ok(if kind.is_request() {
+                Action::Bounce
+            } else {
+                Action::Ignore
+            });
         }
     }
     let sees = own || !kind.is_request() || sees_presence(router, &account, to, from).await?;
@@ -178,13 +174,13 @@ async fn handle(
         if !home.exists(router).await? {
             return handler.absent(&request(None));
         }
-        if let Some(lists) = home.privacy()
-            && !lists.lists.is_empty()
-        {
-            let roster = router.rosters.load(&account).await?;
-            if blocking::denies(&lists, Passing::Iq, &account, from, Some(&roster)) {
-                return Err(Condition::ServiceUnavailable.into());
-            }
+        let (lists, entries) = (
+            home.privacy().unwrap_or_default(),
+            router.entries(account.as_str()),
+        );
+        let judge = router.judge(&account, &lists);
+        if judge.denies_all(entries.iter().map(|e| e.session), Passing::Iq, from) {
+            return Err(Condition::ServiceUnavailable.into());
         }
     }
     router.metrics.iqs.inc();

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use cluster::directory::{Entry, SessionRef};
-use storage::repository::{Roster, Subscription};
+use storage::repository::Roster;
 use xmpp::{FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
-use super::{delivery::PresenceType, inbound};
+use super::{delivery::PresenceType, inbound, probe};
 use crate::{
     home::Home,
     modules::{
-        blocking::{self, Passing},
+        blocking::Passing,
+        presence_rules::{self, Directed},
         vcard::Photo,
     },
     routing::{Router, SessionHandle},
@@ -50,45 +51,58 @@ pub async fn available(
     let roster = router.rosters.load(account).await?;
     let stamped = stamped(router, home, presence).await;
     let presence = stamped.as_ref().unwrap_or(presence);
-    home.set_presence(handle.session.number, Some(presence.clone()));
     if !router.set_priority(handle, Some(priority)) {
         // The session ended while its roster was read.
-        home.set_presence(handle.session.number, None);
         return Ok(());
     }
-    tell_all(
-        router,
-        home,
-        handle.session,
-        &roster,
-        presence,
-        PresenceType::Available,
-    );
-    if before.is_none() {
-        // §4.3: what the others have to say.
-        for (number, other) in home.presences() {
-            if number != handle.session.number {
-                let bytes = other
-                    .readdressed(None, Some(handle.jid.as_jid()))
-                    .raw()
-                    .clone();
-                handle.mailbox.post(bytes.into());
-            }
-        }
-        for item in &roster.items {
-            if matches!(item.subscription, Subscription::To | Subscription::Both) {
-                probe(router, item.jid.as_jid(), handle).await;
-            }
-            // §3.1.3: until it is answered, a request is shown at each initial presence.
-            if let Some(request) = &item.pending_in {
-                handle.mailbox.post(request.clone().into());
-            }
-        }
+    let number = handle.session.number;
+    home.set_presence(number, Some(presence.clone()));
+    let is_there = entry(router, handle).is_some();
+    if !is_there {
+        // It ended just now, and took no notice of what was only now written.
+        home.set_presence(number, None);
     }
-    if priority >= 0 && before.is_none_or(|before| before < 0) {
+    let told = is_there.then(|| (number, presence.clone()));
+    let farewell = inbound::unavailable(&handle.jid, None);
+    tell(router, home, handle, &roster, told, &farewell);
+    if is_there && before.is_none() {
+        welcome(router, home, handle, &roster).await;
+    }
+    if presence_rules::may_take_messages(before, priority) {
         home.drain(handle);
     }
     Ok(())
+}
+
+/// What a session that has just come is told: what the others of its account say, then its contacts, and who asks to see
+/// it. That may be much more than a mailbox holds: it comes as fast as the client takes it.
+async fn welcome(router: &Arc<Router>, home: &Home, handle: &SessionHandle, roster: &Roster) {
+    let lists = home.privacy().unwrap_or_default();
+    let judge = router.judge(&home.account, &lists);
+    for (number, other) in home.presences() {
+        if number != handle.session.number && handle.mailbox.room().await {
+            let stanza = other.readdressed(None, Some(handle.jid.as_jid()));
+            handle.mailbox.post(stanza.raw().clone().into());
+        }
+    }
+    for contact in presence_rules::subscriptions(&roster.items) {
+        if !handle.mailbox.room().await {
+            return;
+        }
+        // XEP-0016 §2.13: nothing goes to whom it denies everything.
+        if !judge.denies(handle.session, Passing::Other, contact.as_jid()) {
+            probe(router, contact.as_jid(), handle).await;
+        }
+    }
+    // §3.1.3: until it is answered, a request is shown at each initial presence.
+    for item in roster.items.iter() {
+        if let Some(request) = &item.pending_in
+            && !judge.denies(handle.session, Passing::Other, item.jid.as_jid())
+            && handle.mailbox.room().await
+        {
+            handle.mailbox.post(request.clone().into());
+        }
+    }
 }
 
 /// A session says it is unavailable, or ends. `presence` carries its full address; `directed` are those who were told
@@ -98,27 +112,17 @@ pub async fn unavailable(
     home: &Arc<Home>,
     handle: &Arc<SessionHandle>,
     presence: &Stanza,
-    directed: &[Jid],
+    mut directed: Directed,
 ) -> Result<(), StanzaError> {
     let account = &home.account;
     router.set_priority(handle, None);
     let was_available = home.set_presence(handle.session.number, None);
-    let told = |roster: &Roster, jid: &Jid| {
-        was_available
-            && crate::modules::roster::rosters::item(roster, jid.bare_str())
-                .is_some_and(|i| matches!(i.subscription, Subscription::From | Subscription::Both))
-    };
     let roster = router.rosters.load(account).await;
     if was_available {
         match &roster {
-            Ok(roster) => tell_all(
-                router,
-                home,
-                handle.session,
-                roster,
-                presence,
-                PresenceType::Unavailable,
-            ),
+            // A session that took over the address has said, or will say, what is so.
+            Ok(_) if home.presence_of(&handle.jid).is_some() => {}
+            Ok(roster) => tell(router, home, handle, roster, None, presence),
             Err(_) => broadcast(
                 router,
                 presence,
@@ -128,10 +132,9 @@ pub async fn unavailable(
         }
         // §4.5.2: the session that went away hears it as well while it is connected; it has no priority any more.
     }
-    for jid in directed {
-        if !roster.as_ref().is_ok_and(|roster| told(roster, jid)) {
-            let _ = router.route(presence.readdressed(None, Some(jid)), None);
-        }
+    let items = roster.as_ref().map_or(&[][..], |roster| &roster.items);
+    for jid in directed.take_all(was_available, items) {
+        let _ = router.route(presence.readdressed(None, Some(&jid)), None);
     }
     if was_available
         && router
@@ -147,6 +150,51 @@ pub async fn unavailable(
     roster.map(drop)
 }
 
+/// Tells what a session's full address is: what it says, or (`None`) that it is gone, in the words of `farewell`. Others may
+/// be telling of the same address, because its session ends, or another takes it over: who is done last looks whether
+/// what it told is what is so.
+fn tell(
+    router: &Arc<Router>,
+    home: &Home,
+    handle: &SessionHandle,
+    roster: &Roster,
+    mut told: Option<(u64, Stanza)>,
+    farewell: &Stanza,
+) {
+    loop {
+        match &told {
+            Some((number, presence)) => {
+                let session = SessionRef {
+                    node: router.node,
+                    number: *number,
+                };
+                tell_all(
+                    router,
+                    home,
+                    session,
+                    roster,
+                    presence,
+                    PresenceType::Available,
+                );
+            }
+            None => tell_all(
+                router,
+                home,
+                handle.session,
+                roster,
+                farewell,
+                PresenceType::Unavailable,
+            ),
+        }
+        let now = home.presence_of(&handle.jid);
+        let said = |of: &Option<(u64, Stanza)>| of.as_ref().map(|(n, p)| (*n, p.raw().clone()));
+        if said(&now) == said(&told) {
+            return;
+        }
+        told = now;
+    }
+}
+
 /// §4.2.2, §4.4.2, §4.5.2: to contacts with a subscription, and to one's own available resources, oneself included.
 fn tell_all(
     router: &Arc<Router>,
@@ -156,28 +204,11 @@ fn tell_all(
     presence: &Stanza,
     kind: PresenceType,
 ) {
-    let (account, lists, active) = (
-        &home.account,
-        home.privacy(),
-        router.active_lists.get(session),
-    );
-    let denied = |contact: &Jid| {
-        lists.as_ref().is_some_and(|lists| {
-            blocking::denies_for(
-                lists,
-                active.as_deref(),
-                Passing::PresenceOut,
-                account,
-                contact,
-                Some(roster),
-            )
-        })
-    };
-    for item in &roster.items {
-        if matches!(item.subscription, Subscription::From | Subscription::Both)
-            && !denied(item.jid.as_jid())
-        {
-            broadcast(router, presence, item.jid.as_jid(), kind);
+    let (account, lists) = (&home.account, home.privacy().unwrap_or_default());
+    let judge = router.judge(account, &lists);
+    for contact in presence_rules::subscribers(&roster.items) {
+        if !judge.denies(session, Passing::PresenceOut, contact.as_jid()) {
+            broadcast(router, presence, contact.as_jid(), kind);
         }
     }
     broadcast(router, presence, account.as_jid(), kind);
@@ -211,34 +242,12 @@ pub async fn photo_changed(router: &Arc<Router>, home: &Arc<Home>) {
     // Of two changes the second may be here first: both tell of the newest.
     let Some(photo) = home.photo() else { return };
     for (session, presence) in home.change_presences(|presence| photo.restamp(presence)) {
-        let this = SessionRef {
-            node: router.node,
-            number: session,
+        let Some(handle) = router.sessions.get(session) else {
+            continue;
         };
-        tell_all(
-            router,
-            home,
-            this,
-            &roster,
-            &presence,
-            PresenceType::Available,
-        );
-        // It may have gone meanwhile; then what was just said must not be the last word.
-        let gone = !home
-            .presences()
-            .iter()
-            .any(|(number, _)| *number == session);
-        if let Some(from) = presence.from().filter(|_| gone).and_then(Jid::to_full) {
-            let gone = inbound::unavailable(&from, None);
-            tell_all(
-                router,
-                home,
-                this,
-                &roster,
-                &gone,
-                PresenceType::Unavailable,
-            );
-        }
+        let farewell = inbound::unavailable(&handle.jid, None);
+        let told = Some((session, presence));
+        tell(router, home, &handle, &roster, told, &farewell);
     }
 }
 
@@ -264,10 +273,15 @@ fn broadcast(router: &Arc<Router>, presence: &Stanza, to: &Jid, kind: PresenceTy
 
 async fn probe(router: &Arc<Router>, contact: &Jid, handle: &SessionHandle) {
     if router.serves(contact.domain()) && contact.local().is_some() {
-        if let Err(error) =
-            inbound::probe(router, &contact.to_bare(), handle.jid.as_jid(), false).await
-        {
-            tracing::debug!(%contact, %error, "probe not answered");
+        match probe::look(router, handle.jid.as_jid(), contact).await {
+            Ok(presences) => {
+                for presence in presences {
+                    if handle.mailbox.room().await {
+                        let _ = router.route(presence, None);
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(%contact, %error, "probe not answered"),
         }
         return;
     }

@@ -6,3 +6,4 @@ pub mod inbound;
 pub mod iq;
 pub mod lifecycle;
 pub mod outbound;
+pub mod probe;

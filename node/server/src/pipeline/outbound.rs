@@ -15,7 +15,7 @@ use crate::{
     home::Home,
     module::{Follower, Target},
     modules::{
-        blocking::{self, Passing, rules},
+        blocking::{Passing, rules},
         roster::{
             self,
             rosters::item_mut,
@@ -82,17 +82,10 @@ fn blocked(
     if to.bare_str() == home.account.as_str() {
         return None;
     }
-    let roster = router.rosters.cached(&home.account);
-    let active = router.active_lists.get(handle.session);
-    blocking::denies_for(
-        &lists,
-        active.as_deref(),
-        Passing::Other,
-        &home.account,
-        to,
-        roster.as_deref(),
-    )
-    .then(rules::outgoing_error)
+    let judge = router.judge(&home.account, &lists);
+    judge
+        .denies(handle.session, Passing::Other, to)
+        .then(rules::outgoing_error)
 }
 
 fn answer(handle: &SessionHandle, stanza: &Stanza, error: &StanzaError) {
@@ -165,7 +158,7 @@ fn presence(core: &mut SessionCore, stanza: Stanza) -> Progress {
                 let directed = std::mem::take(&mut *core.handle.directed.lock());
                 in_lane(&core.router, &core.handle, async move {
                     let ended =
-                        lifecycle::unavailable(&router, &home, &handle, &stanza, &directed).await;
+                        lifecycle::unavailable(&router, &home, &handle, &stanza, directed).await;
                     if let Err(error) = ended {
                         answer(&handle, &stanza, &error);
                     }
@@ -194,7 +187,10 @@ fn presence(core: &mut SessionCore, stanza: Stanza) -> Progress {
                 return Progress::Done;
             }
             let available = kind == PresenceType::Available;
-            core.note_directed(&to, available);
+            if let Err(error) = note_directed(core, &to, available) {
+                answer(&core.handle, &stanza, &error);
+                return Progress::Done;
+            }
             // XEP-0398 §5: a room is told of the photo like everybody else.
             let photo = home.photo().filter(|_| available);
             let stamped = photo.and_then(|photo| photo.stamp(&stanza));
@@ -210,20 +206,28 @@ fn presence(core: &mut SessionCore, stanza: Stanza) -> Progress {
 }
 
 fn denied(home: &Home, router: &Router, handle: &SessionHandle, to: &Jid) -> bool {
-    let (roster, active) = (
-        router.rosters.cached(&home.account),
-        router.active_lists.get(handle.session),
-    );
-    home.privacy().is_some_and(|lists| {
-        blocking::denies_for(
-            &lists,
-            active.as_deref(),
-            Passing::PresenceOut,
-            &home.account,
-            to,
-            roster.as_deref(),
-        )
-    })
+    let lists = home.privacy().unwrap_or_default();
+    let judge = router.judge(&home.account, &lists);
+    judge.denies(handle.session, Passing::PresenceOut, to)
+}
+
+/// Remembers who is told directly that a session is there, or is not (RFC 6121 §4.6).
+fn note_directed(core: &SessionCore, to: &Jid, available: bool) -> Result<(), StanzaError> {
+    let mut directed = core.handle.directed.lock();
+    if !available {
+        directed.sent_unavailable(to);
+        return Ok(());
+    }
+    let session = core.handle.session;
+    let entries = core.router.entries(core.home.account.as_str());
+    let is_available = entries
+        .iter()
+        .any(|entry| entry.session == session && entry.priority.is_some());
+    let roster = core.router.rosters.cached(&core.home.account);
+    let items = roster.as_ref().map_or(&[][..], |roster| &roster.items);
+    directed
+        .sent_available(to, is_available, items)
+        .map_err(|error| StanzaError::new(Condition::ResourceConstraint, error.to_string()))
 }
 
 /// A subscription stanza of a client (RFC 6121 §A.2).

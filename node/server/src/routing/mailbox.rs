@@ -10,6 +10,7 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -35,6 +36,9 @@ const MAX_LETTERS: usize = 16_384;
 const FIRST_PRUNE: usize = 64;
 /// Beyond this many waiting bytes the session is too slow to keep.
 const MAX_BYTES: usize = 4 << 20;
+/// Up to this many waiting letters and bytes there is room for more of what can wait.
+const ROOM_LETTERS: usize = MAX_LETTERS / 4;
+const ROOM_BYTES: usize = MAX_BYTES / 4;
 
 /// A stanza for a session's client.
 #[derive(Debug, Clone)]
@@ -150,6 +154,8 @@ struct Inner {
     orders: Vec<Order>,
     bytes: usize,
     waker: Option<Waker>,
+    /// Who waits for room.
+    waiting: Vec<Waker>,
     state: State,
 }
 
@@ -171,6 +177,10 @@ impl Inner {
         if count >= FIRST_PRUNE && count.is_power_of_two() || self.bytes + bytes > MAX_BYTES {
             self.bytes -= prune::prune(&mut self.letters);
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.letters.len() <= ROOM_LETTERS && self.bytes <= ROOM_BYTES
     }
 }
 
@@ -217,12 +227,38 @@ impl Mailbox {
                 }
             }
         };
+        let waiting = if inner.state == State::Overrun {
+            std::mem::take(&mut inner.waiting)
+        } else {
+            Vec::new()
+        };
         let waker = inner.waker.take();
         drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.into_iter().chain(waiting).for_each(Waker::wake);
         taken
+    }
+
+    /// Waits until there is room for what comes of the session's own doing and is much: what its contacts have to say when
+    /// it comes. False: the session has ended or is overrun. A session that is not read waits as long as it lives.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn room(&self) -> bool {
+        poll_fn(|cx| self.poll_room(cx)).await
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut inner = self.0.lock();
+        if matches!(inner.state, State::Closed | State::Overrun) {
+            return Poll::Ready(false);
+        }
+        if inner.has_room() {
+            return Poll::Ready(true);
+        }
+        if !inner.waiting.iter().any(|w| w.will_wake(cx.waker())) {
+            inner.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Gives an order: it is seen before letters, and even while a slow client keeps letters waiting.
@@ -292,6 +328,9 @@ impl Mailbox {
         if let Some(letters) = letters {
             std::mem::swap(&mut inner.letters, letters);
             inner.bytes = 0;
+            let waiting = std::mem::take(&mut inner.waiting);
+            drop(inner);
+            waiting.into_iter().for_each(Waker::wake);
         }
         Ok(())
     }
@@ -334,7 +373,13 @@ impl Mailbox {
         let mut inner = self.0.lock();
         inner.state = State::Closed;
         inner.waker = None;
-        std::mem::take(&mut inner.letters)
+        let (letters, waiting) = (
+            std::mem::take(&mut inner.letters),
+            std::mem::take(&mut inner.waiting),
+        );
+        drop(inner);
+        waiting.into_iter().for_each(Waker::wake);
+        letters
     }
 }
 

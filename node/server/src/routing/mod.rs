@@ -36,6 +36,7 @@ use crate::{
     metrics::Metrics,
     module::{Context, LastActivity, Outlet, Registry},
     modules::{
+        blocking::Judge,
         register::Accounts,
         roster::{Rosters, subscription::Sharing},
         vcard::Photo,
@@ -164,6 +165,16 @@ impl Router {
         self.registry
             .get()
             .expect("modules are registered before the first listener opens")
+    }
+
+    /// What an account's privacy lists say of what comes and goes.
+    pub fn judge<'a>(&'a self, owner: &'a BareJid, lists: &'a PrivacyData) -> Judge<'a> {
+        Judge {
+            owner,
+            lists,
+            active: &self.active_lists,
+            rosters: &self.rosters,
+        }
     }
 
     /// Posts to a session wherever it is.
@@ -364,8 +375,9 @@ impl Outlet for Arc<Router> {
     }
 
     fn forget(&self, account: &BareJid) {
-        self.homes.forget(self, account.as_str());
+        // The home last: one that loads meanwhile pins what it is to be judged by, and is forgotten with it.
         self.rosters.forget(account);
+        self.homes.forget(self, account.as_str());
     }
 
     async fn retire(

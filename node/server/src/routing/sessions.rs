@@ -11,9 +11,10 @@ use std::{
 use cluster::directory::SessionRef;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use xmpp::{FullJid, Jid, StreamError};
+use xmpp::{FullJid, StreamError};
 
 use super::mailbox::Mailbox;
+use crate::modules::presence_rules::Directed;
 
 /// What others hold of a session: who it is, and its mailbox.
 pub struct SessionHandle {
@@ -23,8 +24,8 @@ pub struct SessionHandle {
     pub jid: FullJid,
     /// How to reach it.
     pub mailbox: Mailbox,
-    /// Who was told directly that it is there (RFC 6121 §4.6); bounded by its session.
-    pub directed: Mutex<Vec<Jid>>,
+    /// Who was told directly that it is there (RFC 6121 §4.6).
+    pub directed: Mutex<Directed>,
     /// By which its client resumes it (XEP-0198 §5), if it may.
     pub sm_id: OnceLock<Arc<str>>,
     /// When its client was last heard, in seconds since the node started.

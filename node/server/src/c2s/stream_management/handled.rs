@@ -24,7 +24,8 @@ impl Handled {
     pub fn new() -> Self {
         Self::default()
     }
-    /// Continues after `h` stanzas.
+    /// After `h` stanzas.
+    #[cfg(test)]
     pub(super) fn resumed(h: u32) -> Self {
         Self {
             h,

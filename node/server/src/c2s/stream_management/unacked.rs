@@ -40,10 +40,6 @@ impl Default for AckPolicy {
     }
 }
 
-/// The queue is at its bound: the item comes back, to be sent when the peer has acknowledged others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Full<T>(pub T);
-
 /// The peer acknowledges more than it was sent (XEP-0198 §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("peer acknowledged {h} stanzas of {sent}")]
@@ -102,28 +98,13 @@ impl<T> Unacked<T> {
             || self.bytes.saturating_add(bytes) > self.limits.bytes;
         !full || self.queue.is_empty()
     }
-    /// Notes a stanza of `bytes` before it is written.
-    ///
-    /// # Errors
-    /// [`Full`]: too much waits already, see [`Self::has_room`].
-    pub fn push(&mut self, item: T, bytes: usize) -> Result<(), Full<T>> {
-        if !self.has_room(bytes) {
-            return Err(Full(item));
-        }
-        self.push_anyway(item, bytes);
-        Ok(())
-    }
-    /// The same whatever waits, for what has a bound of its own.
+    /// Notes a stanza of `bytes` before it is written, whatever waits: see [`Self::has_room`].
     pub fn push_anyway(&mut self, item: T, bytes: usize) {
-        self.restore(item, bytes);
-        self.unasked = self.unasked.saturating_add(1);
-        self.unasked_bytes = self.unasked_bytes.saturating_add(bytes);
-    }
-    /// Puts an item at the end, whatever waits.
-    pub(super) fn restore(&mut self, item: T, bytes: usize) {
         self.queue.push_back((item, bytes));
         self.bytes += bytes;
         self.sent += 1;
+        self.unasked = self.unasked.saturating_add(1);
+        self.unasked_bytes = self.unasked_bytes.saturating_add(bytes);
     }
     /// Whether `<r/>` is due. Asking is then noted: write it.
     pub fn wants_ack(&mut self) -> bool {
@@ -133,11 +114,6 @@ impl<T> Unacked<T> {
             self.unasked_bytes = 0;
         }
         due
-    }
-    /// After a resumption everything that waits is asked for anew.
-    pub(super) fn ask_again(&mut self) {
-        self.unasked = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
-        self.unasked_bytes = self.bytes;
     }
     /// `<a h='...'/>`: takes out what is acknowledged, oldest first. An `h` that was acknowledged before takes out
     /// nothing.

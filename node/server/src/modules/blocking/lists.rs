@@ -94,6 +94,9 @@ impl Lists {
             if after == before {
                 return Ok(None);
             }
+            if rules::need_roster(&after) {
+                self.rosters.pin(owner).await?;
+            }
             match self.repository.store(owner, &after, before.version).await {
                 Ok(version) => {
                     after.version = version;

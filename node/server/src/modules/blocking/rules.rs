@@ -73,6 +73,11 @@ pub fn needs_roster(list: &[PrivacyItem]) -> bool {
     })
 }
 
+/// Whether any list asks for roster items: each may be active in a session.
+pub fn need_roster(data: &PrivacyData) -> bool {
+    data.lists.values().any(|list| needs_roster(list))
+}
+
 /// Whether a stanza of `other` passes to `owner`, or one to `other` out: the first rule that matches decides, and if
 /// none does, it passes (XEP-0016 §2.2, 5 to 7). `contact` is the other side's roster item, if it is in the roster.
 pub fn evaluate(
@@ -111,26 +116,6 @@ fn matches(rule: &PrivacyMatch, other: &Jid, contact: Option<&RosterItem>) -> bo
 /// that is there (XEP-0191 §6). The rule holds a normalised address.
 pub fn matches_jid(rule: &str, other: &Jid) -> bool {
     rule == other.as_str() || rule == other.bare_str() || rule == other.domain()
-}
-
-/// What an incoming stanza that is denied is answered with, so that the owner seems to be away (XEP-0016 §2.14).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// Nothing: presence, answers to an IQ, errors.
-    Silence,
-    /// `service-unavailable`: messages, IQ requests.
-    ServiceUnavailable,
-}
-
-/// The answer to an incoming stanza of this kind and type that is denied.
-pub fn refusal(kind: xmpp::Kind, type_attr: Option<&str>) -> Refusal {
-    match (kind, type_attr) {
-        (xmpp::Kind::Presence, _) | (_, Some("error")) => Refusal::Silence,
-        (xmpp::Kind::Message, _) | (xmpp::Kind::Iq, Some("get" | "set")) => {
-            Refusal::ServiceUnavailable
-        }
-        (xmpp::Kind::Iq, _) => Refusal::Silence,
-    }
 }
 
 /// The error for the owner's own stanza to somebody blocked (XEP-0191 §3.3).

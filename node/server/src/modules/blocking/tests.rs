@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
+use cluster::directory::SessionRef;
 use storage::repository::{Roster, RosterItem, Subscription};
-use xmpp::StanzaErrorCondition as Condition;
+use xmpp::{Jid, StanzaErrorCondition as Condition};
 
 use super::*;
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
 struct Bench {
     recorder: Recorder,
     lists: Arc<Lists>,
+    rosters: Arc<Rosters>,
     blocking: Blocking,
     privacy: PrivacyLists,
     /// Follows the block list, and is available.
@@ -51,7 +53,7 @@ impl Bench {
         };
         put("romeo@example.net", Subscription::Both, "Lovers").await;
         put("tybalt@example.org", Subscription::To, "Family").await;
-        let lists = Arc::new(Lists::new(stores.privacy, rosters, Arc::default()));
+        let lists = Arc::new(Lists::new(stores.privacy, rosters.clone(), Arc::default()));
         let balcony = recorder.session("juliet@example.com/balcony", flags::BLOCK_LIST);
         let chamber = recorder.session("juliet@example.com/chamber", 0);
         recorder.presence(&balcony);
@@ -62,6 +64,7 @@ impl Bench {
         Self {
             recorder,
             lists,
+            rosters,
             blocking,
             privacy,
             balcony,
@@ -478,25 +481,24 @@ async fn the_active_list_is_the_sessions_alone() {
         .unwrap();
     let data = bench.lists.load(&bare("juliet@example.com")).await.unwrap();
     let romeo = Jid::parse("romeo@example.net/orchard").unwrap();
-    let denied = |handle: &SessionHandle| {
-        let active = bench.lists.active().get(handle.session);
-        denies_for(
-            &data,
-            active.as_deref(),
-            Passing::Message,
-            &bare("juliet@example.com"),
-            &romeo,
-            None,
-        )
+    let owner = bare("juliet@example.com");
+    let judge = Judge {
+        owner: &owner,
+        lists: &data,
+        active: bench.lists.active(),
+        rosters: &bench.rosters,
     };
+    let denied = |handle: &SessionHandle| judge.denies(handle.session, Passing::Message, &romeo);
+    let (balcony, chamber) = (bench.balcony.session, bench.chamber.session);
     assert!(denied(&bench.balcony) && !denied(&bench.chamber));
-    assert!(!denies(
-        &data,
-        Passing::Message,
-        &bare("juliet@example.com"),
-        &romeo,
-        None
-    ));
+    let check = |sessions: &[SessionRef], expected| {
+        let sessions = sessions.iter().copied();
+        let denied = judge.denies_all(sessions, Passing::Message, &romeo);
+        assert_eq!(denied, expected);
+    };
+    check(&[], false);
+    check(&[balcony], true);
+    check(&[balcony, chamber], false);
     bench.lists.active().ended(bench.balcony.session);
     assert!(!denied(&bench.balcony));
     assert_eq!(

@@ -2,8 +2,8 @@ use storage::repository::roster::{RosterItem, Subscription};
 use xmpp::{BareJid, Jid};
 
 use super::{
-    Directed, ProbeAnswer, Session, TooMany, Transition, answer_probe, may_take_messages, requests,
-    subscribers, subscriptions, transition,
+    Directed, ProbeAnswer, Session, TooMany, answer_probe, may_take_messages, requests,
+    subscribers, subscriptions,
 };
 
 fn jid(text: &str) -> Jid {
@@ -29,19 +29,11 @@ fn roster() -> Vec<RosterItem> {
 }
 
 fn directed(addresses: &[&str]) -> Directed {
-    Directed::restored(addresses.iter().map(|address| jid(address)))
+    Directed(addresses.iter().map(|address| jid(address)).collect())
 }
 
 fn strings(directed: &Directed) -> Vec<&str> {
-    directed.iter().map(Jid::as_str).collect()
-}
-
-#[test]
-fn presence_begins_changes_and_ends() {
-    assert_eq!(transition(false, true), Transition::Initial);
-    assert_eq!(transition(true, true), Transition::Update);
-    assert_eq!(transition(true, false), Transition::Final);
-    assert_eq!(transition(false, false), Transition::Final);
+    directed.0.iter().map(Jid::as_str).collect()
 }
 
 #[test]
@@ -160,22 +152,26 @@ fn probes_are_answered_to_those_who_may_see() {
     let roster = roster();
     let none = Directed::default();
     let rooms = directed(&["room@muc.example.net", "t@example.net/x"]);
-    let session = |resource, available, directed| Session {
-        resource,
-        available,
-        directed,
-    };
     let online = [
-        session("balcony", true, &none),
-        session("chamber", true, &rooms),
-        session("garden", false, &rooms),
+        ("balcony", true, &none),
+        ("chamber", true, &rooms),
+        ("garden", false, &rooms),
     ];
-    let silent = [session("garden", false, &none)];
-    let check = |sessions: Option<&[Session<'_>]>,
+    let silent = [("garden", false, &none)];
+    let check = |sessions: Option<&[(&'static str, bool, &Directed)]>,
                  prober: &str,
                  resource: Option<&str>,
                  expected: ProbeAnswer<'_>| {
-        let got = answer_probe(&owner, resource, &jid(prober), &roster, sessions);
+        let prober = jid(prober);
+        let session =
+            |&(resource, available, directed): &(&'static str, bool, &Directed)| Session {
+                resource,
+                available,
+                told_directly: directed.reaches(&prober),
+            };
+        let sessions: Option<Vec<_>> =
+            sessions.map(|sessions| sessions.iter().map(session).collect());
+        let got = answer_probe(&owner, resource, &prober, &roster, sessions.as_deref());
         assert_eq!(got, expected, "{prober} {resource:?}");
     };
     // 1: no account, no subscription.

@@ -1,5 +1,6 @@
 //! The roster (RFC 6121 §2 and §3).
 
+pub mod request;
 pub mod rosters;
 pub mod subscription;
 pub mod xml;

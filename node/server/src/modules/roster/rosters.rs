@@ -1,10 +1,11 @@
 //! Rosters in memory: read through, changed by compare-and-set, one change of an account at a time.
 //!
-//! Bound: [`MAX_CACHED`] rosters; a shard that is full forgets all of its own, which costs a read each.
+//! Bound: [`MAX_CACHED`] rosters; a shard that is full forgets all of its own, which costs a read each. Those that privacy
+//! lists ask for are [pinned](Rosters::pin): beside the homes in memory, and no more of them than there are homes.
 
 use std::{hash::BuildHasher, sync::Arc};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use storage::{
     ErrorKind,
@@ -22,7 +23,20 @@ const TURNS: usize = 1_024;
 /// Attempts of a change against those of other nodes before the sender is told to wait.
 const MAX_ATTEMPTS: usize = 16;
 
-type Shard = Mutex<HashMap<BareJid, Arc<Roster>, foldhash::fast::RandomState>>;
+type Shard = Mutex<Kept>;
+
+#[derive(Default)]
+struct Kept {
+    rosters: HashMap<BareJid, Cached, foldhash::fast::RandomState>,
+    /// Whose roster stays, because stanzas are judged by it that cannot wait for the store.
+    pinned: HashSet<BareJid, foldhash::fast::RandomState>,
+}
+
+struct Cached {
+    roster: Arc<Roster>,
+    /// A write went wrong: the store may have a newer one. Rules are judged by it until it was read again.
+    doubtful: bool,
+}
 
 /// The rosters of all accounts.
 pub struct Rosters {
@@ -75,9 +89,16 @@ impl Rosters {
         turn.clone().lock_owned().await
     }
 
-    /// A roster if it is in memory.
+    /// A roster if it is in memory: the newest that is known.
     pub fn cached(&self, account: &BareJid) -> Option<Arc<Roster>> {
-        self.shard(account).lock().get(account).cloned()
+        let shard = self.shard(account).lock();
+        Some(shard.rosters.get(account)?.roster.clone())
+    }
+
+    fn certain(&self, account: &BareJid) -> Option<Arc<Roster>> {
+        let shard = self.shard(account).lock();
+        let cached = shard.rosters.get(account)?;
+        (!cached.doubtful).then(|| cached.roster.clone())
     }
 
     /// A roster; empty if there is none.
@@ -85,12 +106,39 @@ impl Rosters {
     /// # Errors
     /// The store did not answer.
     pub async fn load(&self, account: &BareJid) -> Result<Arc<Roster>, StanzaError> {
-        if let Some(roster) = self.cached(account) {
+        Ok(self.read(account).await?)
+    }
+
+    async fn read(&self, account: &BareJid) -> storage::Result<Arc<Roster>> {
+        if let Some(roster) = self.certain(account) {
             return Ok(roster);
         }
         let roster = Arc::new(self.repository.load(account).await?);
         self.keep(account, roster.clone());
         Ok(roster)
+    }
+
+    /// Loads a roster and keeps it in memory until [`Rosters::unpin`]: privacy lists ask for it.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn pin(&self, account: &BareJid) -> storage::Result<()> {
+        // Before it is read: what is pinned is not dropped.
+        self.shard(account).lock().pinned.insert(account.clone());
+        self.read(account).await.map(drop)
+    }
+
+    /// Whose rosters are pinned.
+    pub fn pinned(&self) -> Vec<BareJid> {
+        let pinned = |shard: &Shard| shard.lock().pinned.iter().cloned().collect::<Vec<_>>();
+        self.shards.iter().flat_map(pinned).collect()
+    }
+
+    /// No privacy list asks for it any more: it may be dropped.
+    pub fn unpin(&self, account: &BareJid) {
+        let mut shard = self.shard(account).lock();
+        shard.pinned.remove(account);
+        shard.pinned.shrink_to_fit();
     }
 
     /// Whether somebody may see the presence of an account: by a subscription (`from` or `both`), or because it is the
@@ -115,7 +163,10 @@ impl Rosters {
 
     /// How many are in memory.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().rosters.len())
+            .sum()
     }
 
     /// Whether none is.
@@ -123,31 +174,41 @@ impl Rosters {
         self.len() == 0
     }
 
-    /// Forgets what is in memory.
+    /// The account was made or removed: what is in memory counts no longer.
     pub fn forget(&self, account: &BareJid) {
-        self.shard(account).lock().remove(account);
+        let mut shard = self.shard(account).lock();
+        shard.rosters.remove(account);
+        shard.pinned.remove(account);
     }
 
-    /// Forgets the rosters of accounts for which `keep` answers false.
+    /// The store may have a newer one.
+    fn doubt(&self, account: &BareJid) {
+        if let Some(cached) = self.shard(account).lock().rosters.get_mut(account) {
+            cached.doubtful = true;
+        }
+    }
+
+    /// Forgets the rosters of accounts for which `keep` answers false and that are not pinned.
     pub fn retain(&self, keep: impl Fn(&BareJid) -> bool) {
         for shard in &self.shards {
-            let mut shard = shard.lock();
-            shard.retain(|account, _| keep(account));
-            shard.shrink_to_fit();
+            let Kept { rosters, pinned } = &mut *shard.lock();
+            rosters.retain(|account, _| pinned.contains(account) || keep(account));
+            rosters.shrink_to_fit();
         }
     }
 
     fn keep(&self, account: &BareJid, roster: Arc<Roster>) {
-        let mut shard = self.shard(account).lock();
-        if let Some(known) = shard.get(account)
-            && known.version > roster.version
+        let Kept { rosters, pinned } = &mut *self.shard(account).lock();
+        if let Some(known) = rosters.get(account)
+            && known.roster.version > roster.version
         {
             return;
         }
-        if shard.len() >= MAX_CACHED / SHARDS {
-            shard.clear();
+        if rosters.len() >= MAX_CACHED / SHARDS {
+            rosters.retain(|account, _| pinned.contains(account));
         }
-        shard.insert(account.clone(), roster);
+        let doubtful = false;
+        rosters.insert(account.clone(), Cached { roster, doubtful });
     }
 }
 
@@ -182,7 +243,7 @@ impl Turn<'_> {
                 }
                 Err(error) => {
                     // After a lost answer what is in memory may be behind.
-                    rosters.forget(account);
+                    rosters.doubt(account);
                     if error.kind() != ErrorKind::Conflict {
                         return Err(error.into());
                     }

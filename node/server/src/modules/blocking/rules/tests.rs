@@ -3,11 +3,11 @@ use storage::repository::{
     privacy::{PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, StanzaKinds},
     roster::{RosterItem, Subscription},
 };
-use xmpp::{BareJid, ErrorType, Jid, Kind, StanzaErrorCondition};
+use xmpp::{BareJid, ErrorType, Jid, StanzaErrorCondition};
 
 use super::{
-    BLOCK_LIST, MAX_ITEMS, Passing, Refusal, TooMany, Verdict, block, blocked, evaluate, list_for,
-    matches_jid, needs_roster, outgoing_error, refusal, unblock,
+    BLOCK_LIST, MAX_ITEMS, Passing, TooMany, Verdict, block, blocked, evaluate, list_for,
+    matches_jid, needs_roster, outgoing_error, unblock,
 };
 
 const ALL: [Passing; 5] = [
@@ -234,39 +234,7 @@ fn an_active_list_takes_the_place_of_the_default() {
 }
 
 #[test]
-fn refusals_keep_the_owner_invisible() {
-    let check = |kind, types: &[Option<&str>], expected| {
-        for type_attr in types {
-            assert_eq!(
-                refusal(kind, *type_attr),
-                expected,
-                "{kind:?} {type_attr:?}"
-            );
-        }
-    };
-    check(
-        Kind::Presence,
-        &[
-            None,
-            Some("subscribe"),
-            Some("probe"),
-            Some("unavailable"),
-            Some("error"),
-        ],
-        Refusal::Silence,
-    );
-    check(
-        Kind::Message,
-        &[None, Some("chat"), Some("headline"), Some("groupchat")],
-        Refusal::ServiceUnavailable,
-    );
-    check(Kind::Message, &[Some("error")], Refusal::Silence);
-    check(
-        Kind::Iq,
-        &[Some("get"), Some("set")],
-        Refusal::ServiceUnavailable,
-    );
-    check(Kind::Iq, &[Some("result"), Some("error")], Refusal::Silence);
+fn the_owner_hears_that_it_blocks() {
     let error = outgoing_error();
     assert_eq!(
         (error.condition, error.error_type),
