@@ -14,6 +14,7 @@
 //! | `log` `S#` archive | log segments; sort: first number |
 //! | `idx` `L#` domain | accounts; sort: localpart |
 //! | `idx` `E#` domain | names whose former owner is being erased; sort: localpart |
+//! | `idx` `W#` archive | contacts in a log; sort: block of numbers |
 //! | `idx` `V#` domain, field | words of vCards; sort: word, localpart |
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -126,6 +127,11 @@ pub fn pubsub_node(service: &BareJid, node: &str) -> Bytes {
 /// Partition of a log.
 pub fn log(archive: &BareJid) -> Bytes {
     partition_of_one(b"A#", archive.as_str())
+}
+
+/// Partition of the contacts in a log.
+pub fn log_contacts(archive: &BareJid) -> Bytes {
+    partition_of_one(b"W#", archive.as_str())
 }
 
 /// Partition of a log's segments.

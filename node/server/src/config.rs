@@ -161,6 +161,8 @@ pub struct ClientLimits {
     pub idle_ping: Duration,
     /// Time to answer that.
     pub ping_timeout: Duration,
+    /// Bytes that one session may send in a second, on the average; 0: as many as it can.
+    pub session_bytes_per_second: u64,
 }
 
 /// Stream management.
@@ -186,6 +188,8 @@ pub struct Archive {
 pub struct Offline {
     /// Messages that may wait for one account.
     pub quota: usize,
+    /// Bytes that they may have.
+    pub quota_bytes: u64,
 }
 
 /// Logs.
@@ -257,6 +261,7 @@ impl Config {
                 resource_conflict: Conflict::Replace,
                 idle_ping: Duration::from_secs(300),
                 ping_timeout: Duration::from_secs(60),
+                session_bytes_per_second: 0,
             },
             stream_management: StreamManagement {
                 resume: Duration::from_secs(3_600),
@@ -266,7 +271,10 @@ impl Config {
                 enabled: true,
                 page: 250,
             },
-            offline: Offline { quota: 10_000 },
+            offline: Offline {
+                quota: 10_000,
+                quota_bytes: 64 << 20,
+            },
             contacts: Vec::new(),
             admins: Vec::new(),
             log: Log {

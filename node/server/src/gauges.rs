@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
+use storage::shape::Table;
+
 use crate::{
     metrics::Metrics,
     net::{Acceptor, RefusedCounts},
@@ -21,6 +23,15 @@ pub fn watch_router(metrics: &Metrics, router: &Arc<Router>) {
         gauges.rosters.set(count(router.rosters.len()));
         gauges.accounts.set(count(router.directory.accounts()));
         gauges.tasks.set(count(router.tasks.running()));
+    });
+}
+
+/// Lets the metrics tell whether the store takes writes.
+pub fn watch_store(metrics: &Metrics, table: Arc<dyn Table>) {
+    metrics.on_scrape(move |gauges| {
+        gauges
+            .store_writable
+            .set(i64::from(table.trouble().is_none()));
     });
 }
 

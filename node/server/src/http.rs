@@ -5,7 +5,9 @@
 //! accounts, and nothing that concerns a user.
 //! Bounds: [`MAX_CONNECTIONS`] at a time, [`HEADER_TIMEOUT`] for a request, [`LIFETIME`] for a connection.
 
-use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow, collections::BTreeSet, convert::Infallible, fmt, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -31,13 +33,30 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const STARTING: &str = "starting";
 const STOPPING: &str = "stopping";
 
+/// Asked at each look: why a part of the node does not do its work, if it does not.
+type Look = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// Whether the node may be sent clients, and why not. Begins with the reason `starting`.
-#[derive(Debug, Clone)]
-pub struct Health(Arc<Mutex<BTreeSet<&'static str>>>);
+#[derive(Clone)]
+pub struct Health(Arc<Reasons>);
+
+struct Reasons {
+    blocked: Mutex<BTreeSet<&'static str>>,
+    looks: Mutex<Vec<Look>>,
+}
 
 impl Default for Health {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(BTreeSet::from([STARTING]))))
+        Self(Arc::new(Reasons {
+            blocked: Mutex::new(BTreeSet::from([STARTING])),
+            looks: Mutex::default(),
+        }))
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Health").field(&self.reasons()).finish()
     }
 }
 
@@ -54,17 +73,26 @@ impl Health {
 
     /// Turns `/ready` red for a reason.
     pub fn block(&self, reason: &'static str) {
-        self.0.lock().insert(reason);
+        self.0.blocked.lock().insert(reason);
     }
 
     /// Takes a reason back.
     pub fn clear(&self, reason: &'static str) {
-        self.0.lock().remove(reason);
+        self.0.blocked.lock().remove(reason);
     }
 
     /// Why the node is not ready; empty: it is.
-    pub fn reasons(&self) -> Vec<&'static str> {
-        self.0.lock().iter().copied().collect()
+    pub fn reasons(&self) -> Vec<Cow<'static, str>> {
+        let blocked = self.0.blocked.lock();
+        let mut reasons: Vec<_> = blocked.iter().copied().map(Cow::Borrowed).collect();
+        let looks = self.0.looks.lock();
+        reasons.extend(looks.iter().filter_map(|look| look()).map(Cow::Owned));
+        reasons
+    }
+
+    /// Asks `look` whenever somebody wants to know; it must be quick and must not wait.
+    pub fn watch(&self, look: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.0.looks.lock().push(Box::new(look));
     }
 }
 
@@ -188,6 +216,17 @@ mod tests {
             &health,
             503,
             "not ready: fenced, stopping\n",
+        )
+        .await;
+        health.clear("fenced");
+        health.watch(|| Some("the disk is full".to_owned()));
+        health.watch(|| None);
+        check(
+            Method::GET,
+            "/ready",
+            &health,
+            503,
+            "not ready: stopping, the disk is full\n",
         )
         .await;
         check(Method::GET, "/live", &health, 200, "live\n").await;

@@ -38,6 +38,8 @@ pub struct Gauges {
     pub connections: IntGaugeVec,
     /// Connections refused since the start, by reason; a counter in all but its type.
     pub refused: IntGaugeVec,
+    /// 1 while the store takes writes.
+    pub store_writable: IntGauge,
     /// The end of each certificate, in seconds since 1970, by its first name.
     pub certificate_expiry: IntGaugeVec,
     resident: IntGauge,
@@ -174,6 +176,10 @@ impl Gauges {
                 "xmpp_c2s_refused_connections",
                 "Connections refused since the start",
                 "reason",
+            ),
+            store_writable: gauge(
+                "xmpp_store_writable",
+                "Whether the store of this node takes writes",
             ),
             certificate_expiry: labelled(
                 "xmpp_tls_certificate_expiry_timestamp_seconds",

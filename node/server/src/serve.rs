@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Instant};
 
 use anyhow::Context as _;
+use storage::shape::Table;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -47,10 +48,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .context("making the first account")?;
 
     let health = Health::default();
-    let app = App::start_with(config.clone(), stores, table).await?;
+    watch_store(&health, table.clone());
+    let app = App::start_with(config.clone(), stores, table.clone()).await?;
     let router = app.router.clone();
     calls.register(router.metrics.registry());
     gauges::watch_router(&router.metrics, &router);
+    gauges::watch_store(&router.metrics, table);
 
     // The pages outlive the node: they tell that it stops.
     let (last, stopped) = shutdown::signal();
@@ -128,6 +131,20 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!("stopped");
     Ok(())
 }
+
+/// While nothing can be stored here the node is not to be sent clients.
+fn watch_store(health: &Health, table: Arc<dyn Table>) {
+    health.watch(move || {
+        let error = table.trouble()?;
+        Some(match std::error::Error::source(&error) {
+            Some(cause) => format!("{error} ({cause})"),
+            None => error.to_string(),
+        })
+    });
+}
+
+#[cfg(test)]
+mod tests;
 
 #[expect(
     clippy::print_stdout,

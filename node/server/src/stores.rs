@@ -38,8 +38,12 @@ pub fn open(
                 cache_bytes: *cache_bytes,
                 ..EmbeddedOptions::default()
             };
+            let table = Embedded::open(path.join("table"), options)?;
+            if let Some(observer) = &observer {
+                observer.lost(table.lost().bytes);
+            }
             (
-                Arc::new(Embedded::open(path.join("table"), options)?),
+                Arc::new(table),
                 Arc::new(DirectoryBlobs::open(path.join("blobs"))?),
             )
         }

@@ -44,6 +44,9 @@ pub async fn logs(repo: &dyn LogRepository) {
     stale_heads(repo).await;
     rewrites(repo).await;
     truncation(repo).await;
+    archives_that_are_kept(repo).await;
+    blanks(repo).await;
+    super::log_contacts::contacts(repo).await;
 }
 
 /// Entries in items of 1, 3, 64, 2 and 70 (which is two items), ten apart.
@@ -316,4 +319,67 @@ async fn truncation(repo: &dyn LogRepository) {
     done(repo.erase(&archive).await);
     assert_eq!(done(repo.tip(&archive).await), Tip::default());
     assert_eq!(done(repo.read(&archive, LogRange::ALL, true, 10).await), []);
+}
+
+async fn archives_that_are_kept(repo: &dyn LogRepository) {
+    let archive = jid("kept@log.example");
+    assert_eq!(done(repo.truncate_unarchived(&archive, 10).await), 1);
+    let handed = |archived| NewEntry {
+        flags: match archived {
+            true => EntryFlags::ARCHIVED | EntryFlags::DELIVER,
+            false => EntryFlags::DELIVER,
+        },
+        ..entry(10, "x")
+    };
+    // Items of one entry, one of two, and the newest.
+    for (head, archived) in [(0, false), (1, false), (2, true), (3, false)] {
+        let new = [handed(archived)];
+        done(repo.append(&archive, head, head, &new).await);
+    }
+    for (before, first) in [(1, 1), (2, 2), (3, 3), (4, 3), (5, 3), (u64::MAX, 3)] {
+        let left = done(repo.truncate_unarchived(&archive, before).await);
+        assert_eq!(left, first, "before {before}");
+    }
+    let left = done(repo.read(&archive, LogRange::ALL, false, 9).await);
+    assert_eq!(left.iter().map(|it| it.number).collect::<Vec<_>>(), [3, 4]);
+}
+
+async fn blanks(repo: &dyn LogRepository) {
+    let archive = jid("blank@log.example");
+    done(repo.blank(&archive, &[1, 2]).await);
+    let mut all = fill(repo, &archive).await;
+    let kept = |number: u64| number.is_multiple_of(2);
+    let as_kept = |entry: &LogEntry| {
+        let flags = if kept(entry.number) {
+            entry.flags
+        } else {
+            EntryFlags::DELIVER
+        };
+        let (time_ms, peer) = (entry.time_ms, entry.peer.clone());
+        let stanza = entry.stanza.clone();
+        Some(NewEntry {
+            time_ms,
+            flags,
+            peer,
+            stanza,
+        })
+    };
+    let blanked = [1, 2, 3, 4, 5, 67, 68, 69, 139, 140, 141, 900];
+    for entry in &mut all {
+        assert!(done(repo.rewrite(&archive, entry.number, &as_kept).await));
+        let new = as_kept(entry).expect("always one");
+        entry.flags = new.flags;
+        if blanked.contains(&entry.number) && !kept(entry.number) {
+            entry.flags = EntryFlags::NONE;
+            entry.peer = Jid::from(archive.clone());
+            entry.stanza = Bytes::new();
+        }
+    }
+    for _ in 0..2 {
+        done(repo.blank(&archive, &blanked).await);
+        let found = done(repo.read(&archive, LogRange::ALL, false, 1000).await);
+        assert_eq!(found, all);
+    }
+    assert_eq!(done(repo.tip(&archive).await).time_ms, 1400);
+    done(repo.append(&archive, 140, 9, &[entry(2000, "next")]).await);
 }

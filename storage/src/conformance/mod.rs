@@ -9,6 +9,7 @@ mod archive_preferences;
 mod blobs;
 mod cache;
 mod log;
+mod log_contacts;
 mod mailbox;
 mod privacy;
 mod private_xml;

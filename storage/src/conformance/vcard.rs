@@ -8,7 +8,7 @@ use xmpp::BareJid;
 use super::{done, jid, refused};
 use crate::{
     error::ErrorKind,
-    repository::{Vcard, VcardField, VcardRepository},
+    repository::{Vcard, VcardField, VcardPhoto, VcardRepository},
 };
 
 fn vcard(words: &[(VcardField, &str)]) -> Vcard {
@@ -89,6 +89,11 @@ pub async fn vcards(repo: &dyn VcardRepository) {
     let found = done(repo.get(&ann).await).expect("just put");
     assert_eq!((found.xml, found.version), (vcard(&[]).xml, 1));
     assert_eq!(found.photo_sha1, vcard(&[]).photo_sha1);
+    let photo = |version| {
+        let sha1 = vcard(&[]).photo_sha1;
+        Some(VcardPhoto { sha1, version })
+    };
+    assert_eq!(done(repo.photo(&ann).await), photo(1));
 
     for limit in [1, 2, 100] {
         assert_eq!(
@@ -115,11 +120,11 @@ pub async fn vcards(repo: &dyn VcardRepository) {
     }
 
     refused(repo.put(&ann, &vcard(&[]), 0).await, ErrorKind::Conflict);
-    let photo: Vec<u8> = (0..60_000_u32)
+    let noise: Vec<u8> = (0..60_000_u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
     let large = Vcard {
-        xml: photo.into(),
+        xml: noise.into(),
         ..vcard(&[(FullName, "Anne"), (Given, "Ann")])
     };
     assert_eq!(done(repo.put(&ann, &large, 1).await), 2);
@@ -127,6 +132,7 @@ pub async fn vcards(repo: &dyn VcardRepository) {
         done(repo.get(&ann).await).map(|found| found.xml),
         Some(large.xml)
     );
+    assert_eq!(done(repo.photo(&ann).await), photo(2));
     assert_eq!(
         search(repo, FullName, "ann", 1).await,
         [annabel.clone(), ann.clone()]
@@ -137,6 +143,7 @@ pub async fn vcards(repo: &dyn VcardRepository) {
     for owner in [&ann, &annabel, &bob] {
         done(repo.remove(owner).await);
         assert_eq!(done(repo.get(owner).await), None);
+        assert_eq!(done(repo.photo(owner).await), None);
     }
     assert_eq!(search(repo, FullName, "", 10).await, []);
     assert_eq!(search(repo, Given, "", 10).await, []);

@@ -208,6 +208,10 @@ impl Table for Faulty {
         after(loses, self.inner.write(batch).await)
     }
 
+    fn trouble(&self) -> Option<Error> {
+        self.inner.trouble()
+    }
+
     async fn partitions(
         &self,
         space: Space,

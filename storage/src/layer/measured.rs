@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::Call;
 use crate::{
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     shape::{Batch, Consistency, Done, Key, Page, Query, Record, Space, Table},
 };
 
@@ -35,6 +35,8 @@ pub struct Observation {
 pub trait Observer: Send + Sync + 'static {
     /// A call ended. A call whose future was dropped is not told.
     fn observe(&self, observation: &Observation);
+    /// The store was opened and found that it had lost so many bytes.
+    fn lost(&self, _bytes: u64) {}
 }
 
 /// The layer.
@@ -57,7 +59,7 @@ impl Measured {
         result: &Result<T>,
         records: usize,
     ) {
-        let outcome = result.as_ref().map(drop).map_err(crate::Error::kind);
+        let outcome = result.as_ref().map(drop).map_err(Error::kind);
         self.observer.observe(&Observation {
             call,
             space,
@@ -109,6 +111,10 @@ impl Table for Measured {
             done(result);
         });
         table.submit(batch, tell);
+    }
+
+    fn trouble(&self) -> Option<Error> {
+        self.inner.trouble()
     }
 
     async fn partitions(

@@ -3,7 +3,7 @@
 pub mod faulty;
 pub mod guarded;
 pub mod measured;
-mod random;
+pub(crate) mod random;
 pub mod retrying;
 
 pub use faulty::{Faulty, FaultyBlobs, Switchboard};

@@ -4,19 +4,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A sequence that threads share.
 #[derive(Debug)]
-pub(super) struct Random {
+pub(crate) struct Random {
     state: AtomicU64,
 }
 
 impl Random {
     /// The sequence of this seed.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             state: AtomicU64::new(seed),
         }
     }
     /// The next number.
-    pub(super) fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut number = self
             .state
@@ -27,7 +27,7 @@ impl Random {
         number ^ (number >> 31)
     }
     /// The next number, from 0 up to 1.
-    pub(super) fn fraction(&self) -> f64 {
+    pub(crate) fn fraction(&self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 }

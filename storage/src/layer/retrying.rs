@@ -170,6 +170,10 @@ impl Table for Retrying {
         }
     }
 
+    fn trouble(&self) -> Option<Error> {
+        self.inner.trouble()
+    }
+
     async fn partitions(
         &self,
         space: Space,

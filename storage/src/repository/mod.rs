@@ -30,7 +30,7 @@ pub use privacy::{
 };
 pub use private_xml::{PrivateXml, PrivateXmlLimits, PrivateXmlRepository, TablePrivateXml};
 pub use roster::{Roster, RosterItem, RosterRepository, Subscription, TableRosters};
-pub use vcard::{TableVcards, Vcard, VcardField, VcardPage, VcardRepository};
+pub use vcard::{TableVcards, Vcard, VcardField, VcardPage, VcardPhoto, VcardRepository};
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ const HEADER: usize = 10;
 /// Bodies below this are not worth compressing.
 const COMPRESS_FROM: usize = 512;
 /// Bodies are never larger; a size beyond it is damage.
-const MAX_BODY: usize = 64 << 20;
+pub(crate) const MAX_BODY: usize = 64 << 20;
 /// Longest record that stays a record (DynamoDB: 400 KB with its keys).
 pub(crate) const MAX_INLINE: usize = 300 << 10;
 
@@ -62,11 +62,23 @@ pub(crate) fn from_cbor<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T> {
 }
 
 /// A body with its header, compressed if that helps.
-pub(crate) fn seal(body: &[u8], write_id: u64) -> Vec<u8> {
+///
+/// # Errors
+/// `TooLarge`: nobody would read it back.
+pub(crate) fn seal(body: &[u8], write_id: u64) -> Result<Vec<u8>> {
+    if body.len() > MAX_BODY {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "a value of {} bytes; at most {MAX_BODY} are kept",
+                body.len()
+            ),
+        ));
+    }
     let packed = (body.len() >= COMPRESS_FROM).then(|| lz4_flex::compress_prepend_size(body));
     match packed {
-        Some(packed) if packed.len() < body.len() => with_header(LZ4, &packed, write_id),
-        _ => with_header(0, body, write_id),
+        Some(packed) if packed.len() < body.len() => Ok(with_header(LZ4, &packed, write_id)),
+        _ => Ok(with_header(0, body, write_id)),
     }
 }
 
@@ -208,7 +220,7 @@ impl Records {
         with: Batch,
     ) -> Result<u64> {
         let write_id = fresh_id();
-        let value = seal(&to_cbor(value), write_id);
+        let value = seal(&to_cbor(value), write_id)?;
         if value.len() > MAX_INLINE {
             return Err(Error::new(
                 ErrorKind::TooLarge,

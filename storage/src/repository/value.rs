@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Encode, bytes::ByteVec};
 use xmpp::BareJid;
 
 use super::record::{self, Opened, corrupt};
@@ -24,6 +24,17 @@ const MAX_CHASE: usize = 8;
 struct Pointer {
     #[n(0)]
     blob: String,
+    /// What is wanted more often than the rest, so that no blob is read for it.
+    #[n(1)]
+    head: Option<ByteVec>,
+}
+
+/// What a value's record tells without its blob.
+pub(crate) enum Head {
+    /// The value itself.
+    Body(Vec<u8>),
+    /// What was stored as its head.
+    Kept(Vec<u8>),
 }
 
 /// A value as it was found.
@@ -50,7 +61,7 @@ impl Values {
             let Some(found) = self.table.get(key, Consistency::Strong).await? else {
                 return Ok(None);
             };
-            let Some(pointer) = pointer_of(&found)? else {
+            let Some(Pointer { blob: pointer, .. }) = pointer_of(&found)? else {
                 return Ok(Some(Loaded {
                     body: body_of(&found.value)?,
                     version: found.version,
@@ -69,8 +80,29 @@ impl Values {
         Err(corrupt("a record whose blob is missing"))
     }
 
+    /// The head of a value and its version. One strong get; a blob only if the value has none.
+    pub(crate) async fn head(&self, key: &Key) -> Result<Option<(Head, u64)>> {
+        let Some(found) = self.table.get(key, Consistency::Strong).await? else {
+            return Ok(None);
+        };
+        let head = match pointer_of(&found)? {
+            None => Head::Body(body_of(&found.value)?),
+            Some(Pointer {
+                head: Some(head), ..
+            }) => Head::Kept(head.into()),
+            Some(_) => {
+                let whole = self.load(key).await?;
+                return Ok(whole.map(|whole| (Head::Body(whole.body), whole.version)));
+            }
+        };
+        Ok(Some((head, found.version)))
+    }
+
     /// Puts a value if its version is still `seen`, with operations that must happen too; returns the new version.
     /// One get, one conditional write, and a blob if it is large.
+    ///
+    /// # Errors
+    /// `Conflict` if the version is not `seen`, `TooLarge` beyond what can be read back.
     pub(crate) async fn store(
         &self,
         owner: &BareJid,
@@ -79,16 +111,34 @@ impl Values {
         seen: u64,
         with: Batch,
     ) -> Result<u64> {
+        self.store_with_head(owner, key, body, None, seen, with)
+            .await
+    }
+
+    /// The same, with a head that can be read apart from a large body.
+    pub(crate) async fn store_with_head(
+        &self,
+        owner: &BareJid,
+        key: Key,
+        body: &[u8],
+        head: Option<Vec<u8>>,
+        seen: u64,
+        with: Batch,
+    ) -> Result<u64> {
         let old = self.replaced_blob(&key, seen).await?;
         let write_id = record::fresh_id();
-        let sealed = record::seal(body, write_id);
+        let sealed = record::seal(body, write_id)?;
         let (value, blob) = if sealed.len() <= self.inline_max {
             (sealed, None)
         } else {
             let blob = format!("{}{:016x}", key::account_blobs(owner), record::fresh_id());
             self.blobs.put(&blob, sealed.into(), PutIf::Absent).await?;
+            let pointer = Pointer {
+                blob: blob.clone(),
+                head: head.map(Into::into),
+            };
             (
-                record::seal_pointer(&record::to_cbor(&Pointer { blob: blob.clone() }), write_id),
+                record::seal_pointer(&record::to_cbor(&pointer), write_id),
                 Some(blob),
             )
         };
@@ -127,7 +177,9 @@ impl Values {
             return Ok(None);
         }
         match self.table.get(key, Consistency::Strong).await? {
-            Some(found) if found.version == seen => pointer_of(&found),
+            Some(found) if found.version == seen => {
+                Ok(pointer_of(&found)?.map(|pointer| pointer.blob))
+            }
             found => Err(Error::conflict(0, found)),
         }
     }
@@ -141,10 +193,10 @@ impl Values {
     }
 }
 
-fn pointer_of(found: &Record) -> Result<Option<String>> {
+fn pointer_of(found: &Record) -> Result<Option<Pointer>> {
     match record::open(&found.value)? {
         Opened::Body(_) => Ok(None),
-        Opened::Pointer(pointer) => Ok(Some(record::from_cbor::<Pointer>(pointer)?.blob)),
+        Opened::Pointer(pointer) => record::from_cbor(pointer).map(Some),
     }
 }
 
@@ -154,3 +206,6 @@ fn body_of(sealed: &[u8]) -> Result<Vec<u8>> {
         Opened::Pointer(_) => Err(corrupt("a pointer to a pointer")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Which of the four tables a record lives in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -203,6 +203,11 @@ pub trait Table: Send + Sync + 'static {
     /// waits already the answer is `Throttled`.
     fn submit(self: Arc<Self>, batch: Batch, done: Done) {
         tokio::spawn(async move { done(self.write(batch).await) });
+    }
+    /// What keeps this table from taking writes on this node, if that is known. Trouble that all nodes would have is not
+    /// told.
+    fn trouble(&self) -> Option<Error> {
+        None
     }
     /// The partitions of a table in byte order, paged: `after` is the last one of the page before. For maintenance and
     /// administration only; never on a hot path.

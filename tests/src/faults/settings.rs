@@ -22,6 +22,10 @@ pub struct Settings {
     pub negotiation_ms: u64,
     /// Messages that may wait for one account.
     pub offline: usize,
+    /// Bytes that they may have.
+    pub offline_bytes: u64,
+    /// Bytes that a session may send in a second; 0: no limit.
+    pub session_bytes: u64,
     /// Messages of one page of the archive.
     pub page: usize,
     /// Connections of one address.
@@ -39,6 +43,8 @@ impl Default for Settings {
             queue: 2_000,
             negotiation_ms: 60_000,
             offline: 10_000,
+            offline_bytes: 64 << 20,
+            session_bytes: 0,
             page: 250,
             per_address: 100_000,
             workers: 2,
@@ -77,6 +83,8 @@ impl Settings {
         config.archive.enabled = self.archive;
         config.archive.page = self.page;
         config.offline.quota = self.offline;
+        config.offline.quota_bytes = self.offline_bytes;
+        config.limits.session_bytes_per_second = self.session_bytes;
         config.shutdown_grace = Duration::from_secs(5);
         config
     }

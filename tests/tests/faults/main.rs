@@ -5,6 +5,7 @@
 
 mod failing_store;
 mod flood;
+mod forgetting;
 mod hostile;
 mod kill;
 mod leaving;

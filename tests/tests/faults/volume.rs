@@ -1,6 +1,6 @@
 //! Much of it: long rosters and archives arrive whole.
 //!
-//! `STARLING_ARCHIVED`: messages in the archive (100,000; acceptance 1,000,000).
+//! `STARLING_ARCHIVED`: messages in the archive (20,000; acceptance 1,000,000).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ async fn a_roster_of_ten_thousand_contacts_is_loaded_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_archive_of_many_messages_is_paged_whole() {
-    let messages = count("STARLING_ARCHIVED", 100_000) as u64;
+    let messages = count("STARLING_ARCHIVED", 20_000) as u64;
     let directory = tempfile::tempdir().unwrap();
     let options = EmbeddedOptions {
         sync: false,
@@ -148,22 +148,64 @@ async fn an_archive_of_many_messages_is_paged_whole() {
     let page = page(&mut alice, &form, "<max>10</max>").await;
     assert_eq!(page.ids, (middle..middle + 10).collect::<Vec<_>>());
     println!("a time in the middle found in {:?}", start.elapsed());
+    conversations(&mut alice, messages).await;
+}
+
+/// Pages of one contact, whoever writes rarely or always.
+async fn conversations(alice: &mut Client, messages: u64) {
+    // One who wrote ten times in all: the first who asks pays for the index, who asks again does not.
+    let expected: Vec<_> = (1..=RARE).map(|n| n * (messages / RARE)).collect();
+    for (what, set, wanted) in [
+        ("first", "<max>50</max><before/>", &expected[..]),
+        ("again", "<max>50</max><before/>", &expected[..]),
+        ("forward", "<max>3</max>", &expected[..3]),
+        ("only one", "<max>1</max><before/>", &expected[9..]),
+    ] {
+        let start = Instant::now();
+        let found = page(alice, &with("carol@localhost"), set).await;
+        assert_eq!(found.ids, wanted, "{what}");
+        println!("a rare contact, {what}: {:?}", start.elapsed());
+    }
+    let start = Instant::now();
+    let found = page(alice, &with("nobody@localhost"), "<max>50</max>").await;
+    assert!(found.ids.is_empty() && found.complete);
+    println!("a contact who never wrote: {:?}", start.elapsed());
+    let start = Instant::now();
+    let found = page(alice, &with("bob@localhost"), "<max>250</max><before/>").await;
+    assert_eq!(found.ids.len(), 250);
+    println!("the last page of the usual one: {:?}", start.elapsed());
+}
+
+/// Messages of the contact who writes rarely.
+const RARE: u64 = 10;
+
+fn with(contact: &str) -> String {
+    format!(
+        "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE' type='hidden'><value>urn:xmpp:mam:2</value></field>\
+         <field var='with'><value>{contact}</value></field></x>"
+    )
 }
 
 /// Messages a second apart, straight into the log.
 async fn fill(node: &Local, messages: u64) {
     let owner = account("alice");
-    let peer = Jid::parse("bob@localhost/phone").unwrap();
+    let bob = Jid::parse("bob@localhost/phone").unwrap();
+    let carol = Jid::parse("carol@localhost/phone").unwrap();
+    let peer = |number: u64| match number % (messages / RARE) {
+        0 => &carol,
+        _ => &bob,
+    };
     let mut head = 0;
     while head < messages {
         let batch: Vec<NewEntry> = (head + 1..=messages.min(head + 64))
             .map(|number| NewEntry {
                 time_ms: DAY_MS * 20_000 + number * 1_000,
                 flags: EntryFlags::ARCHIVED,
-                peer: peer.clone(),
+                peer: peer(number).clone(),
                 stanza: format!(
-                    "<message xmlns='jabber:client' from='{peer}' to='{owner}' type='chat' id='m{number}'>\
-                     <body>The quick brown fox jumps over the lazy dog for the {number}. time</body></message>"
+                    "<message xmlns='jabber:client' from='{}' to='{owner}' type='chat' id='m{number}'>\
+                     <body>The quick brown fox jumps over the lazy dog for the {number}. time</body></message>",
+                    peer(number)
                 )
                 .into(),
             })

@@ -14,6 +14,7 @@ pub mod managed;
 mod mechanisms;
 pub mod negotiation;
 mod outbox;
+mod pace;
 pub mod parking;
 pub mod register;
 mod sasl2;

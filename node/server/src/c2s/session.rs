@@ -7,6 +7,7 @@
 use std::{collections::VecDeque, future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use xmpp::{
     Fragment, FullJid, Kind, Stanza, StreamError, StreamErrorCondition as Condition,
     codec::{Decoder, ParseError, StreamEvent},
@@ -18,6 +19,7 @@ use super::{
     client_state::ClientState,
     managed::{Managed, Sent},
     outbox,
+    pace::Pace,
     stream::{self, Stream},
     stream_management::{Handled, Ticket},
 };
@@ -69,6 +71,7 @@ struct Session {
     transport: Transport,
     decoder: Decoder,
     fault: Option<ParseError>,
+    pace: Pace,
     /// Nothing was heard since the server asked for a sign of life.
     pinged: bool,
     /// The client will send nothing more.
@@ -83,6 +86,8 @@ enum Event {
     Mail,
     Readable,
     Writable,
+    /// The client may be read again.
+    Rested,
     Broken,
 }
 
@@ -246,6 +251,7 @@ pub fn start(router: Arc<Router>, stream: Stream, permit: Permit, core: Box<Sess
         transport,
         decoder,
         fault,
+        pace: Pace::default(),
         pinged: false,
         gone: false,
         _permit: permit,
@@ -309,22 +315,33 @@ impl Session {
         let congested = self.transport.pending_bytes() > 0;
         let letters = self.core.backlog.is_empty();
         // Who does not read what we send is not read either.
-        let reading = self.core.held.is_empty()
+        let rests = self.pace.rests_until(Instant::now);
+        let reading = rests.is_none()
+            && self.core.held.is_empty()
             && self.fault.is_none()
             && !self.gone
             && self.transport.pending_bytes() < CONGESTED;
         let mail = poll_fn(|cx| self.core.handle.mailbox.poll_ready(cx, letters));
+        // Boxed: hardly any session rests.
+        let rested = rests.map(|until| Box::pin(tokio::time::sleep_until(until)));
+        let rested = async {
+            match rested {
+                Some(rested) => rested.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = mail => Event::Mail,
             writable = self.transport.writable(), if congested => if writable.is_ok() { Event::Writable } else { Event::Broken },
             readable = self.transport.readable(), if reading => if readable.is_ok() { Event::Readable } else { Event::Broken },
+            () = rested, if rests.is_some() => Event::Rested,
         }
     }
 
     fn handle(&mut self, event: Event) -> Result<Flow, StreamError> {
         match event {
-            Event::Start => {}
+            Event::Start | Event::Rested => {}
             Event::Mail => {
                 while let Some(order) = self.core.handle.mailbox.take_order() {
                     match self.obey(order)? {
@@ -401,6 +418,10 @@ impl Session {
                 }
             }
         })?;
+        if let Read::Data(bytes) = read {
+            let rate = self.core.router.config.limits.session_bytes_per_second;
+            self.pace.read(Instant::now, bytes, rate);
+        }
         Ok(!matches!(read, Read::Closed { .. }))
     }
 

@@ -75,6 +75,11 @@ pub(super) fn config(table: Table, mut config: Config, mistakes: &RefCell<Vec<Mi
     archive.finish();
     let mut offline = root.section("offline");
     offline.read("quota", &mut config.offline.quota, number(0, 100_000_000));
+    offline.read(
+        "quota_bytes",
+        &mut config.offline.quota_bytes,
+        size("0", "1024GiB"),
+    );
     offline.finish();
     contacts(root.section("contacts"), &mut config.contacts);
     if let Some(admins) = root.list("admins", account) {
@@ -461,6 +466,11 @@ fn limits(mut section: Section<'_>, limits: &mut ClientLimits) {
         "ping_timeout",
         &mut limits.ping_timeout,
         duration("1s", "1h"),
+    );
+    section.read(
+        "session_bytes_per_second",
+        &mut limits.session_bytes_per_second,
+        size("0", "1024GiB"),
     );
     section.finish();
 }

@@ -20,14 +20,16 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use storage::{
     ErrorKind,
-    repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, NewEntry, PrivacyData},
+    repository::{
+        ArchivePreferences, EntryFlags, LogEntry, LogRange, Mailbox, NewEntry, PrivacyData,
+    },
 };
 use xmpp::{
     BareJid, ErrorType, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition,
 };
 
 use super::{
-    pending::Pending,
+    pending::{Deliverable, Pending},
     render::{self, Direction},
 };
 use crate::{
@@ -56,6 +58,8 @@ const MAX_APPEND_BYTES: usize = 60 << 10;
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LAST_DELAY: Duration = Duration::from_secs(2);
 const GIVE_UP_DELAY: Duration = Duration::from_secs(1);
+/// How often a retraction is tried: for two minutes, in which a disk gets room or a store comes back.
+const RETRACTION_ATTEMPTS: u32 = 64;
 /// Acknowledged entries after which the mailbox record is written.
 const ACKS_PER_SAVE: u32 = 50;
 
@@ -374,13 +378,22 @@ impl Home {
 
     /// What a logged message takes back becomes a tombstone (XEP-0424 §5.2).
     async fn retract(&self, router: &Router, number: u64, retraction: &Retraction) {
-        let Some(_writing) = self.write() else { return };
-        let applied =
-            archive::apply_retraction(&*router.stores.logs, &self.account, number, retraction)
-                .await;
-        if let Err(error) = applied {
-            tracing::warn!(account = %self.account, %error, "a retracted message was left in the archive");
+        let mut delay = FIRST_DELAY;
+        for attempt in 1..=RETRACTION_ATTEMPTS {
+            let Some(writing) = self.write() else { return };
+            let logs = &*router.stores.logs;
+            let applied = archive::apply_retraction(logs, &self.account, number, retraction);
+            let applied = applied.await;
+            drop(writing);
+            let Err(error) = applied else { return };
+            let left = RETRACTION_ATTEMPTS - attempt;
+            tracing::warn!(account = %self.account, %error, left, "a retracted message is still in the archive");
+            if left > 0 {
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(LAST_DELAY);
+            }
         }
+        tracing::error!(account = %self.account, number, "a retracted message was left in the archive");
     }
 
     /// Remembers or forgets the presence of a session, for those who probe.
@@ -515,12 +528,15 @@ impl Home {
             state.unsaved_acks = 0;
             (state.mailbox.acked, state.mailbox.undelivered) =
                 state.pending.summary(state.head, Mailbox::MAX_UNDELIVERED);
-            Some(state.mailbox.clone())
+            Some((state.mailbox.clone(), state.pending.take_spent()))
         });
-        let Some(Some(mailbox)) = work else { return };
+        let Some(Some((mailbox, spent))) = work else {
+            return;
+        };
         let (home, router) = (self.clone(), router.clone());
         router.clone().spawn(async move {
             let Some(_writing) = home.write() else { return };
+            home.forget_delivered(&router, mailbox.floor(), spent).await;
             match router
                 .stores
                 .mailboxes
@@ -529,9 +545,6 @@ impl Home {
             {
                 Ok(version) => {
                     home.with(|state| state.mailbox.version = version);
-                    if !router.config.archive.enabled {
-                        home.forget_delivered(&router, mailbox.floor()).await;
-                    }
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     // Another write came between; the next save names the version that is there now.
@@ -550,10 +563,24 @@ impl Home {
         });
     }
 
-    /// Without an archive the log is only an offline store: what was handed over goes.
-    async fn forget_delivered(&self, router: &Router, floor: u64) {
-        if let Err(error) = router.stores.logs.truncate(&self.account, floor).await {
+    /// What was handed over and no archive keeps goes from the log; an archive that was turned off stays. Before the
+    /// mailbox is written, or a crash between would leave it there for ever. What fails is done at the next save.
+    async fn forget_delivered(&self, router: &Router, floor: u64, mut spent: Vec<u64>) {
+        let logs = &router.stores.logs;
+        let forget = async {
+            if !router.config.archive.enabled {
+                let first = logs.truncate_unarchived(&self.account, floor).await?;
+                spent.retain(|number| *number >= first);
+            }
+            logs.blank(&self.account, &spent).await
+        };
+        let forgotten = forget.await;
+        if let Err(error) = forgotten {
             tracing::warn!(account = %self.account, %error, "delivered messages not removed");
+            self.with(|state| {
+                state.pending.keep_spent(spent);
+                state.unsaved_acks = state.unsaved_acks.max(1);
+            });
         }
     }
 
@@ -653,8 +680,20 @@ impl Home {
         let tip = stores.logs.tip(&self.account).await?;
         let mailbox = stores.mailboxes.load(&self.account).await?;
         let mut pending = Pending::default();
-        for &number in &mailbox.undelivered {
-            pending.add(number, 0);
+        // How long they are, and what the archive keeps of them, says the log.
+        let mut rest = &mailbox.undelivered[..];
+        while let Some(&from) = rest.first() {
+            let (near, far) = rest.split_at(rest.partition_point(|&number| number - from < 128));
+            let to = near.last().copied().unwrap_or(from);
+            let range = LogRange { from, to };
+            let entries = stores.logs.read(&self.account, range, false, 128).await?;
+            let is_waiting = |entry: &&LogEntry| {
+                near.contains(&entry.number) && entry.flags.contains(EntryFlags::DELIVER)
+            };
+            for entry in entries.iter().filter(is_waiting) {
+                pending.add(Deliverable::from(entry), 0);
+            }
+            rest = far;
         }
         let mut from = mailbox.acked + 1;
         while from <= tip.head {
@@ -668,7 +707,7 @@ impl Home {
                 .iter()
                 .filter(|e| e.flags.contains(EntryFlags::DELIVER))
             {
-                pending.add(entry.number, 0);
+                pending.add(Deliverable::from(entry), 0);
             }
         }
         let privacy = stores.privacy.load(&self.account).await?;
@@ -843,7 +882,7 @@ impl State {
                 return After::Refuse(parcel, Condition::ServiceUnavailable.into());
             }
             Action::Ignore | Action::Serve => return After::Done(parcel),
-            Action::Store if self.is_full(router) => {
+            Action::Store if self.is_full(router, &parcel) => {
                 // XEP-0160 §3, step 4.
                 return After::Refuse(parcel, offline_is_full());
             }
@@ -875,8 +914,12 @@ impl State {
     }
 
     /// Whether as much waits as may, what is on its way to the log included.
-    fn is_full(&self, router: &Router) -> bool {
-        self.pending.len() + self.queue.len() >= router.config.offline.quota
+    fn is_full(&self, router: &Router, parcel: &Parcel) -> bool {
+        let offline = &router.config.offline;
+        let bytes = |parcel: &Parcel| parcel.stanza.raw().len() as u64;
+        let queued: u64 = self.queue.iter().map(|queued| bytes(&queued.parcel)).sum();
+        self.pending.len() + self.queue.len() >= offline.quota
+            || self.pending.bytes() + queued + bytes(parcel) > offline.quota_bytes
     }
 
     /// The sessions that a message was for have just ended, or are too slow to keep: it waits for the next one.
@@ -884,7 +927,7 @@ impl State {
         if self.passing {
             return After::Refuse(parcel, Condition::ServiceUnavailable.into());
         }
-        if self.is_full(router) {
+        if self.is_full(router, &parcel) {
             return After::Refuse(parcel, offline_is_full());
         }
         let flags = Some(EntryFlags::DELIVER);
@@ -1041,7 +1084,12 @@ impl State {
         } else {
             let holders = self.deliver(&home.account, router, &parcel, numbers);
             if numbers.deliver != 0 {
-                self.pending.add(number, holders);
+                let deliverable = Deliverable {
+                    number,
+                    bytes: parcel.stanza.raw().len(),
+                    archived: numbers.archive != 0,
+                };
+                self.pending.add(deliverable, holders);
             } else if flags.is_none() && holders == 0 && parcel.class.stored_offline() {
                 // As in `receive`: it is stored after all.
                 let flags = Some(EntryFlags::DELIVER);

@@ -2,31 +2,64 @@
 
 use std::collections::VecDeque;
 
+use storage::repository::{EntryFlags, LogEntry};
+
 /// Numbers of deliverable entries that no client has acknowledged, ascending.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Pending {
     waiting: VecDeque<Waiting>,
     /// How many nobody holds.
     free: usize,
+    /// Of all stanzas that wait.
+    bytes: u64,
+    /// Those that were acknowledged, no archive keeps, and still stand in the log: at most as many as ever waited.
+    spent: Vec<u64>,
+}
+
+/// An entry that is to be handed to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deliverable {
+    /// Its number in the log.
+    pub number: u64,
+    /// How long its stanza is.
+    pub bytes: usize,
+    /// The archive keeps it.
+    pub archived: bool,
+}
+
+impl From<&LogEntry> for Deliverable {
+    fn from(entry: &LogEntry) -> Self {
+        Self {
+            number: entry.number,
+            bytes: entry.stanza.len(),
+            archived: entry.flags.contains(EntryFlags::ARCHIVED),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Waiting {
     number: u64,
+    bytes: u32,
     holders: u16,
+    archived: bool,
 }
 
 impl Pending {
     /// Adds the newest entry with the number of sessions it was posted to.
-    pub fn add(&mut self, number: u64, holders: usize) {
+    pub fn add(&mut self, entry: Deliverable, holders: usize) {
         debug_assert!(
-            self.waiting.back().is_none_or(|w| w.number < number),
+            self.waiting.back().is_none_or(|w| w.number < entry.number),
             "numbers ascend"
         );
+        let bytes = entry.bytes.try_into().unwrap_or(u32::MAX);
         self.waiting.push_back(Waiting {
-            number,
+            number: entry.number,
+            bytes,
             holders: holders.try_into().unwrap_or(u16::MAX),
+            archived: entry.archived,
         });
+        self.bytes += u64::from(bytes);
         self.free += usize::from(holders == 0);
     }
 
@@ -42,6 +75,10 @@ impl Pending {
             };
             if let Some(gone) = index.and_then(|index| self.waiting.remove(index)) {
                 self.free -= usize::from(gone.holders == 0);
+                self.bytes -= u64::from(gone.bytes);
+                if !gone.archived {
+                    self.spent.push(gone.number);
+                }
                 known += 1;
             }
         }
@@ -87,6 +124,22 @@ impl Pending {
         self.free
     }
 
+    /// How many bytes the stanzas have that wait.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes the numbers, ascending, of what was acknowledged and is to go from the log.
+    pub fn take_spent(&mut self) -> Vec<u64> {
+        self.spent.sort_unstable();
+        std::mem::take(&mut self.spent)
+    }
+
+    /// These could not be taken from the log.
+    pub fn keep_spent(&mut self, numbers: Vec<u64>) {
+        self.spent.extend(numbers);
+    }
+
     /// How many entries wait.
     pub fn len(&self) -> usize {
         self.waiting.len()
@@ -118,8 +171,41 @@ mod tests {
 
     fn pending(entries: &[(u64, usize)]) -> Pending {
         let mut pending = Pending::default();
-        entries.iter().for_each(|&(n, h)| pending.add(n, h));
+        for &(number, holders) in entries {
+            let entry = Deliverable {
+                number,
+                bytes: 10 * number as usize,
+                archived: number.is_multiple_of(2),
+            };
+            pending.add(entry, holders);
+        }
         pending
+    }
+
+    #[test]
+    fn bytes_are_of_what_waits() {
+        let mut p = pending(&[(1, 0), (2, 1), (5, 1)]);
+        assert_eq!(p.bytes(), 80);
+        p.release([2]);
+        p.claim(1);
+        assert_eq!(p.bytes(), 80);
+        p.acknowledge([2, 2, 7]);
+        assert_eq!(p.bytes(), 60);
+        p.acknowledge([1, 5]);
+        assert_eq!(p.bytes(), 0);
+    }
+
+    #[test]
+    fn what_no_archive_keeps_is_spent_once_it_is_acknowledged() {
+        let mut p = pending(&[(1, 0), (2, 1), (3, 1), (4, 0)]);
+        p.release([3]);
+        assert_eq!(p.take_spent(), [] as [u64; 0]);
+        p.acknowledge([3, 2, 1, 1]);
+        let spent = p.take_spent();
+        assert_eq!(spent, [1, 3]);
+        assert_eq!(p.take_spent(), [] as [u64; 0]);
+        p.keep_spent(spent);
+        assert_eq!(p.take_spent(), [1, 3]);
     }
 
     #[test]

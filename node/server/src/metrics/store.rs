@@ -45,6 +45,7 @@ pub struct StoreMetrics {
     series: Vec<Series>,
     total: IntCounterVec,
     seconds: HistogramVec,
+    lost: IntCounter,
 }
 
 impl Default for StoreMetrics {
@@ -80,6 +81,11 @@ impl Default for StoreMetrics {
             series,
             total,
             seconds,
+            lost: IntCounter::new(
+                "xmpp_store_lost_bytes_total",
+                "Bytes that a power cut took from a store that does not sync",
+            )
+            .expect("the name is valid"),
         }
     }
 }
@@ -87,8 +93,11 @@ impl Default for StoreMetrics {
 impl StoreMetrics {
     /// Shows them in a registry. A second time changes nothing.
     pub fn register(&self, registry: &Registry) {
-        let parts: [Box<dyn prometheus::core::Collector>; 2] =
-            [Box::new(self.total.clone()), Box::new(self.seconds.clone())];
+        let parts: [Box<dyn prometheus::core::Collector>; 3] = [
+            Box::new(self.total.clone()),
+            Box::new(self.seconds.clone()),
+            Box::new(self.lost.clone()),
+        ];
         for part in parts {
             // Only a repetition is refused.
             let _ = registry.register(part);
@@ -119,6 +128,10 @@ impl Observer for StoreMetrics {
     fn observe(&self, it: &Observation) {
         self.count(it.call, it.space, it.outcome.err(), it.elapsed);
     }
+
+    fn lost(&self, bytes: u64) {
+        self.lost.inc_by(bytes);
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +157,11 @@ mod tests {
             .unwrap();
         let has = |line: &str| assert!(text.lines().any(|it| it == line), "{line}\n{text}");
         has("xmpp_store_operations_total{op=\"write\",outcome=\"conflict\",space=\"log\"} 1");
+        metrics.lost(512);
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .unwrap();
+        assert!(text.contains("xmpp_store_lost_bytes_total 512"), "{text}");
         has("xmpp_store_operations_total{op=\"get\",outcome=\"ok\",space=\"none\"} 1");
         has("xmpp_store_operation_seconds_bucket{op=\"write\",space=\"log\",le=\"0.0025\"} 0");
         has("xmpp_store_operation_seconds_bucket{op=\"write\",space=\"log\",le=\"0.005\"} 1");

@@ -219,8 +219,8 @@ fn tell_all(
 async fn stamped(router: &Router, home: &Home, presence: &Stanza) -> Option<Stanza> {
     let photo = match home.photo() {
         Some(photo) => photo,
-        None => match router.stores.vcards.get(&home.account).await {
-            Ok(vcard) => home.set_photo(Photo::of(vcard.as_ref())),
+        None => match router.stores.vcards.photo(&home.account).await {
+            Ok(photo) => home.set_photo(Photo::of(photo.as_ref())),
             Err(error) => {
                 tracing::debug!(account = %home.account, %error, "photo not looked up");
                 return None;

@@ -21,8 +21,9 @@ use crate::{backend::rule, error::Result};
 
 /// How many full tables may wait before the writer does.
 const SEALED: usize = 2;
-/// After a failure, the next attempt.
+/// After a merge failed, the next attempt: at first, and at most. One that finds no room fills the disk each time.
 const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(32);
 /// A merge looks up from its work after this many entries.
 const LOOK_UP: u64 = 1024;
 
@@ -74,6 +75,12 @@ impl Backlog {
         self.state.lock().closing = true;
         self.changed.notify_all();
     }
+    /// What keeps the writer waiting for room, if it cannot be done.
+    pub(super) fn trouble(&self) -> Option<crate::Error> {
+        let state = self.state.lock();
+        let is_stuck = state.sealed.len() >= SEALED;
+        state.failing.clone().filter(|_| is_stuck)
+    }
     fn is_closing(&self) -> bool {
         self.state.lock().closing
     }
@@ -107,11 +114,15 @@ impl Janitor {
     }
 
     fn run(mut self) {
+        let mut again = AGAIN;
         while !self.backlog.is_closing() {
             let worked = self.work();
             let mut state = self.backlog.state.lock();
             match worked {
-                Ok(true) => state.failing = None,
+                Ok(true) => {
+                    again = AGAIN;
+                    state.failing = None;
+                }
                 Ok(false) if state.sealed.is_empty() && !state.closing => {
                     self.backlog.changed.wait(&mut state)
                 }
@@ -120,8 +131,17 @@ impl Janitor {
                     tracing::error!(%error, "cannot tidy the store, trying again");
                     state.failing = Some(error);
                     self.backlog.changed.notify_all();
+                    while self.store.health.is_broken() && !state.closing {
+                        self.backlog.changed.wait(&mut state);
+                    }
+                    let wait = if state.sealed.is_empty() {
+                        again = (again * 2).min(AGAIN_AT_MOST);
+                        again / 2
+                    } else {
+                        self.store.options.retry_after
+                    };
                     if !state.closing {
-                        self.backlog.changed.wait_for(&mut state, AGAIN);
+                        self.backlog.changed.wait_for(&mut state, wait);
                     }
                 }
             }
@@ -159,9 +179,8 @@ impl Janitor {
         let mut manifest = self.manifest.clone();
         manifest.log = next_log;
         manifest.runs.splice(0..0, run.iter().map(|run| run.id));
-        manifest.save(&self.store.directory)?;
         let logs = self.manifest.log..next_log;
-        self.manifest = manifest;
+        self.replace(manifest, run.as_deref())?;
         self.store.view.rcu(|view| {
             let mut view = View::clone(view);
             view.sealed.retain(|other| !Arc::ptr_eq(other, &table));
@@ -171,7 +190,7 @@ impl Janitor {
         self.backlog.state.lock().sealed.pop_front();
         self.backlog.changed.notify_all();
         for log in logs {
-            Wal::retire(&self.store.directory, log)?;
+            Wal::retire(&*self.store.disk, &self.store.directory, log)?;
         }
         Ok(true)
     }
@@ -199,15 +218,14 @@ impl Janitor {
         manifest
             .runs
             .splice(at..at + inputs.len(), run.iter().map(|run| run.id));
-        manifest.save(&self.store.directory)?;
-        self.manifest = manifest;
+        self.replace(manifest, run.as_deref())?;
         self.store.view.rcu(|view| {
             let mut view = View::clone(view);
             view.runs.splice(at..at + inputs.len(), run.clone());
             view
         });
         for input in inputs {
-            if let Err(error) = std::fs::remove_file(&input.path) {
+            if let Err(error) = self.store.disk.remove(&input.path) {
                 tracing::warn!(path = %input.path.display(), %error, "cannot remove a merged run; the next start does");
             }
         }
@@ -268,7 +286,27 @@ impl Janitor {
     fn new_run(&mut self) -> Result<RunWriter> {
         let id = self.manifest.next;
         self.manifest.next += 1;
-        RunWriter::create(&self.store.directory, id)
+        RunWriter::create(&self.store.disk, &self.store.directory, id)
+    }
+
+    /// Puts a manifest in force that names this run. If that cannot be begun the run goes again.
+    fn replace(&mut self, manifest: Manifest, run: Option<&Run>) -> Result<()> {
+        let (disk, directory) = (&*self.store.disk, &self.store.directory);
+        let prepared = match manifest.prepare(disk, directory) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                if let Some(run) = run
+                    && let Err(error) = disk.remove(&run.path)
+                {
+                    tracing::warn!(path = %run.path.display(), %error, "cannot remove a run in vain; the next start does");
+                }
+                return Err(error);
+            }
+        };
+        let published = prepared.publish(disk);
+        published.map_err(|error| self.store.health.broken(error))?;
+        self.manifest = manifest;
+        Ok(())
     }
 }
 

@@ -3,11 +3,14 @@
 //! Lines of text: `starling-store 1`, `log <least log that is still needed>`, `next <number of the next file>`, one
 //! `run <number>` each, newest first, and `sum <CRC-32 of all before>`.
 
-use std::{fmt::Write, path::Path};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use super::{
+    disk::{Disk, prepare_file},
     io::{corrupt, failed},
-    wal::replace_file,
 };
 use crate::error::Result;
 
@@ -50,9 +53,15 @@ impl Manifest {
         }
     }
 
-    /// Replaces it.
-    pub(super) fn save(&self, directory: &Path) -> Result<()> {
-        replace_file(directory, NAME, self.to_text().as_bytes())
+    /// Writes it, durable, but not in force.
+    ///
+    /// # Errors
+    /// `Unavailable`: the one before stays in force.
+    pub(super) fn prepare(&self, disk: &dyn Disk, directory: &Path) -> Result<Prepared> {
+        let path = directory.join(NAME);
+        let fresh = prepare_file(disk, &path, self.to_text().as_bytes())
+            .map_err(|error| failed("write", &path, error))?;
+        Ok(Prepared { fresh, path })
     }
 
     fn to_text(&self) -> String {
@@ -82,6 +91,26 @@ impl Manifest {
             }
         }
         Some(manifest)
+    }
+}
+
+/// A manifest that waits to be put in force.
+pub(super) struct Prepared {
+    fresh: PathBuf,
+    path: PathBuf,
+}
+
+impl Prepared {
+    /// Puts it in force.
+    ///
+    /// # Errors
+    /// `Unavailable`: nobody knows which one is.
+    pub(super) fn publish(self, disk: &dyn Disk) -> Result<()> {
+        let rename = || {
+            disk.rename(&self.fresh, &self.path)?;
+            disk.sync_directory(self.path.parent().expect("it is in the store's directory"))
+        };
+        rename().map_err(|error| failed("replace", &self.path, error))
     }
 }
 

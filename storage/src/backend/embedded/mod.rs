@@ -37,11 +37,13 @@
 //!
 //! What is damaged is `Corrupt`, never absent: blocks, logs and manifest carry sums, and a log that lost an answered
 //! group is told from one whose last write was torn by a crash. After a failed write or sync nothing more is written
-//! until the store is opened again.
+//! until the store is opened again; where only room was missing, the store goes on when there is room (`health`).
 
 mod block;
+mod disk;
 mod entry;
 mod filter;
+mod health;
 mod io;
 mod janitor;
 mod manifest;
@@ -65,7 +67,9 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::{
+    disk::Disk,
     entry::{Entry, after_partition, partition_of, put_key, put_partition},
+    health::Health,
     io::{BlockCache, Patience, ReadError},
     janitor::Backlog,
     queue::{Done, Queue, Submission},
@@ -97,6 +101,8 @@ pub struct EmbeddedOptions {
     pub queue_bytes: usize,
     /// Under load, the least time from one sync to the next.
     pub gather: Duration,
+    /// When the disk is full, how long until it is looked at again.
+    pub retry_after: Duration,
 }
 
 impl Default for EmbeddedOptions {
@@ -107,6 +113,7 @@ impl Default for EmbeddedOptions {
             memtable_bytes: 8 << 20,
             queue_bytes: 16 << 20,
             gather: Duration::from_millis(1),
+            retry_after: Duration::from_secs(1),
         }
     }
 }
@@ -114,13 +121,15 @@ impl Default for EmbeddedOptions {
 /// What all threads of an open store share.
 struct Store {
     directory: PathBuf,
+    disk: Arc<dyn Disk>,
+    health: Health,
     options: EmbeddedOptions,
     clock: Arc<dyn Clock>,
     cache: BlockCache,
     view: ArcSwap<View>,
 }
 
-/// An open store. Dropping it commits what waits and ends its threads.
+/// An open store. Dropping it commits what waits, makes it durable and ends its threads.
 pub struct Embedded {
     store: Arc<Store>,
     queue: Arc<Queue>,
@@ -128,10 +137,25 @@ pub struct Embedded {
     room: Arc<Semaphore>,
     slow_reads: Arc<Semaphore>,
     threads: Vec<JoinHandle<()>>,
+    lost: Lost,
     lock: std::fs::File,
 }
 
+/// What a power cut took from a store that does not sync each write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Bytes that the logs are short of.
+    pub bytes: u64,
+    /// Logs that came after and were set aside.
+    pub logs: u64,
+}
+
 impl Embedded {
+    /// What was found to be lost when the store was opened.
+    pub fn lost(&self) -> Lost {
+        self.lost
+    }
+
     fn push(&self, batch: Batch, size: usize, done: Done, permit: OwnedSemaphorePermit) {
         self.queue.push(Submission {
             batch,
@@ -315,6 +339,11 @@ impl Table for Embedded {
         let (sender, answer) = oneshot::channel();
         self.push(batch, size, Done::Future(sender), permit);
         answer.await.map_err(|_| gone())?
+    }
+
+    fn trouble(&self) -> Option<Error> {
+        let writer = self.store.health.trouble();
+        writer.or_else(|| self.backlog.trouble())
     }
 
     /// Calls `done` on the writer's thread. No future, no waking of a task.

@@ -10,7 +10,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::{
-    Embedded, EmbeddedOptions, PERMIT, SLOW_READS, Store,
+    Embedded, EmbeddedOptions, Lost, PERMIT, SLOW_READS, Store,
+    disk::{Disk, FileSystem},
+    health::Health,
     io::{BlockCache, corrupt, failed},
     janitor::{Backlog, Janitor},
     manifest::Manifest,
@@ -48,9 +50,21 @@ impl Embedded {
         options: EmbeddedOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let directory = path.as_ref().to_owned();
+        Self::open_on(Arc::new(FileSystem), path.as_ref(), options, clock)
+    }
+
+    /// The same on this disk.
+    pub(super) fn open_on(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        options: EmbeddedOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let directory = path.to_owned();
         std::fs::create_dir_all(&directory).map_err(|error| failed("create", &directory, error))?;
         let lock = lock(&directory)?;
+        // What is decided below, is decided by these names: they must not change back.
+        sync_names(&*disk, &directory)?;
         let files = Files::list(&directory)?;
         let manifest = match Manifest::load(&directory)? {
             // The first log is there before the manifest is.
@@ -58,19 +72,27 @@ impl Embedded {
                 return Err(corrupt("a missing log", &directory));
             }
             Some(manifest) => manifest,
-            None if files.runs.is_empty() && matches!(files.logs[..], [] | [1]) => Manifest::new(),
+            None if files.runs.is_empty() && is_unused(&*disk, &directory, &files.logs)? => {
+                Manifest::new()
+            }
             None => return Err(corrupt("a missing manifest", &directory)),
         };
-        files.remove_strangers(&directory, &manifest)?;
+        files.remove_strangers(&*disk, &directory, &manifest)?;
         let runs = manifest
             .runs
             .iter()
             .map(|&id| Run::open(&directory, id).map(Arc::new))
             .collect::<Result<_>>()?;
         let active = Arc::new(Memtable::default());
-        let replayed = replay(&directory, &manifest, &files.logs, &active)?;
-        let wal = Wal::create(&directory, replayed.next_log, replayed.end, options.sync)?;
-        manifest.save(&directory)?;
+        let replayed = replay(&*disk, &directory, &manifest, &files.logs, &active)?;
+        let wal = Wal::create(
+            &*disk,
+            &directory,
+            replayed.next_log,
+            replayed.end,
+            options.sync,
+        )?;
+        manifest.prepare(&*disk, &directory)?.publish(&*disk)?;
 
         let room = Arc::new(Semaphore::new(
             (options.queue_bytes / PERMIT).clamp(1, u32::MAX as usize),
@@ -83,6 +105,8 @@ impl Embedded {
                 runs,
             }),
             directory,
+            disk,
+            health: Health::default(),
             options,
             clock,
         });
@@ -97,6 +121,7 @@ impl Embedded {
             room,
             slow_reads: Arc::new(Semaphore::new(SLOW_READS)),
             threads: Vec::new(),
+            lost: replayed.lost,
             lock,
         };
         embedded
@@ -107,6 +132,22 @@ impl Embedded {
             .push(Writer::start(store, backlog, queue, wal, replayed.filled).map_err(no_thread)?);
         Ok(embedded)
     }
+}
+
+/// Whether nothing was ever written to these logs but the first. Each start that ends before it has put a manifest in
+/// force leaves such a log.
+fn is_unused(disk: &dyn Disk, directory: &Path, logs: &[u64]) -> Result<bool> {
+    for &log in logs.iter().filter(|_| logs.len() > 1) {
+        if !wal::replay(disk, directory, log)?.groups.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(logs.first().is_none_or(|&first| first == 1))
+}
+
+fn sync_names(disk: &dyn Disk, directory: &Path) -> Result<()> {
+    let synced = disk.sync_directory(directory);
+    synced.map_err(|error| failed("sync", directory, error))
 }
 
 /// Two writers in one directory would ruin it.
@@ -158,7 +199,12 @@ impl Files {
     }
 
     /// Removes what a crash left: unfinished and merged runs, logs that are in runs.
-    fn remove_strangers(&self, directory: &Path, manifest: &Manifest) -> Result<()> {
+    fn remove_strangers(
+        &self,
+        disk: &dyn Disk,
+        directory: &Path,
+        manifest: &Manifest,
+    ) -> Result<()> {
         let runs = self
             .runs
             .iter()
@@ -171,7 +217,8 @@ impl Files {
             .map(|&log| Wal::file_name(log));
         for name in runs.chain(logs) {
             let path = directory.join(name);
-            std::fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
+            disk.remove(&path)
+                .map_err(|error| failed("remove", &path, error))?;
         }
         Ok(())
     }
@@ -181,10 +228,12 @@ struct Replayed {
     next_log: u64,
     end: u64,
     filled: usize,
+    lost: Lost,
 }
 
 /// Puts what the logs hold into the table.
 fn replay(
+    disk: &dyn Disk,
     directory: &Path,
     manifest: &Manifest,
     logs: &[u64],
@@ -194,16 +243,23 @@ fn replay(
         next_log: manifest.log,
         end: 0,
         filled: 0,
+        lost: Lost::default(),
     };
+    let mut synced = true;
     for &log in logs.iter().filter(|&&log| log >= manifest.log) {
         let path = directory.join(Wal::file_name(log));
         if log != replayed.next_log {
             return Err(corrupt("a missing log", &path));
         }
-        let found = wal::replay(directory, log)?;
+        let found = wal::replay(disk, directory, log)?;
         if log > manifest.log && found.previous_end != replayed.end {
-            return Err(corrupt("the end of the log before is lost", &path));
+            if synced || found.previous_end < replayed.end {
+                return Err(corrupt("the end of the log before is lost", &path));
+            }
+            replayed.lost.bytes = found.previous_end - replayed.end;
+            break;
         }
+        synced = found.synced;
         for group in &found.groups {
             table
                 .insert(group)
@@ -212,6 +268,20 @@ fn replay(
         }
         replayed.next_log = log + 1;
         replayed.end = found.end;
+    }
+    if replayed.lost.bytes > 0 {
+        // What comes after a gap may build on what was in it: the store is as it was before the gap.
+        for &log in logs.iter().filter(|&&log| log >= replayed.next_log) {
+            Wal::set_aside(disk, directory, log)?;
+            replayed.lost.logs += 1;
+        }
+        tracing::error!(
+            path = %directory.display(),
+            lost_bytes = replayed.lost.bytes,
+            lost_logs = replayed.lost.logs,
+            "the machine stopped before everything was on the disk, and the store does not sync: what was written last \
+             is lost; logs that came after are kept beside as *.lost"
+        );
     }
     if replayed.next_log - manifest.log > MANY_LOGS {
         // Each start adds a log: the next write ends them all.

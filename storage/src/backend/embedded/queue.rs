@@ -41,6 +41,15 @@ pub(super) struct Submission {
     pub(super) permit: OwnedSemaphorePermit,
 }
 
+/// Whether more may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It may.
+    Open,
+    /// That was all.
+    Closed,
+}
+
 #[derive(Default)]
 struct Waiting {
     submissions: Vec<Submission>,
@@ -91,12 +100,25 @@ impl Queue {
         drop(abandoned);
     }
 
-    /// Takes all that waits, in exchange for an empty list; `false` when closed and empty.
-    pub(super) fn take(&self, list: &mut Vec<Submission>, gather_until: Option<Instant>) -> bool {
+    /// Takes all that waits, in exchange for an empty list; nothing if nothing comes until `wake`, and when it is closed
+    /// and empty.
+    pub(super) fn take(
+        &self,
+        list: &mut Vec<Submission>,
+        gather_until: Option<Instant>,
+        wake: Option<Instant>,
+    ) -> Taken {
         let mut waiting = self.waiting.lock();
         while waiting.submissions.is_empty() && !waiting.closed {
             waiting.wake_at = Some(1);
-            self.changed.wait(&mut waiting);
+            match wake {
+                None => self.changed.wait(&mut waiting),
+                Some(wake) => {
+                    if self.changed.wait_until(&mut waiting, wake).timed_out() {
+                        break;
+                    }
+                }
+            }
         }
         if let Some(until) = gather_until {
             while waiting.submissions.len() < FULL && !waiting.closed {
@@ -108,6 +130,9 @@ impl Queue {
         }
         waiting.wake_at = None;
         mem::swap(&mut waiting.submissions, list);
-        !list.is_empty()
+        match list.is_empty() {
+            true if waiting.closed => Taken::Closed,
+            _ => Taken::Open,
+        }
     }
 }

@@ -7,18 +7,17 @@
 //!
 //! What a crash tears is the last frame, never answered: it is dropped. A damaged frame with a whole one behind it was
 //! answered, because the one behind was written after its sync: that is `Corrupt`, and so is a log that ends before
-//! where the next one says.
+//! where the next one says. Logs whose frames were not synced may lose their end in a power cut; what they lost, and what
+//! came after it, counts as never written.
 
-use std::{
-    fs::File,
-    io::Write,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::io::{corrupt, failed};
+use super::{
+    disk::{Disk, DiskFile, is_full},
+    io::{corrupt, failed},
+};
 use crate::error::{Error, ErrorKind, Result};
 
 const MAGIC: [u8; 8] = *b"SLNGWAL1";
@@ -33,7 +32,7 @@ const FRESH: &str = "fresh";
 pub(super) struct Wal {
     pub(super) id: u64,
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     salt: u64,
     end: u64,
     sync: bool,
@@ -46,20 +45,22 @@ impl Wal {
     }
 
     /// Starts a log. The header is durable before the file gets its name.
-    pub(super) fn create(directory: &Path, id: u64, previous_end: u64, sync: bool) -> Result<Self> {
+    pub(super) fn create(
+        disk: &dyn Disk,
+        directory: &Path,
+        id: u64,
+        previous_end: u64,
+        sync: bool,
+    ) -> Result<Self> {
         let fresh = directory.join(FRESH);
         let path = directory.join(Self::file_name(id));
         let start = || {
             // Taken by renaming, so that `retire` on another thread cannot put a second file in its place.
-            match std::fs::rename(directory.join(SPARE), &fresh) {
+            match disk.rename(&directory.join(SPARE), &fresh) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let file = File::options()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&fresh)?;
+            let file = disk.open(&fresh)?;
             let salt = random()?;
             let mut header = Vec::with_capacity(HEADER);
             header.extend_from_slice(&MAGIC);
@@ -69,10 +70,10 @@ impl Wal {
             header.resize(HEADER - 4, 0);
             let sum = crc32fast::hash(&header);
             header.extend_from_slice(&sum.to_le_bytes());
-            file.write_all_at(&header, 0)?;
-            file.sync_all()?;
-            std::fs::rename(&fresh, &path)?;
-            File::open(directory)?.sync_all()?;
+            file.write_at(&header, 0)?;
+            file.sync()?;
+            disk.rename(&fresh, &path)?;
+            disk.sync_directory(directory)?;
             Ok(Self {
                 id,
                 path: path.clone(),
@@ -100,10 +101,14 @@ impl Wal {
     /// Writes a frame and waits until it is durable; returns the payload.
     ///
     /// # Errors
-    /// `Unavailable`; what the file holds is then unknown, and nothing more may be written to it.
-    pub(super) fn append(&mut self, mut frame: Vec<u8>) -> Result<Bytes> {
-        let length = u32::try_from(frame.len() - FRAME)
-            .map_err(|_| Error::new(ErrorKind::TooLarge, "a group of more than 4 GiB"))?;
+    /// See [`Unwritten`].
+    pub(super) fn append(&mut self, mut frame: Vec<u8>) -> Result<Bytes, Unwritten> {
+        let length = u32::try_from(frame.len() - FRAME).map_err(|_| {
+            Unwritten::Lost(Error::new(
+                ErrorKind::TooLarge,
+                "a group of more than 4 GiB",
+            ))
+        })?;
         let head = head(
             self.salt,
             length,
@@ -111,36 +116,82 @@ impl Wal {
             self.end,
         );
         frame[..FRAME].copy_from_slice(&head);
-        let write = || {
-            self.file.write_all_at(&frame, self.end)?;
-            if self.sync {
-                self.file.sync_data()
-            } else {
-                Ok(())
-            }
-        };
-        write().map_err(|error| failed("write", &self.path, error))?;
+        self.write(&frame)?;
+        if self.sync
+            && let Err(error) = self.seal()
+        {
+            // The kernel may go on showing what it could not write. The next start is not to take that for durable.
+            let _ = self.file.set_len(self.end);
+            return Err(Unwritten::Lost(error));
+        }
         self.end += frame.len() as u64;
         Ok(Bytes::from(frame).split_off(FRAME))
     }
 
-    /// Ends the log: all of it is durable, whatever the options say.
-    pub(super) fn seal(&mut self) -> Result<()> {
-        if self.sync {
-            Ok(())
+    /// Whether there is room for so many bytes more. What it writes to see that is cut off again.
+    ///
+    /// # Errors
+    /// See [`Unwritten`].
+    pub(super) fn look_for_room(&self, bytes: usize) -> Result<(), Unwritten> {
+        self.write(&vec![0; bytes])?;
+        let cut = self.file.set_len(self.end);
+        cut.map_err(|error| Unwritten::Lost(failed("cut", &self.path, error)))
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), Unwritten> {
+        let Err(error) = self.file.write_at(bytes, self.end) else {
+            return Ok(());
+        };
+        let is_full = is_full(&error);
+        let error = failed("write", &self.path, error);
+        // What did get there was not synced and is cut off: the log ends where it did.
+        let is_cut = self.file.set_len(self.end).is_ok();
+        if is_full && is_cut {
+            Err(Unwritten::Nothing {
+                error,
+                bytes: bytes.len(),
+            })
         } else {
-            self.file
-                .sync_data()
-                .map_err(|error| failed("write", &self.path, error))
+            Err(Unwritten::Lost(error))
         }
     }
 
+    /// Waits until all of the log is durable.
+    pub(super) fn seal(&self) -> Result<()> {
+        let synced = self.file.sync();
+        synced.map_err(|error| failed("sync", &self.path, error))
+    }
+
+    /// Whether each frame is synced.
+    pub(super) fn is_synced(&self) -> bool {
+        self.sync
+    }
+
     /// Keeps the file of a log that is no longer needed for the next one; the one kept before makes way.
-    pub(super) fn retire(directory: &Path, id: u64) -> Result<()> {
+    pub(super) fn retire(disk: &dyn Disk, directory: &Path, id: u64) -> Result<()> {
         let path = directory.join(Self::file_name(id));
-        std::fs::rename(&path, directory.join(SPARE))
+        disk.rename(&path, &directory.join(SPARE))
             .map_err(|error| failed("retire", &path, error))
     }
+
+    /// Sets aside a log that cannot be used, for somebody to look at.
+    pub(super) fn set_aside(disk: &dyn Disk, directory: &Path, id: u64) -> Result<()> {
+        let path = directory.join(Self::file_name(id));
+        disk.rename(&path, &path.with_extension("wal.lost"))
+            .map_err(|error| failed("set aside", &path, error))
+    }
+}
+
+/// Why a frame was not written.
+pub(super) enum Unwritten {
+    /// There was no room; the log is as it was.
+    Nothing {
+        error: Error,
+        /// How much room is wanted.
+        bytes: usize,
+    },
+    /// What the file holds is unknown: nothing more may be written to it.
+    Lost(Error),
 }
 
 fn random() -> std::io::Result<u64> {
@@ -169,14 +220,19 @@ pub(super) struct Replay {
     pub(super) end: u64,
     /// Where the log before ended, as this one says.
     pub(super) previous_end: u64,
+    /// Whether each frame was synced before it was answered.
+    pub(super) synced: bool,
 }
 
-/// Reads a log.
+/// Reads a log and makes it durable: a process that was killed between write and sync leaves a frame that only the
+/// kernel's memory holds, and what is read here is served and built upon.
 ///
 /// # Errors
-/// `Corrupt` if something that was answered is damaged; `Unavailable` if the file cannot be read.
-pub(super) fn replay(directory: &Path, id: u64) -> Result<Replay> {
+/// `Corrupt` if something that was answered is damaged; `Unavailable` if the file cannot be read or synced.
+pub(super) fn replay(disk: &dyn Disk, directory: &Path, id: u64) -> Result<Replay> {
     let path = directory.join(Wal::file_name(id));
+    let durable = disk.open(&path).and_then(|file| file.sync());
+    durable.map_err(|error| failed("sync", &path, error))?;
     let data = Bytes::from(std::fs::read(&path).map_err(|error| failed("read", &path, error))?);
     let number = |at: usize| {
         data.get(at..at + 8).map_or(0, |bytes| {
@@ -209,6 +265,7 @@ pub(super) fn replay(directory: &Path, id: u64) -> Result<Replay> {
         groups,
         end: at as u64,
         previous_end,
+        synced,
     })
 }
 
@@ -221,18 +278,4 @@ fn frame_at(data: &[u8], salt: u64, at: usize) -> Option<usize> {
     let length = u32::from_le_bytes(found[..4].try_into().ok()?);
     let sum = u32::from_le_bytes(found[4..8].try_into().ok()?);
     (found == head(salt, length, sum, at as u64)).then_some(length as usize)
-}
-
-/// Writes a small file whole: under another name first, durable, then renamed.
-pub(super) fn replace_file(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let path = directory.join(name);
-    let fresh = directory.join(format!("{name}.new"));
-    let write = || {
-        let mut file = File::create(&fresh)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, &path)?;
-        File::open(directory)?.sync_all()
-    };
-    write().map_err(|error| failed("write", &path, error))
 }

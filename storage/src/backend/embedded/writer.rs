@@ -22,9 +22,9 @@ use super::{
     io::{Patience, corrupt},
     janitor::Backlog,
     memtable::Memtable,
-    queue::{Queue, Submission},
+    queue::{Queue, Submission, Taken},
     view::View,
-    wal::Wal,
+    wal::{Unwritten, Wal},
 };
 use crate::{
     backend::rule,
@@ -36,6 +36,8 @@ use crate::{
 const BUSY: usize = 8;
 /// A group ends after this many bytes.
 const GROUP_BYTES: usize = 8 << 20;
+/// Room that a new log needs.
+const LOG_ROOM: usize = 64 << 10;
 /// What an entry costs in memory beside its bytes.
 const OVERHEAD: usize = 160;
 
@@ -62,8 +64,6 @@ pub(super) struct Writer {
     wal: Wal,
     /// Memory of the active table.
     filled: usize,
-    /// After a failed write nobody knows what the file holds.
-    broken: Option<Error>,
     staged: HashTable<Staged>,
     keys: Vec<u8>,
 }
@@ -82,7 +82,6 @@ impl Writer {
             backlog,
             wal,
             filled,
-            broken: None,
             staged: HashTable::new(),
             keys: Vec::new(),
         };
@@ -96,7 +95,17 @@ impl Writer {
         let gather = self.store.options.gather;
         let mut list = Vec::new();
         let mut gather_until = None;
-        while queue.take(&mut list, gather_until) {
+        loop {
+            let looks_again = self.store.health.looks_again();
+            let wake = looks_again.map(|(again, _)| again);
+            if queue.take(&mut list, gather_until, wake) == Taken::Closed {
+                break;
+            }
+            if let Some((again, bytes)) = looks_again
+                && Instant::now() >= again
+            {
+                self.look_for_room(bytes);
+            }
             gather_until =
                 (list.len() >= BUSY && gather > Duration::ZERO).then(|| Instant::now() + gather);
             let mut group = Vec::with_capacity(list.len());
@@ -109,6 +118,30 @@ impl Writer {
                 }
             }
             self.commit(group, bytes);
+        }
+        if !self.wal.is_synced()
+            && !self.store.health.is_broken()
+            && let Err(error) = self.wal.seal()
+        {
+            tracing::error!(%error, "the store was closed, and what was written last may not be on the disk");
+        }
+    }
+
+    fn look_for_room(&self, bytes: usize) {
+        match self.wal.look_for_room(bytes) {
+            Ok(()) => self.store.health.goes_on(),
+            Err(unwritten) => drop(self.unwritten(unwritten)),
+        }
+    }
+
+    /// Notes why a frame was not written; what writers are told.
+    fn unwritten(&self, why: Unwritten) -> Error {
+        match why {
+            Unwritten::Nothing { error, bytes } => {
+                let again = Instant::now() + self.store.options.retry_after;
+                self.store.health.pause(error, bytes, again)
+            }
+            Unwritten::Lost(error) => self.store.health.broken(error),
         }
     }
 
@@ -145,16 +178,15 @@ impl Writer {
     }
 
     fn write(&mut self, view: &View, frame: Vec<u8>) -> Result<()> {
-        let written = self.wal.append(frame).and_then(|payload| {
-            self.filled += payload.len() + OVERHEAD * self.staged.len();
-            let inserted = view.active.insert(&payload);
-            inserted.ok_or_else(|| corrupt("an entry that was just made", &self.store.directory))
-        });
-        if let Err(error) = &written {
-            tracing::error!(%error, "the store takes no more writes until it is opened again");
-            self.broken = Some(error.clone());
-        }
-        written
+        let payload = match self.wal.append(frame) {
+            Ok(payload) => payload,
+            Err(why) => return Err(self.unwritten(why)),
+        };
+        self.filled += payload.len() + OVERHEAD * self.staged.len();
+        view.active.insert(&payload).ok_or_else(|| {
+            let error = corrupt("an entry that was just made", &self.store.directory);
+            self.store.health.broken(error)
+        })
     }
 
     /// Decides a batch; appends its entries to the frame if all conditions hold.
@@ -251,21 +283,27 @@ impl Writer {
 
     /// Seals the active table when it is full; waits while the janitor is behind.
     fn make_room(&mut self) -> Result<()> {
-        if let Some(error) = &self.broken {
-            return Err(error.clone());
+        if let Some(error) = self.store.health.trouble() {
+            return Err(error);
         }
         if self.filled < self.store.options.memtable_bytes {
             return Ok(());
         }
         self.backlog.wait_for_room()?;
-        self.wal.seal()?;
-        let options = &self.store.options;
-        self.wal = Wal::create(
+        if !self.wal.is_synced() {
+            let sealed = self.wal.seal();
+            sealed.map_err(|error| self.store.health.broken(error))?;
+        }
+        let next = Wal::create(
+            &*self.store.disk,
             &self.store.directory,
             self.wal.id + 1,
             self.wal.end(),
-            options.sync,
-        )?;
+            self.store.options.sync,
+        );
+        // Nothing was written to it: it is begun again later.
+        let bytes = LOG_ROOM;
+        self.wal = next.map_err(|error| self.unwritten(Unwritten::Nothing { error, bytes }))?;
         self.filled = 0;
         let table = self.store.view.load().active.clone();
         let fresh = Arc::new(Memtable::default());

@@ -106,10 +106,65 @@ impl Item {
 
     /// The entries whose numbers lie within, in order.
     pub(super) fn entries(&self, from: u64, to: u64) -> impl Iterator<Item = Result<LogEntry>> {
-        let numbered = (self.first..).zip(self.raw());
-        numbered
-            .filter(move |(number, _)| (from..=to).contains(number))
+        self.raw_entries(from, to)
             .map(|(number, raw)| self.entry(number, raw?))
+    }
+
+    /// The entries whose numbers lie within, in order, undecoded.
+    pub(super) fn raw_entries(
+        &self,
+        from: u64,
+        to: u64,
+    ) -> impl Iterator<Item = (u64, Result<&[u8]>)> {
+        let numbered = (self.first..).zip(self.raw());
+        numbered.filter(move |(number, _)| (from..=to).contains(number))
+    }
+
+    /// The peer of a raw entry, as it is stored.
+    pub(super) fn peer<'a>(&self, raw: &'a [u8]) -> Result<&'a str> {
+        let mut rest = Cursor { bytes: raw };
+        rest.array::<2>()?;
+        rest.varint()?;
+        std::str::from_utf8(rest.prefixed()?).map_err(|e| corrupt("log entry").with_source(e))
+    }
+
+    /// Whether any entry has all of these flags.
+    pub(super) fn any(&self, flags: EntryFlags) -> Result<bool> {
+        for raw in self.raw() {
+            if flags_of(raw?)?.contains(flags) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The same item without what these entries hold, unless they have one of the flags; `None`: that changes nothing.
+    /// Numbers and times stay; the other side becomes `nobody`.
+    pub(super) fn blanked(
+        &self,
+        numbers: &[u64],
+        unless: EntryFlags,
+        nobody: &Jid,
+    ) -> Result<Option<Bytes>> {
+        let mut out = Vec::with_capacity(self.bytes.len());
+        out.extend_from_slice(&self.bytes[..self.entries]);
+        for (at, raw) in (self.first..).zip(self.raw()) {
+            let raw = raw?;
+            if numbers.binary_search(&at).is_err() || flags_of(raw)?.contains(unless) {
+                put_prefixed(&mut out, raw);
+                continue;
+            }
+            let mut rest = Cursor { bytes: raw };
+            rest.array::<2>()?;
+            let blank = NewEntry {
+                time_ms: self.time(&mut rest)?,
+                flags: EntryFlags::NONE,
+                peer: nobody.clone(),
+                stanza: Bytes::new(),
+            };
+            put_entry(&mut out, self.base, &blank);
+        }
+        Ok((out != self.bytes[..]).then(|| out.into()))
     }
 
     /// The times of the entries, in order.
@@ -141,7 +196,8 @@ impl Item {
             .wrapping_add(unzigzag(rest.varint()?).cast_unsigned()))
     }
 
-    fn entry(&self, number: u64, raw: &[u8]) -> Result<LogEntry> {
+    /// A raw entry, decoded.
+    pub(super) fn entry(&self, number: u64, raw: &[u8]) -> Result<LogEntry> {
         let mut rest = Cursor { bytes: raw };
         let flags = EntryFlags::from_bits(u16::from_le_bytes(rest.array()?));
         let time_ms = self.time(&mut rest)?;
@@ -157,6 +213,11 @@ impl Item {
             stanza,
         })
     }
+}
+
+fn flags_of(raw: &[u8]) -> Result<EntryFlags> {
+    let flags = Cursor { bytes: raw }.array()?;
+    Ok(EntryFlags::from_bits(u16::from_le_bytes(flags)))
 }
 
 /// The write id of an item, if it is one.

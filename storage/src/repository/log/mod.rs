@@ -3,9 +3,10 @@
 //! It is at once the archive (XEP-0313), the offline store (XEP-0160) and the queue that a crash cannot lose.
 //! Why numbers and not clocks: an id from a clock can commit after a later one, and a client that syncs from the newest
 //! then skips a message for ever.
-//! Stored: `log` `A#archive` / first number; one item holds up to 64 entries.
+//! Stored: `log` `A#archive` / first number; one item holds up to 64 entries. Who occurs where: see `contacts`.
 
 mod codec;
+mod contacts;
 mod read;
 mod table;
 
@@ -185,6 +186,17 @@ pub trait LogRepository: Send + Sync + 'static {
         reverse: bool,
         limit: usize,
     ) -> Result<Vec<LogEntry>>;
+    /// The same of the entries whose peer has this bare address. Costs a row for each 1,024 numbers of the range, and a
+    /// read of those 1,024 where the contact occurs; the first reader after an append of 1,024 makes their row, and the
+    /// very first one goes through the whole range.
+    async fn read_with(
+        &self,
+        archive: &BareJid,
+        contact: &BareJid,
+        range: LogRange,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>>;
     /// The first number with a time of at least `time_ms`; `head + 1` if there is none. Logarithmic in the length of
     /// the log, one query a step.
     async fn first_since(&self, archive: &BareJid, time_ms: u64) -> Result<u64>;
@@ -194,6 +206,12 @@ pub trait LogRepository: Send + Sync + 'static {
     /// Removes items that lie wholly before a number, in bounded batches; returns the lowest number still stored
     /// (`head + 1` of an empty log). The newest item always stays, so the numbers go on.
     async fn truncate(&self, archive: &BareJid, before: u64) -> Result<u64>;
+    /// As [`truncate`](Self::truncate), but no further than the first item that holds an entry of the archive: what turns
+    /// an archive off does not destroy it.
+    async fn truncate_unarchived(&self, archive: &BareJid, before: u64) -> Result<u64>;
+    /// Takes the content of these entries (ascending) away: what is not of the archive and was handed over. Their numbers
+    /// and times stay, and what is of the archive. One query and one conditional write for each item that holds any.
+    async fn blank(&self, archive: &BareJid, numbers: &[u64]) -> Result<()>;
     /// Removes a log with its head. Repeatable.
     async fn erase(&self, archive: &BareJid) -> Result<()>;
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// An item's count is one byte: what holds a number begins no further below it.
-const MAX_SPAN: u64 = 254;
+pub(super) const MAX_SPAN: u64 = 254;
 /// Items asked for at once.
 const ITEMS_AT_ONCE: usize = 100;
 
@@ -166,7 +166,7 @@ impl Reader<'_> {
 }
 
 /// The sort key beyond a number; `None`: there is none.
-fn until(number: u64) -> Option<Bytes> {
+pub(super) fn until(number: u64) -> Option<Bytes> {
     number.checked_add(1).map(key::number)
 }
 

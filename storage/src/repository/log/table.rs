@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use xmpp::BareJid;
+use xmpp::{BareJid, Jid};
 
 use super::{
-    LogEntry, LogRange, LogRepository, NewEntry, Rewrite, Tip,
-    codec::{self, MAX_BYTES, MAX_ENTRIES},
+    EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, Tip,
+    codec::{self, Item, MAX_BYTES, MAX_ENTRIES},
+    contacts::Wanted,
     read::Reader,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     key,
     repository::{paging, record::repeat_on_conflict},
-    shape::{Batch, Condition, Done, Key, Space, Table},
+    shape::{Batch, Condition, Done, Key, Query, Space, Table},
 };
 
 /// How often a rewrite begins again when another was faster.
@@ -63,11 +64,70 @@ impl TableLogs {
             partition: reader.partition,
             sort: key::number(item.first),
         };
+        self.replace(key, value, version).await?;
+        Ok(true)
+    }
+
+    async fn replace(&self, key: Key, value: Bytes, version: u64) -> Result<()> {
         let batch = Batch::new().put(key, value.clone(), Condition::Version(version));
         match self.table.write(batch).await {
             // What stands there is what was to be written: an earlier answer was lost.
-            Err(error) if standing(&error) == Some(&value) => Ok(true),
-            result => result.map(|()| true),
+            Err(error) if standing(&error) == Some(&value) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Blanks those of the numbers that the item of the first one holds; up to which number that was.
+    async fn blank_once(&self, archive: &BareJid, numbers: &[u64]) -> Result<u64> {
+        let reader = self.reader(archive);
+        let Some((item, version)) = reader.item_with(numbers[0]).await? else {
+            return Ok(numbers[0]);
+        };
+        let nobody = Jid::from(archive.clone());
+        if let Some(value) = item.blanked(numbers, EntryFlags::ARCHIVED, &nobody)? {
+            let key = Key {
+                space: Space::Log,
+                partition: reader.partition,
+                sort: key::number(item.first),
+            };
+            self.replace(key, value, version).await?;
+        }
+        Ok(item.last())
+    }
+
+    /// Removes items that lie wholly before a number, up to the first that is to be kept.
+    async fn truncate_until(
+        &self,
+        archive: &BareJid,
+        before: u64,
+        is_kept: impl Fn(&Item) -> Result<bool> + Send,
+    ) -> Result<u64> {
+        let reader = self.reader(archive);
+        let Some(newest) = reader.newest().await? else {
+            return Ok(1);
+        };
+        let mut query = reader.query(false, REMOVED_AT_ONCE);
+        // The newest item carries the head.
+        query.until = Some(key::number(newest.first));
+        loop {
+            let (records, more) = paging::next_page(&*self.table, &mut query).await?;
+            let mut old = Vec::new();
+            let mut kept = None;
+            for record in records {
+                let item = super::read::item_of(&record)?;
+                if item.last() >= before || is_kept(&item)? {
+                    kept = Some(item.first);
+                    break;
+                }
+                old.push(record);
+            }
+            paging::delete_all(&*self.table, Space::Log, &reader.partition, old).await?;
+            if let Some(first) = kept {
+                return Ok(first);
+            }
+            if !more {
+                return Ok(newest.first);
+            }
         }
     }
 }
@@ -187,6 +247,24 @@ impl LogRepository for TableLogs {
         }
     }
 
+    async fn read_with(
+        &self,
+        archive: &BareJid,
+        contact: &BareJid,
+        range: LogRange,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>> {
+        let wanted = Wanted {
+            contact,
+            range,
+            reverse,
+            limit,
+        };
+        let rows = key::log_contacts(archive);
+        self.reader(archive).with(&rows, &wanted).await
+    }
+
     async fn first_since(&self, archive: &BareJid, time_ms: u64) -> Result<u64> {
         self.reader(archive).first_since(time_ms).await
     }
@@ -196,33 +274,21 @@ impl LogRepository for TableLogs {
     }
 
     async fn truncate(&self, archive: &BareJid, before: u64) -> Result<u64> {
-        let reader = self.reader(archive);
-        let Some(newest) = reader.newest().await? else {
-            return Ok(1);
-        };
-        let mut query = reader.query(false, REMOVED_AT_ONCE);
-        // The newest item carries the head.
-        query.until = Some(key::number(newest.first));
-        loop {
-            let (records, more) = paging::next_page(&*self.table, &mut query).await?;
-            let mut old = Vec::new();
-            let mut kept = None;
-            for record in records {
-                let item = super::read::item_of(&record)?;
-                if item.last() >= before {
-                    kept = Some(item.first);
-                    break;
-                }
-                old.push(record);
-            }
-            paging::delete_all(&*self.table, Space::Log, &reader.partition, old).await?;
-            if let Some(first) = kept {
-                return Ok(first);
-            }
-            if !more {
-                return Ok(newest.first);
-            }
+        self.truncate_until(archive, before, |_| Ok(false)).await
+    }
+
+    async fn truncate_unarchived(&self, archive: &BareJid, before: u64) -> Result<u64> {
+        let is_archived = |item: &Item| item.any(EntryFlags::ARCHIVED);
+        self.truncate_until(archive, before, is_archived).await
+    }
+
+    async fn blank(&self, archive: &BareJid, numbers: &[u64]) -> Result<()> {
+        let mut rest = numbers;
+        while !rest.is_empty() {
+            let last = repeat_on_conflict(MAX_ATTEMPTS, || self.blank_once(archive, rest)).await?;
+            rest = &rest[rest.partition_point(|number| *number <= last)..];
         }
+        Ok(())
     }
 
     async fn erase(&self, archive: &BareJid) -> Result<()> {
@@ -232,6 +298,25 @@ impl LogRepository for TableLogs {
             // From the oldest up, so that a head never points below what is left.
             let (records, more) = paging::next_page(&*self.table, &mut query).await?;
             paging::delete_all(&*self.table, Space::Log, &reader.partition, records).await?;
+            if !more {
+                break;
+            }
+        }
+        // The rows last: none is added to a log without items.
+        let mut query = Query {
+            space: Space::Idx,
+            partition: key::log_contacts(archive),
+            ..reader.query(false, REMOVED_AT_ONCE)
+        };
+        loop {
+            let (records, more) = paging::next_page(&*self.table, &mut query).await?;
+            paging::delete_all(
+                &*self.table,
+                Space::Idx,
+                &key::log_contacts(archive),
+                records,
+            )
+            .await?;
             if !more {
                 return Ok(());
             }

@@ -38,12 +38,12 @@ fn unknown_keys_are_ignored_and_missing_ones_absent() {
         size: Some(7),
     };
     assert_eq!(
-        decode::<Old>(&record(seal(&to_cbor(&new), 1))).unwrap(),
+        decode::<Old>(&record(seal(&to_cbor(&new), 1).unwrap())).unwrap(),
         Old { name: "n".into() }
     );
     let old = Old { name: "o".into() };
     assert_eq!(
-        decode::<New>(&record(seal(&to_cbor(&old), 1))).unwrap(),
+        decode::<New>(&record(seal(&to_cbor(&old), 1).unwrap())).unwrap(),
         New {
             name: "o".into(),
             size: None
@@ -53,7 +53,7 @@ fn unknown_keys_are_ignored_and_missing_ones_absent() {
 
 #[test]
 fn damage_is_corrupt() {
-    let sealed = seal(&[b'x'; 4096], 7);
+    let sealed = seal(&[b'x'; 4096], 7).unwrap();
     assert!(sealed.len() < 1000, "compressed");
     let check = |value: Vec<u8>| {
         let found = open(&value).and_then(|opened| match opened {
@@ -72,14 +72,14 @@ fn damage_is_corrupt() {
     check([&[1, 9], &sealed[2..]].concat());
     check(sealed[..sealed.len() - 3].to_vec());
     check([&[1, 1, 0, 0, 0, 0, 0, 0, 0, 0], &[0xff; 8][..]].concat());
-    check(seal(&[0xff], 1));
+    check(seal(&[0xff], 1).unwrap());
     check(seal_pointer(&[0xff], 1));
 }
 
 proptest! {
     #[test]
     fn bodies_come_back(body in prop::collection::vec(any::<u8>(), 0..2000), id: u64) {
-        let sealed = seal(&body, id);
+        let sealed = seal(&body, id).unwrap();
         prop_assert_eq!(write_id_of(&sealed), Some(id));
         match open(&sealed).unwrap() {
             Opened::Body(found) => prop_assert_eq!(&found[..], &body[..]),

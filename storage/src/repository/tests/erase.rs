@@ -10,7 +10,7 @@ use crate::{
     error::ErrorKind,
     repository::{
         AgentTokens, ArchiveDefault, ArchivePreferences, Credentials, EntryFlags, FastToken,
-        Mailbox, NewEntry, PrivacyData, Roster, RosterItem, Vcard, VcardField,
+        LogRange, Mailbox, NewEntry, PrivacyData, Roster, RosterItem, Vcard, VcardField,
     },
     shape::{Blobs, Consistency, Query, Space, Table},
     stores::Stores,
@@ -52,13 +52,18 @@ async fn fill(stores: &Stores, owner: &BareJid) {
         peer: Jid::parse("ann@example.org").unwrap(),
         stanza: large.slice(..100),
     };
-    for n in 0..3 {
+    for n in 0..20 {
         stores
             .logs
             .append(owner, n * 60, n, &vec![entry.clone(); 60])
             .await
             .unwrap();
     }
+    let contact = BareJid::parse("nobody@example.org").unwrap();
+    let none = stores
+        .logs
+        .read_with(owner, &contact, LogRange::ALL, false, 1);
+    assert_eq!(none.await.unwrap(), []);
     stores
         .mailboxes
         .store(owner, &Mailbox::default(), 0)

@@ -85,6 +85,10 @@ impl Table for Unruly {
         }
         self.run(self.table.write(batch)).await
     }
+    fn trouble(&self) -> Option<Error> {
+        self.table.trouble()
+    }
+
     async fn partitions(
         &self,
         space: Space,

@@ -1,6 +1,6 @@
 //! vCards (XEP-0054) and the search over them (XEP-0055).
 //!
-//! Stored: `core` `U#domain#local` / `VC`, a large body as a blob; `idx` `V#domain#field` / word, localpart: the rows
+//! Stored: `core` `U#domain#local` / `VC`, a large body as a blob with the photo's hash beside the pointer; `idx` `V#domain#field` / word, localpart: the rows
 //! change in the same batch as the vCard, so a search never finds what is gone.
 
 mod table;
@@ -87,6 +87,15 @@ pub struct Vcard {
     pub version: u64,
 }
 
+/// The photo in a vCard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VcardPhoto {
+    /// Its SHA-1 in hexadecimal (XEP-0153), if there is one.
+    pub sha1: Option<String>,
+    /// The version of the vCard.
+    pub version: u64,
+}
+
 /// A page of a search.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VcardPage {
@@ -101,6 +110,8 @@ pub struct VcardPage {
 pub trait VcardRepository: Send + Sync + 'static {
     /// A vCard. One strong get, and a blob if it is large.
     async fn get(&self, owner: &BareJid) -> Result<Option<Vcard>>;
+    /// The photo in a vCard, without the rest. One strong get of a small record.
+    async fn photo(&self, owner: &BareJid) -> Result<Option<VcardPhoto>>;
     /// Stores a vCard with its index rows (`vcard.version` is ignored); returns the new version. One get, one batch.
     /// At most 48 words are indexed.
     ///

@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode, bytes::ByteVec};
 use xmpp::BareJid;
 
 use super::{
-    Vcard, VcardField, VcardPage, VcardRepository,
+    Vcard, VcardField, VcardPage, VcardPhoto, VcardRepository,
     words::{normalised, words_of},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     repository::{
         paging,
         record::{self, repeat_on_conflict},
-        value::{Loaded, Values},
+        value::{Head, Loaded, Values},
     },
     shape::{Batch, Blobs, Condition, Consistency, Key, Query, Space, Table},
 };
@@ -36,6 +36,14 @@ struct Stored {
     photo_sha1: Option<String>,
     #[n(2)]
     words: Vec<(VcardField, String)>,
+}
+
+/// What is wanted at every login: it stands in the record, also of a large vCard.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct StoredHead {
+    #[n(0)]
+    photo_sha1: Option<String>,
 }
 
 /// A row of the index. It names all words of its field, so that a search that meets several of them tells the owner
@@ -101,7 +109,7 @@ fn reindex(owner: &BareJid, old: &[(VcardField, String)], new: &[(VcardField, St
         });
         batch.put(
             row_key(owner, *field, word),
-            record::seal(&row, 0),
+            record::seal(&row, 0).expect("a few words are short"),
             Condition::Any,
         )
     })
@@ -160,9 +168,25 @@ impl VcardRepository for TableVcards {
             photo_sha1: vcard.photo_sha1.clone(),
             words,
         };
+        let head = record::to_cbor(&StoredHead {
+            photo_sha1: stored.photo_sha1.clone(),
+        });
+        let body = record::to_cbor(&stored);
         self.values
-            .store(owner, key, &record::to_cbor(&stored), seen, index)
+            .store_with_head(owner, key, &body, Some(head), seen, index)
             .await
+    }
+
+    async fn photo(&self, owner: &BareJid) -> Result<Option<VcardPhoto>> {
+        let key = key::of_account(owner, key::VCARD);
+        let Some((head, version)) = self.values.head(&key).await? else {
+            return Ok(None);
+        };
+        let sha1 = match head {
+            Head::Kept(head) => record::from_cbor::<StoredHead>(&head)?.photo_sha1,
+            Head::Body(body) => record::from_cbor::<Stored>(&body)?.photo_sha1,
+        };
+        Ok(Some(VcardPhoto { sha1, version }))
     }
 
     async fn remove(&self, owner: &BareJid) -> Result<()> {

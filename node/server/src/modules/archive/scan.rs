@@ -1,8 +1,7 @@
 //! One page of an archive: which entries of the log a query is answered with.
 //!
 //! Source: XEP-0313 v1.1.3 §4. Ids are log numbers, so every bound of a query is a bound of numbers and a page is a read
-//! from where it begins. Only `with` has to look at entries that are not shown; it reads in pieces and lets others run
-//! between them.
+//! from where it begins. For `with` the log knows where a contact occurs.
 //! Bounds: a page has at most the configured number of messages and [`MAX_PAGE_BYTES`] (a client that reads slowly must
 //! not be overrun by its own archive); a count is given only where at most [`MAX_COUNTED`] entries are read for it.
 
@@ -177,13 +176,7 @@ impl Scan<'_> {
         let (mut from, mut read, mut count) = (range.from, 0, 0);
         loop {
             let page = self
-                .logs
-                .read(
-                    self.archive,
-                    LogRange { from, ..range },
-                    false,
-                    READ_AT_ONCE,
-                )
+                .read(LogRange { from, ..range }, false, READ_AT_ONCE)
                 .await?;
             count += page.iter().filter(|entry| self.matches(entry)).count();
             read += page.len();
@@ -213,17 +206,9 @@ impl Scan<'_> {
         max_bytes: usize,
     ) -> Result<(Vec<LogEntry>, bool), StanzaError> {
         let (mut found, mut bytes) = (Vec::new(), 0);
-        // Without a filter nearly every entry is shown; with one, few are.
-        let at_once = if self.query.with.is_none() {
-            wanted.min(READ_AT_ONCE)
-        } else {
-            READ_AT_ONCE
-        };
+        let at_once = wanted.min(READ_AT_ONCE);
         while range.from <= range.to {
-            let page = self
-                .logs
-                .read(self.archive, range, reverse, at_once)
-                .await?;
+            let page = self.read(range, reverse, at_once).await?;
             let (read, last) = (page.len(), page.last().map(|entry| entry.number));
             for entry in page.into_iter().filter(|entry| self.matches(entry)) {
                 bytes += entry.stanza.len();
@@ -246,6 +231,24 @@ impl Scan<'_> {
             tokio::task::yield_now().await;
         }
         Ok((found, false))
+    }
+
+    /// Entries of the log, of the contact that is asked for if one is.
+    async fn read(
+        &self,
+        range: LogRange,
+        reverse: bool,
+        limit: usize,
+    ) -> storage::Result<Vec<LogEntry>> {
+        match &self.query.with {
+            Some(with) => {
+                let contact = with.to_bare();
+                self.logs
+                    .read_with(self.archive, &contact, range, reverse, limit)
+                    .await
+            }
+            None => self.logs.read(self.archive, range, reverse, limit).await,
+        }
     }
 
     fn matches(&self, entry: &LogEntry) -> bool {

@@ -2,8 +2,8 @@
 //!
 //! Source: XEP-0054 v1.3, XEP-0153 v1.1.1 (photos in presence), XEP-0055 v1.3 (`search`). The rules of XEP-0398 §5 for
 //! presence are kept; its conversion from and to PEP is left out.
-//! Why here: a vCard is stored as it came. Its photo is hashed when it is stored, so that a login costs one look-up and
-//! no hashing; `pipeline::lifecycle` writes the hash into available presence, `pipeline::outbound` into directed one.
+//! Why here: a vCard is stored as it came. Its photo is hashed when it is stored and the hash kept apart, so that a login
+//! costs one look-up of a small record and no hashing; `pipeline::lifecycle` writes the hash into available presence, `pipeline::outbound` into directed one.
 //! Stored: the account's vCard with its index.
 
 pub mod photo;
@@ -124,7 +124,7 @@ impl VcardModule {
         }
         let sha1 = xml::photo(&iq.payload);
         for _ in 0..MAX_ATTEMPTS {
-            let before = Photo::of(self.vcards.get(&iq.to).await?.as_ref());
+            let before = Photo::of(self.vcards.photo(&iq.to).await?.as_ref());
             match self.vcards.put(&iq.to, &vcard, before.version).await {
                 Ok(version) => {
                     if before.sha1 != sha1 {

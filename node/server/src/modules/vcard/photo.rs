@@ -3,7 +3,7 @@
 //! Source: XEP-0153 v1.1.1 §4.1 (syntax), XEP-0398 v1.0 §5 (what a server writes for its accounts). Pure; the hash is kept
 //! with the home of the account while it is in memory.
 
-use storage::repository::Vcard;
+use storage::repository::VcardPhoto;
 use xmpp::{Element, Stanza, ns};
 
 /// The hash of an image.
@@ -19,15 +19,14 @@ pub struct Photo {
 }
 
 impl Photo {
-    /// The photo in a vCard as it is stored.
-    pub fn of(vcard: Option<&Vcard>) -> Self {
-        let Some(vcard) = vcard else {
+    /// The photo in a vCard as it is stored; `None`: there is no vCard.
+    pub fn of(stored: Option<&VcardPhoto>) -> Self {
+        let Some(stored) = stored else {
             return Self::default();
         };
-        let sha1 = vcard.photo_sha1.as_deref().and_then(parse_hex);
         Self {
-            version: vcard.version,
-            sha1,
+            version: stored.version,
+            sha1: stored.sha1.as_deref().and_then(parse_hex),
         }
     }
 

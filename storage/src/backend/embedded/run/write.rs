@@ -1,15 +1,15 @@
 //! Writing of runs: entries in order, once, to a file that nobody sees before the manifest names it.
 
 use std::{
-    fs::File,
-    io::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{MAGIC, Place, Run};
 use crate::{
     backend::embedded::{
         block::BlockBuilder,
+        disk::{Disk, DiskFile},
         entry::{Content, Entry},
         filter,
         io::failed,
@@ -29,7 +29,8 @@ pub(in crate::backend::embedded) struct RunWriter {
     id: u64,
     directory: PathBuf,
     path: PathBuf,
-    file: File,
+    disk: Arc<dyn Disk>,
+    file: Box<dyn DiskFile>,
     buffer: Vec<u8>,
     flushed: u64,
     data: BlockBuilder,
@@ -44,13 +45,22 @@ pub(in crate::backend::embedded) struct RunWriter {
 
 impl RunWriter {
     /// An empty run.
-    pub(in crate::backend::embedded) fn create(directory: &Path, id: u64) -> Result<Self> {
+    pub(in crate::backend::embedded) fn create(
+        disk: &Arc<dyn Disk>,
+        directory: &Path,
+        id: u64,
+    ) -> Result<Self> {
         let path = directory.join(Run::file_name(id));
-        let file = File::create(&path).map_err(|error| failed("create", &path, error))?;
+        let file = disk
+            .open(&path)
+            .map_err(|error| failed("create", &path, error))?;
+        file.set_len(0)
+            .map_err(|error| failed("create", &path, error))?;
         Ok(Self {
             id,
             directory: directory.to_owned(),
             path,
+            disk: disk.clone(),
             file,
             buffer: Vec::with_capacity(BUFFER + 2 * BLOCK),
             flushed: 0,
@@ -115,7 +125,7 @@ impl RunWriter {
 
     fn flush(&mut self) -> Result<()> {
         self.file
-            .write_all(&self.buffer)
+            .write_at(&self.buffer, self.flushed)
             .map_err(|error| failed("write", &self.path, error))?;
         self.flushed += self.buffer.len() as u64;
         self.buffer.clear();
@@ -123,11 +133,24 @@ impl RunWriter {
     }
 
     /// Writes what is left, makes it durable and opens it. `None` if no entry came.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing is left of it. It may be written again, for that makes another file.
     pub(in crate::backend::embedded) fn finish(mut self) -> Result<Option<Run>> {
         if self.entries == 0 {
             self.discard();
             return Ok(None);
         }
+        match self.end() {
+            Ok(()) => Run::open(&self.directory, self.id).map(Some),
+            Err(error) => {
+                self.discard();
+                Err(error)
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<()> {
         if self.data.count() > 0 {
             self.end_block()?;
         }
@@ -144,14 +167,13 @@ impl RunWriter {
         self.buffer.extend_from_slice(&sum.to_le_bytes());
         self.flush()?;
         self.file
-            .sync_all()
-            .map_err(|error| failed("write", &self.path, error))?;
-        Run::open(&self.directory, self.id).map(Some)
+            .sync()
+            .map_err(|error| failed("write", &self.path, error))
     }
 
     /// Gives the run up.
     pub(in crate::backend::embedded) fn discard(self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
+        if let Err(error) = self.disk.remove(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove an unfinished run");
         }
     }

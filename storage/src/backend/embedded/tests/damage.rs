@@ -148,6 +148,38 @@ async fn a_log_that_lost_its_end_is_corrupt_once_another_follows() {
 }
 
 #[tokio::test]
+async fn an_unsynced_log_that_lost_its_end_loses_what_came_after() {
+    let whole = tempfile::tempdir().unwrap();
+    let unsynced = EmbeddedOptions {
+        sync: false,
+        ..EmbeddedOptions::default()
+    };
+    filled(whole.path(), unsynced.clone()).await;
+    let first = the(whole.path(), "wal");
+    {
+        let store = open(whole.path(), unsynced);
+        let batch = Batch::new().put(key("z", 1), "after", Condition::Absent);
+        store.write(batch).await.unwrap();
+    }
+    let length = fs::metadata(&first).unwrap().len();
+    let log = fs::File::options().write(true).open(&first).unwrap();
+    log.set_len(length - 1).unwrap();
+    let frame = (length - 64) / RECORDS;
+    {
+        let store = open(whole.path(), synced());
+        assert_eq!((store.lost().bytes, store.lost().logs), (frame, 1));
+        // It may build on what was lost.
+        let after = store.get(&key("z", 1), Consistency::Strong).await;
+        assert_eq!(after.unwrap(), None);
+    }
+    for _ in 0..2 {
+        assert_eq!(read(whole.path()).await.unwrap(), RECORDS - 1);
+    }
+    assert_eq!(open(whole.path(), synced()).lost().bytes, 0);
+    assert!(the(whole.path(), "lost").exists());
+}
+
+#[tokio::test]
 async fn missing_files_are_corrupt() {
     let whole = tempfile::tempdir().unwrap();
     filled(

@@ -2,7 +2,10 @@
 
 mod crash;
 mod damage;
+mod full;
 mod model;
+mod power;
+mod sim;
 
 use std::{
     path::Path,
