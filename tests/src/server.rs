@@ -248,3 +248,15 @@ fn read_log(directory: &Path) -> String {
     }
     all
 }
+
+/// Takes from a command what is meant for the tests: a server refuses variables of its prefix that are no keys. Keys of
+/// its sections (`STARLING_LOG__FILTER`) reach it.
+pub fn without_variables_of_tests(command: &mut Command) {
+    let of_tests = |(name, _): &(std::ffi::OsString, _)| {
+        name.to_str()
+            .is_some_and(|name| name.starts_with("STARLING_") && !name.contains("__"))
+    };
+    for (name, _) in std::env::vars_os().filter(of_tests) {
+        command.env_remove(name);
+    }
+}

@@ -33,10 +33,9 @@ use crate::{
     net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, TlsSettings, certificate},
     routing::{Order, Router, Sessions},
     shutdown::{Stop, Stopping, Tasks, signal},
+    sweep,
 };
 
-/// How often what nobody uses is dropped from memory, and silence is noticed.
-const SWEEP: Duration = Duration::from_secs(15);
 /// How often certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
 
@@ -132,7 +131,8 @@ impl App {
         };
         app.finish_removals();
         app.listen()?;
-        app.sweep();
+        let sweep = sweep::run(app.router.clone(), app.stopping.clone());
+        app.router.spawn(sweep);
         Ok(app)
     }
 
@@ -236,26 +236,6 @@ impl App {
         });
     }
 
-    /// Drops what nobody uses, ends what nobody resumes, asks the silent for a sign of life.
-    fn sweep(&self) {
-        let (router, mut stop) = (self.router.clone(), self.stopping.clone());
-        self.router.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(SWEEP) => {}
-                    () = stop.wait() => return,
-                }
-                router.parked.sweep(false);
-                router.homes.sweep(&router);
-                router.homes.unpin(&router);
-                router
-                    .rosters
-                    .retain(|account| router.directory.lookup(account.as_str()).is_some());
-                ask_the_silent(&router);
-            }
-        });
-    }
-
     /// Stops: nobody new comes in, every session is told, and what is under way may finish within the grace period.
     pub async fn shutdown(self) {
         self.stop.stop();
@@ -281,26 +261,6 @@ fn handles(router: &Router) -> Vec<Arc<crate::routing::SessionHandle>> {
         shard += 1;
     }
     all
-}
-
-fn ask_the_silent(router: &Router) {
-    let now = router.uptime();
-    let limits = &router.config.limits;
-    let ask = limits.idle_ping.as_secs() as u32;
-    let give_up = ask + limits.ping_timeout.as_secs() as u32;
-    let mut shard = 0;
-    while let Some(handles) = router.sessions.shard_snapshot(shard) {
-        shard += 1;
-        for handle in handles {
-            let silent =
-                now.saturating_sub(handle.heard.load(std::sync::atomic::Ordering::Relaxed));
-            if silent >= give_up {
-                handle.mailbox.order(Order::Dead);
-            } else if silent >= ask && silent < ask + SWEEP.as_secs() as u32 {
-                handle.mailbox.order(Order::Ping);
-            }
-        }
-    }
 }
 
 /// Every module, and what it answers for.

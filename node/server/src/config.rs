@@ -6,11 +6,15 @@
 //! | `values` | durations, sizes, addresses: text to value |
 //! | `reader` | takes a section apart; what nobody asked for is unknown |
 //! | `meaning` | every key: from what was written to [`Config`] |
+//! | `listeners`, `certificates`, `filter` | sections with rules of their own |
 //! | `mistake` | what is wrong, where, and what to do |
 //! | `load` | finds the file, reads the environment, reports every mistake at once |
 //!
 //! Every key with its default stands in `docs/starling.example.toml`, which the tests hold to this code.
 
+mod certificates;
+mod filter;
+mod listeners;
 pub mod load;
 mod meaning;
 mod mistake;

@@ -32,4 +32,5 @@ pub mod serve;
 pub mod shutdown;
 pub mod specs;
 pub mod stores;
+pub mod sweep;
 pub mod transfer;

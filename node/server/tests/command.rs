@@ -169,6 +169,25 @@ fn a_node_is_started_administered_stopped_and_moved() {
         check(here, &["user", "kick", "carol@localhost"], "", 0),
         "0 sessions ended\n"
     );
+    check(here, &["user", "kick", "nosuch@localhost"], "", 3);
+    check(here, &["user", "disable", "nosuch@localhost"], "", 3);
+    check(here, &["user", "disable", "carol@localhost"], "", 0);
+    assert_eq!(
+        check(here, &["user", "list"], "", 0),
+        "alice@localhost\nbob@localhost\ncarol@localhost\tdisabled\n"
+    );
+    check(here, &["user", "enable", "carol@localhost"], "", 0);
+    let long = check(here, &["user", "list", "--long"], "", 0);
+    let carol: Vec<&str> = long.lines().last().unwrap().split('\t').collect();
+    assert_eq!(
+        (carol[0], carol[1], carol[3]),
+        ("carol@localhost", "enabled", "never")
+    );
+    assert!(
+        carol[2].starts_with("20") && carol[2].ends_with('Z'),
+        "{long}"
+    );
+    check(here, &["user", "add", "eve@localhost"], "IX\u{AD}x\n", 3);
     check(here, &["user", "remove", "carol@localhost"], "", 0);
     assert_eq!(
         check(here, &["user", "list"], "", 0),
@@ -190,6 +209,15 @@ fn a_node_is_started_administered_stopped_and_moved() {
     assert_eq!(check(here, &["user", "list"], "", 0), users);
     let exported = check(here, &["export"], "", 0);
     check(here, &["export", "--user", "nobody@localhost"], "", 3);
+    check(here, &["export", "--domain", "nope"], "", 3);
+    assert_eq!(
+        check(here, &["export", "--domain", "LocalHost"], "", 0),
+        exported
+    );
+    check(here, &["import", "-", "--data", "other"], "", 1);
+    check(here, &["user", "kick", "nosuch@localhost"], "", 3);
+    check(here, &["user", "disable", "dora@localhost"], "", 0);
+    check(here, &["user", "enable", "dora@localhost"], "", 0);
     check(here, &["import", "-", "--data", "other"], &exported, 0);
     assert_eq!(
         check(here, &["user", "list", "--data", "other"], "", 0),

@@ -37,9 +37,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "c2s", "gauges", "home", "module", "modules", "net", "routing", "stores",
+            "c2s", "gauges", "home", "module", "modules", "net", "routing", "stores", "sweep",
         ],
     ),
+    ("sweep", &["routing"]),
     ("admin", &["c2s", "module", "modules", "routing"]),
     ("first_start", &["net"]),
     ("transfer", &["modules"]),

@@ -149,8 +149,14 @@ impl Stanza {
     /// an address as it is. Two allocations.
     #[must_use]
     pub fn readdressed(&self, from: Option<&Jid>, to: Option<&Jid>) -> Self {
-        let fragment =
-            edit::with_addresses(&self.fragment, from.map(Jid::as_str), to.map(Jid::as_str));
+        self.stamped(from, to, None)
+    }
+
+    /// As [`Self::readdressed`], with `xml:lang` (RFC 6120 §8.1.5) set as well.
+    #[must_use]
+    pub fn stamped(&self, from: Option<&Jid>, to: Option<&Jid>, lang: Option<&str>) -> Self {
+        let (from_text, to_text) = (from.map(Jid::as_str), to.map(Jid::as_str));
+        let fragment = edit::stamped(&self.fragment, from_text, to_text, lang);
         let or = |new: Option<&Jid>, old: &Option<Jid>| new.or(old.as_ref()).cloned();
         Self {
             fragment,

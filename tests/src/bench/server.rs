@@ -158,6 +158,7 @@ impl Running {
             .args(["-c", "0"])
             .arg(command.get_program())
             .args(command.get_args());
+        crate::server::without_variables_of_tests(&mut pinned);
         for (name, value) in command.get_envs() {
             if let Some(value) = value {
                 pinned.env(name, value);

@@ -32,6 +32,7 @@ pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Chil
         .arg(&config)
         .arg("--ready-file")
         .arg(&ready);
+    super::without_variables_of_tests(&mut command);
     let mut child = spawn(&mut command, directory)?;
     let ports = wait_until(&mut child, directory, || {
         // A file half written is not JSON yet.

@@ -1,4 +1,4 @@
-//! Administration of accounts: the same five requests, on the stores of a node that is down or inside one that runs.
+//! Administration of accounts: the same few requests, on the stores of a node that is down or inside one that runs.
 //!
 //! Why here: `starling user` must work either way, and an embedded store opens once. A running node answers on a socket
 //! in its directory ([`socket`]); the command asks there first ([`client`]).
@@ -23,8 +23,6 @@ use crate::{
     modules::register::{Accounts, Way},
 };
 
-/// Longest password: a longer one would only be work.
-pub const MAX_PASSWORD: usize = 1_023;
 /// Most users of one page.
 pub const MAX_PAGE: usize = 1_000;
 
@@ -53,7 +51,17 @@ pub enum Request {
         /// Bare address.
         account: String,
     },
-    /// Names of a domain's accounts in order, beyond `after`, at most [`MAX_PAGE`].
+    /// Locks an account: its sessions end, nobody logs in, nothing is lost.
+    Disable {
+        /// Bare address.
+        account: String,
+    },
+    /// Unlocks an account.
+    Enable {
+        /// Bare address.
+        account: String,
+    },
+    /// A domain's accounts in order, beyond `after`, at most [`MAX_PAGE`].
     List {
         /// The domain.
         domain: String,
@@ -61,6 +69,8 @@ pub enum Request {
         after: Option<String>,
         /// How many.
         limit: usize,
+        /// Whether it is asked since when they are and were last there.
+        times: bool,
     },
     /// Ends the sessions of an account.
     Kick {
@@ -75,8 +85,8 @@ pub enum Request {
 pub enum Response {
     /// It is done.
     Done,
-    /// Localparts. Fewer than asked for: there are no more.
-    Users(Vec<String>),
+    /// Accounts. Fewer than asked for: there are no more.
+    Users(Vec<User>),
     /// So many sessions end.
     Ended(usize),
     /// It is not done.
@@ -86,6 +96,26 @@ pub enum Response {
         /// In words.
         reason: String,
     },
+}
+
+/// An account in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Its localpart.
+    pub name: String,
+    /// Whether it is locked.
+    pub disabled: bool,
+    /// Since when it is and was last there, if that was asked.
+    pub times: Option<Times>,
+}
+
+/// When an account was what, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// When it was made.
+    pub created_ms: u64,
+    /// When it was last there; 0: never.
+    pub last_active_ms: u64,
 }
 
 /// Why something was not done.
@@ -111,12 +141,16 @@ fn refused(why: Why, reason: impl Into<String>) -> Response {
     }
 }
 
+fn absent(account: &BareJid) -> Response {
+    refused(Why::Absent, format!("there is no account {account}"))
+}
+
 /// A refusal in the words of this interface.
 fn told(error: &StanzaError, account: &BareJid) -> Response {
     let text = error.text.as_deref().unwrap_or("the node's log says why");
     match error.condition {
         Condition::Conflict => refused(Why::Exists, format!("{account} exists already")),
-        Condition::ItemNotFound => refused(Why::Absent, format!("there is no account {account}")),
+        Condition::ItemNotFound => absent(account),
         Condition::NotAcceptable => refused(Why::Invalid, text),
         condition => refused(
             Why::Store,
@@ -156,11 +190,14 @@ impl Administrator {
                 self.password(&account, Zeroizing::new(password)).await
             }
             Request::Remove { account } => self.remove(&account).await,
+            Request::Disable { account } => self.set_disabled(&account, true).await,
+            Request::Enable { account } => self.set_disabled(&account, false).await,
             Request::List {
                 domain,
                 after,
                 limit,
-            } => self.list(&domain, after.as_deref(), limit).await,
+                times,
+            } => self.list(&domain, after.as_deref(), limit, times).await,
             Request::Kick { account } => self.kick(&account).await,
         };
         outcome.unwrap_or_else(|refusal| refusal)
@@ -224,29 +261,96 @@ impl Administrator {
         Ok(Response::Done)
     }
 
+    async fn set_disabled(&self, account: &str, disabled: bool) -> Result<Response, Response> {
+        let account = self.account(account)?;
+        let found = self.accounts.stores.accounts.load(&account).await?;
+        let found = found.ok_or_else(|| absent(&account))?;
+        if found.disabled != disabled {
+            self.accounts
+                .stores
+                .accounts
+                .set_disabled(&account, disabled, found.version)
+                .await?;
+        }
+        if let Some(live) = self.live.as_ref().filter(|_| disabled) {
+            live.end_sessions(&account, "the account is disabled").await;
+        }
+        Ok(Response::Done)
+    }
+
     async fn list(
         &self,
         domain: &str,
         after: Option<&str>,
         limit: usize,
+        times: bool,
     ) -> Result<Response, Response> {
         let limit = limit.clamp(1, MAX_PAGE);
-        Ok(Response::Users(
-            self.accounts
-                .stores
-                .accounts
-                .list(domain, after, limit)
-                .await?,
-        ))
+        let names = self
+            .accounts
+            .stores
+            .accounts
+            .list(domain, after, limit)
+            .await?;
+        let mut users = Vec::with_capacity(names.len());
+        for name in names {
+            users.push(self.user(domain, name, times).await?);
+        }
+        Ok(Response::Users(users))
+    }
+
+    /// One that was removed since the list was read is in it all the same: a short page would end the list.
+    async fn user(&self, domain: &str, name: String, times: bool) -> Result<User, Response> {
+        let mut user = User {
+            name,
+            disabled: false,
+            times: None,
+        };
+        let Ok(account) = BareJid::from_parts(Some(&user.name), domain) else {
+            return Ok(user);
+        };
+        let Some(found) = self.accounts.stores.accounts.load(&account).await? else {
+            return Ok(user);
+        };
+        user.disabled = found.disabled;
+        if times {
+            user.times = Some(Times {
+                created_ms: found.created_ms,
+                last_active_ms: self
+                    .accounts
+                    .stores
+                    .mailboxes
+                    .load(&account)
+                    .await?
+                    .last_active_ms,
+            });
+        }
+        Ok(user)
     }
 
     async fn kick(&self, account: &str) -> Result<Response, Response> {
         let account = self.account(account)?;
-        match &self.live {
-            Some(live) => Ok(Response::Ended(
+        let ended = match &self.live {
+            Some(live) => Some(
                 live.end_sessions(&account, "ended by the administrator")
                     .await,
-            )),
+            ),
+            None => None,
+        };
+        match ended {
+            // Somebody without an account was there: an anonymous user.
+            Some(ended @ 1..) => Ok(Response::Ended(ended)),
+            _ if self
+                .accounts
+                .stores
+                .accounts
+                .load(&account)
+                .await?
+                .is_none() =>
+            {
+                Err(absent(&account))
+            }
+            Some(ended) => Ok(Response::Ended(ended)),
             None => Err(refused(
                 Why::NotRunning,
                 "the node does not run, so nobody is connected",

@@ -1,7 +1,7 @@
 //! The administration socket of a running node: `admin.sock` in its directory, for its owner only.
 //!
-//! One JSON object a line each way. Bounds: [`MAX_CONNECTIONS`] at a time, [`MAX_LINE`] bytes a request, [`IDLE`] between
-//! two. Who may open the socket may read the store as well, so there is no further authentication.
+//! One JSON object a line each way. Bounds: [`MAX_CONNECTIONS`] at a time, of which [`MAX_REQUESTS`] are served at once;
+//! [`MAX_LINE`] bytes a request; [`IDLE`] before each: who says nothing keeps nobody out. Who may open the socket may read the store as well, so there is no further authentication.
 
 use std::{
     fs, io,
@@ -22,11 +22,13 @@ use super::{Administrator, Request, Response, Why, refused};
 use crate::shutdown::Stopping;
 
 /// Connections at a time.
-pub const MAX_CONNECTIONS: usize = 8;
+pub const MAX_CONNECTIONS: usize = 128;
+/// Requests at a time.
+pub const MAX_REQUESTS: usize = 8;
 /// Longest request.
 pub const MAX_LINE: u64 = 16 << 10;
 /// Longest silence.
-pub const IDLE: Duration = Duration::from_secs(60);
+pub const IDLE: Duration = Duration::from_secs(3);
 
 /// The socket, removed when dropped.
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl AdminSocket {
     /// Answers until the signal to stop.
     pub async fn serve(self, administrator: Administrator, mut stopping: Stopping) {
         let administrator = Arc::new(administrator);
+        let turns = Arc::new(Semaphore::new(MAX_REQUESTS));
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let permit = room
@@ -91,11 +94,11 @@ impl AdminSocket {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let administrator = administrator.clone();
+            let (administrator, turns) = (administrator.clone(), turns.clone());
             tokio::spawn(async move {
                 let _permit = permit;
                 // However it ends, the command knows.
-                let _ = converse(socket, &administrator).await;
+                let _ = converse(socket, &administrator, &turns).await;
             });
         }
     }
@@ -107,7 +110,11 @@ impl Drop for AdminSocket {
     }
 }
 
-async fn converse(socket: UnixStream, administrator: &Administrator) -> io::Result<()> {
+async fn converse(
+    socket: UnixStream,
+    administrator: &Administrator,
+    turns: &Semaphore,
+) -> io::Result<()> {
     let (read, mut write) = socket.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -120,6 +127,7 @@ async fn converse(socket: UnixStream, administrator: &Administrator) -> io::Resu
         if length == 0 {
             return Ok(());
         }
+        let turn = turns.acquire().await.expect("it is never closed");
         let response = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => {
                 tracing::info!(request = name(&request), "administration");
@@ -135,7 +143,8 @@ async fn converse(socket: UnixStream, administrator: &Administrator) -> io::Resu
                 ),
             ),
         };
-        send(&mut write, &response).await?;
+        drop(turn);
+        timeout(IDLE, send(&mut write, &response)).await??;
         if line.last() != Some(&b'\n') {
             return Ok(());
         }
@@ -154,6 +163,8 @@ fn name(request: &Request) -> &'static str {
         Request::Add { .. } => "add",
         Request::Password { .. } => "password",
         Request::Remove { .. } => "remove",
+        Request::Disable { .. } => "disable",
+        Request::Enable { .. } => "enable",
         Request::List { .. } => "list",
         Request::Kick { .. } => "kick",
     }

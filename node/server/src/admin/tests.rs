@@ -8,7 +8,11 @@ use storage::{
     repository::{Roster, RosterItem, Subscription},
 };
 
-use super::{client::AdminClient, socket::AdminSocket, *};
+use super::{
+    client::{AdminClient, PATIENCE},
+    socket::AdminSocket,
+    *,
+};
 use crate::{
     keys::Keys,
     modules::{
@@ -68,14 +72,20 @@ async fn accounts_come_and_go() {
         domain: "a.example".into(),
         after: after.map(Into::into),
         limit,
+        times: false,
+    };
+    let user = |name: &str| User {
+        name: name.into(),
+        disabled: false,
+        times: None,
     };
     check(
         list(None, 10),
-        Response::Users(vec!["alice".into(), "bob".into()]),
+        Response::Users(vec![user("alice"), user("bob")]),
     )
     .await;
-    check(list(None, 1), Response::Users(vec!["alice".into()])).await;
-    check(list(Some("alice"), 1), Response::Users(vec!["bob".into()])).await;
+    check(list(None, 1), Response::Users(vec![user("alice")])).await;
+    check(list(Some("alice"), 1), Response::Users(vec![user("bob")])).await;
     check(
         Request::Kick {
             account: "bob@a.example".into(),
@@ -98,7 +108,7 @@ async fn accounts_come_and_go() {
         Response::Done,
     )
     .await;
-    check(list(None, 10), Response::Users(vec!["alice".into()])).await;
+    check(list(None, 10), Response::Users(vec![user("alice")])).await;
     let expected = [
         "end bob@a.example: ended by the administrator",
         "end bob@a.example: the password was changed",
@@ -198,6 +208,15 @@ async fn what_cannot_be_is_refused_with_its_kind() {
     check(add("bob@b.example", "x"), Why::Invalid).await;
     check(add("eve@a.example", ""), Why::Invalid).await;
     check(add("eve@a.example", &"x".repeat(1024)), Why::Invalid).await;
+    check(add("eve@a.example", "IX\u{AD}x"), Why::Invalid).await;
+    check(
+        Request::Password {
+            account: "bob@a.example".into(),
+            password: "ｆｕｌｌ".into(),
+        },
+        Why::Invalid,
+    )
+    .await;
     check(
         Request::Password {
             account: "eve@a.example".into(),
@@ -220,6 +239,99 @@ async fn what_cannot_be_is_refused_with_its_kind() {
         Why::NotRunning,
     )
     .await;
+    for request in [
+        Request::Kick {
+            account: "eve@a.example".into(),
+        },
+        Request::Disable {
+            account: "eve@a.example".into(),
+        },
+        Request::Enable {
+            account: "eve@a.example".into(),
+        },
+    ] {
+        check(request, Why::Absent).await;
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_locked_and_unlocked_and_the_list_says_so() {
+    let live = Arc::new(Recorder::default());
+    let admin = administrator(Some(live.clone()));
+    admin.perform(add("bob@a.example", "x")).await;
+    live.0.lock().clear();
+    let account = || "bob@a.example".to_owned();
+    let check = async |request, disabled: bool| {
+        assert_eq!(admin.perform(request).await, Response::Done);
+        let list = Request::List {
+            domain: "a.example".into(),
+            after: None,
+            limit: 10,
+            times: true,
+        };
+        let Response::Users(users) = admin.perform(list).await else {
+            panic!("no list");
+        };
+        assert_eq!(users.len(), 1);
+        assert_eq!(users[0].disabled, disabled);
+        let times = users[0].times.unwrap();
+        assert!(
+            times.created_ms > 0 && times.last_active_ms == 0,
+            "{times:?}"
+        );
+    };
+    check(Request::Disable { account: account() }, true).await;
+    check(Request::Disable { account: account() }, true).await;
+    check(Request::Enable { account: account() }, false).await;
+    check(Request::Enable { account: account() }, false).await;
+    let ended = "end bob@a.example: the account is disabled";
+    assert_eq!(*live.0.lock(), [ended, ended]);
+}
+
+/// Whoever holds connections and says nothing keeps nobody out; who is not answered is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_keep_nobody_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admin.sock");
+    let socket = AdminSocket::bind(&path).unwrap();
+    let silent: Vec<_> = (0..100)
+        .map(|_| std::os::unix::net::UnixStream::connect(&path).unwrap())
+        .collect();
+    let (stop, stopping) = crate::shutdown::signal();
+    let serving = tokio::spawn(socket.serve(administrator(None), stopping));
+    let asked = path.clone();
+    let asking = tokio::task::spawn_blocking(move || {
+        let mut client = AdminClient::connect(&asked, PATIENCE).unwrap().unwrap();
+        assert_eq!(client.ask(&Request::Ping).unwrap(), Response::Done);
+        // They are closed, too.
+        for mut silent in silent {
+            use std::io::Read;
+            assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+        }
+    });
+    asking.await.unwrap();
+    stop.stop();
+    serving.await.unwrap();
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admin.sock");
+    let _mute = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let little = std::time::Duration::from_millis(20);
+    let mut client = AdminClient::connect(&path, little).unwrap().unwrap();
+    let error = client.ask(&Request::Ping).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    // Nor for its taking a connection: the queue of those who wait has a bound.
+    let mut waiting = Vec::new();
+    let error = loop {
+        match AdminClient::connect(&path, little) {
+            Ok(client) => waiting.push(client),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
 }
 
 #[tokio::test]
@@ -282,7 +394,7 @@ async fn the_socket_answers_its_owner_and_nobody_else() {
     let path = directory.path().join("admin.sock");
     // What a crash left behind is no hindrance.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    assert!(AdminClient::connect(&path).unwrap().is_none());
+    assert!(AdminClient::connect(&path, PATIENCE).unwrap().is_none());
     let socket = AdminSocket::bind(&path).unwrap();
     assert_eq!(
         std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
@@ -297,10 +409,10 @@ async fn the_socket_answers_its_owner_and_nobody_else() {
     let asked = path.clone();
     let asking = tokio::task::spawn_blocking(move || {
         use std::io::{BufRead, Write};
-        let mut client = AdminClient::connect(&asked).unwrap().unwrap();
+        let mut client = AdminClient::connect(&asked, PATIENCE).unwrap().unwrap();
         assert_eq!(client.ask(&Request::Ping).unwrap(), Response::Done);
         assert_eq!(
-            client.ask(&add("bob@a.example", "päss\nword")).unwrap(),
+            client.ask(&add("bob@a.example", "pä\"ss word")).unwrap(),
             Response::Done
         );
         assert_eq!(

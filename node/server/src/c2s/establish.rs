@@ -8,7 +8,7 @@ use xmpp::{
 
 use super::{
     bind::{self, Identity},
-    managed,
+    header, managed,
     negotiation::Client,
     session::SessionCore,
     stream::End,
@@ -84,7 +84,15 @@ impl Client {
     }
 
     /// Tells the client that it has its session. If it cannot be told, the session will see that and wait to be resumed.
-    pub(super) fn settle(&mut self, core: Box<SessionCore>, reply: &Element) -> Box<SessionCore> {
+    pub(super) fn settle(
+        &mut self,
+        mut core: Box<SessionCore>,
+        reply: &Element,
+    ) -> Box<SessionCore> {
+        // A resumed session keeps its language where the new stream names none.
+        if let Some(lang) = self.lang.take() {
+            core.lang = (!lang.eq_ignore_ascii_case(header::LANGUAGE)).then_some(lang);
+        }
         if let Err(error) = self.stream.send(reply) {
             tracing::debug!(%error, "connection lost as the session began");
         }

@@ -14,6 +14,8 @@ pub(super) struct Greeting {
     pub(super) domain: String,
     /// Who it says it is: nothing is proven.
     pub(super) from: Option<BareJid>,
+    /// The language of what it will send (RFC 6120 §4.7.4), if it names one.
+    pub(super) lang: Option<Box<str>>,
 }
 
 /// Checks a client's stream header.
@@ -52,7 +54,20 @@ pub(super) fn check(
             "an account of another domain",
         ));
     }
-    Ok(Greeting { domain, from })
+    let lang = header.lang.as_deref().filter(|lang| is_language(lang));
+    Ok(Greeting {
+        domain,
+        from,
+        lang: lang.map(Into::into),
+    })
+}
+
+/// Whether this may be a language tag (RFC 5646 §2.1, roughly); what is none is as good as not there. It is written on
+/// every stanza of the session, hence the bound (RFC 5646 §4.4.1 wants 35 characters to be enough).
+fn is_language(tag: &str) -> bool {
+    let subtag =
+        |it: &str| (1..=8).contains(&it.len()) && it.bytes().all(|b| b.is_ascii_alphanumeric());
+    tag.len() <= 35 && tag.split('-').all(subtag)
 }
 
 fn domain(to: Option<&str>, serves: impl Fn(&str) -> bool) -> Result<String, StreamError> {
@@ -89,6 +104,29 @@ mod tests {
             content_ns: content_ns.to_owned(),
             ..StreamHeader::default()
         }
+    }
+
+    #[test]
+    fn a_language_is_a_tag_of_bounded_length() {
+        let check = |lang: &str, expected: Option<&str>| {
+            let header = StreamHeader {
+                lang: Some(lang.into()),
+                ..header(Some("example.org"), None, Some("1.0"), ns::CLIENT)
+            };
+            let found = check(&header, |_| true).unwrap().lang;
+            assert_eq!(found.as_deref(), expected, "{lang}");
+        };
+        check("de", Some("de"));
+        check("zh-Hant-TW", Some("zh-Hant-TW"));
+        for none in ["", "-", "de-", "d e", "de_DE", "ninechars", "\u{e4}"] {
+            check(none, None);
+        }
+        check(&"abcdefgh-".repeat(4), None);
+        check(
+            "abcdefgh-abcdefgh-abcdefgh-abcdefgh",
+            Some("abcdefgh-abcdefgh-abcdefgh-abcdefgh"),
+        );
+        check("abcdefgh-abcdefgh-abcdefgh-abcdefgh-a", None);
     }
 
     #[test]

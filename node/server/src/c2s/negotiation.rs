@@ -54,6 +54,8 @@ pub(super) struct Client {
     pub(super) domain: String,
     /// Who it says it is.
     pub(super) from: Option<BareJid>,
+    /// The language of its stream, if it names one.
+    pub(super) lang: Option<Box<str>>,
     /// What its TLS connection can be bound to.
     pub(super) bindings: ChannelBindings,
     /// Whom its certificate vouches for.
@@ -177,6 +179,7 @@ impl Client {
             deadline,
             domain: String::new(),
             from: None,
+            lang: None,
             bindings: ChannelBindings::default(),
             external: Vec::new(),
             offer: Offer::default(),
@@ -271,6 +274,7 @@ impl Client {
         }
         self.domain = greeting.domain;
         self.from = greeting.from;
+        self.lang = greeting.lang;
         let to = self.from.as_ref().map(BareJid::as_str);
         Ok(self
             .stream

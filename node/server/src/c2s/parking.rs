@@ -4,7 +4,7 @@
 //! what is in no log are kept in its mailbox, which is bounded.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,11 +27,55 @@ const MAX_ENDED: usize = 4_096;
 
 /// By SM id, every session that may be resumed.
 #[derive(Default)]
-pub struct Parking {
-    slots: Mutex<HashMap<Arc<str>, Slot, foldhash::fast::RandomState>>,
+pub struct Parking(Mutex<Slots>);
+
+#[derive(Default)]
+struct Slots {
+    by_id: HashMap<Arc<str>, Slot, foldhash::fast::RandomState>,
+    /// Those that wait, by the end of their time: who is due is found without a look at the others.
+    ends: BTreeSet<(Instant, Arc<str>)>,
     /// Sessions that cannot be resumed any more, with the account of each and its `h` (XEP-0198 §5): the client learns what
     /// it need not send again. The oldest goes first.
-    ended: Mutex<VecDeque<(Arc<str>, BareJid, u32)>>,
+    ended: VecDeque<(Arc<str>, BareJid, u32)>,
+}
+
+impl Slots {
+    fn insert(&mut self, id: Arc<str>, slot: Slot) {
+        self.remove(&id);
+        if let Slot::Parked(_, until) = &slot {
+            self.ends.insert((*until, id.clone()));
+        }
+        self.by_id.insert(id, slot);
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Slot> {
+        let (id, slot) = self.by_id.remove_entry(id)?;
+        if let Slot::Parked(_, until) = &slot {
+            self.ends.remove(&(*until, id));
+        }
+        Some(slot)
+    }
+
+    /// Takes out the session that waits, if this one does.
+    fn take_parked(&mut self, id: &str) -> Option<Box<SessionCore>> {
+        if !matches!(self.by_id.get(id)?, Slot::Parked(..)) {
+            return None;
+        }
+        match self.remove(id) {
+            Some(Slot::Parked(core, _)) => Some(core),
+            _ => None,
+        }
+    }
+
+    /// Takes out the one whose time has been over for longest.
+    fn take_due(&mut self, now: Instant, all: bool) -> Option<Box<SessionCore>> {
+        let (until, id) = self.ends.first()?;
+        if !all && *until > now {
+            return None;
+        }
+        let id = id.clone();
+        self.take_parked(&id)
+    }
 }
 
 enum Slot {
@@ -45,28 +89,28 @@ impl Parking {
     /// A session that may be resumed (it has an SM id) has a connection.
     pub(super) fn insert_live(&self, handle: &Arc<SessionHandle>) {
         if let Some(id) = handle.sm_id.get() {
-            self.slots
-                .lock()
-                .insert(id.clone(), Slot::Live(handle.clone()));
+            let live = Slot::Live(handle.clone());
+            self.0.lock().insert(id.clone(), live);
         }
     }
 
     /// A session is over, so many stanzas of its client being handled.
     pub(super) fn forget(&self, handle: &SessionHandle, h: u32) {
         if let Some(id) = handle.sm_id.get() {
-            self.slots.lock().remove(id);
-            let mut ended = self.ended.lock();
-            if ended.len() == MAX_ENDED {
-                ended.pop_front();
+            let mut slots = self.0.lock();
+            slots.remove(id);
+            if slots.ended.len() == MAX_ENDED {
+                slots.ended.pop_front();
             }
-            ended.push_back((id.clone(), handle.jid.to_bare(), h));
+            slots.ended.push_back((id.clone(), handle.jid.to_bare(), h));
         }
     }
 
     /// How many stanzas a session of this account handled that is over, if that is still known.
     pub(super) fn handled_by(&self, id: &str, account: &BareJid) -> Option<u32> {
-        let ended = self.ended.lock();
-        let found = ended
+        let slots = self.0.lock();
+        let found = slots
+            .ended
             .iter()
             .rev()
             .find(|(known, owner, _)| **known == *id && owner == account);
@@ -76,12 +120,11 @@ impl Parking {
     /// Takes a session of this account out, from its connection if it still has one. `None`: there is none (any more).
     pub(super) async fn take(&self, id: &str, account: &BareJid) -> Option<Box<SessionCore>> {
         let handover = {
-            let mut slots = self.slots.lock();
-            match slots.get(id)? {
-                Slot::Parked(core, _) if core.home.account == *account => match slots.remove(id) {
-                    Some(Slot::Parked(core, _)) => return Some(core),
-                    _ => return None,
-                },
+            let mut slots = self.0.lock();
+            match slots.by_id.get(id)? {
+                Slot::Parked(core, _) if core.home.account == *account => {
+                    return slots.take_parked(id);
+                }
                 Slot::Live(handle) if handle.jid.bare_str() == account.as_str() => {
                     let (sender, receiver) = oneshot::channel();
                     // Under the lock: a session that parks looks for this order under the same lock.
@@ -97,23 +140,12 @@ impl Parking {
     /// Takes out the parked session behind a handle, if it is parked.
     pub(crate) fn take_parked(&self, handle: &Arc<SessionHandle>) -> Option<Box<SessionCore>> {
         let id = handle.sm_id.get()?;
-        let mut slots = self.slots.lock();
-        match slots.remove(id)? {
-            Slot::Parked(core, _) => Some(core),
-            live => {
-                slots.insert(id.clone(), live);
-                None
-            }
-        }
+        self.0.lock().take_parked(id)
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.slots
-            .lock()
-            .values()
-            .filter(|slot| matches!(slot, Slot::Parked(..)))
-            .count()
+        self.0.lock().ends.len()
     }
 
     /// Whether none waits.
@@ -124,20 +156,13 @@ impl Parking {
     /// Ends those whose time is over; all of them if `all`.
     pub fn sweep(&self, all: bool) {
         let now = Instant::now();
-        let expired: Vec<_> = self
-            .slots
-            .lock()
-            .extract_if(|_, slot| matches!(slot, Slot::Parked(_, until) if all || *until <= now))
-            .collect();
-        for (_, slot) in expired {
-            if let Slot::Parked(core, _) = slot {
-                core.router
-                    .metrics
-                    .resumptions
-                    .with_label_values(&["expired"])
-                    .inc();
-                core.end(None);
-            }
+        loop {
+            // One at a time: its end needs the lock again.
+            let due = self.0.lock().take_due(now, all);
+            let Some(core) = due else { return };
+            let resumptions = &core.router.metrics.resumptions;
+            resumptions.with_label_values(&["expired"]).inc();
+            core.end(None);
         }
     }
 }
@@ -199,7 +224,7 @@ pub(super) async fn park(core: Box<SessionCore>) {
     };
     core.shrink();
     let router = core.router.clone();
-    let mut slots = router.parked.slots.lock();
+    let mut slots = router.parked.0.lock();
     core.handle.mailbox.detach();
     // An order given before the slot changed would be seen by nobody.
     while let Some(order) = core.handle.mailbox.take_order() {

@@ -31,7 +31,7 @@ const INSTRUCTIONS: &str = "Choose a username and a password for your account.";
 /// configured them: a stranger who took one would be an administrator.
 ///
 /// # Errors
-/// `jid-malformed` if the name cannot be a localpart, `not-acceptable` without a password or with one that is too long,
+/// `jid-malformed` if the name cannot be a localpart, `not-acceptable` without a password or with one that may not be set,
 /// `conflict` if the account exists or is an administrator's, else what the store says (`resource-constraint` and the
 /// like).
 pub async fn create_account(

@@ -43,6 +43,8 @@ pub struct SessionCore {
     pub router: Arc<Router>,
     /// Its account is gone with it (XEP-0175).
     pub anonymous: bool,
+    /// The language of its client's stream, if it is not ours: of every stanza that names none (RFC 6120 §8.1.5).
+    pub(super) lang: Option<Box<str>>,
     /// Stanzas of the client on their way.
     pub(super) inbound: Handled,
     /// `h` when the backlog was last taken: everything that was said about stanzas up to there is in it, or was sent.
@@ -72,8 +74,8 @@ struct Session {
     decoder: Decoder,
     fault: Option<ParseError>,
     pace: Pace,
-    /// Nothing was heard since the server asked for a sign of life.
-    pinged: bool,
+    /// When the server asked for a sign of life, if nothing was heard since.
+    pinged: Option<Instant>,
     /// The client will send nothing more.
     gone: bool,
     _permit: Permit,
@@ -114,6 +116,7 @@ impl SessionCore {
             home,
             router,
             anonymous,
+            lang: None,
             inbound: Handled::new(),
             settled: 0,
             managed: None,
@@ -252,7 +255,7 @@ pub fn start(router: Arc<Router>, stream: Stream, permit: Permit, core: Box<Sess
         decoder,
         fault,
         pace: Pace::default(),
-        pinged: false,
+        pinged: None,
         gone: false,
         _permit: permit,
     });
@@ -407,7 +410,7 @@ impl Session {
     /// Reads once. False: the peer is gone.
     fn read(&mut self) -> std::io::Result<bool> {
         self.core.router.heard(&self.core.handle);
-        self.pinged = false;
+        self.pinged = None;
         let (decoder, held, fault) = (&mut self.decoder, &mut self.core.held, &mut self.fault);
         let read = self.transport.try_read_with(|mut input| {
             while fault.is_none() {
@@ -470,24 +473,34 @@ impl Session {
                 self.core.set_inactive();
                 Ok(Flow::Continue)
             }
+            // RFC 6120 §4.9.1.1: whoever sends a stream error is done, and is not answered with another.
+            ("error", ns::STREAM) => Ok(Flow::Closed),
             _ => Err(Condition::UnsupportedStanzaType.into()),
         }
+    }
+
+    /// Whether the client was asked for a sign of life and has had its time to give one.
+    fn is_overdue(&self) -> bool {
+        let patience = self.core.router.config.limits.ping_timeout;
+        self.pinged.is_some_and(|at| at.elapsed() >= patience)
     }
 
     fn obey(&mut self, order: Order) -> Result<Flow, StreamError> {
         match order {
             Order::End(error) => Err(error),
             Order::Shutdown => Err(Condition::SystemShutdown.into()),
-            Order::Dead if self.pinged => match &self.core.managed {
+            Order::Dead if self.is_overdue() => match &self.core.managed {
                 Some(managed) if managed.resume.is_some() => Ok(Flow::Broken),
                 _ => Err(StreamError::new(
                     Condition::ConnectionTimeout,
                     "no sign of life",
                 )),
             },
+            // It still has time to answer.
+            Order::Dead | Order::Ping if self.pinged.is_some() => Ok(Flow::Continue),
             // Nobody asked yet: now somebody does.
             Order::Dead | Order::Ping => {
-                self.pinged = true;
+                self.pinged = Some(Instant::now());
                 let ping = self.core.ping();
                 match self.transport.write(&ping) {
                     Ok(()) => Ok(Flow::Continue),
@@ -540,7 +553,7 @@ impl SessionCore {
         Ok(Flow::Continue)
     }
 
-    /// The stanza with the session's address as `from`, and its account as `to` if it names nobody.
+    /// The stanza with the session's address as `from`, its account as `to` if it names nobody, and its stream's language.
     fn stamped(&self, stanza: Stanza) -> Result<Stanza, StreamError> {
         let jid = self.jid().as_jid();
         if let Some(from) = stanza.from()
@@ -557,10 +570,12 @@ impl SessionCore {
         // RFC 6120 §8.1.1.1: without 'to', a message or IQ is for the account itself.
         let own = self.home.account.as_jid();
         let to = (stanza.to().is_none() && stanza.kind() != Kind::Presence).then_some(own);
-        if from.is_none() && to.is_none() {
+        let lang = self.lang.as_deref();
+        let lang = lang.filter(|_| stanza.root().attr("xml:lang").is_none());
+        if from.is_none() && to.is_none() && lang.is_none() {
             Ok(stanza)
         } else {
-            Ok(stanza.readdressed(from, to))
+            Ok(stanza.stamped(from, to, lang))
         }
     }
 

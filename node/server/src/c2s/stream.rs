@@ -112,12 +112,16 @@ impl Stream {
         }
     }
 
-    /// The next element; a stream header or footer in its place ends the stream.
+    /// The next element; a stream header or footer in its place ends the stream, and so does the peer's stream error:
+    /// nothing is answered to that (RFC 6120 §4.9.1.1).
     ///
     /// # Errors
     /// As [`Self::next`].
     pub async fn element(&mut self) -> Result<Fragment, End> {
         match self.next().await? {
+            StreamEvent::Element(element) if element.root().is("error", ns::STREAM) => {
+                Err(End::Closed)
+            }
             StreamEvent::Element(element) => Ok(element),
             StreamEvent::Open(_) => Err(Condition::BadFormat.into()),
             StreamEvent::Close => Err(End::Closed),
@@ -132,7 +136,11 @@ impl Stream {
         match self.next().await? {
             StreamEvent::Open(header) => Ok(header),
             StreamEvent::Element(_) => Err(Condition::BadFormat.into()),
-            StreamEvent::Close => Err(End::Closed),
+            StreamEvent::Close => {
+                // It ends the stream before the restart, and so do we.
+                self.opened = true;
+                Err(End::Closed)
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
-    config::{self, Config, Loaded, Overrides, Sources},
+    config::{self, Loaded, Overrides, Sources},
     log, serve,
 };
 
@@ -245,6 +245,10 @@ fn run(args: ServeArgs) -> Result<(), Failure> {
     for note in &loaded.notes {
         tracing::warn!("{note}");
     }
+    // Those that make a certificate useless stop the start; a domain without one is the operator's to judge.
+    for mistake in loaded.certificate_mistakes() {
+        tracing::warn!("{mistake}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -254,7 +258,10 @@ fn run(args: ServeArgs) -> Result<(), Failure> {
 
 fn check(source: &SourceArgs) -> Result<(), Failure> {
     let loaded = load(source, Overrides::default())?;
-    certificates(&loaded.config)?;
+    let mistakes = loaded.certificate_mistakes();
+    if !mistakes.is_empty() {
+        return Err(config::Mistakes(mistakes).into());
+    }
     for note in &loaded.notes {
         say(&format!("note: {note}"));
     }
@@ -267,20 +274,6 @@ fn check(source: &SourceArgs) -> Result<(), Failure> {
         loaded.config.domains.join(", ")
     ));
     Ok(())
-}
-
-/// What only reading the certificates tells.
-fn certificates(config: &Config) -> Result<(), Failure> {
-    if config.certificates.is_empty() {
-        return Ok(());
-    }
-    let settings = crate::net::TlsSettings {
-        certificates: config.certificates.clone(),
-        ..Default::default()
-    };
-    crate::net::Acceptor::new(settings)
-        .map(drop)
-        .map_err(|error| Failure::new(CONFIGURATION, format!("certificates: {error}")))
 }
 
 /// What the command answers: standard output.

@@ -55,8 +55,9 @@ pub(super) fn export(
         Ok(user) => user,
         Err(error) => return Err(Failure::new(REFUSED, format!("starling: --user: {error}"))),
     };
+    let runtime = runtime()?;
     let domains = match (domain, &user) {
-        (Some(domain), _) => vec![domain.to_owned()],
+        (Some(domain), _) => vec![runtime.block_on(known(domain, &config, &stores))?],
         (None, Some(user)) => vec![user.domain().to_owned()],
         (None, None) => config.domains.clone(),
     };
@@ -74,7 +75,7 @@ pub(super) fn export(
         None => Box::new(io::stdout().lock()),
     };
     let mut out = BufWriter::with_capacity(1 << 20, out);
-    let done = runtime()?
+    let done = runtime
         .block_on(write(&stores, &domains, user.as_ref(), &mut out))
         .map_err(anyhow::Error::from)?;
     say(&format!(
@@ -91,6 +92,21 @@ pub(super) fn export(
             format!("starling: {number} things could not be read and were left out"),
         )),
     }
+}
+
+/// A domain in its normal form, if it is served or has accounts from when it was.
+async fn known(domain: &str, config: &Config, stores: &Stores) -> Result<String, Failure> {
+    let refused = |text| Failure::new(REFUSED, format!("starling: --domain: {text}"));
+    let jid = BareJid::from_parts(None, domain)
+        .map_err(|error| refused(format!("\"{domain}\" is no domain ({error})")))?;
+    let name = jid.domain().to_owned();
+    if !config.domains.contains(&name) && stores.accounts.list(&name, None, 1).await?.is_empty() {
+        let served = config.domains.join(", ");
+        return Err(refused(format!(
+            "{name} is not served here and has no accounts; served: {served}"
+        )));
+    }
+    Ok(name)
 }
 
 pub(super) fn import(files: &[PathBuf], source: &SourceArgs) -> Result<(), Failure> {

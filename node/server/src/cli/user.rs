@@ -1,14 +1,22 @@
 //! `starling user`: through the socket of the node that runs, else on its store.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use storage::ErrorKind;
+use xmpp::payload::delay::stamp;
 
 use super::{FAILED, Failure, REFUSED, SourceArgs, answer, load, password::password};
 use crate::{
-    admin::{Administrator, MAX_PAGE, Request, Response, Why, client::AdminClient},
+    admin::{
+        Administrator, MAX_PAGE, Request, Response, User, Why,
+        client::{AdminClient, LONG_PATIENCE, PATIENCE},
+    },
     config::{Config, Overrides, Storage},
     keys::Keys,
     modules::{register::Accounts, roster::Rosters},
@@ -42,10 +50,23 @@ pub(super) enum UserCommand {
         /// The account.
         jid: String,
     },
-    /// List accounts, one address a line.
+    /// Lock an account: its sessions end and nobody logs in to it. Nothing is removed.
+    Disable {
+        /// The account.
+        jid: String,
+    },
+    /// Unlock an account.
+    Enable {
+        /// The account.
+        jid: String,
+    },
+    /// List accounts, one address a line; behind a locked one stands "disabled".
     List {
         /// Of this domain only.
         domain: Option<String>,
+        /// Say of each, separated by tabs: "enabled" or "disabled", since when it is, when it was last there.
+        #[arg(long, short)]
+        long: bool,
     },
     /// End the sessions of an account. It may log in again.
     Kick {
@@ -105,41 +126,73 @@ pub(super) fn run(
             }
             Ok(())
         }
-        UserCommand::List { domain } => {
+        UserCommand::Disable { jid } => Asked::new(&config)?
+            .ask(Request::Disable { account: jid })
+            .map(drop),
+        UserCommand::Enable { jid } => Asked::new(&config)?
+            .ask(Request::Enable { account: jid })
+            .map(drop),
+        UserCommand::List { domain, long } => {
             let mut asked = Asked::new(&config)?;
             let domains = domain.map_or_else(|| config.domains.clone(), |domain| vec![domain]);
             domains
                 .iter()
-                .try_for_each(|domain| list(&mut asked, domain))
+                .try_for_each(|domain| list(&mut asked, domain, long))
         }
     }
 }
 
-fn list(asked: &mut Asked, domain: &str) -> Result<(), Failure> {
+fn list(asked: &mut Asked, domain: &str, long: bool) -> Result<(), Failure> {
     let mut after = None;
     loop {
         let request = Request::List {
             domain: domain.to_owned(),
             after: after.clone(),
             limit: MAX_PAGE,
+            times: long,
         };
         let Response::Users(users) = asked.ask(request)? else {
             return Ok(());
         };
         for user in &users {
-            answer(&format!("{user}@{domain}"));
+            answer(&line(user, domain));
         }
         if users.len() < MAX_PAGE {
             return Ok(());
         }
-        after = users.last().cloned();
+        after = users.last().map(|user| user.name.clone());
     }
+}
+
+fn line(user: &User, domain: &str) -> String {
+    let name = &user.name;
+    let time = |ms| match ms {
+        0 => "never".to_owned(),
+        ms => stamp(i64::try_from(ms).unwrap_or(i64::MAX)),
+    };
+    match (&user.times, user.disabled) {
+        (None, false) => format!("{name}@{domain}"),
+        (None, true) => format!("{name}@{domain}\tdisabled"),
+        (Some(times), disabled) => {
+            let state = if disabled { "disabled" } else { "enabled" };
+            let (created, last) = (time(times.created_ms), time(times.last_active_ms));
+            format!("{name}@{domain}\t{state}\t{created}\t{last}")
+        }
+    }
+}
+
+fn asking(socket: &Path) -> String {
+    format!("asking the node at {}", socket.display())
+}
+
+fn connect(socket: &Path, patience: Duration) -> Result<Option<AdminClient>, Failure> {
+    Ok(AdminClient::connect(socket, patience).with_context(|| asking(socket))?)
 }
 
 /// Who does it.
 enum Asked {
-    /// The node that runs.
-    Node(AdminClient),
+    /// The node that runs. Each request has a connection of its own: who reads a list slowly keeps none open.
+    Node(PathBuf),
     /// We do, on its store.
     Store(tokio::runtime::Runtime, Box<Administrator>),
 }
@@ -147,10 +200,8 @@ enum Asked {
 impl Asked {
     fn new(config: &Config) -> Result<Self, Failure> {
         let socket = config.admin_socket();
-        let client = AdminClient::connect(&socket)
-            .with_context(|| format!("asking the node at {}", socket.display()))?;
-        if let Some(client) = client {
-            return Ok(Self::Node(client));
+        if connect(&socket, PATIENCE)?.is_some() {
+            return Ok(Self::Node(socket));
         }
         let Storage::Embedded { path, .. } = &config.storage else {
             let message = format!(
@@ -189,7 +240,16 @@ impl Asked {
 
     fn ask(&mut self, request: Request) -> Result<Response, Failure> {
         let response = match self {
-            Self::Node(client) => client.ask(&request)?,
+            Self::Node(socket) => {
+                let patience = match request {
+                    Request::Remove { .. } => LONG_PATIENCE,
+                    _ => PATIENCE,
+                };
+                let Some(mut client) = connect(socket, patience)? else {
+                    return Err(Failure::new(FAILED, "starling: the node has stopped"));
+                };
+                client.ask(&request).with_context(|| asking(socket))?
+            }
             Self::Store(runtime, administrator) => runtime.block_on(administrator.perform(request)),
         };
         match response {

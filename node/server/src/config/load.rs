@@ -2,8 +2,8 @@
 //!
 //! A variable `STARLING_<KEY>` sets a key, `__` stands for the dot: `STARLING_STORAGE__BACKEND=memory`,
 //! `STARLING_DOMAINS=example.org,example.net`, `STARLING_LISTENERS=:5222,direct:5223`. Its value is TOML where it is some,
-//! else text; a list may be written with commas. `STARLING_CONFIG` names the file. Variables whose first word is no key
-//! are left alone (a container's host sets some of its own for every service) and named in [`Loaded::notes`].
+//! else text; a list may be written with commas. `STARLING_CONFIG` names the file. A variable that is no key is a mistake,
+//! but for those that a container's host sets for every service, of ours too: [`Loaded::notes`] names them.
 //!
 //! Without a file and without a domain the node is a development node, see [`Config::development`].
 
@@ -13,9 +13,12 @@ use std::{
 };
 
 use super::{
-    Config, meaning,
+    Config,
+    certificates::{self, Written},
+    meaning,
     mistake::{Mistake, Mistakes, Place},
     raw::{self, Node, Table, Value},
+    values::nearest,
 };
 
 const PREFIX: &str = "STARLING_";
@@ -98,6 +101,16 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// What is worth a warning.
     pub notes: Vec<String>,
+    written: Written,
+}
+
+impl Loaded {
+    /// Reads the certificates and tells what is wrong with them: nothing that belongs to each command.
+    pub fn certificate_mistakes(&self) -> Vec<Mistake> {
+        let mut mistakes = certificates::check(&self.config, &self.written);
+        mistakes.sort();
+        mistakes
+    }
 }
 
 /// Reads the configuration.
@@ -122,8 +135,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
         Some(path) => read(path, &mistakes),
         None => Table::new(),
     };
-    let unreadable = !mistakes.borrow().is_empty();
-    environment(&sources.environment, &mut table, &mut notes);
+    if !mistakes.borrow().is_empty() {
+        // What can be read of such a file means something else than what was meant.
+        return Err(Mistakes(mistakes.into_inner()));
+    }
+    environment(&sources.environment, &mut table, &mut notes, &mistakes);
     flags(&sources.overrides, &mut table);
 
     let served = file.is_some() || table.contains_key("domains");
@@ -133,21 +149,26 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     } else {
         Config::development(data)
     };
-    if served && !table.contains_key("domains") && !unreadable {
+    let place = match &file {
+        Some(path) => Place::start_of(path),
+        None => Place::Nowhere,
+    };
+    if served && !table.contains_key("domains") {
         mistakes.borrow_mut().push(Mistake {
-            place: Place::Nowhere,
+            place: place.clone(),
             key: "domains".to_owned(),
             wrong: "no domain is named".to_owned(),
             remedy: "write domains = [\"example.org\"]".to_owned(),
         });
     }
-    let config = meaning::config(table, defaults, &mistakes);
+    let (config, written) = meaning::config(table, place, defaults, &mistakes);
     let mut mistakes = mistakes.into_inner();
     if mistakes.is_empty() {
         return Ok(Loaded {
             config,
             file,
             notes,
+            written,
         });
     }
     mistakes.sort();
@@ -184,7 +205,28 @@ fn read(path: &Path, mistakes: &RefCell<Vec<Mistake>>) -> Table {
     }
 }
 
-fn environment(variables: &[(String, String)], table: &mut Table, notes: &mut Vec<String>) {
+/// Whether a container's host sets such a variable for a service of ours: `STARLING_SERVICE_HOST`,
+/// `STARLING_C2S_PORT_5222_TCP_ADDR` and the like.
+fn is_of_host(key: &str) -> bool {
+    let words: Vec<&str> = key.split('_').collect();
+    let number = |word: &str| word.parse::<u16>().is_ok();
+    let link = |words: &[&str]| {
+        matches!(words, ["PORT"])
+            || matches!(words, ["PORT", port, "TCP" | "UDP" | "SCTP"] if number(port))
+            || matches!(words, ["PORT", port, "TCP" | "UDP" | "SCTP", "PROTO" | "PORT" | "ADDR"] if number(port))
+    };
+    let service = |words: &[&str]| {
+        matches!(words, ["SERVICE", "HOST"]) || matches!(words, ["SERVICE", "PORT", ..])
+    };
+    (0..words.len()).any(|from| link(&words[from..]) || service(&words[from..]))
+}
+
+fn environment(
+    variables: &[(String, String)],
+    table: &mut Table,
+    notes: &mut Vec<String>,
+    mistakes: &RefCell<Vec<Mistake>>,
+) {
     let mut variables: Vec<_> = variables
         .iter()
         .filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)))
@@ -196,6 +238,20 @@ fn environment(variables: &[(String, String)], table: &mut Table, notes: &mut Ve
         let known = path
             .first()
             .is_some_and(|first| KEYS.contains(&first.as_str()) || first == READY_FILE);
+        if !known && !is_of_host(key) {
+            let first = path.first().map_or("", String::as_str);
+            let remedy = match nearest(first, KEYS) {
+                Some(name) => format!("did you mean {PREFIX}{}?", name.to_ascii_uppercase()),
+                None => "unset it, or see the example configuration for what there is".to_owned(),
+            };
+            mistakes.borrow_mut().push(Mistake {
+                place: Place::Environment(name.clone()),
+                key: path.join("."),
+                wrong: "no such key".to_owned(),
+                remedy,
+            });
+            continue;
+        }
         if !known {
             notes.push(format!(
                 "environment {name} is no key of the configuration and is left alone"

@@ -13,24 +13,40 @@ use cluster::directory::Conflict;
 use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
 
 use super::{
-    Auth, ClientLimits, Config, ListenerConfig, Security, Storage,
+    Auth, ClientLimits, Config, Storage,
+    certificates::{Written, certificates},
+    filter::filter,
+    listeners::{http, listeners},
     mistake::{Mistake, Place},
     raw::{Node, Table, Value},
-    reader::{Section, Wrong, boolean, choice, duration, number, size, text},
+    reader::{Item, Section, Wrong, boolean, choice, duration, number, size, text},
     values::{nearest, parse_address},
 };
-use crate::net::{CertificateFiles, Network};
 
 /// What XEP-0157 knows of people.
 const CONTACTS: [&str; 7] = [
     "abuse", "admin", "feedback", "sales", "security", "status", "support",
 ];
 
-/// Reads all of it over the defaults.
-pub(super) fn config(table: Table, mut config: Config, mistakes: &RefCell<Vec<Mistake>>) -> Config {
-    let mut root = Section::root(table, mistakes);
-    if let Some(domains) = root.list("domains", domain) {
-        if domains.is_empty() {
+/// Reads all of it over the defaults; where domains and certificates stand. What is missing is missing at `place`.
+pub(super) fn config(
+    table: Table,
+    place: Place,
+    mut config: Config,
+    mistakes: &RefCell<Vec<Mistake>>,
+) -> (Config, Written) {
+    let mut root = Section::root(table, place, mistakes);
+    let mut written = Written::default();
+    let mut all_good = root.is_good("domains");
+    if let Some(domains) = root.items("domains", domain) {
+        all_good = root.is_good("domains");
+        root.once(&domains, String::clone);
+        written.domains = domains
+            .iter()
+            .map(|item| (item.key.clone(), item.place.clone()))
+            .collect();
+        let domains: Vec<String> = domains.into_iter().map(|item| item.value).collect();
+        if domains.is_empty() && all_good {
             root.mistake(
                 None,
                 "domains",
@@ -41,12 +57,13 @@ pub(super) fn config(table: Table, mut config: Config, mistakes: &RefCell<Vec<Mi
     }
     root.read("data", &mut config.data, path);
     storage(root.section("storage"), &mut config);
-    listeners(&mut root, &mut config);
-    root.read("http", &mut config.http, |node| match node.value {
+    let taken = listeners(&mut root, &mut config);
+    let place = root.read("http", &mut config.http, |node| match node.value {
         Value::Boolean(false) => Ok(None),
         _ => address(node).map(Some),
     });
-    certificates(&mut root, &mut config.certificates);
+    http(&root, &config, place, &taken);
+    written.certificates = certificates(&mut root, &mut config.certificates);
     auth(root.section("auth"), &mut config.auth);
     let mut registration = root.section("registration");
     registration.read("enabled", &mut config.registration.enabled, boolean);
@@ -82,8 +99,17 @@ pub(super) fn config(table: Table, mut config: Config, mistakes: &RefCell<Vec<Mi
     );
     offline.finish();
     contacts(root.section("contacts"), &mut config.contacts);
-    if let Some(admins) = root.list("admins", account) {
-        config.admins = admins;
+    if let Some(admins) = root.items("admins", account) {
+        root.once(&admins, BareJid::to_string);
+        for admin in &admins {
+            let served = |domain: &String| domain == admin.value.domain();
+            if !config.domains.iter().any(served) && all_good {
+                let wrong = format!("{} is not served here", admin.value.domain());
+                let remedy = "name an account of one of the domains";
+                root.mistake(Some(&admin.place), &admin.key, Wrong::new(wrong, remedy));
+            }
+        }
+        config.admins = admins.into_iter().map(|item| item.value).collect();
     }
     let mut log = root.section("log");
     log.read("filter", &mut config.log.filter, filter);
@@ -102,10 +128,10 @@ pub(super) fn config(table: Table, mut config: Config, mistakes: &RefCell<Vec<Mi
         path(node).map(Some)
     });
     root.finish();
-    config
+    (config, written)
 }
 
-fn path(node: &Node) -> Result<PathBuf, Wrong> {
+pub(super) fn path(node: &Node) -> Result<PathBuf, Wrong> {
     let written = text(node)?;
     if written.is_empty() {
         return Err(Wrong::new("the path is empty", "name a file or directory"));
@@ -139,7 +165,7 @@ fn account(node: &Node) -> Result<BareJid, Wrong> {
     Ok(jid)
 }
 
-fn address(node: &Node) -> Result<SocketAddr, Wrong> {
+pub(super) fn address(node: &Node) -> Result<SocketAddr, Wrong> {
     let written = text(node)?;
     parse_address(&written).ok_or_else(|| {
         let remedy = "write one such as \"127.0.0.1:5222\", \"[::]:5222\" or \":5222\"";
@@ -185,155 +211,6 @@ fn storage(mut section: Section<'_>, config: &mut Config) {
     section.finish();
 }
 
-fn listeners(root: &mut Section<'_>, config: &mut Config) {
-    let Some(written) = root.tables("listeners") else {
-        return;
-    };
-    if written.is_empty() {
-        root.mistake(
-            None,
-            "listeners",
-            Wrong::new("there is none", "name one, or leave the key out"),
-        );
-    }
-    config.listeners.clear();
-    for (index, listener) in written.into_iter().enumerate() {
-        let listener = match listener {
-            Ok(section) => Some(listener_table(section)),
-            Err(node) => match listener_text(&node) {
-                Ok(listener) => Some(listener),
-                Err(wrong) => {
-                    root.mistake(Some(&node.place), &format!("listeners[{index}]"), wrong);
-                    None
-                }
-            },
-        };
-        let Some(listener) = listener else { continue };
-        let taken = |it: &ListenerConfig| it.address == listener.address && it.address.port() != 0;
-        if config.listeners.iter().any(taken) {
-            let wrong = Wrong::new(
-                format!("{} is there twice", listener.address),
-                "give each listener its own port",
-            );
-            root.mistake(None, &format!("listeners[{index}]"), wrong);
-        }
-        config.listeners.push(listener);
-    }
-}
-
-const SECURITIES: &[(&str, bool)] = &[("starttls", false), ("direct", true)];
-
-fn listener_table(mut section: Section<'_>) -> ListenerConfig {
-    let mut at = None;
-    if section
-        .read("address", &mut at, |node| address(node).map(Some))
-        .is_none()
-    {
-        section.mistake(
-            None,
-            "address",
-            Wrong::new("it is missing", "write address = \"[::]:5222\""),
-        );
-    }
-    let mut direct = false;
-    section.read("security", &mut direct, choice(SECURITIES));
-    let mut required = true;
-    let place = section.read("starttls_required", &mut required, boolean);
-    if direct && place.is_some() {
-        let wrong = Wrong::new("a direct listener has no STARTTLS", "leave it out");
-        section.mistake(place.as_ref(), "starttls_required", wrong);
-    }
-    let proxies = section.list("proxies", |node| {
-        text(node)?
-            .parse::<Network>()
-            .map_err(|error| Wrong::new(error.to_string(), "write one such as \"10.0.0.0/8\""))
-    });
-    section.finish();
-    ListenerConfig {
-        address: at.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
-        security: if direct {
-            Security::Direct
-        } else {
-            Security::StartTls { required }
-        },
-        proxies: proxies.unwrap_or_default(),
-    }
-}
-
-/// `[::]:5222`, `starttls:[::]:5222` or `direct:[::]:5223`.
-fn listener_text(node: &Node) -> Result<ListenerConfig, Wrong> {
-    let written = text(node)?;
-    let (security, at) = match written.split_once(':') {
-        Some(("direct", at)) => (Security::Direct, at),
-        Some(("starttls", at)) => (Security::StartTls { required: true }, at),
-        _ => (Security::StartTls { required: true }, written.as_str()),
-    };
-    let address = parse_address(at).ok_or_else(|| {
-        let remedy = "write \"[::]:5222\", \"direct:[::]:5223\", or a table with `address`";
-        Wrong::new(format!("\"{written}\" is no listener"), remedy)
-    })?;
-    Ok(ListenerConfig {
-        address,
-        security,
-        proxies: Vec::new(),
-    })
-}
-
-fn certificates(root: &mut Section<'_>, certificates: &mut Vec<CertificateFiles>) {
-    let Some(written) = root.tables("certificates") else {
-        return;
-    };
-    for (index, section) in written.into_iter().enumerate() {
-        let mut section = match section {
-            Ok(section) => section,
-            Err(node) => {
-                let wrong = Wrong::new(
-                    format!("this is {}", node.value.kind()),
-                    "write [[certificates]] with `chain` and `key`",
-                );
-                root.mistake(Some(&node.place), &format!("certificates[{index}]"), wrong);
-                continue;
-            }
-        };
-        let name = |node: &Node| {
-            let written = text(node)?;
-            let bare = written.strip_prefix("*.").unwrap_or(&written);
-            match BareJid::from_parts(None, bare) {
-                Ok(_) => Ok(written.to_ascii_lowercase()),
-                Err(_) => Err(Wrong::new(
-                    format!("\"{written}\" is no domain"),
-                    "write example.org or *.example.org",
-                )),
-            }
-        };
-        let domains = section.list("domains", name).unwrap_or_default();
-        let [chain, key] = ["chain", "key"].map(|key| {
-            let mut file = PathBuf::new();
-            match section.read(key, &mut file, path) {
-                None => section.mistake(None, key, Wrong::new("it is missing", "name a PEM file")),
-                Some(place) => {
-                    if let Err(error) = std::fs::metadata(&file)
-                        && !file.as_os_str().is_empty()
-                    {
-                        let wrong = Wrong::new(
-                            format!("{}: {error}", file.display()),
-                            "name a PEM file that can be read",
-                        );
-                        section.mistake(Some(&place), key, wrong);
-                    }
-                }
-            }
-            file
-        });
-        section.finish();
-        certificates.push(CertificateFiles {
-            domains,
-            chain,
-            key,
-        });
-    }
-}
-
 fn mechanism(node: &Node) -> Result<Mechanism, Wrong> {
     let written = text(node)?;
     let offered = || {
@@ -364,8 +241,13 @@ fn mechanism(node: &Node) -> Result<Mechanism, Wrong> {
 }
 
 fn auth(mut section: Section<'_>, auth: &mut Auth) {
-    if let Some(mechanisms) = section.list("mechanisms", mechanism) {
-        if mechanisms.is_empty() {
+    let mut external = None;
+    if let Some(mechanisms) = section.items("mechanisms", mechanism) {
+        section.once(&mechanisms, |it| it.as_str().to_owned());
+        let found = |it: &&Item<Mechanism>| it.value == Mechanism::External;
+        external = mechanisms.iter().find(found).map(|it| it.place.clone());
+        let mechanisms: Vec<Mechanism> = mechanisms.into_iter().map(|item| item.value).collect();
+        if mechanisms.is_empty() && section.is_good("mechanisms") {
             section.mistake(
                 None,
                 "mechanisms",
@@ -400,7 +282,7 @@ fn auth(mut section: Section<'_>, auth: &mut Auth) {
             "EXTERNAL needs to know whose certificates count",
             "set auth.client_ca, or leave EXTERNAL out",
         );
-        section.mistake(None, "mechanisms", wrong);
+        section.mistake(external.as_ref(), "mechanisms", wrong);
     }
     section.finish();
 }
@@ -495,19 +377,4 @@ fn contacts(mut section: Section<'_>, contacts: &mut Vec<(String, Vec<String>)>)
         }
     }
     section.finish();
-}
-
-fn filter(node: &Node) -> Result<String, Wrong> {
-    let written = text(node)?;
-    match tracing_subscriber::EnvFilter::builder().parse(&written) {
-        Ok(_) => Ok(written),
-        Err(error) => {
-            let remedy =
-                "write a level (error, warn, info, debug) or targets such as starling::c2s=debug";
-            Err(Wrong::new(
-                format!("\"{written}\" is no filter ({error})"),
-                remedy,
-            ))
-        }
-    }
 }

@@ -1,6 +1,9 @@
 //! Mistakes in a configuration: where, which key, what is wrong, what to do. They are collected, never thrown one by one.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +23,30 @@ pub enum Place {
     Flag(&'static str),
     /// Nowhere: it is missing, or a default.
     Nowhere,
+}
+
+impl Place {
+    /// Where a file begins: for what is missing in it.
+    pub(super) fn start_of(path: &Path) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            line: 1,
+            column: 1,
+        }
+    }
+
+    /// Whether both are in one line of one file.
+    pub(super) fn is_on_line_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::File { path, line, .. },
+                Self::File {
+                    path: p, line: l, ..
+                },
+            ) => (path, line) == (p, l),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Place {

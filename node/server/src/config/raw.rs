@@ -54,11 +54,11 @@ impl Value {
     }
 }
 
-/// Reads a file's text. What is no TOML is a mistake; the rest is read all the same.
+/// Reads a file's text. What is no TOML is a mistake, the first of each line: what follows on it is a consequence.
 pub(super) fn from_toml(path: &Path, text: &str) -> (Table, Vec<Mistake>) {
     let (document, errors) = DeTable::parse_recoverable(text);
     let source = Source { path, text };
-    let mistakes = errors
+    let mut mistakes: Vec<Mistake> = errors
         .iter()
         .map(|error| Mistake {
             place: source.place(error.span().map_or(0, |span| span.start)),
@@ -67,6 +67,8 @@ pub(super) fn from_toml(path: &Path, text: &str) -> (Table, Vec<Mistake>) {
             remedy: "correct the TOML (https://toml.io)".to_owned(),
         })
         .collect();
+    mistakes.sort_by(|a, b| a.place.cmp(&b.place));
+    mistakes.dedup_by(|later, first| later.place.is_on_line_of(&first.place));
     (source.table(document.get_ref()), mistakes)
 }
 

@@ -32,22 +32,30 @@ impl Wrong {
 
 type Parsed<T> = Result<T, Wrong>;
 
+/// An entry of a list.
+pub(super) struct Item<T> {
+    /// The list's key with the index.
+    pub(super) key: String,
+    pub(super) place: Place,
+    pub(super) value: T,
+}
+
 /// One table of the configuration.
 pub(super) struct Section<'m> {
     table: Table,
     path: String,
-    place: Place,
+    pub(super) place: Place,
     known: Vec<&'static str>,
     mistakes: &'m RefCell<Vec<Mistake>>,
 }
 
 impl<'m> Section<'m> {
-    /// The outermost table.
-    pub(super) fn root(table: Table, mistakes: &'m RefCell<Vec<Mistake>>) -> Self {
+    /// The outermost table; what is missing is missing at this place.
+    pub(super) fn root(table: Table, place: Place, mistakes: &'m RefCell<Vec<Mistake>>) -> Self {
         Self {
             table,
             path: String::new(),
-            place: Place::Nowhere,
+            place,
             known: Vec::new(),
             mistakes,
         }
@@ -133,18 +141,50 @@ impl<'m> Section<'m> {
     pub(super) fn list<T>(
         &mut self,
         key: &'static str,
-        mut parse: impl FnMut(&Node) -> Parsed<T>,
+        parse: impl FnMut(&Node) -> Parsed<T>,
     ) -> Option<Vec<T>> {
+        let items = self.items(key, parse)?;
+        Some(items.into_iter().map(|item| item.value).collect())
+    }
+
+    /// As [`Self::list`], with the places of the entries.
+    pub(super) fn items<T>(
+        &mut self,
+        key: &'static str,
+        mut parse: impl FnMut(&Node) -> Parsed<T>,
+    ) -> Option<Vec<Item<T>>> {
         let node = self.take(key)?;
         let items = list_items(node);
         let mut out = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             match parse(item) {
-                Ok(value) => out.push(value),
+                Ok(value) => out.push(Item {
+                    key: format!("{key}[{index}]"),
+                    place: item.place.clone(),
+                    value,
+                }),
                 Err(wrong) => self.mistake(Some(&item.place), &format!("{key}[{index}]"), wrong),
             }
         }
         Some(out)
+    }
+
+    /// Notes every entry that is there twice.
+    pub(super) fn once<T: PartialEq>(&self, items: &[Item<T>], name: impl Fn(&T) -> String) {
+        for (index, item) in items.iter().enumerate() {
+            if items[..index].iter().any(|it| it.value == item.value) {
+                let wrong = format!("{} is there twice", name(&item.value));
+                let wrong = Wrong::new(wrong, "leave one of them out");
+                self.mistake(Some(&item.place), &item.key, wrong);
+            }
+        }
+    }
+
+    /// Whether nothing wrong was found so far with a key or what is in it.
+    pub(super) fn is_good(&self, key: &str) -> bool {
+        let key = self.key(key);
+        let about = |mistake: &Mistake| mistake.key.starts_with(&key);
+        !self.mistakes.borrow().iter().any(about)
     }
 
     /// The tables of a list. `None`: the key is not there.

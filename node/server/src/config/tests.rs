@@ -165,25 +165,223 @@ format = "xml"
 }
 
 #[test]
-fn what_is_no_toml_is_told_with_the_rest() {
+fn what_is_no_toml_is_told_without_what_follows_from_it() {
+    let check = |toml: &str, expected: &[&str]| {
+        let found = mistakes(toml, &[]);
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found}");
+            assert!(
+                found.ends_with("correct the TOML (https://toml.io)"),
+                "{found}"
+            );
+        }
+    };
+    check(
+        "domains = [\"a.example\"]\n[log\nfilter = \"info\"\n",
+        &["starling.toml:2:"],
+    );
+    check("domains = [\"a.example\"\n[auth", &["starling.toml:2:"]);
+    check(
+        "domains = [\"a.example\"]\ndomains = [\"b.example\"]\n",
+        &["starling.toml:2:1: "],
+    );
+    check(
+        "log = = 1\n[auth]\nattempts = \n",
+        &["starling.toml:1:", "starling.toml:3:"],
+    );
+}
+
+/// What the file alone does not show to be wrong.
+#[test]
+fn what_cannot_be_together_is_told_where_the_second_stands() {
+    let check = |toml: &str, expected: &[&str]| {
+        let found = mistakes(&format!("domains = [\"a.example\"]\n{toml}"), &[]);
+        assert_eq!(found.len(), expected.len(), "{toml}\n{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{toml}\n{found}\n{expected}");
+        }
+    };
+    check(
+        "admins = [\"a@foreign.example\", \"a@a.example\", \"A@a.example\"]",
+        &[
+            "starling.toml:2:11: admins[0]: foreign.example is not served here",
+            "starling.toml:2:47: admins[2]: a@a.example is there twice",
+        ],
+    );
+    check(
+        "[auth]\nmechanisms = [\"PLAIN\", \"SCRAM-SHA-1\", \"PLAIN\"]",
+        &["starling.toml:3:39: auth.mechanisms[2]: PLAIN is there twice"],
+    );
+    check(
+        "[log]\nfilter = \"inf\"",
+        &["starling.toml:3:10: log.filter: \"inf\" is no level and no target; did you mean info?"],
+    );
+    let two = |a: &str, b: &str| {
+        format!(
+            "[[listeners]]\naddress = \"{a}\"\n[[listeners]]\naddress = \"{b}\"\nsecurity = \"direct\""
+        )
+    };
+    for (a, b) in [
+        ("127.0.0.1:7", "127.0.0.1:7"),
+        ("127.0.0.1:7", "0.0.0.0:7"),
+        ("127.0.0.1:7", "[::]:7"),
+        ("[::]:7", "0.0.0.0:7"),
+    ] {
+        let taken = format!("starling.toml:5:11: listeners[1]: {b} is taken by listeners[0]");
+        check(&two(a, b), &[&taken]);
+    }
+    check(
+        "http = \"127.0.0.1:7\"\nlisteners = [\":7\"]",
+        &["starling.toml:2:8: http: 127.0.0.1:7 is taken by listeners[0]"],
+    );
+    check(
+        "http = \"127.0.0.1:5222\"",
+        &["starling.toml:2:8: http: 127.0.0.1:5222 is taken by the listener on [::]:5222"],
+    );
+    check(
+        "listeners = [\":5222\", \":5280\"]",
+        &["starling.toml:2:23: http: 127.0.0.1:5280 is taken by listeners[1]"],
+    );
     let found = mistakes(
-        "domains = [\"a.example\"]\n[log\nfilter = \"info\"\n[auth]\nattempts = 0\n",
+        "domains = [\"x.example\", \"X.Example\"]\nadmins = [\"a@y.example\"]",
         &[],
     );
-    assert!(found[0].starts_with("starling.toml:2:"), "{found:?}");
     assert!(
-        found
-            .iter()
-            .any(|line| line.contains("auth.attempts: 0 is out of range")),
+        found[0].contains(":1:25: domains[1]: x.example is there twice"),
         "{found:?}"
     );
+    assert!(
+        found[1].contains(":2:11: admins[0]: y.example is not served here"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn certificates_are_told_apart_from_what_they_should_be() {
+    use std::time::SystemTime;
+    let home = tempfile::tempdir().unwrap();
+    let made = |name: &str, domain: &str| {
+        let directory = home.path().join(name);
+        crate::net::certificate::self_signed(&directory, &[domain.to_owned()], SystemTime::now())
+            .unwrap()
+    };
+    for (name, domain) in [
+        ("a", "a.example"),
+        ("other", "other.example"),
+        ("wild", "*.b.example"),
+    ] {
+        made(name, domain);
+    }
+    std::fs::write(home.path().join("empty.pem"), "").unwrap();
+    let file = home.path().join("starling.toml");
+    let check = |domains: &str, certificates: &[[&str; 2]], expected: &[&str]| {
+        let tables: String = certificates
+            .iter()
+            .map(|[chain, key]| format!("[[certificates]]\nchain = \"{chain}\"\nkey = \"{key}\"\n"))
+            .collect();
+        std::fs::write(&file, format!("domains = {domains}\n{tables}")).unwrap();
+        let sources = Sources {
+            file: Some(file.clone()),
+            ..Sources::default()
+        };
+        let loaded = load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let found: Vec<String> = loaded
+            .certificate_mistakes()
+            .iter()
+            .map(|it| {
+                it.to_string()
+                    .replace(&format!("{}/", home.path().display()), "")
+            })
+            .collect();
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found}\n{expected}");
+        }
+    };
+    let own = |name: &'static str| match name {
+        "a" => ["a/self-signed.crt", "a/self-signed.key"],
+        "other" => ["other/self-signed.crt", "other/self-signed.key"],
+        _ => ["wild/self-signed.crt", "wild/self-signed.key"],
+    };
+    check("[\"a.example\"]", &[], &[]);
+    check("[\"a.example\"]", &[own("a")], &[]);
+    check(
+        "[\"a.example\", \"x.b.example\"]",
+        &[own("a"), own("wild")],
+        &[],
+    );
+    check(
+        "[\"a.example\"]",
+        &[own("a"), own("other")],
+        &["starling.toml:5:1: certificates[1]: it covers none of the domains, but other.example"],
+    );
+    check(
+        "[\"a.example\", \"b.example\", \"x.y.b.example\"]",
+        &[own("a"), own("wild")],
+        &[
+            "starling.toml:1:25: domains[1]: no certificate covers b.example",
+            "starling.toml:1:38: domains[2]: no certificate covers x.y.b.example",
+            "starling.toml:5:1: certificates[1]: it covers none of the domains, but *.b.example",
+        ],
+    );
+    check(
+        "[\"a.example\"]",
+        &[["a/self-signed.crt", "other/self-signed.key"]],
+        &["starling.toml:4:7: certificates[0].key: bad private key in other/self-signed.key"],
+    );
+    check(
+        "[\"a.example\"]",
+        &[["empty.pem", "a/self-signed.key"], own("a")],
+        &["starling.toml:3:9: certificates[0].chain: no certificate in empty.pem"],
+    );
+    check(
+        "[\"a.example\"]",
+        &[["a/self-signed.crt", "empty.pem"]],
+        &["starling.toml:4:7: certificates[0].key: cannot read empty.pem"],
+    );
+}
+
+#[test]
+fn a_variable_that_is_no_key_is_a_mistake_unless_a_host_sets_it() {
+    let toml = "domains = [\"a.example\"]";
+    let found = mistakes(
+        toml,
+        &[
+            ("STARLING_DOMAIN", "b.example"),
+            ("STARLING_FROBNICATE__X", "1"),
+        ],
+    );
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].contains(
+            "environment STARLING_DOMAIN: domain: no such key; did you mean STARLING_DOMAINS?"
+        ),
+        "{found:?}"
+    );
+    assert!(
+        found[1].contains("environment STARLING_FROBNICATE__X: frobnicate.x: no such key"),
+        "{found:?}"
+    );
+    let of_host = [
+        ("STARLING_SERVICE_HOST", "10.0.0.1"),
+        ("STARLING_SERVICE_PORT_C2S", "5222"),
+        ("STARLING_PORT", "tcp://10.0.0.1:5222"),
+        ("STARLING_PORT_5222_TCP_ADDR", "10.0.0.1"),
+        ("STARLING_C2S_PORT_5222_TCP", "tcp://10.0.0.1:5222"),
+        ("STARLING_C2S_SERVICE_PORT", "5222"),
+        ("STARLING_CONFIG", "elsewhere.toml"),
+    ];
+    let (sources, _kept) = sources(Some(toml), &of_host);
+    let loaded = load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(loaded.notes.len(), 6, "{:?}", loaded.notes);
 }
 
 #[test]
 fn a_file_without_domains_or_a_missing_file_is_a_mistake() {
     assert_eq!(
         mistakes("", &[]),
-        ["configuration: domains: no domain is named; write domains = [\"example.org\"]"]
+        ["starling.toml:1:1: domains: no domain is named; write domains = [\"example.org\"]"]
     );
     let missing = Sources {
         file: Some("does/not/exist.toml".into()),
@@ -289,6 +487,8 @@ fn port_zero_may_be_there_twice_and_another_may_not() {
     );
     assert_eq!(
         found,
-        ["configuration: listeners[1]: [::]:5222 is there twice; give each listener its own port"]
+        [
+            "starling.toml:2:23: listeners[1]: [::]:5222 is taken by listeners[0]; give each listener its own port"
+        ]
     );
 }

@@ -34,7 +34,8 @@ pub struct SessionHandle {
     pub ending: OnceLock<Box<StreamError>>,
 }
 
-const SHARDS: usize = 64;
+/// How many parts the table has.
+pub const SHARDS: usize = 64;
 
 type Shard = Mutex<HashMap<u64, Arc<SessionHandle>, foldhash::fast::FixedState>>;
 
@@ -91,6 +92,23 @@ impl Sessions {
         self.shards
             .get(index)
             .map(|s| s.lock().values().cloned().collect())
+    }
+
+    /// Those of one shard of which this is true; it is asked under a lock.
+    pub fn of_shard(
+        &self,
+        index: usize,
+        mut is: impl FnMut(&SessionHandle) -> bool,
+    ) -> Vec<Arc<SessionHandle>> {
+        let Some(shard) = self.shards.get(index) else {
+            return Vec::new();
+        };
+        let shard = shard.lock();
+        shard
+            .values()
+            .filter(|handle| is(handle))
+            .cloned()
+            .collect()
     }
 
     /// How many there are.

@@ -402,8 +402,14 @@ impl User<'_> {
     }
 
     async fn create(mut self, keys: &Keys, done: &mut Imported) -> storage::Result<()> {
+        let mut lacking = "passwords that the file does not know (those accounts need a new one)";
         match self.password.as_deref().and_then(parse_password) {
             Some(Password::Keys(keys)) => credentials::add(&mut self.credentials, keys),
+            // The account is taken over, for all that it has; only its password is refused.
+            Some(Password::Plain(password)) if xmpp::sasl::check_password(password).is_err() => {
+                lacking =
+                    "passwords that not every client treats alike (those accounts need a new one)";
+            }
             Some(Password::Plain(password)) => {
                 for derived in keys.derive(password).await.unwrap_or_default().scram {
                     credentials::add(&mut self.credentials, derived);
@@ -412,10 +418,7 @@ impl User<'_> {
             None => {}
         }
         if self.credentials.scram.is_empty() {
-            done.leave_out(
-                "passwords that the file does not know (those accounts need a new one)",
-                1,
-            );
+            done.leave_out(lacking, 1);
         }
         self.stores
             .accounts

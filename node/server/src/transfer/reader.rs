@@ -101,6 +101,8 @@ pub(super) struct Reader {
     levels: Vec<Level>,
     buffer: Vec<u8>,
     ended: bool,
+    /// `<server-data/>` was seen.
+    begun: bool,
 }
 
 /// What a start tag says.
@@ -125,6 +127,7 @@ impl Reader {
             levels: Vec::new(),
             buffer: Vec::new(),
             ended: false,
+            begun: false,
         };
         match path == Path::new("-") {
             true => reader.push(path.to_owned(), Box::new(BufReader::new(io::stdin()))),
@@ -166,16 +169,17 @@ impl Reader {
         }
         loop {
             let tag = match self.token()? {
-                Token::FileEnd => {
+                Token::FileEnd if self.sources.len() > 1 => {
                     self.sources.pop();
-                    if self.sources.is_empty() {
-                        return match self.levels.is_empty() {
-                            true => Ok(None),
-                            false => Err(self.wrong("the file ends too early")),
-                        };
-                    }
                     continue;
                 }
+                Token::FileEnd if !self.begun => {
+                    return Err(self.wrong("this is no XEP-0227 export: the file is empty"));
+                }
+                Token::FileEnd if !self.levels.is_empty() => {
+                    return Err(self.wrong("the file ends too early"));
+                }
+                Token::FileEnd => return Ok(None),
                 Token::End => match self.levels.pop() {
                     Some(Level::User) => return Ok(Some(Step::UserEnd)),
                     _ => continue,
@@ -229,6 +233,7 @@ impl Reader {
                 return Ok(Some(Step::Unknown(unknown)));
             }
         };
+        self.begun = true;
         if !empty {
             self.levels.push(inner);
             return Ok(step);

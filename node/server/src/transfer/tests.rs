@@ -471,6 +471,9 @@ async fn what_is_no_export_is_an_error_with_its_place() {
         assert!(error.contains(expected), "{text}: {error}");
     };
     check("<html/>", "begins with html").await;
+    for empty in ["", " \n", "<?xml version='1.0'?>\n<!-- nothing -->"] {
+        check(empty, "the file is empty").await;
+    }
     check(
         "<server-data xmlns='urn:xmpp:pie:0'><host>",
         "host has no jid",
@@ -506,7 +509,7 @@ async fn what_is_no_export_is_an_error_with_its_place() {
 #[tokio::test]
 async fn what_makes_no_sense_is_left_out_and_told() {
     let (stores, done) = read_one(
-        "<user name='a b' password='x'/>\
+        "<user name='a b' password='x'/><user name='mercutio' password='ｆｕｌｌ'/>\
          <user name='juliet'>\
            <scram-credentials xmlns='urn:xmpp:pie:0#scram' mechanism='SCRAM-SHA-1'><iter-count>0</iter-count></scram-credentials>\
            <query xmlns='jabber:iq:roster'><item jid='a@@b'/><item jid='a@b.example' subscription='remove'/><item jid='c@b.example'/></query>\
@@ -526,12 +529,19 @@ async fn what_makes_no_sense_is_left_out_and_told() {
         ("archived messages that make no sense", 1),
         ("contacts that make no sense", 2),
         (
+            "passwords that not every client treats alike (those accounts need a new one)",
+            1,
+        ),
+        (
             "passwords that the file does not know (those accounts need a new one)",
             1,
         ),
         ("rules of privacy lists that make no sense", 1),
     ];
     assert_eq!(left_out, expected);
+    let mercutio = jid("mercutio@capulet.example");
+    let mercutio = stores.accounts.load(&mercutio).await.unwrap().unwrap();
+    assert_eq!(mercutio.credentials.scram, []);
     let juliet = jid("juliet@capulet.example");
     let privacy = stores.privacy.load(&juliet).await.unwrap();
     assert_eq!(privacy.default, None);

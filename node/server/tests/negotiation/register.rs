@@ -137,6 +137,9 @@ async fn refusals_name_their_condition() {
         Condition::PolicyViolation.as_str(),
         "ten requests are enough"
     );
+    // Clients by RFC 5802 could not log in with it.
+    let (mut peer, _) = server.secured().await;
+    check(&mut peer, &set("romeo", "IX\u{AD}x"), "not-acceptable").await;
     assert!(server.account("romeo@example.org").await.is_none());
 }
 

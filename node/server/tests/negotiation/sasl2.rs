@@ -199,6 +199,27 @@ async fn session_begins_as_the_client_wants() {
     );
 }
 
+/// Its contacts see it until then.
+#[tokio::test]
+async fn a_parked_session_ends_when_its_time_is_over() {
+    let server = Server::start().await;
+    let bind = "<bind xmlns='urn:xmpp:bind:0'><tag>Test</tag><enable xmlns='urn:xmpp:sm:3' resume='true' max='1'/></bind>";
+    let (mut peer, _) = server.secured().await;
+    let success = peer.ask(&by_password(bind)).await;
+    assert!(success.child("bound", ns::BIND2).is_some());
+    let account = "juliet@example.org";
+    assert!(server.router.directory.lookup(account).is_some());
+    drop(peer);
+    let gone = async {
+        while server.router.directory.lookup(account).is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    // Ten times as long as it should take.
+    let patience = std::time::Duration::from_secs(12);
+    assert!(tokio::time::timeout(patience, gone).await.is_ok());
+}
+
 #[tokio::test]
 async fn session_is_resumed_inline() {
     let server = Server::start().await;

@@ -20,6 +20,8 @@ use crate::{
 enum State {
     /// Nothing yet: an XML declaration or the header.
     Start,
+    /// Nothing since a restart: as at the start, or the end of the stream before.
+    Restarted,
     /// After the XML declaration.
     Declared,
     /// Between first-level elements, or in one that is cut off.
@@ -94,9 +96,14 @@ impl Decoder {
         self.limits = limits;
     }
 
-    /// Forgets the stream: the peer sends a new header next (after STARTTLS or SASL). Drops buffered bytes.
+    /// Forgets the stream: the peer sends a new header next (after STARTTLS or SASL), or ends the old one. Drops buffered
+    /// bytes.
     pub fn restart(&mut self) {
-        *self = Self::new(self.limits);
+        *self = Self {
+            state: State::Restarted,
+            context: self.context.take(),
+            ..Self::new(self.limits)
+        };
     }
 
     /// Takes bytes off the front of `input` up to the end of the next event. `None`: more is needed, `input` is empty
@@ -131,12 +138,14 @@ impl Decoder {
             if self.partial.is_none() && first != b'<' {
                 return Err(match (self.state, first) {
                     // What UTF-16 and UTF-32 begin with; no UTF-8 does.
-                    (State::Start, 0 | 0xFE | 0xFF) => ParseError::UnsupportedEncoding,
+                    (State::Start | State::Restarted, 0 | 0xFE | 0xFF) => {
+                        ParseError::UnsupportedEncoding
+                    }
                     _ => ParseError::BadFormat,
                 });
             }
             match self.state {
-                State::Start | State::Declared => match self.header(input)? {
+                State::Start | State::Restarted | State::Declared => match self.header(input)? {
                     Some(event) => return Ok(Some(event)),
                     None if input.is_empty() => return Ok(None),
                     None => {}
@@ -156,11 +165,14 @@ impl Decoder {
         partial.extend(input, limit);
         let buf = &partial.buf;
         let end = match buf.get(1) {
-            Some(b'?') if self.state == State::Start => {
+            Some(b'?') if self.state != State::Declared => {
                 memchr::memmem::find(&buf[had.saturating_sub(1).max(2)..], b"?>")
                     .map(|found| had.saturating_sub(1).max(2) + found + 2)
             }
             Some(b'?' | b'!') => return Err(ParseError::Restricted),
+            Some(b'/') if self.state == State::Restarted => {
+                memchr::memchr(b'>', buf).map(|found| found + 1)
+            }
             Some(b'/') => return Err(ParseError::NotWellFormed),
             Some(_) => partial.parser.header(buf, &self.limits)?,
             None => None,
@@ -174,6 +186,10 @@ impl Decoder {
             return Ok(None);
         };
         *input = &input[end - had..];
+        if buf[1] == b'/' {
+            self.close(&buf[..end])?;
+            return Ok(Some(StreamEvent::Close));
+        }
         if buf[1] == b'?' {
             header::check_declaration(&buf[..end])?;
             self.state = State::Declared;
@@ -268,15 +284,18 @@ impl Decoder {
                 Ok(Some((end, StreamEvent::Element(fragment))))
             }
             Progress::Close(end) => {
-                let name = self
-                    .context
-                    .as_ref()
-                    .map_or("stream:stream", |context| &context.name);
-                header::check_end(&buf[..end], name)?;
-                self.state = State::Closed;
-                self.context = None;
+                self.close(&buf[..end])?;
                 Ok(Some((end, StreamEvent::Close)))
             }
         }
+    }
+
+    /// The stream's end tag.
+    fn close(&mut self, tag: &[u8]) -> Result<(), ParseError> {
+        let context = self.context.take();
+        let name = context.as_ref().map_or("stream:stream", |it| &it.name);
+        header::check_end(tag, name)?;
+        self.state = State::Closed;
+        Ok(())
     }
 }

@@ -507,6 +507,34 @@ fn an_error_stays_until_a_restart() {
     );
 }
 
+/// The stream that was there may be ended instead of begun anew (RFC 6120 §4.4): by its own name.
+#[test]
+fn a_stream_may_end_where_it_would_restart() {
+    let check = |header: &str, end: &str, expected: Seen| {
+        for size in [1, 3, 1_000] {
+            let mut decoder = Decoder::new(limits());
+            feed(&mut decoder, header.as_bytes(), &mut Vec::new());
+            decoder.restart();
+            let mut seen = Vec::new();
+            for bytes in end.as_bytes().chunks(size) {
+                feed(&mut decoder, bytes, &mut seen);
+            }
+            assert_eq!(seen.first(), Some(&expected), "{end}");
+        }
+    };
+    let foreign = HEADER.replace("stream:", "s:").replace(":stream=", ":s=");
+    let broken = || Seen::Error(ParseError::NotWellFormed);
+    check(HEADER, "</stream:stream>", Seen::Close);
+    check(HEADER, " \n</stream:stream >", Seen::Close);
+    check(&foreign, "</s:stream>", Seen::Close);
+    check(&foreign, "</stream:stream>", broken());
+    check(HEADER, "</message>", broken());
+    // At the very start there is nothing to end.
+    let mut seen = Vec::new();
+    feed(&mut Decoder::new(limits()), b"</stream:stream>", &mut seen);
+    assert_eq!(seen, [broken()]);
+}
+
 /// A megabyte that comes byte by byte: over in a moment if each byte is looked at a few times, never if all are.
 #[test]
 fn bytes_one_by_one_are_not_scanned_again() {

@@ -12,6 +12,7 @@
 //! | [`binding`] | channel-binding types, what a connection has, what was offered |
 //! | [`simple`] | PLAIN, EXTERNAL, ANONYMOUS |
 //! | [`keys`] | what is stored of a password |
+//! | [`password`] | which passwords may be set |
 //! | [`scram`] | the server's side of SCRAM |
 //! | [`downgrade`] | the hash over what was offered (XEP-0474) |
 //! | [`ht`] | hashed tokens (XEP-0484) |
@@ -26,6 +27,7 @@ pub mod hash;
 pub mod ht;
 pub mod keys;
 pub mod mechanism;
+pub mod password;
 pub mod scram;
 pub mod simple;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub use hash::Hash;
 pub use ht::HtInitiator;
 pub use keys::ScramKeys;
 pub use mechanism::{HtBinding, Mechanism};
+pub use password::{PasswordError, check_password};
 pub use scram::{ClientFirst, ServerFirst};
 pub use simple::{Plain, parse_anonymous, parse_external};
 pub use upgrade::Upgrade;

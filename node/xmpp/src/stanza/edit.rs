@@ -1,4 +1,4 @@
-//! Edits of the bytes: addresses in the start tag, children out and in. All else is copied as it came.
+//! Edits of the bytes: addresses and language in the start tag, children out and in. All else is copied as it came.
 
 use std::ops::Range;
 
@@ -21,15 +21,16 @@ struct Edit<'a> {
     written: AttrEntry,
 }
 
-/// The fragment with `from` and `to` set where given.
-pub(super) fn with_addresses(
+/// The fragment with `from`, `to` and `xml:lang` set where given.
+pub(super) fn stamped(
     fragment: &Fragment,
     from: Option<&str>,
     to: Option<&str>,
+    lang: Option<&str>,
 ) -> Fragment {
     let (raw, slots) = (fragment.raw(), fragment.tape());
     let root = ElementEntry::read(slots, 0);
-    let mut edits: SmallVec<[Edit<'_>; 2]> = [("from", from), ("to", to)]
+    let mut edits: SmallVec<[Edit<'_>; 3]> = [("from", from), ("to", to), ("xml:lang", lang)]
         .into_iter()
         .filter_map(|(name, value)| Some(edit(raw, slots, &root, name, value?)))
         .collect();
@@ -94,6 +95,7 @@ impl Edit<'_> {
             out.push(b' ');
             self.written.name = out.len() as u32;
             self.written.name_len = self.name.len() as u16;
+            self.written.prefix_len = self.name.find(':').unwrap_or(0) as u16;
             out.extend_from_slice(self.name.as_bytes());
             out.push(b'=');
         }

@@ -128,6 +128,35 @@ fn routing_attributes_are_read() {
 }
 
 #[test]
+fn a_language_is_stamped_like_an_address() {
+    let check = |raw: &str, from: Option<&str>, expected: &str| {
+        let edited = stanza(raw).stamped(from.map(jid).as_ref(), None, Some("de"));
+        assert_eq!(text(edited.raw()), expected);
+        assert_eq!(edited.root().attr("xml:lang").as_deref(), Some("de"));
+        assert_consistent(&edited);
+        let again = edited.stamped(Some(&jid("q@r")), Some(&jid("z")), Some("zh-Hant"));
+        assert_eq!(again.root().attr("xml:lang").as_deref(), Some("zh-Hant"));
+        assert_consistent(&again);
+    };
+    check("<message/>", None, "<message xml:lang='de'/>");
+    check(
+        "<message to='x'><body xml:lang='fr'>a</body></message>",
+        Some("a@b/c"),
+        "<message to='x' from='a@b/c' xml:lang='de'><body xml:lang='fr'>a</body></message>",
+    );
+    check(
+        "<message xml:lang = \"en\" to='x'/>",
+        None,
+        "<message xml:lang = 'de' to='x'/>",
+    );
+    check(
+        "<message xmlns:lang='urn:x' lang:lang='y'/>",
+        None,
+        "<message xmlns:lang='urn:x' lang:lang='y' xml:lang='de'/>",
+    );
+}
+
+#[test]
 fn readdressing_changes_the_start_tag_only() {
     let check = |raw: &str, from: Option<&str>, to: Option<&str>, expected: &str| {
         let (from, to) = (from.map(jid), to.map(jid));

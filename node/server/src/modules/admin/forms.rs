@@ -66,14 +66,25 @@ pub fn submitted(forms: &[Form]) -> Result<Option<&Form>, StanzaError> {
     Ok(Some(form))
 }
 
+/// The value of a field that has one; `None` if it was left out.
+///
+/// # Errors
+/// `bad-payload` if there are two: whoever wrote them meant either.
+pub fn single<'a>(form: &'a Form, var: &str) -> Result<Option<&'a str>, StanzaError> {
+    let named = |field: &&Field| field.var.as_deref() == Some(var);
+    let mut values = form.fields.iter().filter(named).flat_map(|it| &it.values);
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value.map(String::as_str)),
+        _ => Err(bad_payload(&format!("{var} has two values"))),
+    }
+}
+
 /// The account a form names.
 ///
 /// # Errors
-/// `bad-payload` if it names none, or none that is a user's.
+/// `bad-payload` if it names none, two, or none that is a user's.
 pub fn account(form: &Form) -> Result<BareJid, StanzaError> {
-    let jid = form
-        .value("accountjid")
-        .and_then(|text| BareJid::parse(text.trim()).ok());
+    let jid = single(form, "accountjid")?.and_then(|text| BareJid::parse(text.trim()).ok());
     jid.filter(|jid| jid.local().is_some())
         .ok_or_else(|| bad_payload("accountjid is the address of an account"))
 }
@@ -112,7 +123,7 @@ pub fn accounts(form: &Form) -> Result<Vec<BareJid>, StanzaError> {
 /// # Errors
 /// `bad-payload` if it is no number.
 pub fn max_items(form: &Form) -> Result<usize, StanzaError> {
-    match form.value("max_items").filter(|text| !text.is_empty()) {
+    match single(form, "max_items")?.filter(|text| !text.is_empty()) {
         None | Some("none") => Ok(MAX_SHOWN),
         Some(text) => {
             let max = text

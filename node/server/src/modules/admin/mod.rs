@@ -19,7 +19,10 @@ pub mod users;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use xmpp::{BareJid, Element, ErrorType, Jid, StanzaError, StanzaErrorCondition as Condition, ns};
+use xmpp::{
+    BareJid, Element, ErrorType, Jid, StanzaError, StanzaErrorCondition as Condition, ns,
+    payload::form::FormType,
+};
 
 use self::{
     command::{Action, Command, Request, Step, canceled_element, error, step_element},
@@ -45,7 +48,7 @@ const SPECS: [Spec; 2] = [
 
 /// The module.
 pub struct Admin {
-    admins: Vec<BareJid>,
+    admins: Arc<[BareJid]>,
     commands: Vec<Box<dyn Command>>,
     executions: Executions,
 }
@@ -54,14 +57,15 @@ impl Admin {
     /// The commands of XEP-0133 over these accounts of these domains, for these administrators.
     pub fn new(admins: Vec<BareJid>, domains: Vec<String>, accounts: Accounts) -> Self {
         let domains: Arc<[String]> = domains.into();
-        let commands = users::commands(&accounts, &domains)
+        let admins: Arc<[BareJid]> = admins.into();
+        let commands = users::commands(&accounts, &domains, &admins)
             .into_iter()
             .chain(lists::commands(&accounts, &domains))
             .chain([Box::new(announce::Announce) as Box<dyn Command>]);
         Self::with_commands(admins, commands.collect())
     }
 
-    fn with_commands(admins: Vec<BareJid>, commands: Vec<Box<dyn Command>>) -> Self {
+    fn with_commands(admins: Arc<[BareJid]>, commands: Vec<Box<dyn Command>>) -> Self {
         Self {
             admins,
             commands,
@@ -113,7 +117,8 @@ impl Admin {
                     Action::Next | Action::Complete | Action::Execute => {
                         let form = request
                             .form
-                            .ok_or_else(|| command::bad_payload("a form is expected"))?;
+                            .filter(|form| form.form_type == FormType::Submit)
+                            .ok_or_else(|| command::bad_payload("a submitted form is expected"))?;
                         forms.push(form);
                     }
                 }

@@ -158,7 +158,10 @@ impl Command for TwoStages {
 #[tokio::test]
 async fn stages_go_on_back_and_away() {
     let mut bench = Bench::new();
-    bench.admin = Admin::with_commands(vec![bare("bard@example.com")], vec![Box::new(TwoStages)]);
+    bench.admin = Admin::with_commands(
+        vec![bare("bard@example.com")].into(),
+        vec![Box::new(TwoStages)],
+    );
     let text = |text: &str| submit(&[("text", &[text])]);
     let first = bench.ask("node='two' action='execute'", "").await.unwrap();
     let id = first.attr("sessionid").unwrap().to_owned();
@@ -193,6 +196,10 @@ async fn stages_go_on_back_and_away() {
     assert_eq!(go("sing", &text("a")).await, bad("malformed-action"));
     assert_eq!(go("next", "").await, bad("bad-payload"));
     assert_eq!(go("next", &submit(&[])).await, bad("bad-payload"));
+    for kind in ["form", "result", "cancel"] {
+        let other = text("a").replace("'submit'", &format!("'{kind}'"));
+        assert_eq!(go("next", &other).await, bad("bad-payload"), "{kind}");
+    }
     let second = stage(
         "executing",
         "<actions execute='complete'><prev/><complete/></actions>",
@@ -396,7 +403,18 @@ async fn accounts_are_added_changed_and_deleted() {
     )
     .await;
     check("add-user", &[jid, ("password", &[""])], bad).await;
+    check("add-user", &[jid, ("password", &["ｆｕｌｌ"])], bad).await;
     check("add-user", &[password], bad).await;
+    let two: (&str, &[&str]) = ("accountjid", &["juliet@example.com", "romeo@example.com"]);
+    check("add-user", &[two, password], bad).await;
+    check("add-user", &[jid, jid, password], bad).await;
+    check("add-user", &[jid, ("password", &["a", "b"])], bad).await;
+    check(
+        "get-registered-users-list",
+        &[("max_items", &["25", "50"])],
+        bad,
+    )
+    .await;
     check(
         "add-user",
         &[("accountjid", &["example.com"]), password],
@@ -507,6 +525,57 @@ async fn accounts_are_added_changed_and_deleted() {
         bad,
     )
     .await;
+}
+
+/// Somebody must be left to undo it.
+#[tokio::test]
+async fn administrators_lock_out_neither_themselves_nor_the_last_of_them() {
+    let mut bench = Bench::new();
+    let names = ["bard@example.com", "fool@example.com", "king@example.com"];
+    bench.admin = Admin::new(
+        names.map(bare).into(),
+        vec!["example.com".into()],
+        bench.accounts.clone(),
+    );
+    // The king has no account.
+    for name in &names[..2] {
+        bench.create(name).await;
+    }
+    let check = async |node: &str, names: &[&str], expected: &str| {
+        let got = bench.run(node, &[("accountjids", names)]).await.unwrap();
+        assert_eq!(got, expected, "{node} {names:?}");
+    };
+    let own = "<note type='error'>bard@example.com is you: let another administrator do it</note>";
+    let last =
+        "<note type='error'>fool@example.com is the last administrator who can log in</note>";
+    for node in ["disable-user", "delete-user"] {
+        check(node, &["bard@example.com"], own).await;
+        check(node, &["Bard@EXAMPLE.com"], own).await;
+    }
+    let fool = bare("fool@example.com");
+    let disabled = async || {
+        let found = bench.stores.accounts.load(&fool).await.unwrap();
+        found.map(|found| found.disabled)
+    };
+    check(
+        "disable-user",
+        &["fool@example.com", "bard@example.com"],
+        own,
+    )
+    .await;
+    assert_eq!(disabled().await, Some(true));
+    check("reenable-user", &["fool@example.com"], "").await;
+    // Somebody else has locked the bard meanwhile, whose session is about to end.
+    let cx = bench.recorder.context();
+    let bard = bare("bard@example.com");
+    let locked = bench.accounts.set_disabled(&bard, true, None, &cx);
+    locked.await.unwrap();
+    check("disable-user", &["fool@example.com"], last).await;
+    check("delete-user", &["fool@example.com"], last).await;
+    assert_eq!(disabled().await, Some(false));
+    check("reenable-user", &["bard@example.com"], "").await;
+    check("delete-user", &["fool@example.com"], "").await;
+    assert_eq!(disabled().await, None);
 }
 
 #[tokio::test]

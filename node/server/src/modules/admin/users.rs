@@ -27,7 +27,7 @@ use crate::{
     modules::{
         register::{
             Accounts,
-            accounts::{Way, end_sessions},
+            accounts::{Way, end_others, end_sessions},
             password::check_password,
         },
         roster::xml::item_element,
@@ -35,12 +35,17 @@ use crate::{
 };
 
 /// The commands.
-pub fn commands(accounts: &Accounts, domains: &Arc<[String]>) -> Vec<Box<dyn Command>> {
+pub fn commands(
+    accounts: &Accounts,
+    domains: &Arc<[String]>,
+    admins: &Arc<[BareJid]>,
+) -> Vec<Box<dyn Command>> {
     let act = |act| {
         Box::new(User {
             act,
             accounts: accounts.clone(),
             domains: domains.clone(),
+            admins: admins.clone(),
         }) as Box<dyn Command>
     };
     Act::ALL.into_iter().map(act).collect()
@@ -50,6 +55,7 @@ struct User {
     act: Act,
     accounts: Accounts,
     domains: Arc<[String]>,
+    admins: Arc<[BareJid]>,
 }
 
 #[async_trait]
@@ -82,6 +88,7 @@ impl Command for User {
                 let account = forms::account(form)?;
                 let password = password(form)?;
                 let done = self.accounts.set_password(&account, password).await;
+                let done = done.inspect(|()| end_others(&account, iq, cx));
                 note(&mut outcome, account.as_jid(), done)?;
             }
             Act::Roster => self.roster(form, &mut outcome).await?,
@@ -112,7 +119,7 @@ fn note(
 }
 
 fn password(form: &Form) -> Result<&str, StanzaError> {
-    let password = form.value("password").unwrap_or_default();
+    let password = forms::single(form, "password")?.unwrap_or_default();
     check_password(password)
         .map_err(|error| bad_payload(error.text.as_deref().unwrap_or("no password")))?;
     Ok(password)
@@ -126,10 +133,7 @@ impl User {
         outcome: &mut Outcome,
     ) -> Result<(), StanzaError> {
         let (account, password) = (forms::account(form)?, password(form)?);
-        if form
-            .value("password-verify")
-            .is_some_and(|again| again != password)
-        {
+        if forms::single(form, "password-verify")?.is_some_and(|again| again != password) {
             return Err(bad_payload("the passwords differ"));
         }
         if !self.domains.iter().any(|domain| domain == account.domain()) {
@@ -155,6 +159,16 @@ impl User {
     ) -> Result<(), StanzaError> {
         let own = Some(iq);
         for account in forms::accounts(form)? {
+            if self.act != Act::Reenable && account.as_str() == iq.from.bare_str() {
+                outcome.fail(format!("{account} is you: let another administrator do it"));
+                continue;
+            }
+            if self.act != Act::Reenable && self.is_last_admin(&account).await? {
+                outcome.fail(format!(
+                    "{account} is the last administrator who can log in"
+                ));
+                continue;
+            }
             let done = match self.act {
                 Act::Delete => self.accounts.remove(&account, own, Way::Running(cx)).await,
                 act => {
@@ -166,6 +180,20 @@ impl User {
             note(outcome, account.as_jid(), done)?;
         }
         Ok(())
+    }
+
+    /// Whether without this account nobody could administer any more.
+    async fn is_last_admin(&self, account: &BareJid) -> Result<bool, StanzaError> {
+        if !self.admins.contains(account) {
+            return Ok(false);
+        }
+        for other in self.admins.iter().filter(|other| *other != account) {
+            let found = self.accounts.stores.accounts.load(other).await?;
+            if found.is_some_and(|found| !found.disabled) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn roster(&self, form: &Form, outcome: &mut Outcome) -> Result<(), StanzaError> {

@@ -68,7 +68,13 @@ impl Query {
                     "a submitted form of the archive's own type is expected",
                 ));
             }
+            let mut seen = Vec::new();
             for field in &form.fields {
+                // Those that nobody knows are refused at once: there are never many.
+                if seen.contains(&field.var.as_deref()) {
+                    return Err(bad("a field is there twice"));
+                }
+                seen.extend(field.var.is_some().then_some(field.var.as_deref()));
                 parsed.apply(field)?;
             }
         }
@@ -93,6 +99,9 @@ impl Query {
     }
 
     fn apply(&mut self, field: &Field) -> Result<(), StanzaError> {
+        if field.values.len() > 1 && !matches!(field.var.as_deref(), Some("ids") | None) {
+            return Err(bad("a field has two values"));
+        }
         // An empty field is one that was left out.
         let value = field.value().filter(|value| !value.is_empty());
         match field.var.as_deref() {

@@ -91,7 +91,8 @@ impl Accounts {
         derived.ok_or_else(|| Condition::InternalServerError.into())
     }
 
-    /// Changes a password. Tokens that were given for the old one are worthless afterwards (XEP-0484 §7); sessions stay.
+    /// Changes a password. Tokens that were given for the old one are worthless afterwards (XEP-0484 §7); sessions are
+    /// ended by the caller, see [`end_others`].
     ///
     /// # Errors
     /// `not-acceptable` for a password that is none, `item-not-found` if there is no such account; the store did not
@@ -313,6 +314,17 @@ impl Way<'_> {
 
 fn gone(text: &str) -> StreamError {
     StreamError::new(StreamErrorCondition::NotAuthorized, text)
+}
+
+/// Ends the sessions of an account whose password was changed, but for the one that asked for it: whoever knew the old
+/// password is out.
+pub fn end_others(account: &BareJid, own: &IqRequest, cx: &Context) {
+    let error = gone("the password was changed");
+    for entry in cx.entries(account).iter() {
+        if !own.is_of(entry.session) {
+            cx.end_session(entry.session, error.clone());
+        }
+    }
 }
 
 /// Ends every session of an account; the one that asks behind its reply. Returns how many.

@@ -67,7 +67,8 @@ impl Register {
                         "an account's password is changed by itself",
                     ));
                 }
-                self.accounts.set_password(account, &password).await
+                let changed = self.accounts.set_password(account, &password).await;
+                changed.inspect(|()| accounts::end_others(account, iq, cx))
             }
         };
         done.map_err(|error| match error.condition {

@@ -1,20 +1,12 @@
 //! Passwords: which may be set.
 
-use xmpp::{StanzaError, StanzaErrorCondition as Condition};
-
-/// Longest password; a longer one would only be work for us.
-pub const MAX_PASSWORD: usize = 1_023;
+use xmpp::{StanzaError, StanzaErrorCondition as Condition, sasl};
 
 /// Whether a password may be stored.
 ///
 /// # Errors
-/// `not-acceptable` if it is empty (XEP-0077 §3.1) or too long.
+/// `not-acceptable` if it is empty (XEP-0077 §3.1), too long, or one that not every client could use.
 pub fn check_password(password: &str) -> Result<(), StanzaError> {
-    if password.is_empty() || password.len() > MAX_PASSWORD {
-        return Err(StanzaError::new(
-            Condition::NotAcceptable,
-            "a password has 1 to 1023 bytes",
-        ));
-    }
-    Ok(())
+    sasl::check_password(password)
+        .map_err(|error| StanzaError::new(Condition::NotAcceptable, error.to_string()))
 }

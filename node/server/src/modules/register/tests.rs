@@ -174,7 +174,11 @@ async fn a_new_password_counts_for_every_hash_and_ends_tokens() {
                 <field var='username'><value>juliet</value></field><field var='password'><value>third</value></field></x>";
     assert_eq!(bench.ask(None, Set, form).await, Ok(String::new()));
     assert!(bench.knows("third").await);
-    assert_eq!(bench.recorder.take(), "", "sessions stay");
+    assert_eq!(bench.recorder.take(), "", "who asks stays");
+    // Everybody else is out: they may know the old password only.
+    bench.recorder.session("juliet@example.com/chamber", 0);
+    assert_eq!(bench.ask(None, Set, form).await, Ok(String::new()));
+    assert_eq!(bench.recorder.take(), "end chamber not-authorized");
 
     let check = async |children: &str, expected| {
         assert_eq!(
@@ -195,6 +199,7 @@ async fn a_new_password_counts_for_every_hash_and_ends_tokens() {
         Condition::NotAcceptable,
     )
     .await;
+    check(&fields("juliet", "IX\u{AD}x"), Condition::NotAcceptable).await;
     assert!(bench.knows("third").await);
 }
 

@@ -133,6 +133,11 @@ fn what_cannot_be_understood_is_refused() {
     let check = |children: &str, expected| assert_eq!(parse(children), Err(expected), "{children}");
     check(&field("with", &["@"]), Condition::JidMalformed);
     check(&field("start", &["yesterday"]), Condition::BadRequest);
+    check(&field("with", &["a@b", "c@d"]), Condition::BadRequest);
+    check(&field("with", &["a@b", ""]), Condition::BadRequest);
+    let with = |jid: &str| format!("<field var='with'><value>{jid}</value></field>");
+    check(&form(&(with("a@b") + &with("c@d"))), Condition::BadRequest);
+    check(&form(&(with("") + &with("c@d"))), Condition::BadRequest);
     check(&field("{x}text", &["hi"]), Condition::FeatureNotImplemented);
     check(
         "<x xmlns='jabber:x:data' type='submit'/>",
