@@ -127,9 +127,11 @@ impl Writer {
         }
     }
 
-    fn look_for_room(&self, bytes: usize) {
+    fn look_for_room(&mut self, bytes: usize) {
         match self.wal.look_for_room(bytes) {
-            Ok(()) => self.store.health.goes_on(),
+            // If the next log is due, only that it was begun shows that it can be.
+            Ok(()) if !self.is_full() || self.begin_log().is_ok() => self.store.health.goes_on(),
+            Ok(()) => {}
             Err(unwritten) => drop(self.unwritten(unwritten)),
         }
     }
@@ -281,14 +283,24 @@ impl Writer {
         }
     }
 
-    /// Seals the active table when it is full; waits while the janitor is behind.
+    /// Makes room in the active table by the next one when it is full; waits while the janitor is behind.
     fn make_room(&mut self) -> Result<()> {
         if let Some(error) = self.store.health.trouble() {
             return Err(error);
         }
-        if self.filled < self.store.options.memtable_bytes {
-            return Ok(());
+        if self.is_full() {
+            self.begin_log()
+        } else {
+            Ok(())
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.filled >= self.store.options.memtable_bytes
+    }
+
+    /// Seals the active table and begins the next log.
+    fn begin_log(&mut self) -> Result<()> {
         self.backlog.wait_for_room()?;
         if !self.wal.is_synced() {
             let sealed = self.wal.seal();
