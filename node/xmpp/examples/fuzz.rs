@@ -366,7 +366,13 @@ fn sasl(input: &[u8], rng: &mut Rng) -> bool {
         mutate(rng, &mut close);
         scram(&close, genuine);
     }
-    understood | simple(input, genuine) | tokens(input, rng, genuine.hash)
+    let mut plain = b"\0user\0pencil".to_vec();
+    mutate(rng, &mut plain);
+    simple(&plain, genuine);
+    simple(input, genuine);
+    tokens(input, rng, genuine.hash);
+    // Nearly anything is a message of the other mechanisms: they would fill the corpus.
+    understood
 }
 
 fn scram(message: &[u8], genuine: &Genuine) -> bool {
@@ -405,9 +411,8 @@ fn scram(message: &[u8], genuine: &Genuine) -> bool {
     understood || answered || said
 }
 
-fn simple(input: &[u8], genuine: &Genuine) -> bool {
-    let plain = Plain::parse(input);
-    if let Ok(plain) = &plain {
+fn simple(input: &[u8], genuine: &Genuine) {
+    if let Ok(plain) = Plain::parse(input) {
         let right = genuine.keys.verify_password(plain.password);
         let prepared = plain.password == PASSWORD;
         assert!(!prepared || right, "the password");
@@ -418,10 +423,9 @@ fn simple(input: &[u8], genuine: &Genuine) -> bool {
             assert!(!text.is_empty() && !text.contains('\0'));
         }
     }
-    plain.is_ok()
 }
 
-fn tokens(input: &[u8], rng: &mut Rng, hash: Hash) -> bool {
+fn tokens(input: &[u8], rng: &mut Rng, hash: Hash) {
     let channel = &[7; 32][..];
     let genuine = ht::initiator(hash, "user", TOKEN, channel);
     let mut close = genuine.clone();
@@ -443,5 +447,4 @@ fn tokens(input: &[u8], rng: &mut Rng, hash: Hash) -> bool {
         let fits = input.len() == task.hash.output_len();
         assert_eq!(task.keys(input, b"salt", 1).is_ok(), fits);
     }
-    HtInitiator::parse(input).is_ok()
 }

@@ -20,6 +20,8 @@ pub struct Settings {
     pub queue: usize,
     /// Time for everything between connect and a bound session, in milliseconds.
     pub negotiation_ms: u64,
+    /// Time to answer a ping, in milliseconds.
+    pub ping_ms: u64,
     /// Messages that may wait for one account.
     pub offline: usize,
     /// Bytes that they may have.
@@ -42,6 +44,7 @@ impl Default for Settings {
             resume_s: 300,
             queue: 2_000,
             negotiation_ms: 60_000,
+            ping_ms: 30_000,
             offline: 10_000,
             offline_bytes: 64 << 20,
             session_bytes: 0,
@@ -74,6 +77,7 @@ impl Settings {
         config.auth.attempts = 1_000_000;
         config.auth.scram_iterations = 1;
         config.auth.negotiation_timeout = Duration::from_millis(self.negotiation_ms);
+        config.limits.ping_timeout = Duration::from_millis(self.ping_ms);
         config.registration.per_hour = 1_000_000;
         config.limits.admission.per_address = self.per_address;
         config.limits.admission.per_second = 1_000_000;

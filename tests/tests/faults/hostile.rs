@@ -473,7 +473,11 @@ async fn nobody_speaks_in_anothers_name() {
 #[tokio::test]
 async fn a_half_open_connection_is_noticed() {
     use starling::routing::Order;
-    let node = node(Settings::default()).await;
+    let settings = Settings {
+        ping_ms: 1,
+        ..Settings::default()
+    };
+    let node = node(settings).await;
     let mut silent = Client::online(node.address(), "mallory", "phone")
         .await
         .unwrap();
@@ -489,6 +493,8 @@ async fn a_half_open_connection_is_noticed() {
     silent.before_answer("alive").await.unwrap();
     handle.mailbox.order(Order::Dead);
     assert_eq!(name(&silent.next().await.unwrap()), "r");
+    // Its time to answer is over after a millisecond.
+    tokio::time::sleep(Duration::from_millis(5)).await;
     handle.mailbox.order(Order::Dead);
     assert!(silent.rest().await.unwrap().is_empty());
     let mut back = Client::authenticated(node.address(), "mallory")

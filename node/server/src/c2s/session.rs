@@ -7,6 +7,7 @@
 use std::{collections::VecDeque, future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
+use thin_vec::ThinVec;
 use tokio::time::Instant;
 use xmpp::{
     Fragment, FullJid, Kind, Stanza, StreamError, StreamErrorCondition as Condition,
@@ -62,7 +63,7 @@ pub struct SessionCore {
     /// Entries of the log are being read for the first letters of the backlog.
     pub(super) fetching: bool,
     /// Entries of the log that the socket has not taken in full.
-    pub(super) unwritten: Vec<u64>,
+    pub(super) unwritten: ThinVec<u64>,
     /// Stanzas of the client that wait for the window to open.
     pub(super) held: VecDeque<StreamEvent>,
 }
@@ -125,7 +126,7 @@ impl SessionCore {
             lane_running: false,
             backlog: VecDeque::new(),
             fetching: false,
-            unwritten: Vec::new(),
+            unwritten: ThinVec::new(),
             held: VecDeque::new(),
         }
     }
@@ -649,7 +650,7 @@ impl SessionCore {
         } = *self;
         let directed = std::mem::take(&mut *handle.directed.lock());
         let left = handle.mailbox.close();
-        let mut numbers = unwritten;
+        let mut numbers = Vec::from(unwritten);
         let mut homeless = Vec::new();
         // What was sent and not acknowledged is older than what was not sent.
         if let Some(managed) = managed {

@@ -24,6 +24,7 @@ use storage::{
         ArchivePreferences, EntryFlags, LogEntry, LogRange, Mailbox, NewEntry, PrivacyData,
     },
 };
+use thin_vec::ThinVec;
 use xmpp::{
     BareJid, ErrorType, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition,
 };
@@ -113,7 +114,7 @@ struct State {
     privacy: Arc<PrivacyData>,
     preferences: Option<Arc<ArchivePreferences>>,
     /// By session; as bytes, since few are asked for.
-    presences: Vec<(u64, Bytes)>,
+    presences: ThinVec<(u64, Bytes)>,
     /// Known once a session was available.
     photo: Option<Photo>,
     mailbox: Mailbox,
@@ -728,7 +729,7 @@ impl Home {
                 .load(&self.account)
                 .await?
                 .map(Arc::new),
-            presences: Vec::new(),
+            presences: ThinVec::new(),
             photo: None,
             mailbox,
             unsaved_acks: 0,

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use thin_vec::ThinVec;
+
 use storage::repository::{EntryFlags, LogEntry};
 
 /// Numbers of deliverable entries that no client has acknowledged, ascending.
@@ -13,7 +15,7 @@ pub struct Pending {
     /// Of all stanzas that wait.
     bytes: u64,
     /// Those that were acknowledged, no archive keeps, and still stand in the log: at most as many as ever waited.
-    spent: Vec<u64>,
+    spent: ThinVec<u64>,
 }
 
 /// An entry that is to be handed to a client.
@@ -132,7 +134,7 @@ impl Pending {
     /// Takes the numbers, ascending, of what was acknowledged and is to go from the log.
     pub fn take_spent(&mut self) -> Vec<u64> {
         self.spent.sort_unstable();
-        std::mem::take(&mut self.spent)
+        std::mem::take(&mut self.spent).into_iter().collect()
     }
 
     /// These could not be taken from the log.

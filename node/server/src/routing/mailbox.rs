@@ -20,6 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use thin_vec::ThinVec;
 use xmpp::StreamError;
 
 use super::prune;
@@ -151,11 +152,12 @@ pub enum Posted {
 struct Inner {
     letters: VecDeque<Letter>,
     outcomes: VecDeque<Letter>,
-    orders: Vec<Order>,
+    // Thin: empty in nearly all sessions at nearly all times.
+    orders: ThinVec<Order>,
     bytes: usize,
     waker: Option<Waker>,
     /// Who waits for room.
-    waiting: Vec<Waker>,
+    waiting: ThinVec<Waker>,
     state: State,
 }
 
@@ -230,7 +232,7 @@ impl Mailbox {
         let waiting = if inner.state == State::Overrun {
             std::mem::take(&mut inner.waiting)
         } else {
-            Vec::new()
+            ThinVec::new()
         };
         let waker = inner.waker.take();
         drop(inner);
