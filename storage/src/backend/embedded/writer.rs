@@ -36,8 +36,6 @@ use crate::{
 const BUSY: usize = 8;
 /// A group ends after this many bytes.
 const GROUP_BYTES: usize = 8 << 20;
-/// Room that a new log needs.
-const LOG_ROOM: usize = 64 << 10;
 /// What an entry costs in memory beside its bytes.
 const OVERHEAD: usize = 160;
 
@@ -127,12 +125,16 @@ impl Writer {
         }
     }
 
+    /// Does again what the disk did not take: a frame of so many bytes, or the next log.
     fn look_for_room(&mut self, bytes: usize) {
-        match self.wal.look_for_room(bytes) {
-            // If the next log is due, only that it was begun shows that it can be.
-            Ok(()) if !self.is_full() || self.begin_log().is_ok() => self.store.health.goes_on(),
-            Ok(()) => {}
-            Err(unwritten) => drop(self.unwritten(unwritten)),
+        let done = if self.filled < self.store.options.memtable_bytes {
+            self.wal.look_for_room(bytes)
+        } else {
+            self.begin_log()
+        };
+        match done {
+            Ok(()) => self.store.health.goes_on(),
+            Err(why) => drop(self.unwritten(why)),
         }
     }
 
@@ -283,28 +285,23 @@ impl Writer {
         }
     }
 
-    /// Makes room in the active table by the next one when it is full; waits while the janitor is behind.
+    /// Seals the active table when it is full; waits while the janitor is behind.
     fn make_room(&mut self) -> Result<()> {
         if let Some(error) = self.store.health.trouble() {
             return Err(error);
         }
-        if self.is_full() {
-            self.begin_log()
-        } else {
-            Ok(())
+        if self.filled < self.store.options.memtable_bytes {
+            return Ok(());
         }
+        self.begin_log().map_err(|why| self.unwritten(why))
     }
 
-    fn is_full(&self) -> bool {
-        self.filled >= self.store.options.memtable_bytes
-    }
-
-    /// Seals the active table and begins the next log.
-    fn begin_log(&mut self) -> Result<()> {
-        self.backlog.wait_for_room()?;
+    /// Begins another log and another table. If that fails nothing was written to them.
+    fn begin_log(&mut self) -> Result<(), Unwritten> {
+        let nothing = |error| Unwritten::Nothing { error, bytes: 0 };
+        self.backlog.wait_for_room().map_err(nothing)?;
         if !self.wal.is_synced() {
-            let sealed = self.wal.seal();
-            sealed.map_err(|error| self.store.health.broken(error))?;
+            self.wal.seal().map_err(Unwritten::Lost)?;
         }
         let next = Wal::create(
             &*self.store.disk,
@@ -313,9 +310,7 @@ impl Writer {
             self.wal.end(),
             self.store.options.sync,
         );
-        // Nothing was written to it: it is begun again later.
-        let bytes = LOG_ROOM;
-        self.wal = next.map_err(|error| self.unwritten(Unwritten::Nothing { error, bytes }))?;
+        self.wal = next.map_err(nothing)?;
         self.filled = 0;
         let table = self.store.view.load().active.clone();
         let fresh = Arc::new(Memtable::default());
