@@ -494,7 +494,7 @@ async fn a_half_open_connection_is_noticed() {
     handle.mailbox.order(Order::Dead);
     assert_eq!(name(&silent.next().await.unwrap()), "r");
     // Its time to answer is over after a millisecond.
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     handle.mailbox.order(Order::Dead);
     assert!(silent.rest().await.unwrap().is_empty());
     let mut back = Client::authenticated(node.address(), "mallory")
