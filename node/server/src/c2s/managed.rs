@@ -183,7 +183,8 @@ impl SessionCore {
         let (waiting, mailbox) = (&self.backlog, &self.handle.mailbox);
         if waiting.iter().all(Letter::is_logged) && mailbox.all(Letter::is_logged) {
             // What waits was not said in answer to this client.
-            managed.tellable = self.inbound.h();
+            self.settled = self.inbound.h();
+            managed.tellable = self.settled;
         }
         let h = managed.tellable;
         // `h` is at or behind what had come in; how far behind is less than the window.
