@@ -168,6 +168,11 @@ pub async fn bind(
         sm_id: OnceLock::new(),
     });
     router.sessions.insert(handle.clone());
+    // Who took the name before this session could be found told nobody.
+    let entries = router.entries(account.as_str());
+    if !entries.iter().any(|entry| entry.session == session) {
+        handle.mailbox.order(Order::End(SessionCore::conflict()));
+    }
     if identity.is_anonymous() {
         router.set_flags(&handle, crate::routing::flags::ANONYMOUS, 0);
     }
