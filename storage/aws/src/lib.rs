@@ -1,0 +1,1 @@
+//! DynamoDB as a table, S3 as blobs.

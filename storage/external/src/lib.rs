@@ -1,0 +1,1 @@
+//! Systems that fit no shape: LDAP directories and HTTPS services as repositories.
