@@ -131,7 +131,7 @@ pub async fn bind(
     } else {
         router.homes.get(router, account)
     };
-    if !home.exists(router).await? {
+    if !home.exists().await? {
         return Err(Refused::Void);
     }
     let session = SessionRef {

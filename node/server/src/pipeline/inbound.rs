@@ -131,7 +131,7 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
         .and_then(SubscriptionType::parse);
     let Some(kind) = kind else { return Ok(()) };
     let home = router.homes.get(router, &account);
-    if !home.exists(router).await? {
+    if !home.exists().await? {
         // RFC 6121 §3.1.3: so that nobody can tell who has an account.
         if kind == SubscriptionType::Subscribe {
             unsubscribed(router, &account, &contact);

@@ -74,7 +74,7 @@ async fn allowed(
     let own = from.bare_str() == account.as_str();
     if !own {
         let home = router.homes.get(router, &account);
-        if !home.exists(router).await? {
+        if !home.exists().await? {
             return Ok(Action::Bounce);
         }
         let lists = home.privacy().unwrap_or_default();
@@ -171,7 +171,7 @@ async fn handle(
         }
         let account = to.to_bare();
         let home = router.homes.get(router, &account);
-        if !home.exists(router).await? {
+        if !home.exists().await? {
             return handler.absent(&request(None));
         }
         let (lists, entries) = (

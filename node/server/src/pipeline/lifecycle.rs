@@ -46,7 +46,7 @@ pub async fn available(
     let account = &home.account;
     let priority = priority(presence)?;
     let before = entry(router, handle).and_then(|entry| entry.priority);
-    home.exists(router).await?;
+    home.exists().await?;
     // Before anything is said: a presence that is refused is as if it had not been.
     let roster = router.rosters.load(account).await?;
     let stamped = stamped(router, home, presence).await;

@@ -81,7 +81,7 @@ enum Answer {
 async fn answer(router: &Arc<Router>, from: &Jid, to: &Jid) -> Result<Answer, StanzaError> {
     let account = to.to_bare();
     let home = router.homes.get(router, &account);
-    if !home.exists(router).await? {
+    if !home.exists().await? {
         return Ok(Answer::Unsubscribed);
     }
     let roster = router.rosters.load(&account).await?;

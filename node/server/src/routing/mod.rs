@@ -427,21 +427,17 @@ impl Outlet for Arc<Router> {
     }
 
     async fn exists(&self, account: &BareJid) -> Result<bool, StanzaError> {
-        self.homes.get(self, account).exists(self).await
+        self.homes.get(self, account).exists().await
     }
 
     async fn last_activity(&self, account: &BareJid) -> Result<Option<LastActivity>, StanzaError> {
         let home = self.homes.get(self, account);
-        Ok(home
-            .exists(self)
-            .await?
-            .then(|| home.last_activity())
-            .flatten())
+        Ok(home.exists().await?.then(|| home.last_activity()).flatten())
     }
 
     async fn waiting(&self, account: &BareJid) -> Result<usize, StanzaError> {
         let home = self.homes.get(self, account);
-        home.exists(self).await?;
+        home.exists().await?;
         Ok(home.waiting())
     }
 }

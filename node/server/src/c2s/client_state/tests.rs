@@ -1,3 +1,5 @@
+//! What an inactive client is spared, and in which order the rest comes (XEP-0352).
+
 use proptest::prelude::*;
 use xmpp::Jid;
 

@@ -1,3 +1,5 @@
+//! Which accounts a client certificate speaks for (XEP-0178).
+
 use std::{fs, time::Duration};
 
 use rcgen::{

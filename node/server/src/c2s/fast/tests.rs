@@ -1,3 +1,5 @@
+//! When a token counts and when a newer one takes its place (XEP-0484).
+
 use super::*;
 
 const MECHANISM: &str = "HT-SHA-256-NONE";

@@ -1,3 +1,5 @@
+//! Which mechanisms and features a stream is offered, by configuration and by connection.
+
 use xmpp::codec::Limits;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Counters and the queue of what is not acknowledged (XEP-0198).
+
 use proptest::prelude::*;
 use xmpp::StreamErrorCondition;
 

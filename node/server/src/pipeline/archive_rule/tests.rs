@@ -1,3 +1,5 @@
+//! What is kept, and what is copied (XEP-0313, XEP-0280, XEP-0334).
+
 use bytes::Bytes;
 use xmpp::Stanza;
 

@@ -1,3 +1,5 @@
+//! Every cell of Table 1 in RFC 6121 §8.5.4.
+
 use super::{
     Action::{self, *},
     Addressee, IqType, MessageType, PresenceType, Resource, WhenAway, iq, message, most_available,

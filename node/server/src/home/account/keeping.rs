@@ -1,0 +1,262 @@
+//! What a home keeps: it is loaded from the store, saved to it, and dropped from memory.
+//!
+//! Why here: when the truth is in memory and when in the store alone is one question, apart from what messages do.
+//! Stored: the account's mailbox record.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+};
+
+use storage::{
+    ErrorKind,
+    repository::{EntryFlags, LogEntry, LogRange, Mailbox},
+};
+use thin_vec::ThinVec;
+use xmpp::StanzaErrorCondition as Condition;
+
+use super::{After, Home, Inner, State, Waiting, tell};
+use crate::{
+    home::pending::{Deliverable, Pending},
+    modules::blocking::rules,
+    routing::Router,
+};
+
+impl Home {
+    /// The last resource went away: remember when, and what it said (XEP-0012).
+    pub fn last_seen(self: &Arc<Self>, router: &Arc<Router>, status: Option<String>) {
+        let now = router.now_ms();
+        self.with(|state| {
+            state.mailbox.last_active_ms = now;
+            state.mailbox.last_status = status;
+            state.unsaved_acks = state.unsaved_acks.max(1);
+        });
+        self.save(router);
+    }
+
+    /// When the last resource went away and what it said.
+    pub fn last_activity(&self) -> Option<(u64, Option<String>)> {
+        self.with(|state| {
+            (
+                state.mailbox.last_active_ms,
+                state.mailbox.last_status.clone(),
+            )
+        })
+    }
+
+    /// Writes how far the log was handed over, if that is not written yet.
+    pub fn save(self: &Arc<Self>, router: &Arc<Router>) {
+        let work = self.with(|state| {
+            if state.unsaved_acks == 0 || state.passing {
+                return None;
+            }
+            state.unsaved_acks = 0;
+            (state.mailbox.acked, state.mailbox.undelivered) =
+                state.pending.summary(state.head, Mailbox::MAX_UNDELIVERED);
+            Some((state.mailbox.clone(), state.pending.take_spent()))
+        });
+        let Some(Some((mailbox, spent))) = work else {
+            return;
+        };
+        let (home, router) = (self.clone(), router.clone());
+        router.clone().spawn(async move {
+            let Some(_writing) = home.write() else { return };
+            home.forget_delivered(&router, mailbox.floor(), spent).await;
+            match router
+                .stores
+                .mailboxes
+                .store(&home.account, &mailbox, mailbox.version)
+                .await
+            {
+                Ok(version) => {
+                    home.with(|state| state.mailbox.version = version);
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    // Another write came between; the next save names the version that is there now.
+                    if let Ok(current) = router.stores.mailboxes.load(&home.account).await {
+                        home.with(|state| {
+                            state.mailbox.version = current.version;
+                            state.unsaved_acks = state.unsaved_acks.max(1);
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(account = %home.account, %error, "mailbox not saved");
+                    home.with(|state| state.unsaved_acks = state.unsaved_acks.max(1));
+                }
+            }
+        });
+    }
+
+    /// What was handed over and no archive keeps goes from the log; an archive that was turned off stays. Before the
+    /// mailbox is written, or a crash between would leave it there for ever. What fails is done at the next save.
+    async fn forget_delivered(&self, router: &Router, floor: u64, mut spent: Vec<u64>) {
+        let logs = &router.stores.logs;
+        let forget = async {
+            if !router.config.archive.enabled {
+                let first = logs.truncate_unarchived(&self.account, floor).await?;
+                spent.retain(|number| *number >= first);
+            }
+            logs.blank(&self.account, &spent).await
+        };
+        let forgotten = forget.await;
+        if let Err(error) = forgotten {
+            tracing::warn!(account = %self.account, %error, "delivered messages not removed");
+            self.with(|state| {
+                state.pending.keep_spent(spent);
+                state.unsaved_acks = state.unsaved_acks.max(1);
+            });
+        }
+    }
+
+    /// Whether nothing would be lost by dropping it from memory; if so it is gone.
+    pub(in crate::home) fn try_evict(self: &Arc<Self>, router: &Arc<Router>) -> bool {
+        let mut inner = self.inner.lock();
+        let idle = match &*inner {
+            Inner::Ready(state) => {
+                state.queue.is_empty()
+                    && !state.flushing
+                    && state.unsaved_acks == 0
+                    && router.directory.lookup(self.account.as_str()).is_none()
+            }
+            Inner::Absent | Inner::Gone => true,
+            Inner::Loading(_) => false,
+        };
+        if idle {
+            *inner = Inner::Gone;
+        }
+        idle
+    }
+
+    /// The account was removed or made: what is in memory counts no longer. Who waits for the outcome of a message that is
+    /// not in the log is told that there is none.
+    pub(in crate::home) fn forget(self: &Arc<Self>, router: &Arc<Router>) {
+        let gone = {
+            let mut inner = self.inner.lock();
+            self.forgotten.store(true, Ordering::Relaxed);
+            match &*inner {
+                Inner::Loading(_) => return,
+                _ => std::mem::replace(&mut *inner, Inner::Gone),
+            }
+        };
+        let Inner::Ready(state) = gone else { return };
+        for queued in state.queue {
+            let origin = queued.parcel.origin.clone();
+            let after = if queued.sent {
+                // It was delivered; there is no archive any more to keep it.
+                After::Done(queued.parcel)
+            } else {
+                After::Refuse(queued.parcel, Condition::ServiceUnavailable.into())
+            };
+            tell(self.finish(router, after), origin);
+        }
+    }
+
+    pub(in crate::home) async fn load(self: Arc<Self>, router: Arc<Router>) {
+        let loaded = self.read(&router).await;
+        let failed = loaded.is_err();
+        let state = match loaded {
+            Ok(Some(state)) => Inner::Ready(Box::new(state)),
+            Ok(None) => Inner::Absent,
+            Err(error) => {
+                tracing::warn!(account = %self.account, %error, "account not loaded");
+                Inner::Gone
+            }
+        };
+        let mut outcomes = Vec::new();
+        {
+            let mut inner = self.inner.lock();
+            let state = match self.forgotten.load(Ordering::Relaxed) {
+                true => Inner::Gone,
+                false => state,
+            };
+            let waiting = match std::mem::replace(&mut *inner, state) {
+                Inner::Loading(waiting) => waiting,
+                _ => Vec::new(),
+            };
+            // Under the lock: what comes now may not overtake what waited.
+            for waiting in waiting {
+                match waiting {
+                    Waiting::Receive(parcel) => {
+                        let origin = parcel.origin.clone();
+                        outcomes.push((self.receive_in(&mut inner, &router, parcel), origin));
+                    }
+                    Waiting::Sent(parcel) => {
+                        let origin = parcel.origin.clone();
+                        outcomes.push((self.sent_in(&mut inner, &router, parcel), origin));
+                    }
+                    Waiting::Then(then) => then(&inner),
+                }
+            }
+        }
+        if failed || self.is_absent() && !router.homes.may_keep_absent() {
+            router.homes.drop_gone(&self);
+        }
+        for (after, origin) in outcomes {
+            tell(self.finish(&router, after), origin);
+        }
+    }
+
+    pub(super) async fn read(&self, router: &Router) -> storage::Result<Option<State>> {
+        let stores = &router.stores;
+        if stores.accounts.load(&self.account).await?.is_none() {
+            return Ok(None);
+        }
+        let tip = stores.logs.tip(&self.account).await?;
+        let mailbox = stores.mailboxes.load(&self.account).await?;
+        let mut pending = Pending::default();
+        // How long they are, and what the archive keeps of them, says the log.
+        let mut rest = &mailbox.undelivered[..];
+        while let Some(&from) = rest.first() {
+            let (near, far) = rest.split_at(rest.partition_point(|&number| number - from < 128));
+            let to = near.last().copied().unwrap_or(from);
+            let range = LogRange { from, to };
+            let entries = stores.logs.read(&self.account, range, false, 128).await?;
+            let is_waiting = |entry: &&LogEntry| {
+                near.contains(&entry.number) && entry.flags.contains(EntryFlags::DELIVER)
+            };
+            for entry in entries.iter().filter(is_waiting) {
+                pending.add(Deliverable::from(entry), 0);
+            }
+            rest = far;
+        }
+        let mut from = mailbox.acked + 1;
+        while from <= tip.head {
+            let page = stores
+                .logs
+                .read(&self.account, LogRange { from, to: tip.head }, false, 256)
+                .await?;
+            let Some(last) = page.last() else { break };
+            from = last.number + 1;
+            for entry in page
+                .iter()
+                .filter(|e| e.flags.contains(EntryFlags::DELIVER))
+            {
+                pending.add(Deliverable::from(entry), 0);
+            }
+        }
+        let privacy = stores.privacy.load(&self.account).await?;
+        if rules::need_roster(&privacy) {
+            // What comes cannot wait for it.
+            router.rosters.pin(&self.account).await?;
+        }
+        Ok(Some(State {
+            passing: false,
+            head: tip.head,
+            newest_ms: tip.time_ms,
+            queue: VecDeque::new(),
+            flushing: false,
+            pending,
+            privacy: Arc::new(privacy),
+            preferences: stores
+                .archive_preferences
+                .load(&self.account)
+                .await?
+                .map(Arc::new),
+            presences: ThinVec::new(),
+            photo: None,
+            mailbox,
+            unsaved_acks: 0,
+        }))
+    }
+}
