@@ -1,3 +1,5 @@
+//! Accounts made, changed and removed while the node runs and while it does not.
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! The documented example, the defaults, and what each mistake is told.
+
 use std::path::Path;
 
 use super::{mistake::Place, *};

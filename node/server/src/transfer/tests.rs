@@ -1,3 +1,5 @@
+//! What is exported comes back the same, and what is damaged is told (XEP-0227).
+
 use std::{path::Path, sync::Arc};
 
 use storage::{

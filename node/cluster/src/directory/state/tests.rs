@@ -1,3 +1,5 @@
+//! Every command of the directory, every policy for conflicts, and that stale ones do nothing.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The commands of XEP-0133 as conversations of a requester.
+
 use std::sync::atomic::Ordering;
 
 use storage::{Stores, repository::RosterItem};

@@ -1,3 +1,5 @@
+//! Queries over a real log: pages, filters, counts.
+
 use storage::{
     Stores,
     repository::{EntryFlags, LogEntry, LogRange, NewEntry},

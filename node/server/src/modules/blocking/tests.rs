@@ -1,3 +1,5 @@
+//! Block lists and privacy lists as their owners change them (XEP-0191, XEP-0016).
+
 use std::sync::Arc;
 
 use cluster::directory::SessionRef;

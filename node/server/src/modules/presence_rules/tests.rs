@@ -1,3 +1,5 @@
+//! Who hears a presence, who is asked for one, which resource is preferred (RFC 6121 §4).
+
 use storage::repository::roster::{RosterItem, Subscription};
 use xmpp::{BareJid, Jid};
 

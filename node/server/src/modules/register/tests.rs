@@ -1,3 +1,5 @@
+//! Registration, change of password and removal as their owner asks for them (XEP-0077).
+
 use std::sync::Arc;
 
 use storage::{

@@ -1,3 +1,5 @@
+//! The order of a roster, its pushes and its changes.
+
 use std::{
     future::Future as _,
     pin::pin,

@@ -1,3 +1,5 @@
+//! Limits on connections, by address and in all, on a clock of the test.
+
 use super::*;
 
 const LIMITS: AdmissionLimits = AdmissionLimits {

@@ -1,3 +1,5 @@
+//! Headers of both versions of the PROXY protocol, cut anywhere.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! What a query may say and what it may not (XEP-0313 §4).
+
 use super::*;
 
 fn parse(children: &str) -> Result<Query, Condition> {

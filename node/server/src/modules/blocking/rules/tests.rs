@@ -1,3 +1,5 @@
+//! Each kind of rule and address of a privacy list (XEP-0016 §2.1).
+
 use proptest::prelude::*;
 use storage::repository::{
     privacy::{PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, StanzaKinds},

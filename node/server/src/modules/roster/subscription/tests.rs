@@ -1,3 +1,5 @@
+//! Every transition of the tables in RFC 6121 Appendix A.
+
 use std::collections::VecDeque;
 
 use proptest::prelude::*;

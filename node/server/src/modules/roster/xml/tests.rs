@@ -1,3 +1,5 @@
+//! What a roster set may say, and how an item is written (RFC 6121 §2).
+
 use storage::repository::roster::{Roster, RosterItem, Subscription};
 use xmpp::{BareJid, Element, StanzaErrorCondition as Condition, ns};
 
