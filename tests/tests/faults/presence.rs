@@ -60,7 +60,7 @@ async fn session(router: &Arc<Router>, name: &str, resource: &str) -> Box<Sessio
         proof: Some(Proof::of(&known)),
         account: name,
     };
-    bind(router, &identity, Some(resource)).await.unwrap()
+    bind(router, &identity, Some(resource), None).await.unwrap()
 }
 
 fn presence(core: &SessionCore, children: &str) -> Stanza {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock, atomic::AtomicU32};
 
-use cluster::directory::{Bound, SessionRef};
+use cluster::directory::{Bound, Conflict, SessionRef};
 use parking_lot::Mutex;
 use storage::repository::Account;
 use xmpp::{
@@ -109,7 +109,8 @@ pub struct Resumed {
 }
 
 /// Binds a resource; made up if none is asked for. The session that had it ends, or this one is refused or renamed, as
-/// configured.
+/// configured. `client` is what the last part of a resource says of the client that asks (XEP-0386 §5): its own earlier
+/// sessions end in any case, whatever their tags were.
 ///
 /// # Errors
 /// `conflict`, `resource-constraint` (too many sessions of the account), `bad-request` (no resourcepart), `wait` if the
@@ -118,6 +119,7 @@ pub async fn bind(
     router: &Arc<Router>,
     identity: &Identity,
     resource: Option<&str>,
+    client: Option<&str>,
 ) -> Result<Box<SessionCore>, Refused> {
     let account = &identity.account;
     let made_up = crate::random::token();
@@ -145,7 +147,11 @@ pub async fn bind(
         full.resource(),
         &alternative,
         session,
-        limits.resource_conflict,
+        if client.is_some() {
+            Conflict::Replace
+        } else {
+            limits.resource_conflict
+        },
         limits.sessions_per_account,
     );
     let jid = match bound {
@@ -182,7 +188,23 @@ pub async fn bind(
         core.end(None);
         return Err(refused);
     }
+    if let Some(client) = client {
+        end_earlier(router, &core.handle, client);
+    }
     Ok(core)
+}
+
+/// XEP-0386 §4: a client has one session. Those that it left behind, under other tags, end.
+fn end_earlier(router: &Router, new: &SessionHandle, client: &str) {
+    let of_client = |resource: &str| resource.rsplit('/').next() == Some(client);
+    for entry in router.entries(new.jid.bare_str()).iter() {
+        if entry.session != new.session
+            && of_client(&entry.resource)
+            && let Some(old) = router.sessions.get(entry.session.number)
+        {
+            end_replaced(router, &old);
+        }
+    }
 }
 
 fn end_replaced(router: &Router, old: &Arc<SessionHandle>) {

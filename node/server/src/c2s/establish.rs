@@ -62,6 +62,7 @@ impl Client {
             &self.router,
             identity,
             wanted.as_deref().filter(|it| !it.is_empty()),
+            None,
         )
         .await?;
         let jid = Element::new("jid", ns::BIND).with_text(core.jid().as_str());

@@ -6,7 +6,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use xmpp::{
-    Element, Node, ns,
+    BareJid, Element, Node, ns,
     sasl::{Mechanism, SaslFailure, Upgrade},
 };
 
@@ -185,15 +185,17 @@ impl Client {
         wanted: Node<'_>,
         agent: Option<&str>,
     ) -> Result<(Box<SessionCore>, Element), bind::Refused> {
-        let resource = self.resource(
-            identity,
-            wanted
-                .child("tag", ns::BIND2)
-                .map(|it| it.text())
-                .as_deref(),
-            agent,
+        let client =
+            agent.map(|agent| self.router.gate.pseudonym(identity.account.as_str(), agent));
+        let name = client.clone().unwrap_or_else(random::token);
+        let tag = wanted.child("tag", ns::BIND2);
+        let resource = resource(
+            &identity.account,
+            tag.map(|tag| tag.text()).as_deref(),
+            name,
         );
-        let mut core = bind::bind(&self.router, identity, Some(&resource)).await?;
+        let mut core =
+            bind::bind(&self.router, identity, Some(&resource), client.as_deref()).await?;
         let mut bound = Element::new("bound", ns::BIND2);
         if wanted.child("enable", ns::CARBONS).is_some() {
             core.enable_carbons();
@@ -218,21 +220,17 @@ impl Client {
         }
         Ok((core, bound))
     }
+}
 
-    /// `tag/name`: the same for the same client of the account each time, so that its new session replaces its old one.
-    fn resource(&self, identity: &Identity, tag: Option<&str>, agent: Option<&str>) -> String {
-        let account = &identity.account;
-        let name = agent.map_or_else(random::token, |agent| {
-            self.router.gate.pseudonym(account.as_str(), agent)
-        });
-        let tagged = tag
-            .filter(|tag| !tag.is_empty())
-            .map(|tag| format!("{tag}/{name}"));
-        // A tag that no address can have is left out.
-        tagged
-            .filter(|resource| account.with_resource(resource).is_ok())
-            .unwrap_or(name)
-    }
+/// `tag/name`: the same for the same client of the account each time, so that its new session replaces its old one.
+fn resource(account: &BareJid, tag: Option<&str>, name: String) -> String {
+    let tagged = tag
+        .filter(|tag| !tag.is_empty())
+        .map(|tag| format!("{tag}/{name}"));
+    // A tag that no address can have is left out.
+    tagged
+        .filter(|resource| account.with_resource(resource).is_ok())
+        .unwrap_or(name)
 }
 
 /// The last word of a mechanism.

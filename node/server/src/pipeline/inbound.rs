@@ -205,8 +205,13 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
     }
     drop(turn);
     if let Some(reply) = after.auto_reply {
-        let reply = subscription_element(&account, &contact, reply);
-        let _ = router.route(Stanza::from_element(&reply), None);
+        let reply = Stanza::from_element(&subscription_element(&account, &contact, reply));
+        if router.serves(contact.domain()) {
+            // §3.1.5: presence comes behind it. It is answered by nothing, so this goes no deeper.
+            Box::pin(subscription(router, &reply)).await;
+        } else {
+            let _ = router.route(reply, None);
+        }
     }
     share(router, &account, &contact, after.sharing);
     Ok(())

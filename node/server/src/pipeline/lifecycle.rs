@@ -130,7 +130,9 @@ pub async fn unavailable(
                 PresenceType::Unavailable,
             ),
         }
-        // §4.5.2: the session that went away hears it as well while it is connected; it has no priority any more.
+        // §4.5.2: the resource hears itself as well while it is connected; it has no priority any more.
+        let echo = presence.readdressed(None, Some(account.as_jid()));
+        handle.mailbox.post(echo.raw().clone().into());
     }
     let items = roster.as_ref().map_or(&[][..], |roster| &roster.items);
     for jid in directed.take_all(was_available, items) {
