@@ -9,15 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use cluster::{NodeId, directory::Local};
-use storage::{
-    Stores,
-    backend::{
-        directory::DirectoryBlobs,
-        embedded::Embedded,
-        memory::{MemoryBlobs, MemoryTable},
-    },
-    shape::{Blobs, Table},
-};
+use storage::{Stores, shape::Table};
 
 use crate::{
     c2s::{
@@ -25,7 +17,7 @@ use crate::{
         gate::{Gate, load_secret},
         negotiation::{self, ListenerContext},
     },
-    config::{Config, Security, Storage},
+    config::{Config, Security},
     home::Homes,
     metrics::Metrics,
     module::{Module, Registry},
@@ -33,6 +25,7 @@ use crate::{
     net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, TlsSettings, certificate},
     routing::{Order, Router, Sessions},
     shutdown::{Stop, Stopping, Tasks, signal},
+    stores::{self, Opened},
     sweep,
 };
 
@@ -49,47 +42,20 @@ pub struct App {
     stopping: Stopping,
 }
 
-/// Opens the stores that are configured.
-///
-/// # Errors
-/// The directory cannot be opened, or another process has it.
-pub fn open_stores(config: &Config) -> anyhow::Result<(Stores, Arc<dyn Table>)> {
-    let (table, blobs): (Arc<dyn Table>, Arc<dyn Blobs>) = match &config.storage {
-        Storage::Memory => (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())),
-        Storage::Embedded {
-            path,
-            sync,
-            cache_bytes,
-        } => {
-            let options = storage::backend::embedded::EmbeddedOptions {
-                sync: *sync,
-                cache_bytes: *cache_bytes,
-                ..Default::default()
-            };
-            let table = Embedded::open(path.join("table"), options)
-                .with_context(|| format!("opening the store in {}", path.display()))?;
-            let blobs = DirectoryBlobs::open(path.join("blobs"))
-                .with_context(|| format!("opening the objects in {}", path.display()))?;
-            (Arc::new(table), Arc::new(blobs))
-        }
-    };
-    Ok((Stores::over(table.clone(), blobs), table))
-}
-
 impl App {
-    /// Builds a node and opens its listeners.
+    /// Opens the stores that are configured and builds a node over them.
     ///
     /// # Errors
-    /// A store, a certificate or a port is not to be had; two modules claim the same.
+    /// A store is not to be had, or as [`App::start_with`].
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let (stores, table) = open_stores(&config)?;
+        let Opened { stores, table } = stores::open(&config, None).await?;
         Self::start_with(config, stores, table).await
     }
 
-    /// The same over stores that are open.
+    /// Builds a node over its stores and opens its listeners. `table` keeps what is the node's own.
     ///
     /// # Errors
-    /// As [`App::start`].
+    /// A certificate or a port is not to be had; two modules claim the same.
     pub async fn start_with(
         config: Config,
         stores: Stores,

@@ -6,7 +6,7 @@
 //! | `values` | durations, sizes, addresses: text to value |
 //! | `reader` | takes a section apart; what nobody asked for is unknown |
 //! | `meaning` | every key: from what was written to [`Config`] |
-//! | `listeners`, `certificates`, `filter` | sections with rules of their own |
+//! | `storage`, `listeners`, `certificates`, `filter` | sections with rules of their own |
 //! | `mistake` | what is wrong, where, and what to do |
 //! | `load` | finds the file, reads the environment, reports every mistake at once |
 //!
@@ -21,6 +21,7 @@ mod mistake;
 mod raw;
 mod reader;
 mod secret;
+mod storage;
 mod values;
 
 use std::{
@@ -37,6 +38,7 @@ use crate::net::{AdmissionLimits, CertificateFiles, Network};
 pub use load::{Loaded, Overrides, Sources, load};
 pub use mistake::{Mistake, Mistakes};
 pub use secret::Secret;
+pub use storage::{Aws, Bucket, Dialect, Feature, Memcached, Storage, Store, Uses};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone)]
@@ -77,22 +79,6 @@ pub struct Config {
     pub development: bool,
     /// Written once the node listens, see [`crate::ready_file`].
     pub ready_file: Option<PathBuf>,
-}
-
-/// Where state is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Storage {
-    /// In memory: gone at the stop.
-    Memory,
-    /// In a directory of this machine.
-    Embedded {
-        /// Which.
-        path: PathBuf,
-        /// Whether every commit waits for the disk.
-        sync: bool,
-        /// Memory for what was read.
-        cache_bytes: u64,
-    },
 }
 
 /// How a listener begins.
@@ -219,11 +205,11 @@ impl Config {
         };
         Self {
             domains: vec!["localhost".to_owned()],
-            storage: Storage::Embedded {
+            storage: Storage::only(Store::Embedded {
                 path: path.clone(),
                 sync: true,
                 cache_bytes: 32 << 20,
-            },
+            }),
             data: path,
             listeners: vec![
                 listener(5222, Security::StartTls { required: true }),

@@ -16,13 +16,14 @@ use tokio::{
 use crate::{
     admin::{Administrator, socket::AdminSocket},
     app::App,
-    config::{Config, Security, Storage},
+    config::{Config, Security, Store},
     first_start::first_start,
     gauges,
     http::{self, Health},
     metrics::StoreMetrics,
     ready_file::{Ready, write_ready_file},
-    shutdown, stores,
+    shutdown,
+    stores::{self, Opened},
 };
 
 /// Runs a node until it is told to stop.
@@ -33,16 +34,13 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("listening for signals")?;
     let began = Instant::now();
     stores::private_directory(&config.data)?;
-    if let Storage::Embedded { path, .. } = &config.storage {
+    if let Store::Embedded { path, .. } = &config.storage.main {
         tracing::info!(path = %path.display(), "opening the store");
     }
     let calls = Arc::new(StoreMetrics::default());
-    let opened = {
-        let (config, calls) = (config.clone(), calls.clone());
-        tokio::task::spawn_blocking(move || stores::open(&config, Some(calls))).await?
-    };
-    let (stores, table) =
-        opened.with_context(|| format!("opening the store in {}", config.data.display()))?;
+    let Opened { stores, table } = stores::open(&config, Some(calls.clone()))
+        .await
+        .context("opening the stores")?;
     let welcome = first_start(&stores, &config)
         .await
         .context("making the first account")?;

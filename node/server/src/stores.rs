@@ -1,11 +1,12 @@
 //! Stores: opened as the configuration says. The one place that knows where a node keeps what.
 //!
-//! In the directory of `[storage] path`: `table` is the embedded table, `blobs` the large values.
+//! In the directory of an embedded store: `table` is the embedded table, `blobs` the large values. Backends of the cloud
+//! are features of the build, so that a node for one machine needs none of their libraries.
 
 use std::{path::Path, sync::Arc};
 
 use storage::{
-    Result, Stores,
+    Error, ErrorKind, Result, Stores,
     backend::{
         directory::DirectoryBlobs,
         embedded::{Embedded, EmbeddedOptions},
@@ -15,44 +16,88 @@ use storage::{
     shape::{Blobs, Table},
 };
 
-use crate::config::{Config, Storage};
+use crate::config::{Config, Store};
 
-/// Opens the stores and the table under them, measured by `observer` if there is one. May replay logs: not for the runtime's threads.
+/// What a configuration opens.
+pub struct Opened {
+    /// The repositories.
+    pub stores: Stores,
+    /// The main table, which keeps what is the node's own as well.
+    pub table: Arc<dyn Table>,
+}
+
+/// One store.
+struct Place {
+    table: Arc<dyn Table>,
+    blobs: Arc<dyn Blobs>,
+}
+
+/// Opens what is configured, measured by `observer` if there is one. May take long: an embedded store replays its logs.
 ///
 /// # Errors
-/// `Unavailable` if the directory cannot be used or another process has it open, `Corrupt` if what is there is damaged.
-pub fn open(
-    config: &Config,
-    observer: Option<Arc<dyn Observer>>,
-) -> Result<(Stores, Arc<dyn Table>)> {
-    let (table, blobs): (Arc<dyn Table>, Arc<dyn Blobs>) = match &config.storage {
-        Storage::Memory => (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())),
-        Storage::Embedded {
+/// `Unavailable` if a store cannot be reached or another process has it open, `Corrupt` if what is there is damaged,
+/// `NotAllowed` if this build does not know its backend.
+pub async fn open(config: &Config, observer: Option<Arc<dyn Observer>>) -> Result<Opened> {
+    let main = one(&config.storage.main, observer.as_ref()).await?;
+    let table: Arc<dyn Table> = match observer {
+        Some(observer) => Arc::new(Measured::new(main.table, observer)),
+        None => main.table,
+    };
+    Ok(Opened {
+        stores: Stores::over(table.clone(), main.blobs),
+        table,
+    })
+}
+
+async fn one(store: &Store, observer: Option<&Arc<dyn Observer>>) -> Result<Place> {
+    match store {
+        Store::Memory => Ok(Place {
+            table: Arc::new(MemoryTable::new()),
+            blobs: Arc::new(MemoryBlobs::new()),
+        }),
+        Store::Embedded {
             path,
             sync,
             cache_bytes,
         } => {
-            private_directory(path)?;
             let options = EmbeddedOptions {
                 sync: *sync,
                 cache_bytes: *cache_bytes,
                 ..EmbeddedOptions::default()
             };
-            let table = Embedded::open(path.join("table"), options)?;
-            if let Some(observer) = &observer {
-                observer.lost(table.lost().bytes);
-            }
-            (
-                Arc::new(table),
-                Arc::new(DirectoryBlobs::open(path.join("blobs"))?),
-            )
+            let (path, observer) = (path.clone(), observer.cloned());
+            let open = move || embedded(&path, options, observer.as_deref());
+            let opened = tokio::task::spawn_blocking(open).await;
+            opened.unwrap_or_else(|panic| {
+                let context = format!("opening the store: {panic}");
+                Err(Error::new(ErrorKind::Corrupt, context))
+            })
         }
-    };
-    let table: Arc<dyn Table> = match observer {
-        Some(observer) => Arc::new(Measured::new(table, observer)),
-        None => table,
-    };
-    Ok((Stores::over(table.clone(), blobs), table))
+        Store::DynamoDb { .. } => Err(unknown("DynamoDB", "aws")),
+        Store::Sql { .. } => Err(unknown("SQL", "sql")),
+    }
+}
+
+fn embedded(
+    path: &Path,
+    options: EmbeddedOptions,
+    observer: Option<&dyn Observer>,
+) -> Result<Place> {
+    private_directory(path)?;
+    let table = Embedded::open(path.join("table"), options)?;
+    if let Some(observer) = observer {
+        observer.lost(table.lost().bytes);
+    }
+    Ok(Place {
+        table: Arc::new(table),
+        blobs: Arc::new(DirectoryBlobs::open(path.join("blobs"))?),
+    })
+}
+
+fn unknown(backend: &str, feature: &str) -> Error {
+    let context =
+        format!("this starling was built without {backend}; build it with `--features {feature}`");
+    Error::new(ErrorKind::NotAllowed, context)
 }
 
 /// Makes a directory that only its owner may read, if it is not there: keys and messages will be in it.
@@ -70,6 +115,6 @@ pub fn private_directory(path: &Path) -> Result<()> {
         .create(path)
         .map_err(|error| {
             let context = format!("cannot make the directory {}", path.display());
-            storage::Error::new(storage::ErrorKind::Unavailable, context).with_source(error)
+            Error::new(ErrorKind::Unavailable, context).with_source(error)
         })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use starling::config::{Config, Security, Storage};
+use starling::config::{Config, Security, Store};
 
 /// What tests change. Passed to a server process as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ impl Settings {
     #[must_use]
     pub fn config(&self, directory: &Path) -> Config {
         let mut config = Config::development(directory.to_owned());
-        config.storage = Storage::Embedded {
+        config.storage.main = Store::Embedded {
             path: directory.to_owned(),
             sync: self.sync,
             cache_bytes: 16 << 20,

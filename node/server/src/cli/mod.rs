@@ -9,6 +9,7 @@
 //! | 4 | done in part: an import skipped something |
 //! | 78 | the configuration has mistakes: all of them are listed |
 
+mod opened;
 mod password;
 mod transfer;
 mod user;

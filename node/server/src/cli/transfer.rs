@@ -8,40 +8,23 @@ use std::{
 };
 
 use anyhow::Context as _;
-use storage::{ErrorKind, Stores};
+use storage::Stores;
+use tokio::runtime::Runtime;
 use xmpp::BareJid;
 
-use super::{FAILED, Failure, PARTLY, REFUSED, SourceArgs, load, say};
+use super::{Failure, PARTLY, REFUSED, SourceArgs, load, opened, say};
 use crate::{
-    config::{Config, Overrides, Storage},
-    stores,
+    config::{Config, Overrides},
     transfer::{
         export::export as write,
         import::{Imported, import as read},
     },
 };
 
-fn open(source: &SourceArgs) -> Result<(Config, Stores), Failure> {
+fn open(source: &SourceArgs) -> Result<(Config, Runtime, Stores), Failure> {
     let config = load(source, Overrides::default())?.config;
-    if config.storage == Storage::Memory {
-        return Err(Failure::new(
-            FAILED,
-            "starling: memory holds nothing to transfer",
-        ));
-    }
-    let (stores, _) = stores::open(&config, None).map_err(|error| match error.kind() {
-        ErrorKind::Unavailable => {
-            Failure::new(FAILED, format!("starling: {error}; stop the node first"))
-        }
-        _ => error.into(),
-    })?;
-    Ok((config, stores))
-}
-
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    let (runtime, stores) = opened::open(&config, "stop the node first")?;
+    Ok((config, runtime, stores))
 }
 
 pub(super) fn export(
@@ -50,12 +33,11 @@ pub(super) fn export(
     output: Option<&Path>,
     source: &SourceArgs,
 ) -> Result<(), Failure> {
-    let (config, stores) = open(source)?;
+    let (config, runtime, stores) = open(source)?;
     let user = match user.map(BareJid::parse).transpose() {
         Ok(user) => user,
         Err(error) => return Err(Failure::new(REFUSED, format!("starling: --user: {error}"))),
     };
-    let runtime = runtime()?;
     let domains = match (domain, &user) {
         (Some(domain), _) => vec![runtime.block_on(known(domain, &config, &stores))?],
         (None, Some(user)) => vec![user.domain().to_owned()],
@@ -110,8 +92,7 @@ async fn known(domain: &str, config: &Config, stores: &Stores) -> Result<String,
 }
 
 pub(super) fn import(files: &[PathBuf], source: &SourceArgs) -> Result<(), Failure> {
-    let (config, stores) = open(source)?;
-    let runtime = runtime()?;
+    let (config, runtime, stores) = open(source)?;
     let mut incomplete = Vec::new();
     for file in files {
         let reading = read(&stores, file, &config.domains, config.auth.scram_iterations);

@@ -8,19 +8,17 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use storage::ErrorKind;
 use xmpp::payload::delay::stamp;
 
-use super::{FAILED, Failure, REFUSED, SourceArgs, answer, load, password::password};
+use super::{FAILED, Failure, REFUSED, SourceArgs, answer, load, opened, password::password};
 use crate::{
     admin::{
         Administrator, MAX_PAGE, Request, Response, User, Why,
         client::{AdminClient, LONG_PATIENCE, PATIENCE},
     },
-    config::{Config, Overrides, Storage},
+    config::{Config, Overrides},
     keys::Keys,
     modules::{register::Accounts, roster::Rosters},
-    stores,
 };
 
 #[derive(Debug, Subcommand)]
@@ -203,26 +201,11 @@ impl Asked {
         if connect(&socket, PATIENCE)?.is_some() {
             return Ok(Self::Node(socket));
         }
-        let Storage::Embedded { path, .. } = &config.storage else {
-            let message = format!(
-                "starling: no node answers at {}, and memory holds nothing without one",
-                socket.display()
-            );
-            return Err(Failure::new(FAILED, message));
-        };
-        let (stores, _) = stores::open(config, None).map_err(|error| match error.kind() {
-            ErrorKind::Unavailable => {
-                let hint = format!(
-                    "no node answers at {}; is one starting, or has another --data?",
-                    socket.display()
-                );
-                Failure::new(
-                    FAILED,
-                    format!("starling: {}: {error}; {hint}", path.display()),
-                )
-            }
-            _ => error.into(),
-        })?;
+        let hint = format!(
+            "no node answers at {}; is one starting, or has another --data?",
+            socket.display()
+        );
+        let (runtime, stores) = opened::open(config, &hint)?;
         let administrator = Administrator {
             accounts: Accounts::new(
                 stores.clone(),
@@ -232,9 +215,6 @@ impl Asked {
             domains: config.domains.clone(),
             live: None,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         Ok(Self::Store(runtime, Box::new(administrator)))
     }
 

@@ -13,13 +13,14 @@ use cluster::directory::Conflict;
 use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
 
 use super::{
-    Auth, ClientLimits, Config, Storage,
+    Auth, ClientLimits, Config,
     certificates::{Written, certificates},
     filter::filter,
     listeners::{http, listeners},
     mistake::{Mistake, Place},
     raw::{Node, Table, Value},
     reader::{Item, Section, Wrong, boolean, choice, duration, number, size, text},
+    storage::storage,
     values::{nearest, parse_address},
 };
 
@@ -171,44 +172,6 @@ pub(super) fn address(node: &Node) -> Result<SocketAddr, Wrong> {
         let remedy = "write one such as \"127.0.0.1:5222\", \"[::]:5222\" or \":5222\"";
         Wrong::new(format!("\"{written}\" is no address with a port"), remedy)
     })
-}
-
-fn storage(mut section: Section<'_>, config: &mut Config) {
-    let mut memory = false;
-    section.read(
-        "backend",
-        &mut memory,
-        choice(&[("embedded", false), ("memory", true)]),
-    );
-    let (mut at, mut sync, mut cache_bytes) = (config.data.clone(), true, 32 << 20);
-    let written = [
-        ("path", section.read("path", &mut at, path)),
-        ("sync", section.read("sync", &mut sync, boolean)),
-        (
-            "cache",
-            section.read("cache", &mut cache_bytes, size("1MiB", "1024GiB")),
-        ),
-    ];
-    config.storage = match memory {
-        true => Storage::Memory,
-        false => Storage::Embedded {
-            path: at,
-            sync,
-            cache_bytes,
-        },
-    };
-    if memory {
-        for (key, place) in written {
-            if place.is_some() {
-                let wrong = Wrong::new(
-                    "memory has no such thing",
-                    "leave it out, or choose backend = \"embedded\"",
-                );
-                section.mistake(place.as_ref(), key, wrong);
-            }
-        }
-    }
-    section.finish();
 }
 
 fn mechanism(node: &Node) -> Result<Mechanism, Wrong> {

@@ -4,7 +4,7 @@ use std::{cell::RefCell, time::Duration};
 
 use super::{
     mistake::{Mistake, Place},
-    raw::{Node, Table, Value},
+    raw::{Entry, Node, Table, Value},
     values::{nearest, parse_duration, parse_size},
 };
 
@@ -208,6 +208,30 @@ impl<'m> Section<'m> {
                 other => Err(other),
             });
         Some(sections.collect())
+    }
+
+    /// The tables of a table whose keys are names.
+    pub(super) fn named(&mut self, key: &'static str) -> Vec<(String, Section<'m>)> {
+        let within = self.section(key);
+        let path = within.path;
+        let one = |(name, entry): (String, Entry)| {
+            let path = format!("{path}.{name}");
+            let section = Section {
+                table: Table::new(),
+                path,
+                place: entry.node.place.clone(),
+                known: Vec::new(),
+                mistakes: self.mistakes,
+            };
+            match entry.node.value {
+                Value::Table(table) => Some((name, Section { table, ..section })),
+                _ => {
+                    section.mistake(None, "", Wrong::kind(&entry.node, "a table"));
+                    None
+                }
+            }
+        };
+        within.table.into_iter().filter_map(one).collect()
     }
 
     /// The section is read: what is left is unknown.

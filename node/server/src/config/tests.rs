@@ -140,7 +140,7 @@ format = "xml"
     let expected = [
         "starling.toml:1:27: domains[1]: \"no good\" is no domain",
         "starling.toml:2:1: listner: no such key; did you mean `listeners`?",
-        "starling.toml:4:11: storage.backend: \"postgres\" is none of the choices; write one of embedded, memory",
+        "starling.toml:4:11: storage.backend: \"postgres\" is none of the choices; write one of embedded, memory, dynamodb, postgresql, mysql, sqlite",
         "starling.toml:5:1: storage.cash: no such key; did you mean `cache`?",
         "starling.toml:7:11: listeners[0].address: \"example.org:5222\" is no address with a port; write one such as",
         "listeners[1].address: it is missing; write address = \"[::]:5222\"",
@@ -456,7 +456,7 @@ fn flags_go_before_environment_before_file_before_defaults() {
     let directory = kept.unwrap().path().join("there");
     assert_eq!(config.data, directory);
     assert!(
-        matches!(config.storage, Storage::Embedded { path, sync: true, .. } if path == directory)
+        matches!(config.storage.main, Store::Embedded { path, sync: true, .. } if path == directory)
     );
 }
 
@@ -475,7 +475,7 @@ fn memory_takes_no_path_and_the_flag_takes_all() {
         &[],
     );
     sources.overrides.memory = true;
-    assert_eq!(load(&sources).unwrap().config.storage, Storage::Memory);
+    assert_eq!(load(&sources).unwrap().config.storage.main, Store::Memory);
 }
 
 #[test]
@@ -493,4 +493,101 @@ fn port_zero_may_be_there_twice_and_another_may_not() {
             "starling.toml:2:23: listeners[1]: [::]:5222 is taken by listeners[0]; give each listener its own port"
         ]
     );
+}
+
+#[test]
+fn stores_are_described_and_used_by_name() {
+    let config = good(
+        r#"domains = ["a.example", "b.example"]
+[storage]
+backend = "dynamodb"
+bucket = "objects"
+region = "eu-west-1"
+endpoint = "http://127.0.0.1:8000"
+messages = "logs"
+[storage.memcached]
+servers = ["127.0.0.1:11211", "cache.example:11211"]
+lifetime = "30s"
+[storage.domains."b.example"]
+messages = "main"
+rosters = "logs"
+[storage.stores.logs]
+backend = "postgresql"
+url = "postgresql://starling:pencil@db.example/starling"
+connections = 4
+"#,
+    );
+    assert!(!format!("{config:?}").contains("pencil"));
+    let storage = config.storage;
+    let kept = |feature, domain| storage.kept_in(feature, domain);
+    assert_eq!(kept(Feature::Messages, "a.example"), Some("logs"));
+    assert_eq!(kept(Feature::Messages, "b.example"), Some("main"));
+    assert_eq!(kept(Feature::Rosters, "a.example"), None);
+    assert_eq!(kept(Feature::Rosters, "b.example"), Some("logs"));
+    let Store::DynamoDb {
+        tables, objects, ..
+    } = storage.main
+    else {
+        panic!("{:?}", storage.main);
+    };
+    assert_eq!(tables.endpoint.as_deref(), Some("http://127.0.0.1:8000"));
+    assert_eq!(
+        objects.aws,
+        Aws {
+            endpoint: None,
+            ..tables
+        }
+    );
+    assert_eq!(storage.memcached.map(|it| it.servers.len()), Some(2));
+    let sql = matches!(
+        storage.others["logs"],
+        Store::Sql {
+            dialect: Dialect::PostgreSql,
+            connections: 4,
+            ..
+        }
+    );
+    assert!(sql);
+}
+
+#[test]
+fn every_mistake_about_stores_is_told() {
+    let found = mistakes(
+        r#"domains = ["a.example"]
+[storage]
+backend = "dynamodb"
+sync = true
+messages = "nowhere"
+table_prefix = "no good"
+[storage.memcached]
+servers = ["cache.example"]
+[storage.domains."b.example"]
+rosters = "logs"
+[storage.stores.logs]
+backend = "mysql"
+url = "postgresql://starling:pencil@db.example/starling"
+path = "x"
+[storage.stores.main]
+backend = "sqlite"
+"#,
+        &[],
+    );
+    let expected = [
+        "storage.bucket: no bucket is named; write bucket = \"NAME\"",
+        "starling.toml:4:8: storage.sync: dynamodb has no such thing; leave it out, or choose backend = \"embedded\"",
+        "starling.toml:5:12: storage.messages: there is no store \"nowhere\"; describe it in [storage.stores.nowhere], or name main",
+        "starling.toml:6:16: storage.table_prefix: \"no good\" can begin no name of a table",
+        "starling.toml:8:12: storage.memcached.servers[0]: \"cache.example\" is no host with a port",
+        "storage.domains.b.example: b.example is not served here; name one of `domains`",
+        "starling.toml:13:7: storage.stores.logs.url: this is no URL of such a database",
+        "starling.toml:14:8: storage.stores.logs.path: mysql has no such thing",
+        "storage.stores.main: this is the store of [storage] itself",
+        "storage.stores.main.url: no database is named; write url = \"sqlite:",
+    ];
+    for line in expected {
+        let told = found.iter().any(|it| it.contains(line));
+        assert!(told, "missing: {line}\nfound:\n{}", found.join("\n"));
+    }
+    assert_eq!(found.len(), expected.len(), "{}", found.join("\n"));
+    assert!(!found.join("\n").contains("pencil"));
 }

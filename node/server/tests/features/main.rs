@@ -13,7 +13,7 @@ use std::{net::SocketAddr, time::SystemTime};
 
 use starling::{
     app::App,
-    config::{Config, ListenerConfig, Security, Storage},
+    config::{Config, ListenerConfig, Security, Store},
     net::certificate::self_signed,
 };
 
@@ -29,7 +29,7 @@ impl Node {
     pub async fn start() -> Self {
         let mut config = Config::development("unused".into());
         config.domains = vec!["example.org".to_owned()];
-        config.storage = Storage::Memory;
+        config.storage.main = Store::Memory;
         config.http = None;
         config.auth.plain_without_tls = true;
         config.auth.scram_iterations = 1;

@@ -1,0 +1,435 @@
+//! The section `storage`: which stores there are, and which of them keeps what.
+//!
+//! The section itself describes the main store; `[storage.stores.NAME]` describes others, which keep the features that
+//! `[storage]` or, for one domain, `[storage.domains."DOMAIN"]` gives them. A key of another backend than the one that
+//! was chosen is a mistake.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use super::{
+    Config, Secret,
+    meaning::path,
+    raw::Node,
+    reader::{Section, Wrong, boolean, choice, duration, number, size, text},
+};
+
+/// Where state is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// The store of everything that no other is named for, and of the node itself.
+    pub main: Store,
+    /// Other stores, by name.
+    pub others: BTreeMap<String, Store>,
+    /// Features that others of them keep, for every domain.
+    pub uses: Uses,
+    /// The same for single domains, by domain.
+    pub domains: BTreeMap<String, Uses>,
+    /// The cache in front of the main store.
+    pub memcached: Option<Memcached>,
+}
+
+/// Which store keeps a feature, by the store's name.
+pub type Uses = BTreeMap<Feature, String>;
+
+/// What may be kept apart from the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Feature {
+    /// Who there is, and how they prove it.
+    Accounts,
+    /// Contacts.
+    Rosters,
+    /// The log of each account: archive and offline messages, how far they were delivered, archive preferences.
+    Messages,
+    /// Privacy and block lists.
+    Privacy,
+    /// Private XML.
+    PrivateXml,
+    /// vCards.
+    Vcards,
+}
+
+impl Feature {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Accounts,
+        Self::Rosters,
+        Self::Messages,
+        Self::Privacy,
+        Self::PrivateXml,
+        Self::Vcards,
+    ];
+    /// Its key in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accounts => "accounts",
+            Self::Rosters => "rosters",
+            Self::Messages => "messages",
+            Self::Privacy => "privacy",
+            Self::PrivateXml => "private_xml",
+            Self::Vcards => "vcards",
+        }
+    }
+}
+
+/// A store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Store {
+    /// In memory: gone at the stop.
+    Memory,
+    /// In a directory of this machine.
+    Embedded {
+        /// Which.
+        path: PathBuf,
+        /// Whether every commit waits for the disk.
+        sync: bool,
+        /// Memory for what was read, in bytes.
+        cache_bytes: u64,
+    },
+    /// In DynamoDB, large values in S3.
+    DynamoDb {
+        /// What the names of the tables begin with.
+        table_prefix: String,
+        /// Where and as whom.
+        tables: Aws,
+        /// The bucket of large values.
+        objects: Bucket,
+    },
+    /// In a database that speaks SQL.
+    Sql {
+        /// Which.
+        dialect: Dialect,
+        /// Where and as whom. It may hold a password.
+        url: Secret,
+        /// Where reads go that may be a little behind.
+        replica: Option<Secret>,
+        /// Connections at most.
+        connections: u32,
+        /// What the names of the tables begin with.
+        table_prefix: String,
+    },
+}
+
+/// A database that speaks SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL.
+    PostgreSql,
+    /// MySQL and MariaDB.
+    MySql,
+    /// SQLite.
+    Sqlite,
+}
+
+/// How a service of AWS is reached. What is not said is found as the SDK finds it: environment, profile, instance role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aws {
+    /// The region.
+    pub region: Option<String>,
+    /// The profile of the shared configuration files.
+    pub profile: Option<String>,
+    /// Another address than the service's.
+    pub endpoint: Option<String>,
+}
+
+/// A bucket of S3.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// How it is reached.
+    pub aws: Aws,
+    /// Whether its name stands in the path and not in the host.
+    pub path_style: bool,
+}
+
+/// The servers of a cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memcached {
+    /// `host:port` of each.
+    pub servers: Vec<String>,
+    /// `host:port` where ElastiCache tells which servers there are.
+    pub configuration: Option<String>,
+    /// How long a value may be read from it.
+    pub lifetime: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+impl Storage {
+    /// Everything in one store, without a cache.
+    pub fn only(main: Store) -> Self {
+        Self {
+            main,
+            others: BTreeMap::new(),
+            uses: Uses::new(),
+            domains: BTreeMap::new(),
+            memcached: None,
+        }
+    }
+
+    /// The name of the store that keeps a feature of a domain; `None`: the main store.
+    pub fn kept_in(&self, feature: Feature, domain: &str) -> Option<&str> {
+        let of_domain = self.domains.get(domain);
+        let found = of_domain.and_then(|uses| uses.get(&feature));
+        found
+            .or_else(|| self.uses.get(&feature))
+            .map(String::as_str)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backend {
+    Memory,
+    Embedded,
+    DynamoDb,
+    Sql(Dialect),
+}
+
+const BACKENDS: &[(&str, Backend)] = &[
+    ("embedded", Backend::Embedded),
+    ("memory", Backend::Memory),
+    ("dynamodb", Backend::DynamoDb),
+    ("postgresql", Backend::Sql(Dialect::PostgreSql)),
+    ("mysql", Backend::Sql(Dialect::MySql)),
+    ("sqlite", Backend::Sql(Dialect::Sqlite)),
+];
+
+/// Keys that only some backends have, with one that has it.
+const KEYS: [(&str, &str); 13] = [
+    ("path", "embedded"),
+    ("sync", "embedded"),
+    ("cache", "embedded"),
+    ("region", "dynamodb"),
+    ("profile", "dynamodb"),
+    ("endpoint", "dynamodb"),
+    ("bucket", "dynamodb"),
+    ("bucket_endpoint", "dynamodb"),
+    ("path_style", "dynamodb"),
+    ("url", "postgresql"),
+    ("replica", "postgresql"),
+    ("connections", "postgresql"),
+    ("table_prefix", "dynamodb"),
+];
+
+/// Reads the section.
+pub(super) fn storage(mut section: Section<'_>, config: &mut Config) {
+    let mut others = BTreeMap::new();
+    for (name, mut named) in section.named("stores") {
+        if name == "main" {
+            let wrong = Wrong::new(
+                "this is the store of [storage] itself",
+                "choose another name",
+            );
+            named.mistake(None, "", wrong);
+        }
+        let store = store(&mut named, config.data.join(&name));
+        named.finish();
+        others.insert(name, store);
+    }
+    let general = uses(&mut section, &others);
+    let mut domains = BTreeMap::new();
+    for (domain, mut named) in section.named("domains") {
+        if !config.domains.contains(&domain) {
+            let wrong = format!("{domain} is not served here");
+            named.mistake(None, "", Wrong::new(wrong, "name one of `domains`"));
+        }
+        domains.insert(domain, uses(&mut named, &others));
+        named.finish();
+    }
+    let memcached = memcached(section.section("memcached"));
+    config.storage = Storage {
+        main: store(&mut section, config.data.clone()),
+        others,
+        uses: general,
+        domains,
+        memcached,
+    };
+    section.finish();
+}
+
+fn uses(section: &mut Section<'_>, others: &BTreeMap<String, Store>) -> Uses {
+    let mut uses = Uses::new();
+    for feature in Feature::ALL {
+        let mut name = String::new();
+        let known = |node: &Node| {
+            let name = text(node)?;
+            if name == "main" || others.contains_key(&name) {
+                return Ok(name);
+            }
+            let remedy = format!("describe it in [storage.stores.{name}], or name main");
+            Err(Wrong::new(format!("there is no store \"{name}\""), remedy))
+        };
+        section.read(feature.name(), &mut name, known);
+        if !name.is_empty() {
+            uses.insert(feature, name);
+        }
+    }
+    uses
+}
+
+/// One store; an embedded one is in `data` unless it says where.
+fn store(section: &mut Section<'_>, data: PathBuf) -> Store {
+    let mut backend = Backend::Embedded;
+    section.read("backend", &mut backend, choice(BACKENDS));
+    let store = match backend {
+        Backend::Memory => Store::Memory,
+        Backend::Embedded => embedded(section, data),
+        Backend::DynamoDb => dynamodb(section),
+        Backend::Sql(dialect) => sql(section, dialect),
+    };
+    let (name, _) = BACKENDS
+        .iter()
+        .find(|(_, it)| *it == backend)
+        .expect("every backend has a name");
+    for (key, of) in KEYS {
+        // What the backend has is taken already.
+        if let Some(node) = section.take(key) {
+            let remedy = format!("leave it out, or choose backend = \"{of}\"");
+            let wrong = Wrong::new(format!("{name} has no such thing"), remedy);
+            section.mistake(Some(&node.place), key, wrong);
+        }
+    }
+    store
+}
+
+fn embedded(section: &mut Section<'_>, mut at: PathBuf) -> Store {
+    let (mut sync, mut cache_bytes) = (true, 32 << 20);
+    section.read("path", &mut at, path);
+    section.read("sync", &mut sync, boolean);
+    section.read("cache", &mut cache_bytes, size("1MiB", "1024GiB"));
+    Store::Embedded {
+        path: at,
+        sync,
+        cache_bytes,
+    }
+}
+
+fn dynamodb(section: &mut Section<'_>) -> Store {
+    let mut table_prefix = "starling-".to_owned();
+    let (mut tables, mut objects) = (Aws::default(), Bucket::default());
+    section.read("table_prefix", &mut table_prefix, table_name);
+    section.read("region", &mut tables.region, some);
+    section.read("profile", &mut tables.profile, some);
+    section.read("endpoint", &mut tables.endpoint, some);
+    objects.aws = Aws {
+        endpoint: None,
+        ..tables.clone()
+    };
+    let named = section.read("bucket", &mut objects.name, text);
+    section.read("bucket_endpoint", &mut objects.aws.endpoint, some);
+    section.read("path_style", &mut objects.path_style, boolean);
+    if named.is_none() {
+        let remedy = "write bucket = \"NAME\": values too large for DynamoDB are kept there";
+        section.mistake(None, "bucket", Wrong::new("no bucket is named", remedy));
+    }
+    Store::DynamoDb {
+        table_prefix,
+        tables,
+        objects,
+    }
+}
+
+fn sql(section: &mut Section<'_>, dialect: Dialect) -> Store {
+    let mut table_prefix = "starling_".to_owned();
+    let (mut url, mut replica, mut connections) = (Secret::default(), None, 16);
+    let named = section.read("url", &mut url, |node| url_of(node, dialect));
+    section.read("replica", &mut replica, |node| {
+        url_of(node, dialect).map(Some)
+    });
+    section.read("connections", &mut connections, number(1, 10_000));
+    section.read("table_prefix", &mut table_prefix, table_name);
+    if named.is_none() {
+        let remedy = format!("write url = \"{}\"", example(dialect));
+        section.mistake(None, "url", Wrong::new("no database is named", remedy));
+    }
+    Store::Sql {
+        dialect,
+        url,
+        replica,
+        connections,
+        table_prefix,
+    }
+}
+
+fn example(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::PostgreSql => "postgresql://starling@db.example.org/starling",
+        Dialect::MySql => "mysql://starling@db.example.org/starling",
+        Dialect::Sqlite => "sqlite:///var/lib/starling/starling.db",
+    }
+}
+
+/// The URL of a database. What is wrong with it is told without it, because it may hold a password.
+fn url_of(node: &Node, dialect: Dialect) -> Result<Secret, Wrong> {
+    let schemes: &[&str] = match dialect {
+        Dialect::PostgreSql => &["postgresql:", "postgres:"],
+        Dialect::MySql => &["mysql:", "mariadb:"],
+        Dialect::Sqlite => &["sqlite:"],
+    };
+    let url = text(node)?;
+    if schemes.iter().any(|scheme| url.starts_with(scheme)) {
+        return Ok(Secret::new(url));
+    }
+    let remedy = format!("write one such as \"{}\"", example(dialect));
+    Err(Wrong::new("this is no URL of such a database", remedy))
+}
+
+fn some(node: &Node) -> Result<Option<String>, Wrong> {
+    text(node).map(Some)
+}
+
+/// What may stand in the name of a table everywhere.
+fn table_name(node: &Node) -> Result<String, Wrong> {
+    let name = text(node)?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.len() <= 48 && name.chars().all(fits) {
+        return Ok(name);
+    }
+    let remedy = "at most 48 letters, digits, `_`, `-` and `.`";
+    Err(Wrong::new(
+        format!("\"{name}\" can begin no name of a table"),
+        remedy,
+    ))
+}
+
+fn memcached(mut section: Section<'_>) -> Option<Memcached> {
+    let mut cache = Memcached {
+        servers: Vec::new(),
+        configuration: None,
+        lifetime: Duration::from_secs(60),
+        timeout: Duration::from_millis(100),
+    };
+    let servers = section.list("servers", server);
+    section.read("configuration", &mut cache.configuration, |node| {
+        server(node).map(Some)
+    });
+    section.read("lifetime", &mut cache.lifetime, duration("1s", "1d"));
+    section.read("timeout", &mut cache.timeout, duration("1ms", "10s"));
+    let both = servers.is_some() && cache.configuration.is_some();
+    cache.servers = servers.unwrap_or_default();
+    if both {
+        let remedy = "name the servers, or who knows them";
+        section.mistake(
+            None,
+            "servers",
+            Wrong::new("configuration tells them", remedy),
+        );
+    }
+    section.finish();
+    (!cache.servers.is_empty() || cache.configuration.is_some()).then_some(cache)
+}
+
+fn server(node: &Node) -> Result<String, Wrong> {
+    let written = text(node)?;
+    let good = written
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if good {
+        return Ok(written);
+    }
+    let wrong = format!("\"{written}\" is no host with a port");
+    Err(Wrong::new(
+        wrong,
+        "write one such as \"cache.example.org:11211\"",
+    ))
+}
