@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     config::ClientLimits,
+    home::HOME_SHARDS,
     routing::{Order, Router, sessions::SHARDS},
     shutdown::Stopping,
 };
@@ -25,6 +26,7 @@ const TIDY: Duration = Duration::from_secs(15);
 /// Runs until the node stops.
 pub async fn run(router: Arc<Router>, mut stop: Stopping) {
     let mut watch = Watch::new(&router.config.limits);
+    let mut laps = Laps::default();
     let mut tidied = Instant::now();
     loop {
         tokio::select! {
@@ -35,14 +37,32 @@ pub async fn run(router: Arc<Router>, mut stop: Stopping) {
         for shard in watch.shards() {
             ask_the_silent(&router, &watch, shard);
         }
+        let homes = laps.next();
+        router.homes.sweep_shards(&router, homes);
         if tidied.elapsed() >= TIDY {
             tidied = Instant::now();
-            router.homes.sweep(&router);
             router.homes.unpin(&router);
             router
                 .rosters
                 .retain(|account| router.directory.lookup(account.as_str()).is_some());
         }
+    }
+}
+
+/// Which homes are looked at when: all of them once in [`TIDY`].
+#[derive(Default)]
+struct Laps {
+    tick: usize,
+}
+
+impl Laps {
+    const TICKS: usize = (TIDY.as_millis() / TICK.as_millis()) as usize;
+
+    fn next(&mut self) -> Range<usize> {
+        let at = |tick: usize| HOME_SHARDS * tick / Self::TICKS;
+        let tick = self.tick;
+        self.tick = (tick + 1) % Self::TICKS;
+        at(tick)..at(tick + 1)
     }
 }
 
@@ -139,6 +159,15 @@ mod tests {
         check(300, 60, 6_000);
         check(20, 60, 2_000);
         check(86_400, 3_600, 360_000);
+    }
+
+    #[test]
+    fn each_home_has_its_turn_once_a_lap() {
+        let mut laps = Laps::default();
+        for _ in 0..2 {
+            let seen: Vec<_> = (0..Laps::TICKS).flat_map(|_| laps.next()).collect();
+            assert_eq!(seen, (0..HOME_SHARDS).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "c2s", "gauges", "home", "module", "modules", "net", "routing", "stores", "sweep",
         ],
     ),
-    ("sweep", &["routing"]),
+    ("sweep", &["home", "routing"]),
     ("admin", &["c2s", "module", "modules", "routing"]),
     ("first_start", &["net"]),
     ("transfer", &["modules"]),

@@ -198,7 +198,7 @@ impl Client {
             ..
         } = self;
         let next = async {
-            stream.transport.flush().await?;
+            stream.flush().await?;
             stream.element().await
         };
         patiently(*deadline, stopping, next).await
@@ -212,7 +212,7 @@ impl Client {
             ..
         } = self;
         let next = async {
-            stream.transport.flush().await?;
+            stream.flush().await?;
             stream.header().await
         };
         patiently(*deadline, stopping, next).await
@@ -276,9 +276,9 @@ impl Client {
         self.from = greeting.from;
         self.lang = greeting.lang;
         let to = self.from.as_ref().map(BareJid::as_str);
-        Ok(self
-            .stream
-            .open(&random::token(), &self.domain, to, header::LANGUAGE)?)
+        self.stream
+            .open(&random::token(), &self.domain, to, header::LANGUAGE);
+        Ok(())
     }
 
     fn prepare_offer(&mut self) -> Result<(), End> {

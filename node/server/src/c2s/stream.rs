@@ -17,6 +17,8 @@ use crate::net::{Acceptor, Read, Transport};
 pub struct Stream {
     /// The connection.
     pub transport: Transport,
+    /// Our header, until something follows it: both leave in one packet.
+    head: Vec<u8>,
     /// Who is at the other end.
     pub peer: SocketAddr,
     decoder: Decoder,
@@ -74,6 +76,7 @@ impl Stream {
     pub fn new(transport: Transport, peer: SocketAddr, limits: Limits) -> Self {
         Self {
             transport,
+            head: Vec::new(),
             peer,
             decoder: Decoder::new(limits),
             events: VecDeque::new(),
@@ -144,11 +147,8 @@ impl Stream {
         }
     }
 
-    /// Sends our stream header (RFC 6120 §4.7).
-    ///
-    /// # Errors
-    /// The connection broke.
-    pub fn open(&mut self, id: &str, from: &str, to: Option<&str>, lang: &str) -> io::Result<()> {
+    /// Begins our stream (RFC 6120 §4.7). The header leaves with what is sent next, or with [`Self::flush`].
+    pub fn open(&mut self, id: &str, from: &str, to: Option<&str>, lang: &str) {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(
             b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
@@ -169,7 +169,7 @@ impl Stream {
         }
         out.push(b'>');
         self.opened = true;
-        self.transport.write(&out)
+        self.head = out;
     }
 
     /// Sends an element.
@@ -177,7 +177,23 @@ impl Stream {
     /// # Errors
     /// The connection broke.
     pub fn send(&mut self, element: &Element) -> io::Result<()> {
-        self.transport.write(&element.to_bytes(ns::CLIENT))
+        self.write(&element.to_bytes(ns::CLIENT))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let head = std::mem::take(&mut self.head);
+        self.transport.write_many(&[&head, bytes])
+    }
+
+    /// Waits until the peer has taken all there is.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        if !self.head.is_empty() {
+            self.write(&[])?;
+        }
+        self.transport.flush().await
     }
 
     /// The peer sends a new header next. Whatever it sent ahead is dropped (RFC 6120 §5.4.3.3, §6.4.6).
@@ -222,9 +238,12 @@ impl Stream {
     /// Ends the stream, with an error if there is one: header first if it is not out yet (RFC 6120 §4.9.1.2).
     pub async fn close(mut self, error: Option<&StreamError>, from: &str) {
         if !self.opened && error.is_some() {
-            let _ = self.open(&crate::random::token(), from, None, "en");
+            self.open(&crate::random::token(), from, None, "en");
         }
-        let mut out = error.map(StreamError::to_bytes).unwrap_or_default();
+        let mut out = self.head;
+        if let Some(error) = error {
+            out.extend_from_slice(&error.to_bytes());
+        }
         if self.opened {
             out.extend_from_slice(b"</stream:stream>");
         }

@@ -10,6 +10,7 @@ pub mod render;
 
 use std::{
     hash::BuildHasher,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -25,7 +26,7 @@ pub use account::{Home, Parcel};
 
 use crate::routing::Router;
 
-const SHARDS: usize = 64;
+pub(crate) const HOME_SHARDS: usize = 64;
 /// Names without an account that are remembered between two sweeps.
 const MAX_ABSENT: usize = 4_096;
 
@@ -42,7 +43,7 @@ pub struct Homes {
 impl Default for Homes {
     fn default() -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            shards: (0..HOME_SHARDS).map(|_| Shard::default()).collect(),
             hasher: foldhash::fast::RandomState::default(),
             absent: AtomicUsize::new(0),
         }
@@ -51,7 +52,7 @@ impl Default for Homes {
 
 impl Homes {
     fn shard(&self, account: &str) -> &Shard {
-        &self.shards[self.hasher.hash_one(account) as usize % SHARDS]
+        &self.shards[self.hasher.hash_one(account) as usize % HOME_SHARDS]
     }
 
     /// The home of an account, loading if it was not in memory. Whether there is such an account shows when it is
@@ -111,8 +112,15 @@ impl Homes {
 
     /// Drops what can be loaded again and nobody uses; writes what is unsaved. One pass over all shards.
     pub fn sweep(&self, router: &Arc<Router>) {
-        self.absent.store(0, Ordering::Relaxed);
-        for shard in &self.shards {
+        self.sweep_shards(router, 0..HOME_SHARDS);
+    }
+
+    /// The same for some shards, so that what gathered is not written all at once.
+    pub fn sweep_shards(&self, router: &Arc<Router>, shards: Range<usize>) {
+        if shards.start == 0 {
+            self.absent.store(0, Ordering::Relaxed);
+        }
+        for shard in &self.shards[shards] {
             let homes: Vec<Arc<Home>> = shard.lock().values().cloned().collect();
             for home in homes {
                 home.save(router);

@@ -147,7 +147,7 @@ pub async fn unavailable(
         let status = presence
             .child("status", ns::CLIENT)
             .map(|s| s.text().into_owned());
-        home.last_seen(router, status);
+        home.last_seen(router.now_ms(), status);
     }
     roster.map(drop)
 }

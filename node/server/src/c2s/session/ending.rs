@@ -80,7 +80,6 @@ impl SessionCore {
             // Its list says who may hear that it ends.
             router.active_lists.ended(handle.session);
             router.sessions.remove(handle.session.number);
-            home.save(&router);
             if anonymous {
                 router.homes.forget(&router, home.account.as_str());
             }

@@ -23,15 +23,14 @@ use crate::{
 };
 
 impl Home {
-    /// The last resource went away: remember when, and what it said (XEP-0012).
-    pub fn last_seen(self: &Arc<Self>, router: &Arc<Router>, status: Option<String>) {
-        let now = router.now_ms();
+    /// The last resource went away: remember when, and what it said (XEP-0012). Written with the next sweep: who comes
+    /// back at once, as phones do, costs no write.
+    pub fn last_seen(&self, now_ms: u64, status: Option<String>) {
         self.with(|state| {
-            state.mailbox.last_active_ms = now;
+            state.mailbox.last_active_ms = now_ms;
             state.mailbox.last_status = status;
             state.unsaved_acks = state.unsaved_acks.max(1);
         });
-        self.save(router);
     }
 
     /// When the last resource went away and what it said.
@@ -198,12 +197,18 @@ impl Home {
     }
 
     pub(super) async fn read(&self, router: &Router) -> storage::Result<Option<State>> {
-        let stores = &router.stores;
-        if stores.accounts.load(&self.account).await?.is_none() {
+        let (stores, account) = (&router.stores, &self.account);
+        // At once: over a network each takes milliseconds.
+        let (found, tip, mailbox, privacy, preferences) = tokio::try_join!(
+            stores.accounts.load(account),
+            stores.logs.tip(account),
+            stores.mailboxes.load(account),
+            stores.privacy.load(account),
+            stores.archive_preferences.load(account),
+        )?;
+        if found.is_none() {
             return Ok(None);
         }
-        let tip = stores.logs.tip(&self.account).await?;
-        let mailbox = stores.mailboxes.load(&self.account).await?;
         let mut pending = Pending::default();
         // How long they are, and what the archive keeps of them, says the log.
         let mut rest = &mailbox.undelivered[..];
@@ -235,7 +240,6 @@ impl Home {
                 pending.add(Deliverable::from(entry), 0);
             }
         }
-        let privacy = stores.privacy.load(&self.account).await?;
         if rules::need_roster(&privacy) {
             // What comes cannot wait for it.
             router.rosters.pin(&self.account).await?;
@@ -248,11 +252,7 @@ impl Home {
             flushing: false,
             pending,
             privacy: Arc::new(privacy),
-            preferences: stores
-                .archive_preferences
-                .load(&self.account)
-                .await?
-                .map(Arc::new),
+            preferences: preferences.map(Arc::new),
             presences: ThinVec::new(),
             photo: None,
             mailbox,
