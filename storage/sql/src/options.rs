@@ -67,7 +67,8 @@ pub struct SqlOptions {
     /// At most this many bytes of values wait for a writer; more are `Throttled`.
     pub waiting_bytes: usize,
     /// How long to wait for a free connection. Then the answer is `Throttled`, as nothing was asked of the database; or
-    /// `Unavailable` if the database is the reason, because the last call that ended got no answer from it.
+    /// `Unavailable` if the database is the reason, because the last call that ended got no answer from it. Longer than
+    /// `timeout`, so that this is known by then.
     pub acquire: Duration,
     /// How long connecting may take.
     pub connect: Duration,
@@ -88,7 +89,7 @@ impl SqlOptions {
             gather: 64,
             waiting: 4096,
             waiting_bytes: 64 << 20,
-            acquire: Duration::from_secs(2),
+            acquire: Duration::from_secs(6),
             connect: Duration::from_secs(3),
             timeout: Duration::from_secs(5),
         }

@@ -48,6 +48,8 @@ impl MariaDb {
                 "--datadir={}",
                 directory.path().join("data").display()
             ))
+            // Two that share one for their temporary tables take them from each other.
+            .arg(format!("--tmpdir={}", directory.path().display()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
         account::run(install)?;
         let mut server = Self {
@@ -80,6 +82,7 @@ impl MariaDb {
             .arg(format!("--datadir={}", path.join("data").display()))
             .arg(format!("--socket={}", path.join("socket").display()))
             .arg(format!("--pid-file={}", path.join("pid").display()))
+            .arg(format!("--tmpdir={}", path.display()))
             .arg(format!("--port={}", self.port))
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
             .args(self.settings.iter().map(|setting| format!("--{setting}")));
