@@ -3,8 +3,14 @@
 //!
 //! `tests/install` installs what is started here. A server is up when it answered a real request, not when its port opened.
 
+pub mod account;
+pub mod mariadb;
 pub mod port;
+pub mod postgres;
 pub mod process;
 
+pub use account::Account;
+pub use mariadb::MariaDb;
 pub use port::free_port;
+pub use postgres::Postgres;
 pub use process::{Process, Starting};
