@@ -40,7 +40,9 @@ impl Breaker {
 
     /// It did not. Returns whether that is news.
     pub(crate) fn failed(&mut self, now: Instant) -> bool {
-        let pause = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
+        let pause = FIRST
+            .saturating_mul(1 << self.failures.min(10))
+            .min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         self.until = Some(now + pause);
         self.failures == 1
@@ -62,7 +64,11 @@ mod tests {
                 "answers" => breaker.succeeded(),
                 _ => {}
             }
-            assert_eq!(breaker.allows(at(millis), trial), allowed, "{what} at {millis}");
+            assert_eq!(
+                breaker.allows(at(millis), trial),
+                allowed,
+                "{what} at {millis}"
+            );
         };
         check("nothing yet", 0, true);
         check("fails", 0, false);

@@ -11,11 +11,7 @@ use crate::{
 use xmpp::BareJid;
 
 /// Accounts that cannot be changed; `known` is one of them, `unknown` is none.
-pub async fn read_only_accounts(
-    repo: &dyn AccountRepository,
-    known: &BareJid,
-    unknown: &BareJid,
-) {
+pub async fn read_only_accounts(repo: &dyn AccountRepository, known: &BareJid, unknown: &BareJid) {
     assert!(!repo.capabilities(known.domain()).writable);
     let before = done(repo.load(known).await).expect("a known account");
     assert_eq!(done(repo.load(unknown).await), None);
@@ -23,7 +19,10 @@ pub async fn read_only_accounts(
     for account in [known, unknown] {
         refused(repo.create(account, keys(), 1).await, NotAllowed);
         for seen in [0, before.version] {
-            refused(repo.set_credentials(account, keys(), seen).await, NotAllowed);
+            refused(
+                repo.set_credentials(account, keys(), seen).await,
+                NotAllowed,
+            );
             refused(repo.set_disabled(account, true, seen).await, NotAllowed);
         }
         refused(repo.remove(account).await, NotAllowed);
@@ -41,7 +40,10 @@ pub async fn read_only_accounts(
             previous: None,
             version: 0,
         };
-        refused(repo.put_tokens(account, "agent", &tokens, 0).await, NotAllowed);
+        refused(
+            repo.put_tokens(account, "agent", &tokens, 0).await,
+            NotAllowed,
+        );
         assert_eq!(done(repo.tokens(account, "agent").await), None);
     }
     assert_eq!(done(repo.removals(known.domain(), None, 9).await), [""; 0]);
@@ -90,11 +92,17 @@ pub async fn read_only_shared_groups(repo: &dyn SharedGroupRepository, domain: &
         let added = std::slice::from_ref(&member);
         refused(repo.put_members(domain, &group.id, added).await, NotAllowed);
         let removed = std::slice::from_ref(&member.jid);
-        refused(repo.remove_members(domain, &group.id, removed).await, NotAllowed);
+        refused(
+            repo.remove_members(domain, &group.id, removed).await,
+            NotAllowed,
+        );
     }
     assert_eq!(done(repo.load(domain, known).await), Some(before));
     assert_eq!(done(repo.load(domain, &new.id).await), None);
-    assert_eq!(done(repo.members(domain, known, None, 1_000).await), members);
+    assert_eq!(
+        done(repo.members(domain, known, None, 1_000).await),
+        members
+    );
     shared_group_pages(repo, domain).await;
 }
 
@@ -118,7 +126,10 @@ pub async fn shared_group_pages(repo: &dyn SharedGroupRepository, domain: &str) 
     for group in &all {
         let known = done(repo.load(domain, group).await).expect("what is listed is there");
         assert_eq!(known.id, *group);
-        let whole = done(repo.members(domain, group, None, SharedGroup::MAX_MEMBERS).await);
+        let whole = done(
+            repo.members(domain, group, None, SharedGroup::MAX_MEMBERS)
+                .await,
+        );
         assert!(whole.is_sorted_by(|a, b| a.jid < b.jid), "{group}");
         let mut found: Vec<GroupMember> = Vec::new();
         loop {

@@ -5,6 +5,8 @@
 
 pub mod port;
 pub mod process;
+pub mod slapd;
 
 pub use port::free_port;
 pub use process::{Process, Starting};
+pub use slapd::{Certificate, Slapd};

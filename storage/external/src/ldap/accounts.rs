@@ -124,7 +124,9 @@ impl AccountRepository for LdapAccounts {
             return Ok(Vec::new());
         }
         let all = self.ldap.users.all().await?;
-        let from = after.map_or(0, |after| all.partition_point(|name| name.as_str() <= after));
+        let from = after.map_or(0, |after| {
+            all.partition_point(|name| name.as_str() <= after)
+        });
         Ok(all[from..].iter().take(limit).cloned().collect())
     }
 
@@ -132,13 +134,7 @@ impl AccountRepository for LdapAccounts {
         Ok(None)
     }
 
-    async fn put_tokens(
-        &self,
-        _: &BareJid,
-        _: &str,
-        _: &AgentTokens,
-        _: u64,
-    ) -> Result<u64> {
+    async fn put_tokens(&self, _: &BareJid, _: &str, _: &AgentTokens, _: u64) -> Result<u64> {
         Err(read_only())
     }
 

@@ -217,7 +217,11 @@ impl Directory {
         }
     }
 
-    async fn ask_on(&self, lease: &mut Lease<'_>, question: &Question<'_>) -> Result<Answer, Failed> {
+    async fn ask_on(
+        &self,
+        lease: &mut Lease<'_>,
+        question: &Question<'_>,
+    ) -> Result<Answer, Failed> {
         match question {
             Question::Search(search) => {
                 let found = self.search_on(lease, search).await;
@@ -287,9 +291,7 @@ fn parse(entry: ldap3::ResultEntry) -> Result<Entry> {
 fn broken(error: LdapError) -> Failed {
     match error {
         // Ours, and checked when the options were.
-        LdapError::FilterParsing => {
-            Failed::Answered(corrupt("what was asked for makes no filter"))
-        }
+        LdapError::FilterParsing => Failed::Answered(corrupt("what was asked for makes no filter")),
         error => {
             let context = format!("the directory does not answer: {error}");
             Failed::Broken(unavailable(context).with_source(error))
@@ -321,7 +323,12 @@ fn verdict(answer: &LdapResult) -> Result<Bound> {
         49 => active_directory(&answer.text),
         // It was there a moment ago.
         32 => Bound::No,
-        51 => return Err(throttled(format!("the directory is busy: {}", told(answer)))),
+        51 => {
+            return Err(throttled(format!(
+                "the directory is busy: {}",
+                told(answer)
+            )));
+        }
         _ => {
             let context = format!("the directory verifies no password: {}", told(answer));
             return Err(unavailable(context));
@@ -365,7 +372,9 @@ mod tests {
             assert_eq!(found, expected, "{rc} {text}");
         };
         let ad = |data: &str| {
-            format!("80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data {data}, v2580")
+            format!(
+                "80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data {data}, v2580"
+            )
         };
         check(0, "", Ok(Bound::Yes));
         check(49, "", Ok(Bound::No));
@@ -408,6 +417,9 @@ mod tests {
         assert_eq!(entry("other;range=0-9").cut_at("member"), None);
         let cut = entry("Member;range=0-1499");
         assert_eq!(cut.cut_at("member"), Some(1500));
-        assert_eq!(cut.with_part("member").texts("MEMBER").collect::<Vec<_>>(), ["cn=a"]);
+        assert_eq!(
+            cut.with_part("member").texts("MEMBER").collect::<Vec<_>>(),
+            ["cn=a"]
+        );
     }
 }

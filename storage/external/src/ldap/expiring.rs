@@ -26,11 +26,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Expiring<K, V> {
     }
 
     /// What is known, or what `find` finds. What fails is not kept.
-    pub(super) async fn get(
-        &self,
-        key: K,
-        find: impl Future<Output = Result<V>>,
-    ) -> Result<V> {
+    pub(super) async fn get(&self, key: K, find: impl Future<Output = Result<V>>) -> Result<V> {
         if let Some((at, known)) = self.cache.get(&key)
             && at.elapsed() < self.life
         {

@@ -198,7 +198,9 @@ impl LdapGroups {
             limit: MAX_GROUPS,
         };
         let entries = self.ldap.directory.search(&search).await?;
-        let ids = entries.iter().filter_map(|it| it.text(&self.options.group_id));
+        let ids = entries
+            .iter()
+            .filter_map(|it| it.text(&self.options.group_id));
         let mut ids: Vec<_> = ids
             .filter(|id| id.len() <= SharedGroup::MAX_ID)
             .map(str::to_owned)

@@ -62,5 +62,7 @@ impl Ldap {
 
 /// A result as a sentence.
 fn told(answer: &LdapResult) -> String {
-    format!("result {} {}", answer.rc, answer.text).trim_end().to_owned()
+    format!("result {} {}", answer.rc, answer.text)
+        .trim_end()
+        .to_owned()
 }

@@ -44,7 +44,7 @@ pub struct LdapDnFilter {
 /// A directory, as one domain sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LdapOptions {
-    /// Asked in turn (`ldap_servers`): names or addresses.
+    /// Asked in turn (`ldap_servers`): names or addresses, each with a port of its own if it has one.
     pub servers: Vec<String>,
     /// Asked when none of them answers (`ldap_backups`).
     pub backups: Vec<String>,

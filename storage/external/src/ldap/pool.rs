@@ -97,6 +97,15 @@ impl Lease<'_> {
     }
 }
 
+/// A host with a port of its own, or with this one.
+fn with_port(host: &str, port: u16) -> String {
+    let own = host.split_once(':').map(|(_, own)| own.parse::<u16>());
+    match own {
+        Some(Ok(_)) => host.to_owned(),
+        _ => format!("{host}:{port}"),
+    }
+}
+
 impl Pool {
     /// For searches, as the identity of the options, or for verifying passwords.
     pub(super) fn new(options: &LdapOptions, is_for_search: bool) -> Result<Self> {
@@ -118,7 +127,7 @@ impl Pool {
         });
         let of = |hosts: &[String], is_backup| {
             let server = |host: &String| Server {
-                url: format!("{scheme}://{host}:{port}"),
+                url: format!("{scheme}://{}", with_port(host, port)),
                 is_backup,
                 breaker: Mutex::default(),
             };
@@ -185,7 +194,10 @@ impl Pool {
         let mut last = None;
         for server in self.in_turn() {
             let trial = self.connect_timeout + self.timeout;
-            let allowed = self.servers[server].breaker.lock().allows(Instant::now(), trial);
+            let allowed = self.servers[server]
+                .breaker
+                .lock()
+                .allows(Instant::now(), trial);
             if !allowed {
                 continue;
             }

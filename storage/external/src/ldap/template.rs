@@ -43,7 +43,9 @@ pub(crate) fn filter(template: &str, values: &Values<'_>) -> String {
         'd' => values.domain,
         'g' => values.group,
         'D' => values.dn,
-        's' => attributes.next().map_or(Value::Nothing, |it| Value::Text(it)),
+        's' => attributes
+            .next()
+            .map_or(Value::Nothing, |it| Value::Text(it)),
         _ => Value::Nothing,
     })
 }
@@ -74,7 +76,12 @@ fn expand<'a>(template: &str, mut value: impl FnMut(char) -> Value<'a>) -> Strin
 
 /// A text of `%u`, `%d` and `%s` that is no filter: a part of a vCard. Nothing is escaped; `None` if an attribute that it
 /// wants is empty.
-pub(crate) fn text(template: &str, user: &str, domain: &str, attributes: &[&str]) -> Option<String> {
+pub(crate) fn text(
+    template: &str,
+    user: &str,
+    domain: &str,
+    attributes: &[&str],
+) -> Option<String> {
     let mut out = String::with_capacity(template.len() + 32);
     let (mut rest, mut attributes, mut any) = (template, attributes.iter(), false);
     while let Some((before, behind)) = rest.split_once('%') {
@@ -98,7 +105,9 @@ pub(crate) fn text(template: &str, user: &str, domain: &str, attributes: &[&str]
     }
     out.push_str(rest);
     let wanted = template.contains("%s");
-    (!wanted || any).then(|| out.trim().to_owned()).filter(|it| !it.is_empty())
+    (!wanted || any)
+        .then(|| out.trim().to_owned())
+        .filter(|it| !it.is_empty())
 }
 
 /// Whether a template has a letter.
@@ -142,9 +151,11 @@ impl Pattern {
             Value::Text(user) => ldap_escape(user),
             Value::Any | Value::Nothing => "*".into(),
         };
-        let value = format!("{}{user}{}", parts(&self.before), parts(&self.after));
-        // Two stars beside one another are no filter.
-        let value = value.replace("**", "*");
+        let mut value = format!("{}{user}{}", parts(&self.before), parts(&self.after));
+        // Stars beside one another are no filter; those of a text are escaped.
+        while value.contains("**") {
+            value = value.replace("**", "*");
+        }
         format!("({attribute}={value})")
     }
 
@@ -281,7 +292,7 @@ mod tests {
         check("%u", "a*)(", "(x=a\\2a\\29\\28)");
         check("%u@%d", "ann", "(x=ann@a.example)");
         check("%u@*", "ann", "(x=ann@*)");
-        check("uid=%u,ou=people", "a,b", "(x=uid=a\\5c,b,ou=people)");
+        check("uid=%u,ou=people", "a,b", "(x=uid=a\\5c2cb,ou=people)");
         check("(%u)", "ann", "(x=\\28ann\\29)");
         assert_eq!(pattern("%u@*").filter("x", Value::Any), "(x=*@*)");
         assert_eq!(pattern("*%u*").filter("x", Value::Any), "(x=*)");

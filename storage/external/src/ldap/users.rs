@@ -79,7 +79,9 @@ impl Users {
     /// The filter for a user, or for all.
     pub(super) fn filter(&self, user: Value<'_>) -> String {
         let uids = self.uids.iter();
-        let uids: String = uids.map(|(name, pattern)| pattern.filter(name, user)).collect();
+        let uids: String = uids
+            .map(|(name, pattern)| pattern.filter(name, user))
+            .collect();
         let values = Values {
             user,
             domain: Value::Text(&self.domain),
@@ -266,7 +268,11 @@ pub(super) fn is_locked(entry: &Entry, now: Duration) -> bool {
         let ends = (it / 10_000_000).saturating_sub(EPOCHS);
         it != 0 && it < i64::MAX.unsigned_abs() && ends <= now.as_secs()
     });
-    let text = |name, locked: &str| entry.text(name).is_some_and(|it| it.eq_ignore_ascii_case(locked));
+    let text = |name, locked: &str| {
+        entry
+            .text(name)
+            .is_some_and(|it| it.eq_ignore_ascii_case(locked))
+    };
     disabled
         || expired
         || text("nsAccountLock", "true")

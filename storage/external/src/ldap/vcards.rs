@@ -218,7 +218,12 @@ impl LdapVcards {
         let texts = sources.filter_map(|it| {
             let of = |name: &String| user.entry.text(name).unwrap_or_default();
             let attributes: Vec<_> = it.attributes.iter().map(of).collect();
-            template::text(&it.pattern, &user.name, &self.ldap.users.domain, &attributes)
+            template::text(
+                &it.pattern,
+                &user.name,
+                &self.ldap.users.domain,
+                &attributes,
+            )
         });
         let text = texts.map(|mut text| {
             text.truncate(text.floor_char_boundary(MAX_TEXT));
@@ -257,7 +262,8 @@ impl LdapVcards {
             if inner.is_empty() {
                 vcard.push(Element::new(outer, ns::VCARD).with_text(text));
             } else {
-                let (_, whole) = group.get_or_insert_with(|| (outer, Element::new(outer, ns::VCARD)));
+                let (_, whole) =
+                    group.get_or_insert_with(|| (outer, Element::new(outer, ns::VCARD)));
                 whole.push(Element::new(inner, ns::VCARD).with_text(text));
             }
         }
@@ -292,7 +298,10 @@ fn photo_element(photo: &[u8]) -> Element {
 
 fn sha1(bytes: &[u8]) -> String {
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes);
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A number that is another when the content is; never 0, which is "none".
@@ -348,7 +357,11 @@ impl VcardRepository for LdapVcards {
         after: Option<&Bytes>,
         limit: usize,
     ) -> Result<VcardPage> {
-        let attribute = self.options.search.iter().find(|(known, _)| *known == field);
+        let attribute = self
+            .options
+            .search
+            .iter()
+            .find(|(known, _)| *known == field);
         let Some((_, attribute)) = attribute.filter(|_| domain == self.ldap.users.domain) else {
             return Ok(VcardPage::default());
         };
@@ -357,7 +370,9 @@ impl VcardRepository for LdapVcards {
         // A word begins the value, or follows a space or a comma.
         let matching = match prefix.is_empty() {
             true => format!("({attribute}=*)"),
-            false => format!("(|({attribute}={text}*)({attribute}=* {text}*)({attribute}=*,{text}*))"),
+            false => {
+                format!("(|({attribute}={text}*)({attribute}=* {text}*)({attribute}=*,{text}*))")
+            }
         };
         let everybody = self.ldap.users.filter(template::Value::Any);
         let search = Search {
@@ -367,7 +382,9 @@ impl VcardRepository for LdapVcards {
             limit: MAX_FOUND,
         };
         let entries = self.ldap.directory.search(&search).await?;
-        let users = entries.into_iter().filter_map(|entry| self.ldap.users.user_of(entry));
+        let users = entries
+            .into_iter()
+            .filter_map(|entry| self.ldap.users.user_of(entry));
         let mut found: Vec<(String, BareJid)> = users
             .filter_map(|user| {
                 let words = user.entry.texts(attribute).flat_map(words);

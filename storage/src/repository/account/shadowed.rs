@@ -217,7 +217,10 @@ mod tests {
         let (bob, accounts) = (jid("bob@a.example"), &stores.accounts);
         assert_eq!(accounts.load(&bob).await.unwrap(), None);
         let keys = Credentials::default();
-        refused(stores.create(&bob, keys.clone(), 1).await, ErrorKind::NotAllowed);
+        refused(
+            stores.create(&bob, keys.clone(), 1).await,
+            ErrorKind::NotAllowed,
+        );
         authority.create(&bob, keys.clone(), 1).await.unwrap();
         let found = accounts.load(&bob).await.unwrap().unwrap();
         assert_eq!((found.created_ms, found.disabled), (7_000, false));
@@ -225,11 +228,17 @@ mod tests {
         refused(accounts.remove(&bob).await, ErrorKind::NotAllowed);
         refused(accounts.begin_erasure(&bob).await, ErrorKind::Conflict);
         let seen = found.version;
-        refused(accounts.set_credentials(&bob, keys, seen).await, ErrorKind::NotAllowed);
+        refused(
+            accounts.set_credentials(&bob, keys, seen).await,
+            ErrorKind::NotAllowed,
+        );
 
         // Two who see it first at once agree.
         let ann = jid("ann@a.example");
-        authority.create(&ann, Credentials::default(), 1).await.unwrap();
+        authority
+            .create(&ann, Credentials::default(), 1)
+            .await
+            .unwrap();
         let (a, b) = tokio::join!(accounts.load(&ann), accounts.load(&ann));
         assert_eq!(a.unwrap().unwrap(), b.unwrap().unwrap());
     }
@@ -249,18 +258,40 @@ mod tests {
             previous: None,
             version: 0,
         };
-        refused(accounts.put_tokens(&bob, "phone", &tokens, 0).await, ErrorKind::Conflict);
-        refused(stores.rosters.store(&bob, &Roster::default(), 0).await, ErrorKind::NotAllowed);
-        authority.create(&bob, Credentials::default(), 1).await.unwrap();
+        refused(
+            accounts.put_tokens(&bob, "phone", &tokens, 0).await,
+            ErrorKind::Conflict,
+        );
+        refused(
+            stores.rosters.store(&bob, &Roster::default(), 0).await,
+            ErrorKind::NotAllowed,
+        );
+        authority
+            .create(&bob, Credentials::default(), 1)
+            .await
+            .unwrap();
         let found = accounts.load(&bob).await.unwrap().unwrap();
-        accounts.put_tokens(&bob, "phone", &tokens, 0).await.unwrap();
-        stores.rosters.store(&bob, &Roster::default(), 0).await.unwrap();
-        let version = accounts.set_disabled(&bob, true, found.version).await.unwrap();
+        accounts
+            .put_tokens(&bob, "phone", &tokens, 0)
+            .await
+            .unwrap();
+        stores
+            .rosters
+            .store(&bob, &Roster::default(), 0)
+            .await
+            .unwrap();
+        let version = accounts
+            .set_disabled(&bob, true, found.version)
+            .await
+            .unwrap();
         assert!(accounts.load(&bob).await.unwrap().unwrap().disabled);
         accounts.set_disabled(&bob, false, version).await.unwrap();
 
         let theirs = authority.load(&bob).await.unwrap().unwrap();
-        authority.set_disabled(&bob, true, theirs.version).await.unwrap();
+        authority
+            .set_disabled(&bob, true, theirs.version)
+            .await
+            .unwrap();
         assert!(accounts.load(&bob).await.unwrap().unwrap().disabled);
 
         // Gone there: gone here, and what it left can be erased.
@@ -276,11 +307,17 @@ mod tests {
     async fn who_comes_back_waits_for_the_erasure_of_what_was() {
         let World { authority, stores } = world().await;
         let (bob, accounts) = (jid("bob@a.example"), &stores.accounts);
-        authority.create(&bob, Credentials::default(), 1).await.unwrap();
+        authority
+            .create(&bob, Credentials::default(), 1)
+            .await
+            .unwrap();
         accounts.load(&bob).await.unwrap();
         authority.remove(&bob).await.unwrap();
         assert!(accounts.remove(&bob).await.unwrap());
-        authority.create(&bob, Credentials::default(), 2).await.unwrap();
+        authority
+            .create(&bob, Credentials::default(), 2)
+            .await
+            .unwrap();
         refused(accounts.load(&bob).await, ErrorKind::Unavailable);
         accounts.end_erasure(&bob).await.unwrap();
         assert!(accounts.load(&bob).await.unwrap().is_some());
