@@ -13,6 +13,7 @@ mod log_contacts;
 mod mailbox;
 mod privacy;
 mod private_xml;
+mod read_only;
 mod roster;
 mod table;
 mod vcard;
@@ -25,6 +26,9 @@ pub use log::logs;
 pub use mailbox::mailboxes;
 pub use privacy::privacy;
 pub use private_xml::private_xml;
+pub use read_only::{
+    read_only_accounts, read_only_shared_groups, read_only_vcards, shared_group_pages,
+};
 pub use roster::rosters;
 pub use table::{Subject, table};
 pub use vcard::vcards;

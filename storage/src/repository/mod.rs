@@ -12,12 +12,13 @@ pub mod privacy;
 pub mod private_xml;
 mod record;
 pub mod roster;
+pub mod shared_groups;
 mod value;
 pub mod vcard;
 
 pub use account::{
-    Account, AccountRepository, AgentTokens, Credentials, FastToken, ScramHash, StoredScram,
-    TableAccounts,
+    Account, AccountCapabilities, AccountRepository, AgentTokens, Credentials, FastToken,
+    PasswordVerdict, ScramHash, ScramHashes, ShadowedAccounts, StoredScram, TableAccounts,
 };
 pub use archive_preferences::{
     ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences,
@@ -30,6 +31,9 @@ pub use privacy::{
 };
 pub use private_xml::{PrivateXml, PrivateXmlLimits, PrivateXmlRepository, TablePrivateXml};
 pub use roster::{Roster, RosterItem, RosterRepository, Subscription, TableRosters};
+pub use shared_groups::{
+    GroupAudience, GroupMember, GroupMembers, SharedGroup, SharedGroupRepository,
+};
 pub use vcard::{TableVcards, Vcard, VcardField, VcardPage, VcardPhoto, VcardRepository};
 
 #[cfg(test)]

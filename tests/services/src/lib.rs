@@ -8,9 +8,11 @@ pub mod mariadb;
 pub mod port;
 pub mod postgres;
 pub mod process;
+pub mod slapd;
 
 pub use account::Account;
 pub use mariadb::MariaDb;
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, Starting};
+pub use slapd::{Certificate, Slapd};

@@ -5,6 +5,8 @@
 //! `idx` `E#domain` / localpart, from the removal of an account until nothing of it is left.
 //! Plain passwords are never stored.
 
+mod capabilities;
+mod shadowed;
 mod table;
 
 use std::fmt;
@@ -13,8 +15,10 @@ use async_trait::async_trait;
 use minicbor::{Decode, Encode};
 use xmpp::BareJid;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
+pub use capabilities::{AccountCapabilities, PasswordVerdict, ScramHashes};
+pub use shadowed::ShadowedAccounts;
 pub use table::TableAccounts;
 pub(crate) use table::mark_key;
 
@@ -168,6 +172,22 @@ impl AgentTokens {
 /// The contract. Every read is strong: a login never sees a password or token that was changed before.
 #[async_trait]
 pub trait AccountRepository: Send + Sync + 'static {
+    /// What it can do for the accounts of a domain; costs nothing. By default everything, with keys for every hash.
+    fn capabilities(&self, _domain: &str) -> AccountCapabilities {
+        AccountCapabilities::ALL
+    }
+    /// Whether this is the password of an account: for a repository that has no keys to verify it by
+    /// ([`AccountCapabilities::verifies_passwords`]). What is absent is `Wrong`; everything but `Wrong` says that the
+    /// password was right.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Throttled` when nobody could tell: never `Wrong`. `NotAllowed`: verify it by its keys.
+    async fn check_password(&self, _account: &BareJid, _password: &str) -> Result<PasswordVerdict> {
+        Err(Error::new(
+            ErrorKind::NotAllowed,
+            "this repository has keys to verify passwords by",
+        ))
+    }
     /// An account. One strong get.
     async fn load(&self, account: &BareJid) -> Result<Option<Account>>;
     /// Creates an account with its row in the list, and takes away the mark of an erasure: one batch.

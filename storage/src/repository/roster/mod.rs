@@ -168,6 +168,11 @@ impl Roster {
 /// The contract.
 #[async_trait]
 pub trait RosterRepository: Send + Sync + 'static {
+    /// Whether anything of a domain can be changed; else every change answers `NotAllowed`, and nobody is told that he
+    /// could. Costs nothing.
+    fn is_writable(&self, _domain: &str) -> bool {
+        true
+    }
     /// A roster; version 0 and empty if there is none. One strong get, and a blob if it is huge.
     async fn load(&self, owner: &BareJid) -> Result<Roster>;
     /// Stores new content (`roster.version` is ignored); returns its version, `seen_version + 1`. One conditional write.

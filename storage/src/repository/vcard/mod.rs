@@ -108,6 +108,11 @@ pub struct VcardPage {
 /// The contract.
 #[async_trait]
 pub trait VcardRepository: Send + Sync + 'static {
+    /// Whether anything of a domain can be changed; else every change answers `NotAllowed`, and nobody is told that he
+    /// could. Costs nothing.
+    fn is_writable(&self, _domain: &str) -> bool {
+        true
+    }
     /// A vCard. One strong get, and a blob if it is large.
     async fn get(&self, owner: &BareJid) -> Result<Option<Vcard>>;
     /// The photo in a vCard, without the rest. One strong get of a small record.

@@ -1,0 +1,410 @@
+//! vCards from a directory (XEP-0054), and the search over them (XEP-0055).
+//!
+//! Which attributes make which field is an option; the defaults are those that ejabberd has, over `inetOrgPerson`
+//! (RFC 2798) and `organizationalPerson` (RFC 4519). The version of a vCard follows from what is in it.
+//! Bounds: a photo, a search. A search finds words of values, as one over our own index does.
+
+use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use ldap3::ldap_escape;
+use storage::{
+    Error, Result,
+    repository::{Vcard, VcardField, VcardPage, VcardPhoto, VcardRepository},
+};
+use xmpp::{BareJid, Element, ns};
+
+use super::{
+    Ldap,
+    directory::{Entry, Search},
+    options::attribute_mistake,
+    template,
+    users::User,
+};
+use crate::{Mistake, not_allowed};
+
+/// Longest photo in bytes; a longer one is left out.
+const MAX_PHOTO: usize = 512 << 10;
+/// Longest text in bytes; a longer one is cut.
+const MAX_TEXT: usize = 4 << 10;
+/// Entries that a search looks at.
+const MAX_FOUND: usize = 2_000;
+
+/// A field of a vCard and where it comes from (`ldap_vcard_map`): of several for one field the first that gives anything
+/// counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LdapVcardField {
+    /// `FN`, `GIVEN`, `FAMILY`, `MIDDLE`, `NICKNAME`, `PHOTO`, `BDAY`, `EMAIL`, `TEL`, `TITLE`, `ROLE`, `ORGNAME`, `ORGUNIT`,
+    /// `CTRY`, `LOCALITY`, `REGION`, `STREET`, `PCODE`, `URL`, `DESC`.
+    pub field: String,
+    /// `%u` is the user, `%d` the domain, each `%s` one of the attributes.
+    pub pattern: String,
+    /// For `%s`, in order.
+    pub attributes: Vec<String>,
+}
+
+/// Which attributes make a vCard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LdapVcardOptions {
+    /// `ldap_vcard_map`.
+    pub map: Vec<LdapVcardField>,
+    /// Which attribute is searched for a field (`ldap_search_fields`); a field without one finds nobody.
+    pub search: Vec<(VcardField, String)>,
+}
+
+/// Fields with the attribute that each has by default.
+const DEFAULTS: [(&str, &str); 20] = [
+    ("NICKNAME", ""),
+    ("FN", "displayName"),
+    ("FN", "cn"),
+    ("FAMILY", "sn"),
+    ("GIVEN", "givenName"),
+    ("MIDDLE", "initials"),
+    ("ORGNAME", "o"),
+    ("ORGUNIT", "ou"),
+    ("CTRY", "c"),
+    ("LOCALITY", "l"),
+    ("STREET", "street"),
+    ("REGION", "st"),
+    ("PCODE", "postalCode"),
+    ("TITLE", "title"),
+    ("URL", "labeledURI"),
+    ("DESC", "description"),
+    ("TEL", "telephoneNumber"),
+    ("EMAIL", "mail"),
+    ("ROLE", "employeeType"),
+    ("PHOTO", "jpegPhoto"),
+];
+
+impl Default for LdapVcardOptions {
+    fn default() -> Self {
+        use VcardField as F;
+        let field = |(field, attribute): (&str, &str)| LdapVcardField {
+            field: field.into(),
+            pattern: if attribute.is_empty() { "%u" } else { "%s" }.into(),
+            attributes: [attribute.to_owned()]
+                .into_iter()
+                .filter(|it| !it.is_empty())
+                .collect(),
+        };
+        let search = [
+            (F::FullName, "displayName"),
+            (F::Given, "givenName"),
+            (F::Middle, "initials"),
+            (F::Family, "sn"),
+            (F::Email, "mail"),
+            (F::Locality, "l"),
+            (F::Country, "c"),
+            (F::Organisation, "o"),
+            (F::Unit, "ou"),
+        ];
+        Self {
+            map: DEFAULTS.into_iter().map(field).collect(),
+            search: search.map(|(field, it)| (field, it.to_owned())).into(),
+        }
+    }
+}
+
+impl LdapVcardOptions {
+    /// Everything that is wrong with them.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let unknown = self.map.iter().filter(|it| place(&it.field).is_none());
+        let unknown = unknown.map(|it| {
+            let what = format!("{:?} is no field of a vCard", it.field);
+            Mistake::new("ldap_vcard_map", what)
+        });
+        let mapped = self.map.iter().flat_map(|it| &it.attributes);
+        let mapped = mapped.filter_map(|it| attribute_mistake("ldap_vcard_map", it));
+        let searched = self.search.iter();
+        let searched = searched.filter_map(|(_, it)| attribute_mistake("ldap_search_fields", it));
+        unknown.chain(mapped).chain(searched).collect()
+    }
+}
+
+/// Where a field stands in a vCard, in the order of XEP-0054's DTD: a child, or a child of a child.
+const PLACES: [(&str, &str, &str); 20] = [
+    ("FN", "FN", ""),
+    ("FAMILY", "N", "FAMILY"),
+    ("GIVEN", "N", "GIVEN"),
+    ("MIDDLE", "N", "MIDDLE"),
+    ("NICKNAME", "NICKNAME", ""),
+    ("PHOTO", "PHOTO", ""),
+    ("BDAY", "BDAY", ""),
+    ("STREET", "ADR", "STREET"),
+    ("LOCALITY", "ADR", "LOCALITY"),
+    ("REGION", "ADR", "REGION"),
+    ("PCODE", "ADR", "PCODE"),
+    ("CTRY", "ADR", "CTRY"),
+    ("TEL", "TEL", "NUMBER"),
+    ("EMAIL", "EMAIL", "USERID"),
+    ("TITLE", "TITLE", ""),
+    ("ROLE", "ROLE", ""),
+    ("ORGNAME", "ORG", "ORGNAME"),
+    ("ORGUNIT", "ORG", "ORGUNIT"),
+    ("DESC", "DESC", ""),
+    ("URL", "URL", ""),
+];
+
+fn place(field: &str) -> Option<(&'static str, &'static str)> {
+    let found = PLACES.iter().find(|(known, _, _)| *known == field);
+    found.map(|(_, outer, inner)| (*outer, *inner))
+}
+
+/// The field of a search, as the map calls it.
+fn field_of(field: VcardField) -> &'static str {
+    match field {
+        VcardField::FullName => "FN",
+        VcardField::Given => "GIVEN",
+        VcardField::Middle => "MIDDLE",
+        VcardField::Family => "FAMILY",
+        VcardField::Nickname => "NICKNAME",
+        VcardField::Email => "EMAIL",
+        VcardField::Locality => "LOCALITY",
+        VcardField::Country => "CTRY",
+        VcardField::Organisation => "ORGNAME",
+        VcardField::Unit => "ORGUNIT",
+        VcardField::Birthday => "BDAY",
+    }
+}
+
+const SEARCHED: [VcardField; 11] = [
+    VcardField::FullName,
+    VcardField::Given,
+    VcardField::Middle,
+    VcardField::Family,
+    VcardField::Nickname,
+    VcardField::Email,
+    VcardField::Locality,
+    VcardField::Country,
+    VcardField::Organisation,
+    VcardField::Unit,
+    VcardField::Birthday,
+];
+
+/// The vCards of a directory.
+pub struct LdapVcards {
+    ldap: Ldap,
+    options: LdapVcardOptions,
+    attributes: Vec<String>,
+}
+
+impl LdapVcards {
+    /// Of this directory.
+    pub fn new(ldap: &Ldap, options: LdapVcardOptions) -> Self {
+        let mut attributes: Vec<_> = options
+            .map
+            .iter()
+            .flat_map(|it| it.attributes.iter().cloned())
+            .collect();
+        attributes.sort_unstable();
+        attributes.dedup();
+        Self {
+            ldap: ldap.clone(),
+            options,
+            attributes,
+        }
+    }
+
+    async fn load(&self, owner: &BareJid) -> Result<Option<Vcard>> {
+        let others: Vec<_> = self.attributes.iter().map(String::as_str).collect();
+        let found = self.ldap.users.find(owner, &others).await?;
+        Ok(found.map(|user| self.vcard(&user)))
+    }
+
+    /// The value of a field.
+    fn value(&self, user: &User, field: &str) -> Option<String> {
+        let sources = self.options.map.iter().filter(|it| it.field == field);
+        let texts = sources.filter_map(|it| {
+            let of = |name: &String| user.entry.text(name).unwrap_or_default();
+            let attributes: Vec<_> = it.attributes.iter().map(of).collect();
+            template::text(
+                &it.pattern,
+                &user.name,
+                &self.ldap.users.domain,
+                &attributes,
+            )
+        });
+        let text = texts.map(|mut text| {
+            text.truncate(text.floor_char_boundary(MAX_TEXT));
+            text.retain(|c| !c.is_control() || matches!(c, '\n' | '\t'));
+            text
+        });
+        text.into_iter().find(|text| !text.is_empty())
+    }
+
+    fn photo_of<'a>(&self, entry: &'a Entry) -> Option<&'a [u8]> {
+        let sources = self.options.map.iter().filter(|it| it.field == "PHOTO");
+        let names = sources.flat_map(|it| it.attributes.iter());
+        let mut values = names.filter_map(|name| entry.values(name).next());
+        values.find(|photo| !photo.is_empty() && photo.len() <= MAX_PHOTO)
+    }
+
+    fn vcard(&self, user: &User) -> Vcard {
+        let mut vcard = Element::new("vCard", ns::VCARD);
+        let mut group: Option<(&str, Element)> = None;
+        let photo = self.photo_of(&user.entry);
+        for (field, outer, inner) in PLACES {
+            if group.as_ref().is_some_and(|(open, _)| *open != outer)
+                && let Some((_, whole)) = group.take()
+            {
+                vcard.push(whole);
+            }
+            if field == "PHOTO" {
+                if let Some(photo) = photo {
+                    vcard.push(photo_element(photo));
+                }
+                continue;
+            }
+            let Some(text) = self.value(user, field) else {
+                continue;
+            };
+            if inner.is_empty() {
+                vcard.push(Element::new(outer, ns::VCARD).with_text(text));
+            } else {
+                let (_, whole) =
+                    group.get_or_insert_with(|| (outer, Element::new(outer, ns::VCARD)));
+                whole.push(Element::new(inner, ns::VCARD).with_text(text));
+            }
+        }
+        if let Some((_, whole)) = group {
+            vcard.push(whole);
+        }
+        let xml: Bytes = vcard.to_bytes(ns::CLIENT).into();
+        let searchable = SEARCHED.into_iter().filter_map(|field| {
+            let text = self.value(user, field_of(field))?;
+            Some((field, text))
+        });
+        Vcard {
+            photo_sha1: photo.map(sha1),
+            searchable: searchable.collect(),
+            version: version(&xml),
+            xml,
+        }
+    }
+}
+
+fn photo_element(photo: &[u8]) -> Element {
+    let kind = match photo {
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [b'G', b'I', b'F', b'8', ..] => "image/gif",
+        _ => "image/jpeg",
+    };
+    let child = |name: &'static str, text: String| Element::new(name, ns::VCARD).with_text(text);
+    Element::new("PHOTO", ns::VCARD)
+        .with_child(child("TYPE", kind.into()))
+        .with_child(child("BINVAL", STANDARD.encode(photo)))
+}
+
+fn sha1(bytes: &[u8]) -> String {
+    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes);
+    hash.as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A number that is another when the content is; never 0, which is "none".
+fn version(xml: &[u8]) -> u64 {
+    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, xml);
+    let first = hash.as_ref().first_chunk().copied().unwrap_or_default();
+    u64::from_be_bytes(first) >> 1 | 1
+}
+
+fn read_only() -> Error {
+    not_allowed("vCards of this domain are kept in a directory")
+}
+
+/// Words as a search compares them: lowercase, cut at white space and commas.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    let parts = text.split(|c: char| c.is_whitespace() || c == ',');
+    parts.filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+#[async_trait]
+impl VcardRepository for LdapVcards {
+    fn is_writable(&self, _: &str) -> bool {
+        false
+    }
+
+    async fn get(&self, owner: &BareJid) -> Result<Option<Vcard>> {
+        self.load(owner).await
+    }
+
+    /// As much as the whole vCard: a directory does not tell the hash of an attribute.
+    async fn photo(&self, owner: &BareJid) -> Result<Option<VcardPhoto>> {
+        let found = self.load(owner).await?;
+        Ok(found.map(|vcard| VcardPhoto {
+            sha1: vcard.photo_sha1,
+            version: vcard.version,
+        }))
+    }
+
+    async fn put(&self, _: &BareJid, _: &Vcard, _: u64) -> Result<u64> {
+        Err(read_only())
+    }
+
+    async fn remove(&self, _: &BareJid) -> Result<()> {
+        Err(read_only())
+    }
+
+    /// One search a page, for everybody with such a word: at most [`MAX_FOUND`], beyond which a search is `TooLarge`.
+    async fn search(
+        &self,
+        domain: &str,
+        field: VcardField,
+        prefix: &str,
+        after: Option<&Bytes>,
+        limit: usize,
+    ) -> Result<VcardPage> {
+        let attribute = self
+            .options
+            .search
+            .iter()
+            .find(|(known, _)| *known == field);
+        let Some((_, attribute)) = attribute.filter(|_| domain == self.ldap.users.domain) else {
+            return Ok(VcardPage::default());
+        };
+        let prefix = prefix.to_lowercase();
+        let text = ldap_escape(prefix.as_str());
+        // A word begins the value, or follows a space or a comma.
+        let matching = match prefix.is_empty() {
+            true => format!("({attribute}=*)"),
+            false => {
+                format!("(|({attribute}={text}*)({attribute}=* {text}*)({attribute}=*,{text}*))")
+            }
+        };
+        let everybody = self.ldap.users.filter(template::Value::Any);
+        let search = Search {
+            entry: None,
+            filter: format!("(&{matching}{everybody})"),
+            attributes: self.ldap.users.attributes(&[attribute]),
+            limit: MAX_FOUND,
+        };
+        let entries = self.ldap.directory.search(&search).await?;
+        let users = entries
+            .into_iter()
+            .filter_map(|entry| self.ldap.users.user_of(entry));
+        let mut found: Vec<(String, BareJid)> = users
+            .filter_map(|user| {
+                let words = user.entry.texts(attribute).flat_map(words);
+                let word = words.filter(|word| word.starts_with(&prefix)).min()?;
+                Some((format!("{word}\0{}", user.account.as_str()), user.account))
+            })
+            .collect();
+        found.sort_unstable();
+        let from = after.map_or(0, |after| {
+            found.partition_point(|(key, _)| key.as_bytes() <= &after[..])
+        });
+        let mut page = found.split_off(from);
+        let more = page.len() > limit;
+        page.truncate(limit);
+        Ok(VcardPage {
+            next: page
+                .last()
+                .filter(|_| more)
+                .map(|(key, _)| Bytes::from(key.clone())),
+            owners: page.into_iter().map(|(_, owner)| owner).collect(),
+        })
+    }
+}
