@@ -263,11 +263,14 @@ pub fn successor(key: &[u8]) -> Bytes {
     Bytes::from(next)
 }
 
+/// What the blob keys of all accounts begin with. Each is written once, under a name never used before.
+pub(crate) const ACCOUNT_BLOBS: &str = "u/";
+
 /// What the blob keys of an account begin with. A hash, because an address may be longer than a segment of a path and
 /// may hold what a path may not.
 pub fn account_blobs(account: &BareJid) -> String {
     format!(
-        "u/{}/",
+        "{ACCOUNT_BLOBS}{}/",
         hex(digest(&SHA256, account.as_str().as_bytes()).as_ref())
     )
 }

@@ -19,12 +19,25 @@ pub async fn cache(cache: Arc<dyn Cache>, clock: Option<&ManualClock>, run: &str
 }
 
 async fn get(cache: &dyn Cache, key: &str) -> Option<(Vec<u8>, u64)> {
-    let mut found = cache.get_many(&[key]).await.expect("get_many");
+    let mut found = cache.get_many(&[key]).await;
     assert_eq!(found.len(), 1);
     found
         .pop()
-        .flatten()
+        .expect("one answer")
+        .expect("get_many")
         .map(|cached| (cached.value.to_vec(), cached.token))
+}
+
+async fn add(cache: &dyn Cache, key: &str, value: &'static str) -> Option<u64> {
+    cache.add(key, value.into(), LONG).await.expect("add")
+}
+
+/// The token, if it was set.
+async fn swap(cache: &dyn Cache, key: &str, token: u64, value: &'static str) -> Option<u64> {
+    cache
+        .compare_and_set(key, token, value.into(), LONG)
+        .await
+        .expect("compare_and_set")
 }
 
 async fn values(cache: &dyn Cache, run: &str) {
@@ -36,10 +49,10 @@ async fn values(cache: &dyn Cache, run: &str) {
             .expect("set");
     }
     let keys: Vec<&str> = names.iter().map(String::as_str).collect();
-    let found = cache.get_many(&keys).await.expect("get_many");
+    let found = cache.get_many(&keys).await;
     let found: Vec<_> = found
         .into_iter()
-        .map(|cached| cached.map(|cached| cached.value))
+        .map(|cached| cached.expect("get_many").map(|cached| cached.value))
         .collect();
     assert_eq!(
         found,
@@ -51,9 +64,9 @@ async fn values(cache: &dyn Cache, run: &str) {
             None
         ]
     );
-    assert_eq!(cache.get_many(&[]).await.expect("get_many"), []);
-    assert!(!cache.add(keys[1], "other".into(), LONG).await.expect("add"));
-    assert!(cache.add(keys[0], "new".into(), LONG).await.expect("add"));
+    assert!(cache.get_many(&[]).await.is_empty());
+    assert_eq!(add(cache, keys[1], "other").await, None);
+    assert!(add(cache, keys[0], "new").await.is_some());
     assert_eq!(
         get(cache, keys[0]).await.map(|found| found.0),
         Some(b"new".to_vec())
@@ -78,47 +91,25 @@ async fn values(cache: &dyn Cache, run: &str) {
 
 async fn tokens(cache: &dyn Cache, run: &str) {
     let key = format!("{run}:tokens");
-    assert!(
-        !cache
-            .compare_and_set(&key, 1, "x".into(), LONG)
-            .await
-            .expect("compare_and_set")
-    );
+    assert_eq!(swap(cache, &key, 1, "x").await, None);
     cache.set(&key, "one".into(), LONG).await.expect("set");
     let (_, token) = get(cache, &key).await.expect("a value");
-    assert!(
-        cache
-            .compare_and_set(&key, token, "two".into(), LONG)
-            .await
-            .expect("compare_and_set")
-    );
-    assert!(
-        !cache
-            .compare_and_set(&key, token, "three".into(), LONG)
-            .await
-            .expect("compare_and_set")
-    );
+    let told = swap(cache, &key, token, "two").await;
+    assert_eq!(swap(cache, &key, token, "three").await, None);
     let (value, next) = get(cache, &key).await.expect("a value");
-    assert_eq!(value, b"two");
+    assert_eq!((&value[..], Some(next)), (&b"two"[..], told));
     assert_ne!(token, next);
     cache.set(&key, "two".into(), LONG).await.expect("set");
-    assert!(
-        !cache
-            .compare_and_set(&key, next, "x".into(), LONG)
-            .await
-            .expect("compare_and_set"),
-        "set changes tokens"
-    );
+    let stale = swap(cache, &key, next, "x").await;
+    assert_eq!(stale, None, "set changes tokens");
     let (_, token) = get(cache, &key).await.expect("a value");
     cache.remove(&key).await.expect("remove");
-    cache.set(&key, "back".into(), LONG).await.expect("set");
-    assert!(
-        !cache
-            .compare_and_set(&key, token, "x".into(), LONG)
-            .await
-            .expect("compare_and_set"),
-        "tokens do not return"
-    );
+    let told = add(cache, &key, "back").await;
+    let stale = swap(cache, &key, token, "x").await;
+    assert_eq!(stale, None, "tokens do not return");
+    assert_eq!(get(cache, &key).await.map(|found| found.1), told);
+    let told = told.expect("it was absent");
+    assert!(swap(cache, &key, told, "x").await.is_some());
 }
 
 async fn races(cache: Arc<dyn Cache>, run: &str) {
@@ -132,7 +123,8 @@ async fn races(cache: Arc<dyn Cache>, run: &str) {
                 cache
                     .add(&key, format!("{rival}").into(), LONG)
                     .await
-                    .expect("add"),
+                    .expect("add")
+                    .is_some(),
             )
         });
     }
@@ -162,11 +154,6 @@ async fn expiry(cache: &dyn Cache, clock: &ManualClock, run: &str) {
     let (_, token) = get(cache, &key).await.expect("not yet");
     clock.advance(Duration::from_secs(1));
     assert_eq!(get(cache, &key).await, None);
-    assert!(
-        !cache
-            .compare_and_set(&key, token, "y".into(), LONG)
-            .await
-            .expect("compare_and_set")
-    );
-    assert!(cache.add(&key, "y".into(), LONG).await.expect("add"));
+    assert_eq!(swap(cache, &key, token, "y").await, None);
+    assert!(add(cache, &key, "y").await.is_some());
 }

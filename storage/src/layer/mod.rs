@@ -1,11 +1,13 @@
 //! Layers: what wraps a shape and is one itself. Written once, they serve every backend and every repository.
 
+pub mod cached;
 pub mod faulty;
 pub mod guarded;
 pub mod measured;
 pub(crate) mod random;
 pub mod retrying;
 
+pub use cached::{CacheEvent, CacheLimits, CacheObserver, Cacheable, Cached, CachedBlobs};
 pub use faulty::{Faulty, FaultyBlobs, Switchboard};
 pub use guarded::Guarded;
 pub use measured::{Measured, Observer};

@@ -10,7 +10,7 @@ pub mod mailbox;
 pub(crate) mod paging;
 pub mod privacy;
 pub mod private_xml;
-mod record;
+pub(crate) mod record;
 pub mod roster;
 pub mod shared_groups;
 mod value;

@@ -31,7 +31,7 @@ pub struct PrivateXml {
 /// The contract.
 #[async_trait]
 pub trait PrivateXmlRepository: Send + Sync + 'static {
-    /// An element. One strong get, and a blob if it is large.
+    /// An element. One cached get, and a blob if it is large.
     async fn get(&self, owner: &BareJid, namespace: &str, name: &str)
     -> Result<Option<PrivateXml>>;
     /// Stores an element, the last writer wins; returns its version. One get and one conditional write, repeated on
@@ -129,7 +129,7 @@ impl PrivateXmlRepository for TablePrivateXml {
         name: &str,
     ) -> Result<Option<PrivateXml>> {
         let key = key::of_account(owner, key::private_xml(namespace, name));
-        let found = self.values.load(&key).await?;
+        let found = self.values.load_cached(&key).await?;
         Ok(found.map(|Loaded { body, version, .. }| PrivateXml {
             xml: body.into(),
             version,

@@ -55,12 +55,26 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// A value. One strong get, and a blob if it is large.
+    /// A value, for who will change it. One strong get, and a blob if it is large.
     pub(crate) async fn load(&self, key: &Key) -> Result<Option<Loaded>> {
+        self.load_as(key, Consistency::Strong).await
+    }
+
+    /// A value, as a cache may know it. One cached get, and a blob if it is large.
+    ///
+    /// Who changes it nevertheless and meets a conflict gets what is stored the next time: `layer::cached` sees to it.
+    pub(crate) async fn load_cached(&self, key: &Key) -> Result<Option<Loaded>> {
+        self.load_as(key, Consistency::Cached).await
+    }
+
+    async fn load_as(&self, key: &Key, first: Consistency) -> Result<Option<Loaded>> {
+        let mut consistency = first;
         for _ in 0..MAX_CHASE {
-            let Some(found) = self.table.get(key, Consistency::Strong).await? else {
+            let Some(found) = self.table.get(key, consistency).await? else {
                 return Ok(None);
             };
+            // A pointer to a blob that is gone is old: the next one is the one that is stored.
+            consistency = Consistency::Strong;
             let Some(Pointer { blob: pointer, .. }) = pointer_of(&found)? else {
                 return Ok(Some(Loaded {
                     body: body_of(&found.value)?,
@@ -80,9 +94,9 @@ impl Values {
         Err(corrupt("a record whose blob is missing"))
     }
 
-    /// The head of a value and its version. One strong get; a blob only if the value has none.
+    /// The head of a value and its version, as a cache may know it. One cached get; a blob only if the value has none.
     pub(crate) async fn head(&self, key: &Key) -> Result<Option<(Head, u64)>> {
-        let Some(found) = self.table.get(key, Consistency::Strong).await? else {
+        let Some(found) = self.table.get(key, Consistency::Cached).await? else {
             return Ok(None);
         };
         let head = match pointer_of(&found)? {
@@ -91,7 +105,7 @@ impl Values {
                 head: Some(head), ..
             }) => Head::Kept(head.into()),
             Some(_) => {
-                let whole = self.load(key).await?;
+                let whole = self.load_cached(key).await?;
                 return Ok(whole.map(|whole| (Head::Body(whole.body), whole.version)));
             }
         };

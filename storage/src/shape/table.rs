@@ -152,6 +152,9 @@ pub enum Consistency {
     Strong,
     /// May be a little behind; half the price.
     Eventual,
+    /// May come from a cache: never older than what this node wrote or read strongly before, and not older than the
+    /// time limit of `layer::cached`. A table without a cache before it reads strongly.
+    Cached,
 }
 
 /// A part of a partition, by sort key.

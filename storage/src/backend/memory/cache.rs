@@ -76,13 +76,14 @@ impl State {
         }
     }
 
-    fn set(&mut self, key: &str, value: Bytes, expires: Duration, capacity: usize) {
+    /// Its token.
+    fn set(&mut self, key: &str, value: Bytes, expires: Duration, capacity: usize) -> u64 {
         self.remove(key);
-        if cost(key, &value) > capacity {
-            return;
-        }
         self.last_token += 1;
         let token = self.last_token;
+        if cost(key, &value) > capacity {
+            return token;
+        }
         let key: Arc<str> = key.into();
         self.bytes += cost(&key, &value);
         self.order.push_back((key.clone(), token));
@@ -96,6 +97,7 @@ impl State {
             },
         );
         self.make_room(capacity);
+        token
     }
 
     fn make_room(&mut self, capacity: usize) {
@@ -122,7 +124,7 @@ impl State {
 
 #[async_trait]
 impl Cache for MemoryCache {
-    async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Cached>>> {
+    async fn get_many(&self, keys: &[&str]) -> Vec<Result<Option<Cached>>> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         let get = |key: &&str| {
@@ -133,7 +135,7 @@ impl Cache for MemoryCache {
                 token: entry.token,
             })
         };
-        Ok(keys.iter().map(get).collect())
+        keys.iter().map(get).map(Ok).collect()
     }
 
     async fn set(&self, key: &str, value: Bytes, expires: Duration) -> Result<()> {
@@ -143,14 +145,18 @@ impl Cache for MemoryCache {
         Ok(())
     }
 
-    async fn add(&self, key: &str, value: Bytes, expires: Duration) -> Result<bool> {
+    async fn add(&self, key: &str, value: Bytes, expires: Duration) -> Result<Option<u64>> {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        let absent = state.live(key, now).is_none();
-        if absent {
-            state.set(key, value, self.expiry(expires), self.capacity);
+        if state.live(key, now).is_some() {
+            return Ok(None);
         }
-        Ok(absent)
+        Ok(Some(state.set(
+            key,
+            value,
+            self.expiry(expires),
+            self.capacity,
+        )))
     }
 
     async fn compare_and_set(
@@ -159,16 +165,21 @@ impl Cache for MemoryCache {
         token: u64,
         value: Bytes,
         expires: Duration,
-    ) -> Result<bool> {
+    ) -> Result<Option<u64>> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         let same = state
             .live(key, now)
             .is_some_and(|entry| entry.token == token);
-        if same {
-            state.set(key, value, self.expiry(expires), self.capacity);
+        if !same {
+            return Ok(None);
         }
-        Ok(same)
+        Ok(Some(state.set(
+            key,
+            value,
+            self.expiry(expires),
+            self.capacity,
+        )))
     }
 
     async fn remove(&self, key: &str) -> Result<()> {

@@ -173,7 +173,8 @@ pub trait RosterRepository: Send + Sync + 'static {
     fn is_writable(&self, _domain: &str) -> bool {
         true
     }
-    /// A roster; version 0 and empty if there is none. One strong get, and a blob if it is huge.
+    /// A roster; version 0 and empty if there is none. One cached get, and a blob if it is huge: never older than what
+    /// this node stored or found in its way. Who stores meets a conflict if it is old, and then loads what is stored.
     async fn load(&self, owner: &BareJid) -> Result<Roster>;
     /// Stores new content (`roster.version` is ignored); returns its version, `seen_version + 1`. One conditional write.
     ///

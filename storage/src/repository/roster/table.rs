@@ -36,7 +36,7 @@ impl RosterRepository for TableRosters {
     async fn load(&self, owner: &BareJid) -> Result<Roster> {
         let Some(found) = self
             .values
-            .load(&key::of_account(owner, key::ROSTER))
+            .load_cached(&key::of_account(owner, key::ROSTER))
             .await?
         else {
             return Ok(Roster::default());

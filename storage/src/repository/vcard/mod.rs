@@ -113,9 +113,9 @@ pub trait VcardRepository: Send + Sync + 'static {
     fn is_writable(&self, _domain: &str) -> bool {
         true
     }
-    /// A vCard. One strong get, and a blob if it is large.
+    /// A vCard. One cached get, and a blob if it is large.
     async fn get(&self, owner: &BareJid) -> Result<Option<Vcard>>;
-    /// The photo in a vCard, without the rest. One strong get of a small record.
+    /// The photo in a vCard, without the rest. One cached get of a small record.
     async fn photo(&self, owner: &BareJid) -> Result<Option<VcardPhoto>>;
     /// Stores a vCard with its index rows (`vcard.version` is ignored); returns the new version. One get, one batch.
     /// At most 48 words are indexed.

@@ -75,10 +75,7 @@ impl TableVcards {
     }
 
     async fn load(&self, key: &Key) -> Result<Option<(Stored, Loaded)>> {
-        let Some(found) = self.values.load(key).await? else {
-            return Ok(None);
-        };
-        Ok(Some((record::from_cbor(&found.body)?, found)))
+        self.values.load(key).await?.map(decoded).transpose()
     }
 
     async fn remove_once(&self, owner: &BareJid) -> Result<()> {
@@ -90,6 +87,10 @@ impl TableVcards {
             .remove(key, found, reindex(owner, &old.words, &[]))
             .await
     }
+}
+
+fn decoded(found: Loaded) -> Result<(Stored, Loaded)> {
+    Ok((record::from_cbor(&found.body)?, found))
 }
 
 /// The changes of the index when these words become those. Rows of a field change if any word of it does.
@@ -135,7 +136,9 @@ fn row_key(owner: &BareJid, field: VcardField, word: &str) -> Key {
 #[async_trait]
 impl VcardRepository for TableVcards {
     async fn get(&self, owner: &BareJid) -> Result<Option<Vcard>> {
-        let found = self.load(&key::of_account(owner, key::VCARD)).await?;
+        let key = key::of_account(owner, key::VCARD);
+        let found = self.values.load_cached(&key).await?;
+        let found = found.map(decoded).transpose()?;
         Ok(found.map(|(stored, found)| Vcard {
             xml: Vec::from(stored.xml).into(),
             photo_sha1: stored.photo_sha1,

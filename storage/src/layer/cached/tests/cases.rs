@@ -1,0 +1,1 @@
+//! Cases that are easier to read one by one.
