@@ -11,6 +11,7 @@
     reason = "a test holds one future; nobody weighs it"
 )]
 
+pub mod backend;
 pub mod bench;
 pub mod client;
 pub mod credentials;

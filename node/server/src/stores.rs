@@ -3,6 +3,9 @@
 //! In the directory of an embedded store: `table` is the embedded table, `blobs` the large values. Backends of the cloud
 //! are features of the build, so that a node for one machine needs none of their libraries.
 
+#[cfg_attr(not(feature = "sql"), path = "stores/no_sql.rs")]
+mod sql;
+
 use std::{path::Path, sync::Arc};
 
 use storage::{
@@ -16,7 +19,7 @@ use storage::{
     shape::{Blobs, Table},
 };
 
-use crate::config::{Config, Store};
+use crate::config::{Config, Storage, Store};
 
 /// What a configuration opens.
 pub struct Opened {
@@ -27,9 +30,11 @@ pub struct Opened {
 }
 
 /// One store.
-struct Place {
-    table: Arc<dyn Table>,
-    blobs: Arc<dyn Blobs>,
+pub struct Place {
+    /// Its records.
+    pub table: Arc<dyn Table>,
+    /// Its large values.
+    pub blobs: Arc<dyn Blobs>,
 }
 
 /// Opens what is configured, measured by `observer` if there is one. May take long: an embedded store replays its logs.
@@ -38,7 +43,7 @@ struct Place {
 /// `Unavailable` if a store cannot be reached or another process has it open, `Corrupt` if what is there is damaged,
 /// `NotAllowed` if this build does not know its backend.
 pub async fn open(config: &Config, observer: Option<Arc<dyn Observer>>) -> Result<Opened> {
-    let main = one(&config.storage.main, observer.as_ref()).await?;
+    let main = place(&config.storage.main, observer.as_ref()).await?;
     let table: Arc<dyn Table> = match observer {
         Some(observer) => Arc::new(Measured::new(main.table, observer)),
         None => main.table,
@@ -49,7 +54,35 @@ pub async fn open(config: &Config, observer: Option<Arc<dyn Observer>>) -> Resul
     })
 }
 
-async fn one(store: &Store, observer: Option<&Arc<dyn Observer>>) -> Result<Place> {
+/// Makes what stores of the cloud need before they are used: tables, buckets. May be repeated, also while nodes run. Says
+/// what it did, a line for each.
+///
+/// # Errors
+/// As [`open`].
+pub async fn init(storage: &Storage) -> Result<Vec<String>> {
+    let mut said = Vec::new();
+    let others = storage
+        .others
+        .iter()
+        .map(|(name, store)| (name.as_str(), store));
+    for (name, store) in [("main", &storage.main)].into_iter().chain(others) {
+        let lines = match store {
+            Store::Memory | Store::Embedded { .. } => {
+                vec!["makes itself when it is opened".to_owned()]
+            }
+            Store::DynamoDb { .. } => return Err(unknown("DynamoDB", "aws")),
+            Store::Sql(sql) => sql::init(sql).await?,
+        };
+        said.extend(lines.into_iter().map(|line| format!("{name}: {line}")));
+    }
+    Ok(said)
+}
+
+/// Opens one store.
+///
+/// # Errors
+/// As [`open`].
+pub async fn place(store: &Store, observer: Option<&Arc<dyn Observer>>) -> Result<Place> {
     match store {
         Store::Memory => Ok(Place {
             table: Arc::new(MemoryTable::new()),
@@ -74,7 +107,7 @@ async fn one(store: &Store, observer: Option<&Arc<dyn Observer>>) -> Result<Plac
             })
         }
         Store::DynamoDb { .. } => Err(unknown("DynamoDB", "aws")),
-        Store::Sql { .. } => Err(unknown("SQL", "sql")),
+        Store::Sql(sql) => sql::open(sql).await,
     }
 }
 

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use xmpp::BareJid;
 
 use super::settings::Settings;
+use crate::backend;
 use crate::load::procfs;
 use crate::load::scram::{Mechanism, stored};
 
@@ -70,7 +71,10 @@ pub async fn create_accounts(
 ///
 /// # Errors
 /// What the store says.
-pub fn open_stores(directory: &Path) -> anyhow::Result<Stores> {
+pub async fn open_stores(directory: &Path) -> anyhow::Result<Stores> {
+    if let Some(place) = backend::place(directory).await? {
+        return Ok(Stores::over(place.table, place.blobs));
+    }
     let options = EmbeddedOptions {
         sync: false,
         ..EmbeddedOptions::default()
@@ -91,13 +95,18 @@ pub struct Local {
 }
 
 impl Local {
-    /// Over a store in memory that fails as its switchboard says: not at all, to begin with.
+    /// Over a store in memory, or that of the environment, that fails as its switchboard says: not at all, to begin with.
     ///
     /// # Errors
     /// What the start says.
     pub async fn start(settings: &Settings, seed: u64) -> anyhow::Result<Self> {
-        let (table, blobs) = (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()));
-        Self::over(settings, seed, table, blobs).await
+        let directory = tempfile::tempdir()?;
+        let place = backend::place(directory.path()).await?;
+        let (table, blobs): (Arc<dyn Table>, Arc<dyn Blobs>) = match place {
+            Some(place) => (place.table, place.blobs),
+            None => (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())),
+        };
+        Self::within(directory, settings, seed, table, blobs).await
     }
 
     /// Over any store.
@@ -110,7 +119,16 @@ impl Local {
         table: Arc<dyn Table>,
         blobs: Arc<dyn Blobs>,
     ) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
+        Self::within(tempfile::tempdir()?, settings, seed, table, blobs).await
+    }
+
+    async fn within(
+        directory: TempDir,
+        settings: &Settings,
+        seed: u64,
+        table: Arc<dyn Table>,
+        blobs: Arc<dyn Blobs>,
+    ) -> anyhow::Result<Self> {
         let switchboard = Switchboard::new(seed);
         let stores = Stores::over(table.clone(), blobs.clone());
         let faulty: Arc<dyn Table> = Arc::new(Faulty::new(table, switchboard.clone()));
@@ -252,6 +270,6 @@ pub async fn directory_with(
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("data");
     std::fs::create_dir_all(&path)?;
-    create_accounts(&open_stores(&path)?, names).await?;
+    create_accounts(&open_stores(&path).await?, names).await?;
     Ok((directory, path))
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use starling::config::{Config, Security, Store};
 
+use crate::backend;
+
 /// What tests change. Passed to a server process as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
@@ -66,6 +68,10 @@ impl Settings {
             sync: self.sync,
             cache_bytes: 16 << 20,
         };
+        let elsewhere = backend::storage(directory).expect("the environment names a store");
+        if let Some(storage) = elsewhere {
+            config.storage = storage;
+        }
         for listener in &mut config.listeners {
             listener.address = SocketAddr::from(([127, 0, 0, 1], 0));
             if let Security::StartTls { required } = &mut listener.security {

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
 use super::{Certificate, DOMAIN, Product, Target, spawn, wait_until};
+use crate::backend;
 
 /// What `--ready-file` holds.
 #[derive(Deserialize)]
@@ -24,6 +25,7 @@ struct Ready {
 pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Child, Target)> {
     let config = directory.join("starling.toml");
     fs::write(&config, configuration(directory, certificate))?;
+    run(&["init", "--config"], &config).context("making the store")?;
     let ready = directory.join("ready.json");
     let mut command = Command::new(binary()?);
     command
@@ -53,13 +55,20 @@ pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Chil
 
 /// The account of the configured administrator, which nobody can register in band.
 fn add_administrator(config: &Path) -> Result<()> {
-    let added = Command::new(binary()?)
-        .args(["user", "add", &format!("admin@{DOMAIN}"), "pencil"])
-        .arg("--config")
-        .arg(config)
-        .output()?;
-    let said = String::from_utf8_lossy(&added.stderr);
-    ensure!(added.status.success(), "no administrator: {said}");
+    let admin = format!("admin@{DOMAIN}");
+    run(&["user", "add", &admin, "pencil", "--config"], config).context("no administrator")
+}
+
+/// Runs a command of the server to its end.
+fn run(arguments: &[&str], config: &Path) -> Result<()> {
+    let mut command = Command::new(binary()?);
+    super::without_variables_of_tests(&mut command);
+    let done = command.args(arguments).arg(config).output()?;
+    ensure!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     Ok(())
 }
 
@@ -95,7 +104,7 @@ http = "127.0.0.1:0"
 admins = ["admin@{DOMAIN}"]
 
 [storage]
-backend = "memory"
+{storage}
 
 [[listeners]]
 address = "127.0.0.1:0"
@@ -120,6 +129,7 @@ per_second = 1000000
 burst = 1000000
 "#,
         data = quoted(&directory.join("data")),
+        storage = backend::lines(directory).unwrap_or_else(|| "backend = \"memory\"".to_owned()),
         chain = quoted(&certificate.chain),
         key = quoted(&certificate.key),
     )

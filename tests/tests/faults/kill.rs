@@ -40,7 +40,7 @@ async fn a_server_that_is_killed_loses_nothing_it_acknowledged() {
     play.settle().await;
     let story = play.stop().await;
     server.kill().unwrap();
-    let counts = play.verify(&open_stores(&path).unwrap()).await;
+    let counts = play.verify(&open_stores(&path).await.unwrap()).await;
     println!("{counts:?}\n{story:?}");
     assert_eq!(counts.refused, 0, "nothing was wrong with the store");
     assert!(

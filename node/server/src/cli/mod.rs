@@ -20,7 +20,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
     config::{self, Loaded, Overrides, Sources},
-    log, serve,
+    log, serve, stores,
 };
 
 /// How the command ends.
@@ -59,6 +59,11 @@ enum Command {
     },
     /// Read the configuration and list every mistake.
     CheckConfig {
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Make the tables and buckets that the configured stores need, as far as they are missing. May be repeated.
+    Init {
         #[command(flatten)]
         source: SourceArgs,
     },
@@ -139,6 +144,7 @@ pub fn main() -> ExitCode {
             source,
         } => user::run(command, serves, &source),
         Command::CheckConfig { source } => check(&source),
+        Command::Init { source } => init(&source),
         Command::Export {
             domain,
             user,
@@ -274,6 +280,17 @@ fn check(source: &SourceArgs) -> Result<(), Failure> {
         "{file}: no mistakes; serves {}",
         loaded.config.domains.join(", ")
     ));
+    Ok(())
+}
+
+fn init(source: &SourceArgs) -> Result<(), Failure> {
+    let config = load(source, Overrides::default())?.config;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    for line in runtime.block_on(stores::init(&config.storage))? {
+        answer(&line);
+    }
     Ok(())
 }
 

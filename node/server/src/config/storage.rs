@@ -95,18 +95,22 @@ pub enum Store {
         objects: Bucket,
     },
     /// In a database that speaks SQL.
-    Sql {
-        /// Which.
-        dialect: Dialect,
-        /// Where and as whom. It may hold a password.
-        url: Secret,
-        /// Where reads go that may be a little behind.
-        replica: Option<Secret>,
-        /// Connections at most.
-        connections: u32,
-        /// What the names of the tables begin with.
-        table_prefix: String,
-    },
+    Sql(SqlStore),
+}
+
+/// A store in a database that speaks SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlStore {
+    /// Which.
+    pub dialect: Dialect,
+    /// Where and as whom. It may hold a password.
+    pub url: Secret,
+    /// Where reads go that may be a little behind.
+    pub replica: Option<Secret>,
+    /// Connections at most.
+    pub connections: usize,
+    /// What the names of the tables begin with.
+    pub table_prefix: String,
 }
 
 /// A database that speaks SQL.
@@ -336,19 +340,19 @@ fn sql(section: &mut Section<'_>, dialect: Dialect) -> Store {
     section.read("replica", &mut replica, |node| {
         url_of(node, dialect).map(Some)
     });
-    section.read("connections", &mut connections, number(1, 10_000));
+    section.read("connections", &mut connections, number(2, 10_000));
     section.read("table_prefix", &mut table_prefix, table_name);
     if named.is_none() {
         let remedy = format!("write url = \"{}\"", example(dialect));
         section.mistake(None, "url", Wrong::new("no database is named", remedy));
     }
-    Store::Sql {
+    Store::Sql(SqlStore {
         dialect,
         url,
         replica,
         connections,
         table_prefix,
-    }
+    })
 }
 
 fn example(dialect: Dialect) -> &'static str {

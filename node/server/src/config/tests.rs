@@ -541,11 +541,11 @@ connections = 4
     assert_eq!(storage.memcached.map(|it| it.servers.len()), Some(2));
     let sql = matches!(
         storage.others["logs"],
-        Store::Sql {
+        Store::Sql(SqlStore {
             dialect: Dialect::PostgreSql,
             connections: 4,
             ..
-        }
+        })
     );
     assert!(sql);
 }

@@ -1,0 +1,58 @@
+//! Which backend servers under test keep their state in.
+//!
+//! `STARLING_TEST_STORAGE` holds the lines of `[storage]` in a server's configuration, as the program `services` sets them
+//! for what it runs; `{prefix}` and `{directory}` in them are of the single server. Without it each test has what it was
+//! written for: memory, or the embedded store where a server must come back.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use starling::config::{self, Sources, Storage};
+use starling::stores::{self, Place};
+
+const VARIABLE: &str = "STARLING_TEST_STORAGE";
+
+/// The lines of `[storage]` for a server with this directory; the same directory has the same state.
+#[must_use]
+pub fn lines(directory: &Path) -> Option<String> {
+    let lines = std::env::var(VARIABLE).ok()?;
+    let mut hasher = DefaultHasher::new();
+    directory.hash(&mut hasher);
+    // The shortest limit on names is that of SQL tables, and the narrowest alphabet as well.
+    let prefix = format!("t{:016x}_", hasher.finish());
+    let directory = directory.display().to_string();
+    let lines = lines.replace("{prefix}", &prefix);
+    Some(lines.replace("{directory}", &directory))
+}
+
+/// The same as a configuration.
+///
+/// # Errors
+/// The lines are none.
+pub fn storage(directory: &Path) -> Result<Option<Storage>> {
+    let Some(lines) = lines(directory) else {
+        return Ok(None);
+    };
+    let file = tempfile::NamedTempFile::with_suffix(".toml")?;
+    let text = format!("domains = [\"localhost\"]\n[storage]\n{lines}\n");
+    std::fs::write(file.path(), text)?;
+    let sources = Sources {
+        file: Some(file.path().to_owned()),
+        ..Sources::default()
+    };
+    let loaded = config::load(&sources).context(VARIABLE)?;
+    Ok(Some(loaded.config.storage))
+}
+
+/// Makes and opens the store of a server with this directory, if the environment names one.
+///
+/// # Errors
+/// What the store says.
+pub async fn place(directory: &Path) -> Result<Option<Place>> {
+    let Some(storage) = storage(directory)? else {
+        return Ok(None);
+    };
+    stores::init(&storage).await?;
+    Ok(Some(stores::place(&storage.main, None).await?))
+}
