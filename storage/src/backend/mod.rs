@@ -3,4 +3,4 @@
 pub mod directory;
 pub mod embedded;
 pub mod memory;
-mod rule;
+pub mod rule;

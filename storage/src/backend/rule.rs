@@ -11,13 +11,13 @@ use crate::{
 };
 
 /// DynamoDB's limit on a partition key.
-pub(super) const MAX_PARTITION: usize = 2048;
+pub const MAX_PARTITION: usize = 2048;
 /// DynamoDB's limit on a sort key.
-pub(super) const MAX_SORT: usize = 1024;
+pub const MAX_SORT: usize = 1024;
 /// Longest value: what is larger belongs in blobs.
-pub(super) const MAX_VALUE: usize = 16 << 20;
+pub const MAX_VALUE: usize = 16 << 20;
 /// A page is cut after this many bytes of values, as DynamoDB does.
-pub(super) const PAGE_BYTES: usize = 1 << 20;
+pub const PAGE_BYTES: usize = 1 << 20;
 /// S3's limit on a key.
 const MAX_BLOB_KEY: usize = 1024;
 
@@ -44,7 +44,7 @@ impl Condition {
         self.holds_for(current.map(|record| record.version))
     }
     /// The same, of the version alone.
-    pub(super) fn holds_for(self, current: Option<u64>) -> bool {
+    pub fn holds_for(self, current: Option<u64>) -> bool {
         match self {
             Self::Any => true,
             Self::Absent => current.is_none(),
@@ -55,7 +55,7 @@ impl Condition {
 }
 
 /// Whether a record that expires then is still there now.
-pub(super) fn is_live(expires: Option<u64>, now: u64) -> bool {
+pub fn is_live(expires: Option<u64>, now: u64) -> bool {
     expires.is_none_or(|at| now < at)
 }
 
@@ -63,7 +63,7 @@ pub(super) fn is_live(expires: Option<u64>, now: u64) -> bool {
 ///
 /// # Errors
 /// `TooLarge` for too many operations, a key or a value that is too long; `NotAllowed` for a key that occurs twice.
-pub(super) fn check_batch(batch: &Batch) -> Result<()> {
+pub fn check_batch(batch: &Batch) -> Result<()> {
     if batch.operations.len() > Batch::MAX {
         return Err(Error::new(
             ErrorKind::TooLarge,
@@ -105,7 +105,7 @@ fn has_repeated_key(operations: &[Operation]) -> bool {
 ///
 /// # Errors
 /// `NotAllowed`.
-pub(super) fn check_blob_key(key: &str) -> Result<()> {
+pub fn check_blob_key(key: &str) -> Result<()> {
     let sound = key.len() <= MAX_BLOB_KEY
         && !key.chars().any(char::is_control)
         && key
@@ -122,7 +122,7 @@ pub(super) fn check_blob_key(key: &str) -> Result<()> {
 }
 
 /// The tag of a blob's bytes: the first half of their SHA-256, in hexadecimal.
-pub(super) fn blob_tag(bytes: &[u8]) -> String {
+pub fn blob_tag(bytes: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     digest.as_ref()[..16]
         .iter()

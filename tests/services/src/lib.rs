@@ -3,8 +3,14 @@
 //!
 //! `tests/install` installs what is started here. A server is up when it answered a real request, not when its port opened.
 
+pub mod dynoxide;
+pub mod faults;
 pub mod port;
 pub mod process;
+pub mod seaweedfs;
 
+pub use dynoxide::Dynoxide;
+pub use faults::{Fault, Faults};
 pub use port::free_port;
 pub use process::{Process, Starting};
+pub use seaweedfs::SeaweedFs;
