@@ -20,7 +20,7 @@ mod vcard;
 
 pub use account::accounts;
 pub use archive_preferences::archive_preferences;
-pub use blobs::blobs;
+pub use blobs::{blobs, blobs_with_segments};
 pub use cache::cache;
 pub use log::logs;
 pub use mailbox::mailboxes;

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::Call;
+use super::{Call, Usage};
 use crate::{
     error::{Error, ErrorKind, Result},
     shape::{Batch, Consistency, Done, Key, Page, Query, Record, Space, Table},
@@ -37,6 +37,8 @@ pub trait Observer: Send + Sync + 'static {
     fn observe(&self, observation: &Observation);
     /// The store was opened and found that it had lost so many bytes.
     fn lost(&self, _bytes: u64) {}
+    /// What a call to a backend cost that is paid by the call.
+    fn spent(&self, _usage: &Usage) {}
 }
 
 /// The layer.

@@ -1,17 +1,23 @@
 //! Layers: what wraps a shape and is one itself. Written once, they serve every backend and every repository.
 
+pub mod attempts;
 pub mod cached;
 pub mod faulty;
 pub mod guarded;
+pub mod limited;
 pub mod measured;
 pub(crate) mod random;
 pub mod retrying;
+pub mod usage;
 
+pub use attempts::{Attempts, Retries, RetryPolicy};
 pub use cached::{CacheEvent, CacheLimits, CacheObserver, Cacheable, Cached, CachedBlobs};
 pub use faulty::{Faulty, FaultyBlobs, Switchboard};
 pub use guarded::Guarded;
+pub use limited::{Class, Limited, Limiter, LimiterOptions};
 pub use measured::{Measured, Observer};
-pub use retrying::{RetryPolicy, Retrying};
+pub use retrying::Retrying;
+pub use usage::Usage;
 
 /// What is done to a store, for observers and faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,74 +1,31 @@
 //! Retrying: asks again where that cannot do harm.
 //!
 //! What was `Throttled` was not done, so it may be asked again. `Unavailable` may have been done, so only reads are, and
-//! batches that the caller says are repeatable. The wait doubles and is drawn from between nothing and that. A budget
-//! keeps retries to a fraction of all calls: when a store is down, retries must not be what keeps it down.
+//! batches that the caller says are repeatable. How often and how soon: [`attempts`](super::attempts).
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::random::Random;
+use super::attempts::{Attempts, Retries, RetryPolicy};
 use crate::{
     error::{Error, ErrorKind, Result},
     shape::{Batch, Consistency, Key, Page, Query, Record, Space, Table},
 };
 
-/// A retry costs this much of the budget.
-const RETRY: u64 = 100;
-
-/// How often and how long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// At most this many attempts, the first included.
-    pub attempts: u32,
-    /// The longest first wait.
-    pub first: Duration,
-    /// The longest wait.
-    pub longest: Duration,
-    /// Retries for each hundred calls, in the long run.
-    pub percent: u64,
-    /// Retries that may be saved up.
-    pub saved: u64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            attempts: 4,
-            first: Duration::from_millis(20),
-            longest: Duration::from_millis(500),
-            percent: 10,
-            saved: 100,
-        }
-    }
-}
-
 /// The layer.
 pub struct Retrying {
     inner: Arc<dyn Table>,
-    policy: RetryPolicy,
-    budget: AtomicU64,
-    random: Random,
+    retries: Retries,
 }
 
 impl Retrying {
     /// Retries the calls to a table.
     pub fn new(inner: Arc<dyn Table>, policy: RetryPolicy) -> Self {
-        let budget = AtomicU64::new(policy.saved * RETRY);
         Self {
             inner,
-            policy,
-            budget,
-            random: Random::new(RandomState::new().hash_one("jitter")),
+            retries: Retries::new(policy),
         }
     }
 
@@ -87,54 +44,29 @@ impl Retrying {
         }
     }
 
-    fn start(&self, repeatable: bool) -> Attempts<'_> {
-        let full = self.policy.saved * RETRY;
-        let earn = |budget: u64| Some((budget + self.policy.percent).min(full));
-        // It only fails where the closure says `None`.
-        let _ = self
-            .budget
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, earn);
-        Attempts {
-            layer: self,
+    fn start(&self, repeatable: bool) -> Asking<'_> {
+        Asking {
+            attempts: self.retries.start(),
             repeatable,
-            made: 0,
-            wait: self.policy.first,
         }
     }
 }
 
-/// The attempts at a call.
-struct Attempts<'a> {
-    layer: &'a Retrying,
+/// A call that may be asked again.
+struct Asking<'a> {
+    attempts: Attempts<'a>,
     repeatable: bool,
-    made: u32,
-    wait: Duration,
 }
 
-impl Attempts<'_> {
+impl Asking<'_> {
     /// Whether to try again; waits before it says yes.
     async fn again<T>(&mut self, result: &Result<T>) -> bool {
-        self.made += 1;
         let may = match result.as_ref().map_err(Error::kind) {
             Err(ErrorKind::Throttled) => true,
             Err(ErrorKind::Unavailable) => self.repeatable,
             _ => false,
         };
-        if !may || self.made >= self.layer.policy.attempts {
-            return false;
-        }
-        let spend = |budget: u64| budget.checked_sub(RETRY);
-        if self
-            .layer
-            .budget
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend)
-            .is_err()
-        {
-            return false;
-        }
-        tokio::time::sleep(self.wait.mul_f64(self.layer.random.fraction())).await;
-        self.wait = (self.wait * 2).min(self.layer.policy.longest);
-        true
+        may && self.attempts.again().await
     }
 }
 

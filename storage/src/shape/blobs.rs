@@ -38,6 +38,7 @@ pub trait Blobs: Send + Sync + 'static {
     async fn put(&self, key: &str, bytes: Bytes, condition: PutIf) -> Result<String>;
     /// Removes an object; absent is fine.
     async fn remove(&self, key: &str) -> Result<()>;
-    /// Keys that start with `prefix`, in order, beyond `after`.
+    /// Keys that start with `prefix`, each once, in an order of the backend's own, paged: `after` is the last one of the
+    /// page before, and an empty page is the end.
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
 }

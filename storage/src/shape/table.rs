@@ -210,7 +210,8 @@ pub trait Table: Send + Sync + 'static {
     /// What keeps this table from taking writes on this node, if that is known. Trouble that all nodes would have is not
     /// told.
     fn trouble(&self) -> Option<Error>;
-    /// The partitions of a table in byte order, paged: `after` is the last one of the page before. For maintenance and
+    /// The partitions of a table, each once, in an order of the backend's own, paged: `after` is the last one of the page
+    /// before, and an empty page is the end. What is written or removed meanwhile may be in it or not. For maintenance and
     /// administration only; never on a hot path.
     async fn partitions(
         &self,

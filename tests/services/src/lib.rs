@@ -4,6 +4,8 @@
 //! `tests/install` installs what is started here. A server is up when it answered a real request, not when its port opened.
 
 pub mod account;
+pub mod dynoxide;
+pub mod faults;
 pub mod mariadb;
 pub mod port;
 pub mod postgres;
@@ -12,7 +14,12 @@ pub mod slapd;
 
 pub use account::Account;
 pub use mariadb::MariaDb;
+pub mod seaweedfs;
+
+pub use dynoxide::Dynoxide;
+pub use faults::{Fault, Faults};
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, Starting};
+pub use seaweedfs::SeaweedFs;
 pub use slapd::{Certificate, Slapd};

@@ -25,6 +25,8 @@ pub struct Subject {
     pub clock: Option<ManualClock>,
     /// What the names of all partitions start with. Nobody else uses it.
     pub run: String,
+    /// The longest value that it must hold: a mebibyte, or less where the backend's own limit is lower.
+    pub largest: usize,
 }
 
 impl Subject {
@@ -34,6 +36,7 @@ impl Subject {
             table: Arc::new(table),
             clock: Some(clock),
             run: "conformance".into(),
+            largest: 1 << 20,
         }
     }
 
