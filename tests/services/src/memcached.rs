@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{free_port, process::Process};
@@ -69,7 +68,7 @@ impl Memcached {
     /// # Errors
     /// It has ended.
     pub fn freeze(&self) -> io::Result<()> {
-        self.process.signal(Signal::STOP)
+        self.process.freeze()
     }
 
     /// Lets it go on.
@@ -77,7 +76,7 @@ impl Memcached {
     /// # Errors
     /// It has ended.
     pub fn thaw(&self) -> io::Result<()> {
-        self.process.signal(Signal::CONT)
+        self.process.thaw()
     }
 
     /// Ends it at once.
