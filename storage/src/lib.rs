@@ -4,6 +4,7 @@ pub mod backend;
 pub mod clock;
 pub mod conformance;
 pub mod error;
+mod join;
 pub mod key;
 pub mod layer;
 pub mod repository;

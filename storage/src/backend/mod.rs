@@ -2,5 +2,6 @@
 
 pub mod directory;
 pub mod embedded;
+pub mod memcached;
 pub mod memory;
 pub mod rule;

@@ -9,8 +9,9 @@ use crate::{
         embedded::{Embedded, EmbeddedOptions},
         memory::{MemoryBlobs, MemoryCache, MemoryTable},
     },
-    clock::ManualClock,
-    layer::{Faulty, FaultyBlobs, Retrying, Switchboard},
+    clock::{Clock, ManualClock},
+    layer::{CacheLimits, Cached, CachedBlobs, Faulty, FaultyBlobs, Retrying, Switchboard},
+    stores::Stores,
 };
 
 fn clock() -> ManualClock {
@@ -87,6 +88,36 @@ async fn layers_of_a_table() {
         clock,
     ))
     .await;
+}
+
+fn cached(clock: &ManualClock) -> (Cached, CachedBlobs) {
+    let clock: Arc<dyn Clock> = Arc::new(clock.clone());
+    let memory = Arc::new(MemoryTable::with_clock(clock.clone()));
+    let cache = Arc::new(MemoryCache::with_clock(1 << 20, clock.clone()));
+    let limits = CacheLimits::default();
+    let table = Cached::new(memory, cache.clone(), limits, clock.clone(), Arc::new(()));
+    let blobs = CachedBlobs::new(
+        Arc::new(MemoryBlobs::new()),
+        cache,
+        limits,
+        clock,
+        Arc::new(()),
+    );
+    (table, blobs)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cached_table_and_cached_blobs() {
+    let clock = clock();
+    let (cached_table, cached_blobs) = cached(&clock);
+    table(Subject::new(cached_table, clock)).await;
+    blobs(Arc::new(cached_blobs), "run").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repositories_over_a_cache() {
+    let (table, blobs) = cached(&clock());
+    super::stores(&Stores::over(Arc::new(table), Arc::new(blobs))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ pub mod account;
 pub mod dynoxide;
 pub mod faults;
 pub mod mariadb;
+pub mod memcached;
 pub mod port;
 pub mod postgres;
 pub mod process;
@@ -18,6 +19,7 @@ pub mod seaweedfs;
 
 pub use dynoxide::Dynoxide;
 pub use faults::{Fault, Faults};
+pub use memcached::Memcached;
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, Starting};

@@ -24,7 +24,6 @@
 mod blobs;
 mod entry;
 mod flight;
-mod join;
 mod observe;
 pub mod policy;
 mod recent;
@@ -38,7 +37,6 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
 pub use blobs::CachedBlobs;
-pub(crate) use join::join_all;
 pub use observe::{CacheEvent, CacheObserver};
 pub use policy::Cacheable;
 
@@ -50,6 +48,7 @@ use self::{
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Result},
+    join::join_all,
     repository::record::fresh_id,
     shape::{
         Batch, Cache, Condition, Consistency, Key, Operation, Page, Query, Record, Space, Table,

@@ -1,8 +1,9 @@
-//! The layer: its promises in random interleavings (`model`), that the model sees what breaks them (`flaws`), and what
-//! is easier to read one by one (`cases`).
+//! The layer: its promises in random interleavings (`model`), that the model sees what breaks them (`flaws`), what is
+//! easier to read one by one (`cases`), and the same under load against real memcached (`storm`).
 
 mod cases;
 mod flaws;
 mod model;
 mod servers;
+mod storm;
 mod world;
