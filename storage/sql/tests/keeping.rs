@@ -1,5 +1,7 @@
 //! Tables and their versions, sweeping, long keys, replicas, limits of the server, TLS.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::{os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
