@@ -351,3 +351,6 @@ fn cannot_create(path: &Path, error: io::Error) -> Error {
     )
     .with_source(error)
 }
+
+#[cfg(test)]
+mod tests;

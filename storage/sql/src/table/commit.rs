@@ -124,7 +124,7 @@ impl Committer {
     pub(super) async fn commit(&self, batches: &[Batch]) -> Ends {
         let all: Vec<&Batch> = batches.iter().collect();
         let space = batches.first().and_then(append);
-        let ends = match (space, &batches[..]) {
+        let ends = match (space, batches) {
             (Some(space), _) if batches.iter().all(|batch| append(batch) == Some(space)) => {
                 self.append(space, &all).await
             }
@@ -177,7 +177,9 @@ impl Committer {
         let inserted = match inserted {
             Ok(inserted) => inserted,
             Err(Failure::Again(_) | Failure::Taken(_)) => return ends,
-            Err(Failure::Refused(error)) if batches.len() == 1 => return everyone(error),
+            Err(Failure::Refused(error)) if concerns_all(&error, batches) => {
+                return everyone(error);
+            }
             // One of them is the reason: which is found when each is tried.
             Err(Failure::Refused(_)) => return ends,
             Err(Failure::Lost { error, .. }) => {
@@ -294,7 +296,7 @@ impl Committer {
     async fn transact(&self, batches: &[&Batch]) -> Ends {
         match self.transaction(batches).await {
             Ok(ends) => ends,
-            Err(Failure::Refused(_)) if batches.len() > 1 => {
+            Err(Failure::Refused(error)) if !concerns_all(&error, batches) => {
                 let mut ends = Vec::with_capacity(batches.len());
                 for batch in batches {
                     let end = self.transaction(&[batch]).await;
@@ -317,7 +319,8 @@ impl Committer {
         let mut reconnected = false;
         for attempt in 0..ATTEMPTS {
             let write_id = fresh_id();
-            let mut lease = self.inner.writers.lease().await.map_err(Failure::Refused)?;
+            let lease = self.inner.writers.lease().await;
+            let mut lease = lease.map_err(|error| Failure::Lost { error, late: true })?;
             let mut ends = Vec::new();
             let result = self.attempt(&mut lease, batches, write_id, &mut ends).await;
             let Err(Broken { failure, sent }) = result else {
@@ -516,6 +519,11 @@ impl Committer {
             Ok(Err(_)) | Err(_) => Vec::new(),
         }
     }
+}
+
+/// Whether each batch would be refused alone as well: a server that is asked for less is not asked once for each.
+fn concerns_all(error: &Error, batches: &[&Batch]) -> bool {
+    batches.len() == 1 || error.kind() == ErrorKind::Throttled
 }
 
 /// The rows that bear the write id of a transaction when it is committed.
