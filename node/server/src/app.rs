@@ -260,6 +260,7 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         Arc::new(modules::blocking::PrivacyLists::new(lists)),
         Arc::new(modules::register::Register::new(
             accounts.clone(),
+            config.domains.clone(),
             config.registration.enabled,
         )),
         Arc::new(modules::admin::Admin::new(

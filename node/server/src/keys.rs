@@ -17,7 +17,8 @@ use zeroize::Zeroizing;
 
 use crate::random;
 
-fn stored_hash(hash: Hash) -> ScramHash {
+/// A hash as it is stored.
+pub fn stored_hash(hash: Hash) -> ScramHash {
     match hash {
         Hash::Sha1 => ScramHash::Sha1,
         Hash::Sha256 => ScramHash::Sha256,

@@ -197,6 +197,14 @@ pub struct Registry {
     specs: Vec<Spec>,
     mistakes: Vec<String>,
     verification: OnceLock<String>,
+    hidden: BTreeMap<String, Hidden>,
+}
+
+/// What one domain cannot do.
+#[derive(Default)]
+struct Hidden {
+    features: Vec<&'static str>,
+    verification: OnceLock<String>,
 }
 
 impl Registry {
@@ -219,6 +227,12 @@ impl Registry {
         if let Err(index) = features.binary_search(&feature) {
             features.insert(index, feature);
         }
+    }
+
+    /// Keeps a feature of the server from being announced for one domain, whose accounts are another system's.
+    pub fn hide(&mut self, domain: &str, feature: &'static str) {
+        let hidden = self.hidden.entry(domain.to_owned()).or_default();
+        hidden.features.push(feature);
     }
 
     /// Answers service discovery of nodes.
@@ -271,9 +285,16 @@ impl Registry {
             .map(|(_, identity)| identity)
     }
 
-    /// The verification string of the server's capabilities (XEP-0115), computed once.
-    pub fn verification(&self, compute: impl FnOnce() -> String) -> &str {
-        self.verification.get_or_init(compute)
+    /// The verification string of the server's capabilities (XEP-0115) for a domain, computed once.
+    pub fn verification(&self, domain: &str, compute: impl FnOnce() -> String) -> &str {
+        let hidden = self.hidden.get(domain).map(|it| &it.verification);
+        hidden.unwrap_or(&self.verification).get_or_init(compute)
+    }
+
+    /// Whether a feature of the server is none of this domain's.
+    pub fn is_hidden(&self, domain: &str, feature: &str) -> bool {
+        let hidden = self.hidden.get(domain);
+        hidden.is_some_and(|it| it.features.contains(&feature))
     }
 
     /// The features of a target, sorted.

@@ -11,8 +11,10 @@ const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(15);
 
 /// What is known of one server.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Breaker {
+    /// Failures in a row that make it open.
+    threshold: u32,
     /// Failures since it answered last.
     failures: u32,
     /// Until when nobody asks.
@@ -20,6 +22,15 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
+    /// Opens after so many failures in a row.
+    pub(crate) fn new(threshold: u32) -> Self {
+        Self {
+            threshold,
+            failures: 0,
+            until: None,
+        }
+    }
+
     /// Whether to ask it now. Once the time is over one is let through, and the others wait for what it finds, for as long
     /// as `trial` at most.
     pub(crate) fn allows(&mut self, now: Instant, trial: Duration) -> bool {
@@ -35,17 +46,18 @@ impl Breaker {
 
     /// It answered.
     pub(crate) fn succeeded(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.threshold);
     }
 
-    /// It did not. Returns whether that is news.
+    /// It did not. Returns whether it was well until now.
     pub(crate) fn failed(&mut self, now: Instant) -> bool {
-        let pause = FIRST
-            .saturating_mul(1 << self.failures.min(10))
-            .min(LONGEST);
         self.failures = self.failures.saturating_add(1);
-        self.until = Some(now + pause);
-        self.failures == 1
+        let beyond = self.failures.checked_sub(self.threshold);
+        if let Some(beyond) = beyond {
+            let pause = FIRST.saturating_mul(1 << beyond.min(10)).min(LONGEST);
+            self.until = Some(now + pause);
+        }
+        beyond == Some(0)
     }
 }
 
@@ -57,7 +69,7 @@ mod tests {
     fn one_asks_after_a_pause_that_grows() {
         let (start, trial) = (Instant::now(), Duration::from_secs(2));
         let at = |millis| start + Duration::from_millis(millis);
-        let mut breaker = Breaker::default();
+        let mut breaker = Breaker::new(1);
         let mut check = |what: &str, millis, allowed| {
             match what {
                 "fails" => drop(breaker.failed(at(millis))),
@@ -86,5 +98,18 @@ mod tests {
         }
         check("the longest", 18_999, false);
         check("the longest", 19_000, true);
+    }
+    #[test]
+    fn a_few_failures_may_happen() {
+        let (now, trial) = (Instant::now(), Duration::from_secs(2));
+        let mut breaker = Breaker::new(3);
+        let mut check = |news, allowed| {
+            assert_eq!(breaker.failed(now), news);
+            assert_eq!(breaker.allows(now, trial), allowed);
+        };
+        check(false, true);
+        check(false, true);
+        check(true, false);
+        check(false, false);
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod archive_preferences;
+pub mod by_domain;
 pub mod log;
 pub mod mailbox;
 pub(crate) mod paging;
@@ -23,6 +24,7 @@ pub use account::{
 pub use archive_preferences::{
     ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences,
 };
+pub use by_domain::ByDomain;
 pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip};
 pub use mailbox::{Mailbox, MailboxRepository, TableMailboxes};
 pub use privacy::{

@@ -1,15 +1,19 @@
 //! Features: what a stream offers next.
 //!
 //! Source: RFC 6120 §4.3.2, §5.3, §6.3, §7.2; XEP-0077 §8, 0198, 0352, 0386, 0388, 0440, 0478, 0480, 0484; RFC 6121 §2.6, §3.4.
-//! Why here: what may be offered is a pure function of configuration and connection ([`Offer`]); the exchanges ask it
-//! whether the client took something that was offered.
+//! Why here: what may be offered is a pure function of configuration, connection and what the domain's accounts can do
+//! ([`Offer`]); the exchanges ask it whether the client took something that was offered.
 
+use storage::repository::AccountCapabilities;
 use xmpp::{
     Element, ns,
     sasl::{BindingOffer, ChannelBindings, Hash, HtBinding, Mechanism, Upgrade},
 };
 
-use crate::config::{Auth, ClientLimits};
+use crate::{
+    config::{Auth, ClientLimits},
+    keys,
+};
 
 /// How a stream authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +55,12 @@ pub(super) struct Offer {
 
 impl Offer {
     /// For a connection without TLS. If TLS is required, nothing else is offered (RFC 6120 §5.3.1).
-    pub(super) fn plain(auth: &Auth, starttls: Option<bool>, registration: bool) -> Self {
+    pub(super) fn plain(
+        auth: &Auth,
+        accounts: AccountCapabilities,
+        starttls: Option<bool>,
+        registration: bool,
+    ) -> Self {
         let mut offer = Self {
             starttls,
             ..Self::default()
@@ -59,14 +68,15 @@ impl Offer {
         if starttls != Some(true) {
             offer.mechanisms = auth.mechanisms.clone();
             offer.mechanisms.retain(|mechanism| match mechanism {
-                Mechanism::Scram { plus: false, .. } | Mechanism::Anonymous => true,
+                Mechanism::Scram { plus: false, hash } => has_keys(accounts, *hash),
+                Mechanism::Anonymous => true,
                 Mechanism::Plain => auth.plain_without_tls,
                 Mechanism::Scram { plus: true, .. }
                 | Mechanism::External
                 | Mechanism::Ht { .. } => false,
             });
             // A new password would cross the wire as it is.
-            offer.register = registration && auth.plain_without_tls;
+            offer.register = registration && accounts.writable && auth.plain_without_tls;
         }
         offer
     }
@@ -74,6 +84,7 @@ impl Offer {
     /// For a connection with TLS; `external`: the client has shown a certificate that counts.
     pub(super) fn encrypted(
         auth: &Auth,
+        accounts: AccountCapabilities,
         bindings: &ChannelBindings,
         external: bool,
         registration: bool,
@@ -84,10 +95,10 @@ impl Offer {
             .iter()
             .copied()
             .filter(|mechanism| match mechanism {
-                Mechanism::Scram { plus: true, .. } => !data.is_empty(),
-                Mechanism::Scram { plus: false, .. } | Mechanism::Plain | Mechanism::Anonymous => {
-                    true
+                Mechanism::Scram { plus, hash } => {
+                    has_keys(accounts, *hash) && !(*plus && data.is_empty())
                 }
+                Mechanism::Plain | Mechanism::Anonymous => true,
                 // EXTERNAL is configured by its authorities, tokens by nothing.
                 Mechanism::External | Mechanism::Ht { .. } => false,
             });
@@ -116,7 +127,7 @@ impl Offer {
                 .collect(),
             mechanisms,
             starttls: None,
-            register: registration,
+            register: registration && accounts.writable,
         }
     }
 
@@ -173,6 +184,11 @@ impl Offer {
             .with_child(inline)
             .with_children(self.upgrades.iter().map(upgrade))
     }
+}
+
+/// Whether accounts can prove who they are by SCRAM with this hash.
+fn has_keys(accounts: AccountCapabilities, hash: Hash) -> bool {
+    accounts.scram.contains(keys::stored_hash(hash))
 }
 
 trait PushAll {

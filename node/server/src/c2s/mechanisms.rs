@@ -3,9 +3,9 @@
 //! Source: RFC 4616 (PLAIN), 5802 (SCRAM), 4505 (ANONYMOUS); XEP-0175, 0178 (EXTERNAL), 0474. Tokens are in `fast`.
 //! Order: the message is understood, the account is read (a store that fails is `temporary-auth-failure`, never a wrong
 //! password), the proof is verified, and only then is anything said about the account. An account that does not exist
-//! goes the same way with decoy keys. A username is a localpart: `juliet`, not `juliet@example.org`.
+//! goes the same way with decoy keys. Where an outside system verifies passwords, it is asked instead. A username is a localpart: `juliet`, not `juliet@example.org`.
 
-use storage::repository::Account;
+use storage::repository::{Account, PasswordVerdict};
 use xmpp::{
     BareJid,
     sasl::{
@@ -58,6 +58,10 @@ impl Client {
     pub(super) async fn plain(&mut self, message: &[u8]) -> Result<Proven, Refused> {
         let plain = Plain::parse(message)?;
         let named = self.named(plain.authcid);
+        let accounts = self.router.stores.accounts.capabilities(&self.domain);
+        if accounts.verifies_passwords() {
+            return self.plain_elsewhere(&plain, named).await;
+        }
         let account = self.load(named.as_ref()).await?;
         let keys = account.as_ref().and_then(|account| {
             PLAIN_HASHES
@@ -78,6 +82,30 @@ impl Client {
             Some(true) => self.admit(named.zip(account), plain.authzid, None),
             Some(false) => Err(SaslFailure::NotAuthorized.into()),
             None => Err(SaslFailure::TemporaryAuthFailure.into()),
+        }
+    }
+
+    /// PLAIN where the accounts are another system's, which has no keys.
+    async fn plain_elsewhere(
+        &self,
+        plain: &Plain<'_>,
+        named: Option<BareJid>,
+    ) -> Result<Proven, Refused> {
+        let Some(named) = named else {
+            return Err(SaslFailure::NotAuthorized.into());
+        };
+        let accounts = &self.router.stores.accounts;
+        let verdict = accounts.check_password(&named, plain.password).await;
+        let verdict = verdict.map_err(unreadable)?;
+        self.check_attempts()?;
+        match verdict {
+            PasswordVerdict::Right => {
+                let account = self.load(Some(&named)).await?;
+                self.admit(Some(named).zip(account), plain.authzid, None)
+            }
+            PasswordVerdict::Wrong => Err(SaslFailure::NotAuthorized.into()),
+            PasswordVerdict::Disabled => Err(SaslFailure::AccountDisabled.into()),
+            PasswordVerdict::Expired => Err(SaslFailure::CredentialsExpired.into()),
         }
     }
 

@@ -284,6 +284,7 @@ impl Client {
     fn prepare_offer(&mut self) -> Result<(), End> {
         let config = &self.router.config;
         let (auth, registration) = (&config.auth, config.registration.enabled);
+        let accounts = self.router.stores.accounts.capabilities(&self.domain);
         let Some(tls) = self.stream.transport.tls() else {
             let starttls = match self.listener.security {
                 Security::StartTls { required } if self.listener.starttls.is_some() => {
@@ -293,7 +294,7 @@ impl Client {
                 // Fail closed: TLS is demanded, and there is none.
                 _ => return Err(Condition::InternalServerError.into()),
             };
-            self.offer = Offer::plain(auth, starttls, registration);
+            self.offer = Offer::plain(auth, accounts, starttls, registration);
             return Ok(());
         };
         if let Some(authority) = &self.router.gate.authority {
@@ -309,6 +310,7 @@ impl Client {
         }
         self.offer = Offer::encrypted(
             auth,
+            accounts,
             &self.bindings,
             !self.external.is_empty(),
             registration,
@@ -362,7 +364,8 @@ impl Client {
     /// What is offered once the client is who it says.
     pub(super) fn features(&self, bound: bool) -> Element {
         let limits = features::limits(&self.router.config.limits, true);
-        features::authenticated(bound, limits).with_child(server_caps(self.router.registry()))
+        features::authenticated(bound, limits)
+            .with_child(server_caps(self.router.registry(), &self.domain))
     }
 
     fn start(self, permit: Permit, core: Box<SessionCore>) {

@@ -9,7 +9,7 @@ use starling::{
     net::certificate::self_signed,
     routing::Router,
 };
-use storage::repository::Account;
+use storage::{Stores, repository::Account};
 use tempfile::TempDir;
 use xmpp::BareJid;
 
@@ -39,6 +39,15 @@ impl Server {
 
     /// The same, configured further.
     pub(crate) async fn with(security: Security, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_stores(security, change, |_| {}).await
+    }
+
+    /// The same, with other stores.
+    pub(crate) async fn with_stores(
+        security: Security,
+        change: impl FnOnce(&mut Config),
+        replace: impl FnOnce(&mut Stores),
+    ) -> Self {
         let mut config = Config::development("unused".into());
         config.domains = vec!["example.org".to_owned(), "example.net".to_owned()];
         config.auth.scram_iterations = 4_096;
@@ -52,7 +61,8 @@ impl Server {
         config.certificates =
             vec![self_signed(directory.path(), &config.domains, SystemTime::now()).unwrap()];
         change(&mut config);
-        let (stores, table, fault) = stores();
+        let (mut stores, table, fault) = stores();
+        replace(&mut stores);
         let app = App::start_with(config, stores, table).await.unwrap();
         let router = app.router.clone();
         create_account(&router, "juliet", "example.org", "r0m30")

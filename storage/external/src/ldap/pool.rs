@@ -129,7 +129,7 @@ impl Pool {
             let server = |host: &String| Server {
                 url: format!("{scheme}://{}", with_port(host, port)),
                 is_backup,
-                breaker: Mutex::default(),
+                breaker: Mutex::new(Breaker::new(1)),
             };
             hosts.iter().map(server).collect::<Vec<_>>()
         };

@@ -23,6 +23,7 @@ fn names<'a>(mechanisms: impl IntoIterator<Item = &'a Mechanism>) -> String {
         .join(" ")
 }
 
+const ALL: AccountCapabilities = AccountCapabilities::ALL;
 const BOTH: (bool, bool) = (true, true);
 const NONE: (bool, bool) = (false, false);
 
@@ -37,7 +38,13 @@ fn bindings((exporter, server_end_point): (bool, bool)) -> ChannelBindings {
 fn mechanisms_follow_configuration_and_connection() {
     let configured = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "ANONYMOUS"];
     let check = |mechanisms: &[&str], data, external, expected: &str, bound| {
-        let offer = Offer::encrypted(&auth(mechanisms, false), &bindings(data), external, false);
+        let offer = Offer::encrypted(
+            &auth(mechanisms, false),
+            ALL,
+            &bindings(data),
+            external,
+            false,
+        );
         assert_eq!(names(&offer.mechanisms), expected);
         assert_eq!(!offer.bindings.is_empty(), bound, "{expected}");
     };
@@ -79,7 +86,7 @@ fn mechanisms_follow_configuration_and_connection() {
 fn nothing_weak_is_offered_without_tls() {
     let configured = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "ANONYMOUS"];
     let check = |starttls, plain_without_tls, expected: &str, register| {
-        let offer = Offer::plain(&auth(&configured, plain_without_tls), starttls, true);
+        let offer = Offer::plain(&auth(&configured, plain_without_tls), ALL, starttls, true);
         assert_eq!(
             (names(&offer.mechanisms).as_str(), offer.register),
             (expected, register),
@@ -94,10 +101,53 @@ fn nothing_weak_is_offered_without_tls() {
 }
 
 #[test]
+fn only_what_accounts_can_do_is_offered() {
+    let configured = ["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"];
+    let check = |hashes: &[ScramHash], writable, expected: &str, plain: &str| {
+        let accounts = AccountCapabilities {
+            writable,
+            scram: hashes.iter().copied().collect::<ScramHashes>(),
+        };
+        let auth = auth(&configured, false);
+        let offer = Offer::encrypted(&auth, accounts, &bindings(BOTH), false, true);
+        assert_eq!(
+            (names(&offer.mechanisms).as_str(), offer.register),
+            (expected, writable)
+        );
+        assert_eq!(offer.upgrades.is_empty(), !expected.contains("SHA-256"));
+        let offer = Offer::plain(&auth, accounts, None, true);
+        assert_eq!(names(&offer.mechanisms), plain);
+    };
+    check(&[], false, "PLAIN", "");
+    check(&[], true, "PLAIN", "");
+    check(
+        &[ScramHash::Sha256],
+        true,
+        "SCRAM-SHA-256 PLAIN",
+        "SCRAM-SHA-256",
+    );
+    check(
+        &[ScramHash::Sha1],
+        false,
+        "SCRAM-SHA-1-PLUS SCRAM-SHA-1 PLAIN",
+        "SCRAM-SHA-1",
+    );
+    check(
+        &[ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512],
+        true,
+        "SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN",
+        "SCRAM-SHA-256 SCRAM-SHA-1",
+    );
+}
+
+#[test]
 fn tokens_need_what_they_are_bound_to() {
     let check = |data, expected: &str| {
         assert_eq!(
-            names(&Offer::encrypted(&auth(&["PLAIN"], false), &bindings(data), false, false).fast),
+            names(
+                &Offer::encrypted(&auth(&["PLAIN"], false), ALL, &bindings(data), false, false)
+                    .fast
+            ),
             expected
         );
     };
@@ -115,7 +165,7 @@ fn tokens_need_what_they_are_bound_to() {
 #[test]
 fn upgrades_lead_to_what_is_offered() {
     let check = |mechanisms: &[&str], expected: &[&str]| {
-        let offer = Offer::encrypted(&auth(mechanisms, false), &bindings(NONE), false, false);
+        let offer = Offer::encrypted(&auth(mechanisms, false), ALL, &bindings(NONE), false, false);
         assert_eq!(
             offer
                 .upgrades
@@ -165,11 +215,16 @@ fn features_are_written_as_the_standards_show_them() {
     let before = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>1000</max-bytes></limits>";
     let starttls = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'>";
     check(
-        &written(Offer::plain(&auth(&["PLAIN"], true), Some(true), true)),
+        &written(Offer::plain(&auth(&["PLAIN"], true), ALL, Some(true), true)),
         &format!("{starttls}<required/></starttls>"),
     );
     check(
-        &written(Offer::plain(&auth(&["PLAIN"], true), Some(false), true)),
+        &written(Offer::plain(
+            &auth(&["PLAIN"], true),
+            ALL,
+            Some(false),
+            true,
+        )),
         &format!(
             "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\
              <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>\
@@ -177,11 +232,12 @@ fn features_are_written_as_the_standards_show_them() {
         ),
     );
     check(
-        &written(Offer::plain(&auth(&[], true), None, false)),
+        &written(Offer::plain(&auth(&[], true), ALL, None, false)),
         before,
     );
     let offer = Offer::encrypted(
         &auth(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"], false),
+        ALL,
         &bindings((true, false)),
         false,
         true,

@@ -16,23 +16,25 @@ use crate::module::Registry;
 pub const NODE: &str = "https://github.com/starling-xmpp/starling";
 
 /// `<c/>`: the server's capabilities as a stream feature.
-pub fn server_caps(registry: &Registry) -> Element {
+pub fn server_caps(registry: &Registry, domain: &str) -> Element {
     Element::new("c", ns::CAPS)
         .with_attr("hash", "sha-1")
         .with_attr("node", NODE)
-        .with_attr("ver", server_version(registry))
+        .with_attr("ver", server_version(registry, domain))
 }
 
 /// Whether a node of disco#info is the one that [`server_caps`] names.
-pub(super) fn is_server_node(registry: &Registry, node: &str) -> bool {
+pub(super) fn is_server_node(registry: &Registry, domain: &str, node: &str) -> bool {
     let version = node
         .strip_prefix(NODE)
         .and_then(|rest| rest.strip_prefix('#'));
-    version == Some(server_version(registry))
+    version == Some(server_version(registry, domain))
 }
 
-fn server_version(registry: &Registry) -> &str {
-    registry.verification(|| verification(&super::server_info(registry)))
+fn server_version<'a>(registry: &'a Registry, domain: &str) -> &'a str {
+    registry.verification(domain, || {
+        verification(&super::server_info(registry, domain))
+    })
 }
 
 /// The verification string of a disco#info result, hashed with SHA-1.

@@ -83,13 +83,15 @@ fn contacts_form(contacts: &[(String, Vec<String>)]) -> Form {
 }
 
 /// disco#info of the server, without a node.
-fn server_info(registry: &Registry) -> Element {
+fn server_info(registry: &Registry, domain: &str) -> Element {
     let named = |identity: Element| identity.with_attr("name", NAME);
     let others = registry.identities(Target::Server).cloned();
     let identities = [identity("server", "im")].into_iter().chain(others);
     Element::new("query", ns::DISCO_INFO)
         .with_children(identities.map(named))
-        .with_children(features(registry, Target::Server))
+        .with_children(features(registry, Target::Server, |it| {
+            !registry.is_hidden(domain, it)
+        }))
         .with_children(registry.forms().iter().cloned())
 }
 
@@ -99,12 +101,18 @@ fn account_info(registry: &Registry, anonymous: bool) -> Element {
     Element::new("query", ns::DISCO_INFO)
         .with_child(identity("account", kind))
         .with_children(registry.identities(Target::Account).cloned())
-        .with_children(features(registry, Target::Account))
+        .with_children(features(registry, Target::Account, |_| true))
 }
 
-fn features(registry: &Registry, target: Target) -> impl Iterator<Item = Element> {
-    let feature = |var: &&str| Element::new("feature", ns::DISCO_INFO).with_attr("var", *var);
-    registry.features(target).iter().map(feature)
+fn features(
+    registry: &Registry,
+    target: Target,
+    is_there: impl Fn(&str) -> bool,
+) -> impl Iterator<Item = Element> {
+    let known = registry.features(target).iter();
+    known
+        .filter(move |var| is_there(var))
+        .map(|var| Element::new("feature", ns::DISCO_INFO).with_attr("var", *var))
 }
 
 struct Info(Arc<DiscoModule>);
@@ -126,11 +134,12 @@ impl IqHandler for Info {
             };
             return Ok(Some(match is_account {
                 true => account_info(registry, anonymous()),
-                false => server_info(registry),
+                false => server_info(registry, iq.to.domain()),
             }));
         };
-        if !is_account && caps::is_server_node(registry, node) {
-            return Ok(Some(server_info(registry).with_attr("node", node)));
+        if !is_account && caps::is_server_node(registry, iq.to.domain(), node) {
+            let info = server_info(registry, iq.to.domain());
+            return Ok(Some(info.with_attr("node", node)));
         }
         for known in registry.nodes() {
             if let Some(info) = known.info(iq, node, cx).await? {

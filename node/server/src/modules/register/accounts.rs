@@ -53,13 +53,15 @@ impl Accounts {
     /// Makes an account; `cx` is that of a node that runs.
     ///
     /// # Errors
-    /// `not-acceptable` for a password that is none, `conflict` if the account exists; the store did not answer.
+    /// `not-acceptable` for a password that is none, `conflict` if the account exists, `not-allowed` where accounts are
+    /// another system's; the store did not answer.
     pub async fn create(
         &self,
         account: &BareJid,
         password: &str,
         way: Way<'_>,
     ) -> Result<(), StanzaError> {
+        self.must_be_writable(account)?;
         check_password(password)?;
         let accounts = &self.stores.accounts;
         // Asked before the keys are computed, which is what costs; the creation itself is conditional all the same.
@@ -83,6 +85,11 @@ impl Accounts {
         Ok(())
     }
 
+    fn must_be_writable(&self, account: &BareJid) -> Result<(), StanzaError> {
+        let accounts = self.stores.accounts.capabilities(account.domain());
+        accounts.writable.then_some(()).ok_or_else(elsewhere)
+    }
+
     async fn derive(
         &self,
         password: &str,
@@ -95,9 +102,10 @@ impl Accounts {
     /// ended by the caller, see [`end_others`].
     ///
     /// # Errors
-    /// `not-acceptable` for a password that is none, `item-not-found` if there is no such account; the store did not
-    /// answer: then the change is to be repeated.
+    /// `not-acceptable` for a password that is none, `item-not-found` if there is no such account, `not-allowed` where
+    /// accounts are another system's; the store did not answer: then the change is to be repeated.
     pub async fn set_password(&self, account: &BareJid, password: &str) -> Result<(), StanzaError> {
+        self.must_be_writable(account)?;
         check_password(password)?;
         let credentials = self.derive(password).await?;
         for _ in 0..MAX_ATTEMPTS {
@@ -310,6 +318,14 @@ impl Way<'_> {
             cx.forget(account);
         }
     }
+}
+
+/// What is answered where accounts are another system's.
+pub fn elsewhere() -> StanzaError {
+    StanzaError::new(
+        Condition::NotAllowed,
+        "accounts of this domain are managed elsewhere",
+    )
 }
 
 fn gone(text: &str) -> StreamError {

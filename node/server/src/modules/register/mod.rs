@@ -31,13 +31,23 @@ const SPEC: Spec = Spec {
 /// The module.
 pub struct Register {
     accounts: Accounts,
+    domains: Vec<String>,
     enabled: bool,
 }
 
 impl Register {
-    /// Over the accounts; without `enabled` nothing can be changed in band (`not-allowed`).
-    pub fn new(accounts: Accounts, enabled: bool) -> Self {
-        Self { accounts, enabled }
+    /// Over the accounts of these domains; without `enabled` nothing can be changed in band (`not-allowed`), and neither
+    /// where accounts are another system's.
+    pub fn new(accounts: Accounts, domains: Vec<String>, enabled: bool) -> Self {
+        Self {
+            accounts,
+            domains,
+            enabled,
+        }
+    }
+
+    fn is_writable(&self, domain: &str) -> bool {
+        self.accounts.stores.accounts.capabilities(domain).writable
     }
 
     async fn set(
@@ -52,6 +62,9 @@ impl Register {
                 Condition::NotAllowed,
                 "registration in band is off",
             ));
+        }
+        if !self.is_writable(account.domain()) {
+            return Err(accounts::elsewhere());
         }
         let done = match wanted {
             Wanted::Removal => {
@@ -132,6 +145,9 @@ impl Module for Register {
         registry.iq(Target::Account, ns::REGISTER, self.clone());
         if self.enabled {
             registry.disco(Target::Server, ns::REGISTER);
+            for domain in self.domains.iter().filter(|it| !self.is_writable(it)) {
+                registry.hide(domain, ns::REGISTER);
+            }
         }
         registry.iq(Target::Server, ns::REGISTER, self);
         registry.spec(SPEC);

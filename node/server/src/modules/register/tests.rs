@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use storage::{
     Stores,
-    repository::{AgentTokens, FastToken, RosterItem, Subscription},
+    repository::{AgentTokens, FastToken, RosterItem, ShadowedAccounts, Subscription},
 };
 use xmpp::{
     StanzaErrorCondition as Condition,
@@ -47,7 +47,7 @@ impl Bench {
         Self {
             recorder,
             stores,
-            register: Register::new(accounts, enabled),
+            register: Register::new(accounts, vec!["example.com".into()], enabled),
             balcony,
         }
     }
@@ -292,4 +292,37 @@ async fn nothing_changes_where_it_is_off() {
     let mut registry = Registry::default();
     Arc::new(bench.register).register(&mut registry);
     assert_eq!(registry.features(Target::Server), [""; 0]);
+}
+
+#[tokio::test]
+async fn accounts_of_another_system_are_not_changed() {
+    let mut bench = Bench::new(true).await;
+    let mut stores = bench.stores.clone();
+    let shadows = super::super::recorder::stores().accounts;
+    let clock = Arc::new(storage::ManualClock::at(1));
+    stores.accounts = Arc::new(ShadowedAccounts::new(stores.accounts, shadows, clock));
+    let rosters = Arc::new(Rosters::new(stores.rosters.clone()));
+    let accounts = Accounts::new(stores, rosters, Arc::new(Keys::new(4_096)));
+    let cx = bench.recorder.context();
+    let (juliet, romeo) = (bare("juliet@example.com"), bare("romeo@example.com"));
+    let made = accounts.create(&romeo, "m0nt4gu3", Way::Running(&cx)).await;
+    assert_eq!(made.unwrap_err().condition, Condition::NotAllowed);
+    let changed = accounts.set_password(&juliet, "another").await;
+    assert_eq!(changed.unwrap_err().condition, Condition::NotAllowed);
+    let removed = accounts.remove(&juliet, None, Way::Running(&cx)).await;
+    assert_eq!(removed.unwrap_err().condition, Condition::NotAllowed);
+
+    let announced = |register: Register| {
+        let mut registry = Registry::default();
+        Arc::new(register).register(&mut registry);
+        !registry.is_hidden("example.com", ns::REGISTER)
+    };
+    let theirs = Register::new(accounts, vec!["example.com".into()], true);
+    let ours = std::mem::replace(&mut bench.register, theirs);
+    let password = "<username>juliet</username><password>another</password>";
+    for children in [password, "<remove/>"] {
+        let asked = bench.ask(None, Set, children).await;
+        assert_eq!(asked, Err(Condition::NotAllowed));
+    }
+    assert!(announced(ours) && !announced(bench.register));
 }

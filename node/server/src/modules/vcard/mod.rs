@@ -107,6 +107,12 @@ impl VcardModule {
     }
 
     async fn set(&self, iq: &IqRequest, cx: &Context) -> Result<(), StanzaError> {
+        if !self.vcards.is_writable(iq.to.domain()) {
+            return Err(StanzaError::new(
+                Condition::NotAllowed,
+                "vCards of this domain are kept elsewhere",
+            ));
+        }
         // What is stored would outlive who stored it.
         if cx
             .entries(&iq.to)
