@@ -29,6 +29,9 @@ pub struct StoreLimits {
     pub inline_max: usize,
     /// Longest roster that is a record: higher, because presence waits for rosters.
     pub roster_inline_max: usize,
+    /// Longest stanza that stands in its log. What is longer is a blob, which must then answer for the log to take it or
+    /// to hand it over: above the longest stanza that clients may send nothing of a message waits for blobs.
+    pub stanza_inline_max: usize,
     /// Bounds of private XML.
     pub private_xml: PrivateXmlLimits,
 }
@@ -38,6 +41,7 @@ impl Default for StoreLimits {
         Self {
             inline_max: 8 << 10,
             roster_inline_max: 300 << 10,
+            stanza_inline_max: 300 << 10,
             private_xml: PrivateXmlLimits::default(),
         }
     }
@@ -78,7 +82,7 @@ impl Stores {
     pub fn with_limits(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, limits: StoreLimits) -> Self {
         let guarded = Arc::new(Guarded::by_owner(table.clone()));
         Self {
-            logs: Arc::new(TableLogs::new(table.clone())),
+            logs: Arc::new(TableLogs::new(table.clone(), blobs.clone(), limits.stanza_inline_max)),
             table: table.clone(),
             ..Self::plain(guarded, blobs, limits)
         }
@@ -94,6 +98,7 @@ impl Stores {
             inline_max,
             roster_inline_max,
             private_xml,
+            ..
         } = limits;
         Self {
             accounts: Arc::new(TableAccounts::new(table.clone())),
@@ -102,7 +107,7 @@ impl Stores {
                 blobs.clone(),
                 roster_inline_max,
             )),
-            logs: Arc::new(TableLogs::new(table.clone())),
+            logs: Arc::new(TableLogs::new(table.clone(), blobs.clone(), limits.stanza_inline_max)),
             mailboxes: Arc::new(TableMailboxes::new(table.clone())),
             privacy: Arc::new(TablePrivacy::new(table.clone())),
             private: Arc::new(TablePrivateXml::new(
@@ -181,6 +186,7 @@ impl Stores {
         let prefix = key::account_blobs(account);
         Ok(nothing(Space::Core, key::account(account)).await?
             && nothing(Space::Log, key::log(account)).await?
+            && nothing(Space::Log, key::log_segments(account)).await?
             && self.blobs.list(&prefix, None, 1).await?.is_empty())
     }
 
@@ -195,9 +201,14 @@ impl Stores {
                 .remove(account)
                 .await?;
             erase_records(&*table, account).await?;
+            let logs = TableLogs::new(
+                table.clone(),
+                self.blobs.clone(),
+                self.limits.stanza_inline_max,
+            );
+            logs.erase_records(account).await?;
             // After the records: none is left that points at a blob.
-            self.erase_blobs(account, &mark).await?;
-            TableLogs::new(table.clone()).erase(account).await
+            self.erase_blobs(account, &mark).await
         };
         match erase.await {
             Err(error) if error.kind() == ErrorKind::NotAllowed => Ok(()),

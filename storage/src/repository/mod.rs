@@ -7,12 +7,13 @@ pub mod account;
 pub mod archive_preferences;
 pub mod log;
 pub mod mailbox;
+pub(crate) mod object;
 pub(crate) mod paging;
 pub mod privacy;
 pub mod private_xml;
-mod record;
+pub(crate) mod record;
 pub mod roster;
-mod value;
+pub(crate) mod value;
 pub mod vcard;
 
 pub use account::{
