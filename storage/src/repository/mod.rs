@@ -23,7 +23,11 @@ pub use account::{
 pub use archive_preferences::{
     ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences,
 };
-pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip};
+pub use log::{
+    EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip,
+    compact::{Compacted, Compaction, Keeping},
+    retain::Retention,
+};
 pub use mailbox::{Mailbox, MailboxRepository, TableMailboxes};
 pub use privacy::{
     PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds,

@@ -11,7 +11,7 @@ use super::{
     change::pointers_of,
     codec::Item,
     large,
-    read::{item_of, until},
+    read::item_of,
     segment::Segment,
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 /// How many items are removed at once.
 const REMOVED_AT_ONCE: usize = 50;
 /// How many segments are looked at at once.
-const SEGMENTS_AT_ONCE: usize = 16;
+const SEGMENTS_AT_ONCE: usize = 4;
 /// How often segments are looked at again.
 const MAX_ROUNDS: usize = 16;
 
@@ -56,10 +56,16 @@ impl TableLogs {
         };
         for _ in 0..MAX_ROUNDS {
             if let Some(first) = self.cut_segments(archive, &cut).await? {
-                return Ok(first);
+                // What a dead compaction left of it in the table goes as well.
+                let cut = Cut {
+                    before: first,
+                    ..cut
+                };
+                let (left, _) = self.cut_items(archive, &cut, newest.first).await?;
+                return Ok(left.map_or(first, |left| left.min(first)));
             }
             let (first, removed) = self.cut_items(archive, &cut, newest.first).await?;
-            if !removed || !self.has_segment(archive, cut.before).await? {
+            if !removed || !self.has_segments(archive).await? {
                 return Ok(first.unwrap_or(newest.first));
             }
         }
@@ -69,17 +75,15 @@ impl TableLogs {
         ))
     }
 
-    async fn has_segment(&self, archive: &BareJid, before: u64) -> Result<bool> {
-        let segments = self.reader(archive).segments();
-        let below = before.saturating_sub(1);
-        Ok(segments.at_or_before(below).await?.is_some())
+    async fn has_segments(&self, archive: &BareJid) -> Result<bool> {
+        let oldest = self.reader(archive).segments().at_or_beyond(0).await?;
+        Ok(oldest.is_some())
     }
 
     /// Drops segments; the lowest number that is left if one of them has it.
     async fn cut_segments(&self, archive: &BareJid, cut: &Cut) -> Result<Option<u64>> {
         let segments = self.reader(archive).segments();
         let mut query = segments.query(false, SEGMENTS_AT_ONCE);
-        query.until = until(cut.before.saturating_sub(1)).or(query.until);
         loop {
             let (records, more) = paging::next_page(&*self.table, &mut query).await?;
             for record in &records {
