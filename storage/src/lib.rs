@@ -6,9 +6,11 @@ pub mod conformance;
 pub mod error;
 pub mod key;
 pub mod layer;
+pub mod maintenance;
 pub mod repository;
 pub mod shape;
 pub mod stores;
+pub mod sweep;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Result};

@@ -9,6 +9,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     key,
     layer::Guarded,
+    maintenance::{Maintenance, MaintenanceOptions},
     repository::{
         AccountRepository, ArchivePreferencesRepository, Credentials, LogRepository,
         MailboxRepository, PrivacyRepository, PrivateXmlLimits, PrivateXmlRepository,
@@ -17,6 +18,7 @@ use crate::{
         account::mark_key, paging,
     },
     shape::{Blobs, Consistency, Key, Query, Space, Table},
+    sweep::Sweep,
 };
 
 /// How much an erasure removes at once.
@@ -167,6 +169,24 @@ impl Stores {
     pub async fn begin_import(&self, account: &BareJid) -> Result<()> {
         self.accounts.begin_erasure(account).await?;
         self.erase_rest(account).await
+    }
+
+    /// The maintenance of a domain: to be stepped now and then, on any node. `swept` names the domains whose objects are
+    /// swept: those whose records are all in this table.
+    pub fn maintenance(
+        &self,
+        domain: &str,
+        swept: &[&str],
+        options: MaintenanceOptions,
+    ) -> Maintenance {
+        let (table, blobs) = (self.table.clone(), self.blobs.clone());
+        let sweep = options.sweep.map(|grace| {
+            let domains = swept.iter().map(|domain| (*domain).to_owned()).collect();
+            Sweep::new(table.clone(), blobs.clone(), domains, grace)
+        });
+        let logs = TableLogs::new(table, blobs, self.limits.stanza_inline_max);
+        let (accounts, mailboxes) = (self.accounts.clone(), self.mailboxes.clone());
+        Maintenance::new(domain.to_owned(), accounts, mailboxes, logs, sweep, options)
     }
 
     /// Whether a name has nothing.

@@ -11,7 +11,7 @@ use super::{
     EntryFlags, LogRange, Rewrite, TableLogs,
     append::standing,
     codec::Item,
-    large::{self, Drafts},
+    large::{self, Drafts, Large},
     read::{Entries, Reader},
     segment::{Replacement, Segment},
     walk::{Part, Sink},
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     key,
+    repository::object::{Kind, Name},
     shape::{Batch, Condition, Key, Space},
 };
 
@@ -185,7 +186,31 @@ async fn stored_at(reader: &Reader<'_>, number: u64) -> Result<Option<Stored>> {
     Ok(Some(Stored { item, at }))
 }
 
-/// The pointer of an entry as it is now, and whether there is such an entry.
+impl TableLogs {
+    /// Whether the entry or the segment that an object was made for points at it.
+    pub(crate) async fn points_at(
+        &self,
+        archive: &BareJid,
+        made_for: Name,
+        object: &str,
+    ) -> Result<bool> {
+        let reader = self.reader(archive);
+        match made_for.kind {
+            Kind::Value => Ok(true),
+            Kind::Segment => {
+                let found = reader.segments().at_or_before(made_for.number).await?;
+                Ok(found.is_some_and(|it| it.first == made_for.number && it.object == object))
+            }
+            Kind::Stanza => {
+                let found = pointer_at(&reader, made_for.number).await?;
+                let found = found.as_ref().map(|it| Large::parse(it)).transpose()?;
+                Ok(found.is_some_and(|it| it.object == object))
+            }
+        }
+    }
+}
+
+/// The pointer of an entry as it is now.
 pub(super) async fn pointer_at(reader: &Reader<'_>, number: u64) -> Result<Option<Bytes>> {
     let range = LogRange {
         from: number,

@@ -51,7 +51,7 @@ struct Seen {
     whole: bool,
 }
 
-fn hash(bare: &str) -> u32 {
+pub(super) fn hash(bare: &str) -> u32 {
     crc32fast::hash(bare.as_bytes())
 }
 
@@ -87,6 +87,16 @@ fn names(row: &[u8], wanted: u32) -> Result<bool> {
         (hashes, []) => Ok(hashes.binary_search(&wanted.to_be_bytes()).is_ok()),
         _ => Err(corrupt("a row of contacts cut short")),
     }
+}
+
+/// Whether a row names all of these.
+pub(super) fn all_named(row: &[u8], seen: &BTreeSet<u32>) -> Result<bool> {
+    for hash in seen {
+        if !names(row, *hash)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Reader<'_> {
@@ -188,7 +198,7 @@ impl Reader<'_> {
         Ok(seen)
     }
 
-    async fn rows(&self, rows: &Bytes, blocks: Range<u64>) -> Result<HashMap<u64, Bytes>> {
+    pub(super) async fn rows(&self, rows: &Bytes, blocks: Range<u64>) -> Result<HashMap<u64, Bytes>> {
         let mut query = Query {
             space: Space::Idx,
             partition: rows.clone(),

@@ -50,6 +50,11 @@ impl TableLogs {
         Self { clock, ..self }
     }
 
+    /// The table.
+    pub(crate) fn table(&self) -> Arc<dyn Table> {
+        self.table.clone()
+    }
+
     pub(super) fn reader<'a>(&'a self, archive: &'a BareJid) -> Reader<'a> {
         Reader {
             table: &*self.table,

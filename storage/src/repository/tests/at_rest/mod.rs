@@ -258,7 +258,7 @@ impl LogRepository for Compacting {
 
 #[tokio::test]
 async fn logs_that_are_compacted_between_any_two_calls_conform() {
-    for segment_entries in [1, 30, 100, 5_000] {
+    for segment_entries in [10, 100] {
         let repo = Compacting::new(segment_entries);
         conformance::logs_at_rest(&repo).await;
         // What is left of those that died is there to be swept; what counts is that segments were made at all.
