@@ -84,7 +84,11 @@ impl Stores {
     pub fn with_limits(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, limits: StoreLimits) -> Self {
         let guarded = Arc::new(Guarded::by_owner(table.clone()));
         Self {
-            logs: Arc::new(TableLogs::new(table.clone(), blobs.clone(), limits.stanza_inline_max)),
+            logs: Arc::new(TableLogs::new(
+                table.clone(),
+                blobs.clone(),
+                limits.stanza_inline_max,
+            )),
             table: table.clone(),
             ..Self::plain(guarded, blobs, limits)
         }
@@ -109,7 +113,11 @@ impl Stores {
                 blobs.clone(),
                 roster_inline_max,
             )),
-            logs: Arc::new(TableLogs::new(table.clone(), blobs.clone(), limits.stanza_inline_max)),
+            logs: Arc::new(TableLogs::new(
+                table.clone(),
+                blobs.clone(),
+                limits.stanza_inline_max,
+            )),
             mailboxes: Arc::new(TableMailboxes::new(table.clone())),
             privacy: Arc::new(TablePrivacy::new(table.clone())),
             private: Arc::new(TablePrivateXml::new(
@@ -182,11 +190,16 @@ impl Stores {
         let (table, blobs) = (self.table.clone(), self.blobs.clone());
         let sweep = options.sweep.map(|grace| {
             let domains = swept.iter().map(|domain| (*domain).to_owned()).collect();
-            Sweep::new(table.clone(), blobs.clone(), domains, grace)
+            Sweep::new(table.clone(), blobs, domains, grace)
         });
-        let logs = TableLogs::new(table, blobs, self.limits.stanza_inline_max);
+        let logs = self.table_logs(table);
         let (accounts, mailboxes) = (self.accounts.clone(), self.mailboxes.clone());
         Maintenance::new(domain.to_owned(), accounts, mailboxes, logs, sweep, options)
+    }
+
+    /// The logs themselves, over this table.
+    pub(crate) fn table_logs(&self, table: Arc<dyn Table>) -> TableLogs {
+        TableLogs::new(table, self.blobs.clone(), self.limits.stanza_inline_max)
     }
 
     /// Whether a name has nothing.
@@ -221,12 +234,7 @@ impl Stores {
                 .remove(account)
                 .await?;
             erase_records(&*table, account).await?;
-            let logs = TableLogs::new(
-                table.clone(),
-                self.blobs.clone(),
-                self.limits.stanza_inline_max,
-            );
-            logs.erase_records(account).await?;
+            self.table_logs(table).erase_records(account).await?;
             // After the records: none is left that points at a blob.
             self.erase_blobs(account, &mark).await
         };

@@ -355,8 +355,15 @@ async fn truncation_at_rest(repo: &dyn LogRepository) {
             done(repo.read(&archive, LogRange::ALL, false, 1000).await),
             left
         );
-        let last = done(repo.read(&archive, LogRange { from: 1, to: 80 }, true, 1000).await);
-        assert!(last.iter().rev().eq(left.iter().take_while(|it| it.number <= 80)));
+        let last = done(
+            repo.read(&archive, LogRange { from: 1, to: 80 }, true, 1000)
+                .await,
+        );
+        assert!(
+            last.iter()
+                .rev()
+                .eq(left.iter().take_while(|it| it.number <= 80))
+        );
         assert_eq!(done(repo.first_since(&archive, 0).await), first);
     }
     assert_eq!(

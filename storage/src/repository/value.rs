@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock},
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     shape::{Batch, Blobs, Condition, Consistency, Key, Record, Table},
 };
 

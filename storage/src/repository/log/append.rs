@@ -132,4 +132,3 @@ pub(super) fn recognise(result: Result<()>, write_id: u64) -> Result<()> {
         result => result,
     }
 }
-

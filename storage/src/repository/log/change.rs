@@ -64,11 +64,8 @@ impl TableLogs {
         };
         let list = std::slice::from_ref(&new);
         let long = self.too_long(list);
-        let drafts =
-            Drafts::put(&*self.blobs, &self.clock, archive, number, list, &long).await?;
-        let value = stored
-            .item
-            .with_entry(number, &new, drafts.extensions(0))?;
+        let drafts = Drafts::put(&*self.blobs, &self.clock, archive, number, list, &long).await?;
+        let value = stored.item.with_entry(number, &new, drafts.extensions(0))?;
         let written = match drafts.check() {
             Ok(()) => self.put_back(&reader, stored, value).await,
             late => late,

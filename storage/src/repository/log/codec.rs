@@ -14,9 +14,7 @@
 mod numbers;
 
 use bytes::Bytes;
-use numbers::{
-    Cursor, prefixed_len, put_prefixed, put_varint, unzigzag, varint_len, zigzag,
-};
+use numbers::{Cursor, prefixed_len, put_prefixed, put_varint, unzigzag, varint_len, zigzag};
 use xmpp::Jid;
 
 use super::{EntryFlags, LogEntry, NewEntry};
@@ -118,10 +116,7 @@ impl Gathered {
     pub(super) fn push(&mut self, item: &Item, raw: &[u8]) -> Result<()> {
         let (flags, time_ms, rest) = item.parts(raw)?;
         let time = zigzag(time_ms.wrapping_sub(self.base).cast_signed());
-        put_varint(
-            &mut self.out,
-            (2 + varint_len(time) + rest.len()) as u64,
-        );
+        put_varint(&mut self.out, (2 + varint_len(time) + rest.len()) as u64);
         self.out.extend_from_slice(&flags.bits().to_le_bytes());
         put_varint(&mut self.out, time);
         self.out.extend_from_slice(rest);

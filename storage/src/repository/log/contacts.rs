@@ -170,9 +170,8 @@ impl Reader<'_> {
                 let raw = raw?;
                 let peer = bare(part.item.peer(raw)?);
                 seen.hashes.insert(hash(peer));
-                let is_hit = peer == wanted.contact.as_str()
-                    && range.from <= number
-                    && number <= range.to;
+                let is_hit =
+                    peer == wanted.contact.as_str() && range.from <= number && number <= range.to;
                 if is_hit {
                     hits.push((number, raw));
                 }
@@ -198,7 +197,11 @@ impl Reader<'_> {
         Ok(seen)
     }
 
-    pub(super) async fn rows(&self, rows: &Bytes, blocks: Range<u64>) -> Result<HashMap<u64, Bytes>> {
+    pub(super) async fn rows(
+        &self,
+        rows: &Bytes,
+        blocks: Range<u64>,
+    ) -> Result<HashMap<u64, Bytes>> {
         let mut query = Query {
             space: Space::Idx,
             partition: rows.clone(),
@@ -223,14 +226,7 @@ impl Reader<'_> {
     }
 
     /// Adds a row. It is written only while the log is there that it tells of: one that is being erased gets no rows.
-    fn learn(
-        &self,
-        batch: Batch,
-        rows: &Bytes,
-        block: u64,
-        row: Vec<u8>,
-        place: &Place,
-    ) -> Batch {
+    fn learn(&self, batch: Batch, rows: &Bytes, block: u64, row: Vec<u8>, place: &Place) -> Batch {
         let check = place.key(self);
         // Blocks may share an item, and a batch names a key once.
         let known = batch.operations.iter().any(|it| *it.key() == check);

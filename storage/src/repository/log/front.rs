@@ -7,12 +7,7 @@ use bytes::Bytes;
 use xmpp::BareJid;
 
 use super::{
-    EntryFlags, TableLogs,
-    change::pointers_of,
-    codec::Item,
-    large,
-    read::item_of,
-    segment::Segment,
+    EntryFlags, TableLogs, change::pointers_of, codec::Item, large, read::item_of, segment::Segment,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -145,12 +140,7 @@ impl TableLogs {
         }
     }
 
-    async fn remove(
-        &self,
-        partition: &Bytes,
-        old: Vec<Record>,
-        fence: Option<&Key>,
-    ) -> Result<()> {
+    async fn remove(&self, partition: &Bytes, old: Vec<Record>, fence: Option<&Key>) -> Result<()> {
         if old.is_empty() {
             return Ok(());
         }

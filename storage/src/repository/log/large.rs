@@ -101,7 +101,9 @@ impl Drafts {
 
     /// Call it right before the write.
     pub(super) fn check(&self) -> Result<()> {
-        self.drafts.iter().try_for_each(|(_, draft, _)| draft.check())
+        self.drafts
+            .iter()
+            .try_for_each(|(_, draft, _)| draft.check())
     }
 
     /// Removes the objects again that nothing points at, if that is known.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     backend::memory::{MemoryBlobs, MemoryTable},
+    error::ErrorKind,
     key,
     repository::record::MAX_BODY,
 };

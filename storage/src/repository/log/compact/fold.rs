@@ -35,9 +35,8 @@ impl TableLogs {
         };
         let old = self.left_over(reader, &segment).await?;
         let all = segments.items(&segment, 0..segment.frames.len()).await?;
-        let frames = all.ok_or_else(|| {
-            Error::new(ErrorKind::Conflict, "a segment that was just replaced")
-        })?;
+        let frames =
+            all.ok_or_else(|| Error::new(ErrorKind::Conflict, "a segment that was just replaced"))?;
         let changed = changes(&frames, &old)?;
         if !changed.is_empty() {
             let with = Replacement {

@@ -27,7 +27,10 @@ use super::{
     TableLogs,
     codec::Item,
     read::{Reader, item_of, until},
-    segment::{Segment, body::{Framing, assemble}},
+    segment::{
+        Segment,
+        body::{Framing, assemble},
+    },
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -269,12 +272,10 @@ impl TableLogs {
             version: 0,
         };
         // As long as the first item is there nothing was dropped from the front.
-        let with = Batch::new()
-            .check(claim.key(), Condition::Exists)
-            .check(
-                item_key(reader, &first.record),
-                Condition::Version(first.record.version),
-            );
+        let with = Batch::new().check(claim.key(), Condition::Exists).check(
+            item_key(reader, &first.record),
+            Condition::Version(first.record.version),
+        );
         store
             .point_with(&draft, &segment, Condition::Absent, with)
             .await?;

@@ -25,39 +25,37 @@ pub(in crate::repository::log) struct Packed {
 
 /// Compresses an item to a frame.
 pub(in crate::repository::log) fn pack(item: Bytes) -> Result<Packed> {
-    let bytes =
-        zstd::bulk::compress(&item, LEVEL).map_err(|e| corrupt("zstd").with_source(e))?;
+    let bytes = zstd::bulk::compress(&item, LEVEL).map_err(|e| corrupt("zstd").with_source(e))?;
+    let frame = describe(&Item::parse(1, item)?, &bytes)?;
+    Ok(Packed { frame, bytes })
+}
+
+/// What the index tells of a frame with this item and these bytes.
+pub(in crate::repository::log) fn describe(item: &Item, bytes: &[u8]) -> Result<Frame> {
     let size = |bytes: usize| u32::try_from(bytes).map_err(|e| corrupt("a frame").with_source(e));
-    let (length, raw, crc) = (
-        size(bytes.len())?,
-        size(item.len())?,
-        crc32fast::hash(&bytes),
-    );
-    let item = Item::parse(1, item)?;
     let mut times = Vec::with_capacity(MAX_ENTRIES);
     for time in item.times() {
         times.push(time?);
     }
     let mut archived = None;
-    for (number, entry) in item.raw_entries(1, u64::MAX) {
+    for (number, entry) in item.raw_entries(0, u64::MAX) {
         let (flags, ..) = item.parts(entry?)?;
         if flags.contains(EntryFlags::ARCHIVED) {
-            archived = u8::try_from(number - 1).ok();
+            archived = u8::try_from(number - item.first).ok();
             break;
         }
     }
     let first_ms = times.first().copied().unwrap_or_default();
     let last_ms = times.last().copied().unwrap_or_default();
-    let frame = Frame {
+    Ok(Frame {
         count: u8::try_from(times.len()).expect("an item counts in one byte"),
-        length,
-        raw,
-        crc,
+        length: size(bytes.len())?,
+        raw: size(item.bytes().len())?,
+        crc: crc32fast::hash(bytes),
         first_ms,
         span_ms: last_ms.saturating_sub(first_ms),
         archived,
-    };
-    Ok(Packed { frame, bytes })
+    })
 }
 
 /// The item in a frame.
@@ -109,9 +107,8 @@ impl Framing {
                 self.close()?;
             }
             let time = time?;
-            let (gathered, count, bytes) = self
-                .open
-                .get_or_insert_with(|| (Gathered::new(time), 0, 0));
+            let (gathered, count, bytes) =
+                self.open.get_or_insert_with(|| (Gathered::new(time), 0, 0));
             gathered.push(item, raw)?;
             *count += 1;
             *bytes += raw.len();

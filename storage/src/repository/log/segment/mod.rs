@@ -86,8 +86,8 @@ pub(super) struct Segment {
 impl Segment {
     /// The segment of a record.
     pub(super) fn of(record: &Record) -> Result<Self> {
-        let first = key::read_number(&record.sort)
-            .ok_or_else(|| corrupt("log segment without number"))?;
+        let first =
+            key::read_number(&record.sort).ok_or_else(|| corrupt("log segment without number"))?;
         let Opened::Body(body) = record::open(&record.value)? else {
             return Err(corrupt("a pointer where a segment belongs"));
         };
@@ -151,9 +151,8 @@ impl Segment {
 
     /// Where frames lie in the object.
     pub(super) fn bytes_of(&self, frames: Range<usize>) -> Range<u64> {
-        let length = |frames: &[Frame]| -> u64 {
-            frames.iter().map(|frame| u64::from(frame.length)).sum()
-        };
+        let length =
+            |frames: &[Frame]| -> u64 { frames.iter().map(|frame| u64::from(frame.length)).sum() };
         let start = u64::from(self.start) + length(&self.frames[..frames.start]);
         start..start + length(&self.frames[frames])
     }

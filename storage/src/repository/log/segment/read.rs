@@ -90,10 +90,7 @@ impl Segments<'_> {
         };
         let mut items = Vec::with_capacity(frames.len());
         for at in frames.clone() {
-            let (first, frame) = segment
-                .numbered()
-                .nth(at)
-                .expect("a frame of this segment");
+            let (first, frame) = segment.numbered().nth(at).expect("a frame of this segment");
             let own = segment.bytes_of(at..at + 1);
             let cut = |end: u64| usize::try_from(end - start).ok();
             let bytes = cut(own.start)

@@ -58,8 +58,7 @@ impl TableLogs {
         let floor = keeping.floor().await?;
         self.verify_entries(&reader, floor, &mut report, progress)
             .await?;
-        self.verify_segments(&reader, &mut report, progress)
-            .await?;
+        self.verify_segments(&reader, &mut report, progress).await?;
         self.verify_overlap(&reader, &mut report).await?;
         self.verify_objects(&reader, keeping, &mut report).await?;
         progress(&report);
@@ -83,7 +82,7 @@ impl TableLogs {
             problems: Vec::new(),
             entries: [0, 0],
         };
-        let mut from = 1;
+        let (mut from, mut at_once) = (1, AT_ONCE);
         while from <= head {
             let range = LogRange { from, to: head };
             let mut take = |part: &Part| {
@@ -91,25 +90,30 @@ impl TableLogs {
                 Ok(ControlFlow::Continue(()))
             };
             let walked = reader
-                .walk(range, false, &mut Sink::new(AT_ONCE, &mut take))
+                .walk(range, false, &mut Sink::new(at_once, &mut take))
                 .await;
             match walked {
                 Ok(()) if seen.next <= from => break,
                 Ok(()) => from = seen.next,
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    // What was given before the damage is looked at once.
-                    let at = seen.next.max(from);
-                    seen.problems.push(Problem::Unreadable {
-                        number: at,
-                        why: error.to_string(),
-                    });
-                    from = self.beyond_damage(reader, at).await?;
-                    seen.next = 0;
+                    from = seen.next.max(from);
+                    // One by one, to say what it is.
+                    if at_once == 1 {
+                        seen.problems.push(Problem::Unreadable {
+                            number: from,
+                            why: error.to_string(),
+                        });
+                        from = self.beyond_damage(reader, from).await?;
+                        seen.next = 0;
+                        at_once = AT_ONCE;
+                    } else {
+                        at_once = 1;
+                    }
                 }
                 Err(error) => return Err(error),
             }
-            for problem in seen.problems.drain(..) {
-                report.add(problem);
+            for problem in std::mem::take(&mut seen.problems) {
+                self.report(reader, problem, report).await?;
             }
             [report.in_table, report.in_segments] = seen.entries;
             for (number, pointer) in std::mem::take(&mut seen.pointers) {
@@ -119,6 +123,24 @@ impl TableLogs {
             progress(report);
         }
         report.head = head;
+        Ok(())
+    }
+
+    /// Adds a problem, unless the front of the log went meanwhile.
+    async fn report(&self, reader: &Reader<'_>, problem: Problem, to: &mut Report) -> Result<()> {
+        if let Problem::Gap { to: last, .. } = problem {
+            let mut lowest = u64::MAX;
+            let mut take = |part: &Part| {
+                lowest = part.numbers.from;
+                Ok(ControlFlow::Break(()))
+            };
+            let mut sink = Sink::new(1, &mut take);
+            let walked = reader.walk(LogRange::ALL, false, &mut sink).await;
+            if walked.is_ok() && lowest > last {
+                return Ok(());
+            }
+        }
+        to.add(problem);
         Ok(())
     }
 
@@ -136,7 +158,10 @@ impl TableLogs {
                 let at = LogRange { from: at, to: at };
                 let frame = segment.frames_with(at).start;
                 let firsts = segment.numbered().map(|(first, _)| first);
-                firsts.into_iter().nth(frame + 1).unwrap_or(segment.last() + 1)
+                firsts
+                    .into_iter()
+                    .nth(frame + 1)
+                    .unwrap_or(segment.last() + 1)
             }
             _ => u64::MAX,
         };
@@ -157,7 +182,9 @@ impl TableLogs {
         match found {
             Ok(Some(_)) => report.large += 1,
             // Unless it was rewritten meanwhile.
-            Ok(None) if super::change::pointer_at(reader, number).await?.as_ref() == Some(pointer) => {
+            Ok(None)
+                if super::change::pointer_at(reader, number).await?.as_ref() == Some(pointer) =>
+            {
                 report.add(Problem::NoStanza { number });
             }
             Ok(None) => {}
@@ -230,7 +257,9 @@ impl Seen {
                 self.problems.push(Problem::TimeGoesBack { number });
             }
             self.time_ms = self.time_ms.max(found.entry.time_ms);
-            if !is_table && number >= floor && found.entry.flags.contains(super::EntryFlags::DELIVER)
+            if !is_table
+                && number >= floor
+                && found.entry.flags.contains(super::EntryFlags::DELIVER)
             {
                 self.problems.push(Problem::WaitsInSegment { number });
             }

@@ -83,7 +83,10 @@ impl fmt::Display for Problem {
                 write!(f, "the segment of {number} overlaps another")
             }
             Self::StrayItem { number } => {
-                write!(f, "the item of {number} is not what its segment was made of")
+                write!(
+                    f,
+                    "the item of {number} is not what its segment was made of"
+                )
             }
             Self::ContactNotNamed { block } => {
                 write!(f, "the row of contacts of block {block} does not name all")

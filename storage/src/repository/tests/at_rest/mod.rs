@@ -2,9 +2,13 @@
 
 mod cost;
 mod large;
+mod maintaining;
 mod model;
 mod outage;
 mod racing;
+mod retention;
+mod sweeping;
+mod verifying;
 
 use std::{
     sync::{
@@ -20,7 +24,11 @@ use xmpp::{BareJid, Jid};
 
 use super::{Fault, Unruly, memory};
 use crate::{
-    backend::memory::{MemoryBlobs, MemoryTable},
+    backend::{
+        directory::DirectoryBlobs,
+        embedded::{Embedded, EmbeddedOptions},
+        memory::{MemoryBlobs, MemoryTable},
+    },
     conformance,
     error::{ErrorKind, Result},
     repository::{
@@ -109,17 +117,16 @@ async fn compact_all(logs: &TableLogs, archive: &BareJid, when: &Compaction) -> 
 /// Logs that are compacted before each call; every other time by somebody who dies at it.
 struct Compacting {
     logs: TableLogs,
-    table: Arc<MemoryTable>,
-    blobs: Arc<MemoryBlobs>,
+    table: Arc<dyn Table>,
+    blobs: Arc<dyn Blobs>,
     when: Compaction,
     calls: AtomicU64,
 }
 
 impl Compacting {
-    fn new(segment_entries: u64) -> Self {
-        let (table, blobs) = memory();
+    fn over(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, segment_entries: u64) -> Self {
         Self {
-            logs: logs(&table, &blobs),
+            logs: TableLogs::new(table.clone(), blobs.clone(), usize::MAX),
             table,
             blobs,
             when: eager(segment_entries),
@@ -136,7 +143,8 @@ impl Compacting {
             2 => Fault::DieAfter(at),
             _ => Fault::None,
         };
-        let unruly = Arc::new(Unruly::over(self.table.clone(), self.blobs.clone()).with_fault(fault));
+        let unruly =
+            Arc::new(Unruly::over(self.table.clone(), self.blobs.clone()).with_fault(fault));
         let dying = over(&unruly);
         // A claim of a dead one keeps others away for a quarter of an hour: so much later is it each time.
         let keeping = Keeping {
@@ -256,12 +264,36 @@ impl LogRepository for Compacting {
     }
 }
 
+async fn conforms(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, segment_entries: u64) {
+    let repo = Compacting::over(table, blobs.clone(), segment_entries);
+    conformance::logs_at_rest(&repo).await;
+    // What counts is that segments were made at all.
+    assert!(!blobs.list("", None, 9).await.unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn logs_that_are_compacted_between_any_two_calls_conform() {
     for segment_entries in [10, 100] {
-        let repo = Compacting::new(segment_entries);
-        conformance::logs_at_rest(&repo).await;
-        // What is left of those that died is there to be swept; what counts is that segments were made at all.
-        assert!(!repo.blobs.list("", None, 9).await.unwrap().is_empty());
+        let (table, blobs) = memory();
+        conforms(table, blobs, segment_entries).await;
     }
+}
+
+#[tokio::test]
+async fn compacted_logs_over_short_pages_conform() {
+    let (table, blobs) = memory();
+    let unruly = Arc::new(Unruly::over(table, blobs).with_page(2));
+    conforms(unruly.clone(), unruly, 70).await;
+}
+
+#[tokio::test]
+async fn compacted_logs_on_disk_conform() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions {
+        sync: false,
+        ..EmbeddedOptions::default()
+    };
+    let table = Embedded::open(directory.path().join("table"), options).unwrap();
+    let blobs = DirectoryBlobs::open(directory.path().join("blobs")).unwrap();
+    conforms(Arc::new(table), Arc::new(blobs), 200).await;
 }

@@ -56,7 +56,9 @@ impl Stage {
         let mut head = 0;
         while head < ENTRIES {
             let count = (head % 5 + 1).min(ENTRIES - head);
-            let new: Vec<_> = (head + 1..=head + count).map(|n| entry(n, "hello")).collect();
+            let new: Vec<_> = (head + 1..=head + count)
+                .map(|n| entry(n, "hello"))
+                .collect();
             self.logs.append(&archive, head, head, &new).await.unwrap();
             head += count;
             self.head.store(head, Ordering::SeqCst);
@@ -67,7 +69,9 @@ impl Stage {
         let mut number = seed;
         while !self.is_over() {
             let head = self.head.load(Ordering::SeqCst);
-            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            number = number
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let at = (number >> 33) % (head + 1);
             if at == 0 {
                 sleep(Duration::from_millis(1)).await;
@@ -250,9 +254,14 @@ async fn sleep_over_an_erasure<F: Future<Output = Result<()>>>(
     let stores = Stores::over(table.clone(), blobs.clone());
     let (logs, bob) = (logs(&table, &blobs), archive());
     let owner = async |words: &str| {
-        stores.create(&bob, Credentials::default(), 1).await.unwrap();
+        stores
+            .create(&bob, Credentials::default(), 1)
+            .await
+            .unwrap();
         for n in 0..5 {
-            let new: Vec<_> = (n * 10 + 1..=n * 10 + 10).map(|n| entry(n, words)).collect();
+            let new: Vec<_> = (n * 10 + 1..=n * 10 + 10)
+                .map(|n| entry(n, words))
+                .collect();
             logs.append(&bob, n * 10, n, &new).await.unwrap();
         }
     };
@@ -264,7 +273,8 @@ async fn sleep_over_an_erasure<F: Future<Output = Result<()>>>(
     stores.mailboxes.store(&bob, &mailbox, 0).await.unwrap();
     let sleeper = Arc::new(Unruly::over(table.clone(), blobs.clone()).with_pause(at));
     // They live as long as the test.
-    let mailboxes: &'static TableMailboxes = Box::leak(Box::new(TableMailboxes::new(sleeper.clone())));
+    let mailboxes: &'static TableMailboxes =
+        Box::leak(Box::new(TableMailboxes::new(sleeper.clone())));
     let owner_of: &'static BareJid = Box::leak(Box::new(bob.clone()));
     let keeping = Keeping::of_account(owner_of, mailboxes, LATER);
     let work = work(Arc::new(over(&sleeper)), keeping);
