@@ -11,11 +11,12 @@
 //! | `core` `R#` service, room | a room |
 //! | `core` `P#` service, node | a pubsub node |
 //! | `log` `A#` archive | a log; sort: number |
-//! | `log` `S#` archive | log segments; sort: first number |
+//! | `log` `S#` archive | log segments; sort: first number, and beyond all numbers who works on the log |
 //! | `idx` `L#` domain | accounts; sort: localpart |
 //! | `idx` `E#` domain | names whose former owner is being erased; sort: localpart |
 //! | `idx` `W#` archive | contacts in a log; sort: block of numbers |
 //! | `idx` `V#` domain, field | words of vCards; sort: word, localpart |
+//! | `ctl` `M#` domain | how far the maintenance of a domain is |
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -43,6 +44,10 @@ pub const PRIVACY: Bytes = Bytes::from_static(b"PRIV");
 pub const VCARD: Bytes = Bytes::from_static(b"VC");
 /// Sort key of archive preferences.
 pub const ARCHIVE_PREFERENCES: Bytes = Bytes::from_static(b"MAMP");
+/// Sort key of how far a maintenance is.
+pub const MAINTENANCE: Bytes = Bytes::from_static(b"AT");
+/// What sort keys of those who work on a log begin with: beyond every number.
+pub const LOG_CLAIMS: &[u8] = &[0xff; 8];
 /// What sort keys of FAST tokens begin with.
 pub const TOKENS: &[u8] = b"FAST#";
 /// What sort keys of private XML begin with.
@@ -137,6 +142,16 @@ pub fn log_contacts(archive: &BareJid) -> Bytes {
 /// Partition of a log's segments.
 pub fn log_segments(archive: &BareJid) -> Bytes {
     partition_of_one(b"S#", archive.as_str())
+}
+
+/// Sort key of one who works on a log.
+pub fn log_claim(id: u64) -> Bytes {
+    [LOG_CLAIMS, &id.to_be_bytes()].concat().into()
+}
+
+/// Partition of how far the maintenance of a domain is.
+pub fn maintenance(domain: &str) -> Bytes {
+    partition_of_one(b"M#", domain)
 }
 
 /// Whether this is the partition of an account.

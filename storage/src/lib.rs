@@ -7,9 +7,11 @@ pub mod error;
 mod join;
 pub mod key;
 pub mod layer;
+pub mod maintenance;
 pub mod repository;
 pub mod shape;
 pub mod stores;
+pub mod sweep;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Result};

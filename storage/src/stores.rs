@@ -9,6 +9,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     key,
     layer::Guarded,
+    maintenance::{Maintenance, MaintenanceOptions},
     repository::{
         AccountRepository, ArchivePreferencesRepository, Credentials, LogRepository,
         MailboxRepository, PrivacyRepository, PrivateXmlLimits, PrivateXmlRepository,
@@ -17,6 +18,7 @@ use crate::{
         account::mark_key, paging,
     },
     shape::{Blobs, Consistency, Key, Query, Space, Table},
+    sweep::Sweep,
 };
 
 /// How much an erasure removes at once.
@@ -29,6 +31,9 @@ pub struct StoreLimits {
     pub inline_max: usize,
     /// Longest roster that is a record: higher, because presence waits for rosters.
     pub roster_inline_max: usize,
+    /// Longest stanza that stands in its log. What is longer is a blob, which must then answer for the log to take it or
+    /// to hand it over: above the longest stanza that clients may send nothing of a message waits for blobs.
+    pub stanza_inline_max: usize,
     /// Bounds of private XML.
     pub private_xml: PrivateXmlLimits,
 }
@@ -38,6 +43,7 @@ impl Default for StoreLimits {
         Self {
             inline_max: 8 << 10,
             roster_inline_max: 300 << 10,
+            stanza_inline_max: 300 << 10,
             private_xml: PrivateXmlLimits::default(),
         }
     }
@@ -78,7 +84,11 @@ impl Stores {
     pub fn with_limits(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, limits: StoreLimits) -> Self {
         let guarded = Arc::new(Guarded::by_owner(table.clone()));
         Self {
-            logs: Arc::new(TableLogs::new(table.clone())),
+            logs: Arc::new(TableLogs::new(
+                table.clone(),
+                blobs.clone(),
+                limits.stanza_inline_max,
+            )),
             table: table.clone(),
             ..Self::plain(guarded, blobs, limits)
         }
@@ -94,6 +104,7 @@ impl Stores {
             inline_max,
             roster_inline_max,
             private_xml,
+            ..
         } = limits;
         Self {
             accounts: Arc::new(TableAccounts::new(table.clone())),
@@ -102,7 +113,11 @@ impl Stores {
                 blobs.clone(),
                 roster_inline_max,
             )),
-            logs: Arc::new(TableLogs::new(table.clone())),
+            logs: Arc::new(TableLogs::new(
+                table.clone(),
+                blobs.clone(),
+                limits.stanza_inline_max,
+            )),
             mailboxes: Arc::new(TableMailboxes::new(table.clone())),
             privacy: Arc::new(TablePrivacy::new(table.clone())),
             private: Arc::new(TablePrivateXml::new(
@@ -164,6 +179,29 @@ impl Stores {
         self.erase_rest(account).await
     }
 
+    /// The maintenance of a domain: to be stepped now and then, on any node. `swept` names the domains whose objects are
+    /// swept: those whose records are all in this table.
+    pub fn maintenance(
+        &self,
+        domain: &str,
+        swept: &[&str],
+        options: MaintenanceOptions,
+    ) -> Maintenance {
+        let (table, blobs) = (self.table.clone(), self.blobs.clone());
+        let sweep = options.sweep.map(|grace| {
+            let domains = swept.iter().map(|domain| (*domain).to_owned()).collect();
+            Sweep::new(table.clone(), blobs, domains, grace)
+        });
+        let logs = self.table_logs(table);
+        let (accounts, mailboxes) = (self.accounts.clone(), self.mailboxes.clone());
+        Maintenance::new(domain.to_owned(), accounts, mailboxes, logs, sweep, options)
+    }
+
+    /// The logs themselves, over this table.
+    pub(crate) fn table_logs(&self, table: Arc<dyn Table>) -> TableLogs {
+        TableLogs::new(table, self.blobs.clone(), self.limits.stanza_inline_max)
+    }
+
     /// Whether a name has nothing.
     async fn is_clean(&self, account: &BareJid) -> Result<bool> {
         let mark = mark_key(account)?;
@@ -181,6 +219,7 @@ impl Stores {
         let prefix = key::account_blobs(account);
         Ok(nothing(Space::Core, key::account(account)).await?
             && nothing(Space::Log, key::log(account)).await?
+            && nothing(Space::Log, key::log_segments(account)).await?
             && self.blobs.list(&prefix, None, 1).await?.is_empty())
     }
 
@@ -195,9 +234,9 @@ impl Stores {
                 .remove(account)
                 .await?;
             erase_records(&*table, account).await?;
+            self.table_logs(table).erase_records(account).await?;
             // After the records: none is left that points at a blob.
-            self.erase_blobs(account, &mark).await?;
-            TableLogs::new(table.clone()).erase(account).await
+            self.erase_blobs(account, &mark).await
         };
         match erase.await {
             Err(error) if error.kind() == ErrorKind::NotAllowed => Ok(()),

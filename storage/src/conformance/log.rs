@@ -49,6 +49,18 @@ pub async fn logs(repo: &dyn LogRepository) {
     super::log_contacts::contacts(repo).await;
 }
 
+/// The same of a log that may be compacted between any two calls. Not what an append finds out from items that are
+/// there no more: a writer whose head is old reads it again.
+pub async fn logs_at_rest(repo: &dyn LogRepository) {
+    packed_items(repo).await;
+    large_appends(repo).await;
+    rewrites_of_entries(repo).await;
+    truncation_at_rest(repo).await;
+    archives_that_are_kept(repo).await;
+    blanks(repo).await;
+    super::log_contacts::contacts(repo).await;
+}
+
 /// Entries in items of 1, 3, 64, 2 and 70 (which is two items), ten apart.
 async fn fill(repo: &dyn LogRepository, archive: &BareJid) -> Vec<LogEntry> {
     let mut all = Vec::new();
@@ -226,6 +238,16 @@ async fn stale_heads(repo: &dyn LogRepository) {
 }
 
 async fn rewrites(repo: &dyn LogRepository) {
+    let archive = rewrites_of_entries(repo).await;
+    done(repo.append(&archive, 70, 4, &[]).await);
+    refused(
+        repo.append(&archive, 4, 99, &[entry(1, "x")]).await,
+        ErrorKind::Conflict,
+    );
+    done(repo.append(&archive, 4, 2, &[entry(1, "x")]).await); // a repeat finds its id in a rewritten item too
+}
+
+async fn rewrites_of_entries(repo: &dyn LogRepository) -> BareJid {
     let archive = jid("rewritten@log.example");
     let mut all = fill(repo, &archive).await;
     let tombstone = |entry: &LogEntry| {
@@ -267,12 +289,7 @@ async fn rewrites(repo: &dyn LogRepository) {
             .iter()
             .all(|entry| entry.flags.contains(EntryFlags::TOMBSTONE))
     );
-    done(repo.append(&archive, 70, 4, &[]).await);
-    refused(
-        repo.append(&archive, 4, 99, &[entry(1, "x")]).await,
-        ErrorKind::Conflict,
-    );
-    done(repo.append(&archive, 4, 2, &[entry(1, "x")]).await); // a repeat finds its id in a rewritten item too
+    archive
 }
 
 async fn truncation(repo: &dyn LogRepository) {
@@ -315,10 +332,57 @@ async fn truncation(repo: &dyn LogRepository) {
     done(repo.append(&archive, 140, 9, &[entry(2000, "next")]).await);
     assert_eq!(done(repo.first_since(&archive, 1500).await), 141);
 
-    done(repo.erase(&archive).await);
-    done(repo.erase(&archive).await);
-    assert_eq!(done(repo.tip(&archive).await), Tip::default());
-    assert_eq!(done(repo.read(&archive, LogRange::ALL, true, 10).await), []);
+    erased(repo, &archive).await;
+}
+
+/// What is in a segment goes to the number, what is in an item with all of it.
+async fn truncation_at_rest(repo: &dyn LogRepository) {
+    let archive = jid("old-at-rest@log.example");
+    assert_eq!(done(repo.truncate(&archive, 10).await), 1);
+    let all = fill(repo, &archive).await;
+    let mut lowest = 1;
+    for (before, item) in [(1, 1), (2, 2), (4, 2), (5, 5), (30, 5), (68, 5), (70, 69)] {
+        let first = done(repo.truncate(&archive, before).await);
+        let allowed = lowest.max(item)..=before.max(lowest);
+        assert!(allowed.contains(&first), "before {before}: {first}");
+        lowest = first;
+        let left: Vec<_> = all
+            .iter()
+            .filter(|entry| entry.number >= first)
+            .cloned()
+            .collect();
+        assert_eq!(
+            done(repo.read(&archive, LogRange::ALL, false, 1000).await),
+            left
+        );
+        let last = done(
+            repo.read(&archive, LogRange { from: 1, to: 80 }, true, 1000)
+                .await,
+        );
+        assert!(
+            last.iter()
+                .rev()
+                .eq(left.iter().take_while(|it| it.number <= 80))
+        );
+        assert_eq!(done(repo.first_since(&archive, 0).await), first);
+    }
+    assert_eq!(
+        done(repo.truncate(&archive, u64::MAX).await),
+        135,
+        "the newest item stays"
+    );
+    assert_eq!(done(repo.head(&archive).await), 140);
+    done(repo.append(&archive, 140, 9, &[entry(2000, "next")]).await);
+    assert_eq!(done(repo.first_since(&archive, 1500).await), 141);
+    erased(repo, &archive).await;
+}
+
+async fn erased(repo: &dyn LogRepository, archive: &BareJid) {
+    done(repo.erase(archive).await);
+    done(repo.erase(archive).await);
+    assert_eq!(done(repo.tip(archive).await), Tip::default());
+    assert_eq!(done(repo.read(archive, LogRange::ALL, true, 10).await), []);
+    assert_eq!(done(repo.first_since(archive, 0).await), 1);
 }
 
 async fn archives_that_are_kept(repo: &dyn LogRepository) {

@@ -22,7 +22,7 @@ pub use account::accounts;
 pub use archive_preferences::archive_preferences;
 pub use blobs::{blobs, blobs_with_segments};
 pub use cache::cache;
-pub use log::logs;
+pub use log::{logs, logs_at_rest};
 pub use mailbox::mailboxes;
 pub use privacy::privacy;
 pub use private_xml::private_xml;

@@ -8,13 +8,14 @@ pub mod archive_preferences;
 pub mod by_domain;
 pub mod log;
 pub mod mailbox;
+pub(crate) mod object;
 pub(crate) mod paging;
 pub mod privacy;
 pub mod private_xml;
 pub(crate) mod record;
 pub mod roster;
 pub mod shared_groups;
-mod value;
+pub(crate) mod value;
 pub mod vcard;
 
 pub use account::{
@@ -25,7 +26,11 @@ pub use archive_preferences::{
     ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences,
 };
 pub use by_domain::ByDomain;
-pub use log::{EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip};
+pub use log::{
+    EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip,
+    compact::{Compacted, Compaction, Keeping},
+    retain::Retention,
+};
 pub use mailbox::{Mailbox, MailboxRepository, TableMailboxes};
 pub use privacy::{
     PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds,

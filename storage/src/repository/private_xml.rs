@@ -84,11 +84,7 @@ impl TablePrivateXml {
         limits: PrivateXmlLimits,
     ) -> Self {
         Self {
-            values: Values {
-                table,
-                blobs,
-                inline_max,
-            },
+            values: Values::new(table, blobs, inline_max),
             limits,
         }
     }

@@ -2,18 +2,21 @@
 //!
 //! Why: a table charges by the kilobyte and ends at 400 KB. The blob is written first, under a name never used before,
 //! then the pointer under a condition: a reader sees the old value or the new one, whole. What dies between leaves a
-//! blob that nobody points at, under the prefix of its account, and goes with the account.
+//! blob that nobody points at, under the prefix of its account: a sweep finds it, and it goes with the account.
 
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use xmpp::BareJid;
 
-use super::record::{self, Opened, corrupt};
+use super::{
+    object::{self, Draft, Kind},
+    record::{self, Opened, corrupt},
+};
 use crate::{
-    error::{Error, ErrorKind, Result},
-    key,
-    shape::{Batch, Blobs, Condition, Consistency, Key, PutIf, Record, Table},
+    clock::{Clock, SystemClock},
+    error::{Error, Result},
+    shape::{Batch, Blobs, Condition, Consistency, Key, Record, Table},
 };
 
 /// How often a reader follows a pointer that changes under it.
@@ -51,10 +54,22 @@ pub(crate) struct Values {
     pub(crate) table: Arc<dyn Table>,
     pub(crate) blobs: Arc<dyn Blobs>,
     /// Longest value that is a record.
-    pub(crate) inline_max: usize,
+    inline_max: usize,
+    /// Names blobs.
+    clock: Arc<dyn Clock>,
 }
 
 impl Values {
+    /// Values in this table; those of more than `inline_max` bytes in these blobs.
+    pub(crate) fn new(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, inline_max: usize) -> Self {
+        Self {
+            table,
+            blobs,
+            inline_max,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
     /// A value, for who will change it. One strong get, and a blob if it is large.
     pub(crate) async fn load(&self, key: &Key) -> Result<Option<Loaded>> {
         self.load_as(key, Consistency::Strong).await
@@ -85,7 +100,7 @@ impl Values {
             // Absent: a writer replaced it since; the record says by what.
             if let Some(blob) = self.blobs.get(&pointer).await? {
                 return Ok(Some(Loaded {
-                    body: body_of(&blob.bytes)?,
+                    body: body_of(&blob.bytes[object::read_header(&blob.bytes)?.1..])?,
                     version: found.version,
                     blob: Some(pointer),
                 }));
@@ -142,20 +157,23 @@ impl Values {
         let old = self.replaced_blob(&key, seen).await?;
         let write_id = record::fresh_id();
         let sealed = record::seal(body, write_id)?;
-        let (value, blob) = if sealed.len() <= self.inline_max {
+        let (value, draft) = if sealed.len() <= self.inline_max {
             (sealed, None)
         } else {
-            let blob = format!("{}{:016x}", key::account_blobs(owner), record::fresh_id());
-            self.blobs.put(&blob, sealed.into(), PutIf::Absent).await?;
+            let draft = Draft::new(owner, Kind::Value, 0, &self.clock);
+            let mut bytes = object::header(owner);
+            bytes.extend_from_slice(&sealed);
+            draft.put(&*self.blobs, bytes.into()).await?;
             let pointer = Pointer {
-                blob: blob.clone(),
+                blob: draft.name.clone(),
                 head: head.map(Into::into),
             };
-            (
-                record::seal_pointer(&record::to_cbor(&pointer), write_id),
-                Some(blob),
-            )
+            let pointer = record::seal_pointer(&record::to_cbor(&pointer), write_id);
+            (pointer, Some(draft))
         };
+        if let Some(draft) = &draft {
+            draft.check()?;
+        }
         let mut batch = Batch::new().put(key, value, record::unchanged_since(seen));
         batch.operations.extend(with.operations);
         match record::commit(&*self.table, batch, write_id).await {
@@ -165,11 +183,8 @@ impl Values {
             }
             Err(error) => {
                 // Of a lost answer nobody knows whether the record points at it.
-                if matches!(
-                    error.kind(),
-                    ErrorKind::Conflict | ErrorKind::TooLarge | ErrorKind::NotAllowed
-                ) {
-                    self.forget(blob).await;
+                if object::is_refused(&error) {
+                    self.forget(draft.map(|draft| draft.name)).await;
                 }
                 Err(error)
             }
@@ -199,12 +214,15 @@ impl Values {
     }
 
     async fn forget(&self, blob: Option<String>) {
-        if let Some(blob) = blob
-            && let Err(error) = self.blobs.remove(&blob).await
-        {
-            tracing::warn!(%error, blob, "blob left behind");
+        if let Some(blob) = blob {
+            object::forget(&*self.blobs, &blob).await;
         }
     }
+}
+
+/// The blob that a record of `core` points at.
+pub(crate) fn blob_of(found: &Record) -> Result<Option<String>> {
+    Ok(pointer_of(found)?.map(|pointer| pointer.blob))
 }
 
 fn pointer_of(found: &Record) -> Result<Option<Pointer>> {

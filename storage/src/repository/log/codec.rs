@@ -5,12 +5,16 @@
 //! entry   length:varint of what follows
 //!         flags:u16le  time - base:zigzag varint  length:varint peer  length:varint stanza  extension*
 //! extension   tag:varint  length:varint  bytes        unknown tags are skipped and survive a rewrite of a neighbour
+//!   of an entry: 1 = its stanza is an object (`large`), and empty here
 //! ```
 //!
 //! Why by hand: it is the hottest encoding there is. One allocation encodes an item; a decoded stanza shares the bytes
 //! of its item.
 
+mod numbers;
+
 use bytes::Bytes;
+use numbers::{Cursor, prefixed_len, put_prefixed, put_varint, unzigzag, varint_len, zigzag};
 use xmpp::Jid;
 
 use super::{EntryFlags, LogEntry, NewEntry};
@@ -24,6 +28,10 @@ const FORMAT: u8 = 1;
 const HEADER: usize = 18;
 /// Longest varint.
 const VARINT: usize = 10;
+/// Extension of an entry: where its stanza is.
+const LARGE: u64 = 1;
+/// What a new entry has besides what every entry has: nothing, as a rule.
+const PLAIN: &[u8] = &[];
 
 /// How many bytes an entry needs at most.
 pub(super) fn size_bound(entry: &NewEntry) -> usize {
@@ -32,29 +40,100 @@ pub(super) fn size_bound(entry: &NewEntry) -> usize {
 
 /// An item of these entries: at least one, at most [`MAX_ENTRIES`].
 pub(super) fn encode(write_id: u64, entries: &[NewEntry]) -> Bytes {
+    encode_with(write_id, entries, |_| PLAIN)
+}
+
+/// The same with the extensions of each entry.
+pub(super) fn encode_with<'a>(
+    write_id: u64,
+    entries: &[NewEntry],
+    extensions: impl Fn(usize) -> &'a [u8],
+) -> Bytes {
     debug_assert!((1..=MAX_ENTRIES).contains(&entries.len()));
     let base = entries[0].time_ms;
     let mut out = Vec::with_capacity(HEADER + 1 + entries.iter().map(size_bound).sum::<usize>());
-    out.push(FORMAT);
-    out.push(u8::try_from(entries.len()).expect("a bounded number of entries"));
-    out.extend_from_slice(&write_id.to_le_bytes());
-    out.extend_from_slice(&base.to_le_bytes());
-    out.push(0);
-    for entry in entries {
-        put_entry(&mut out, base, entry);
+    put_header(&mut out, entries.len(), write_id, base);
+    for (at, entry) in entries.iter().enumerate() {
+        put_entry(&mut out, base, entry, extensions(at));
     }
     out.into()
 }
 
-fn put_entry(out: &mut Vec<u8>, base: u64, entry: &NewEntry) {
+fn put_header(out: &mut Vec<u8>, count: usize, write_id: u64, base: u64) {
+    out.push(FORMAT);
+    out.push(u8::try_from(count).expect("a bounded number of entries"));
+    out.extend_from_slice(&write_id.to_le_bytes());
+    out.extend_from_slice(&base.to_le_bytes());
+    out.push(0);
+}
+
+fn put_entry(out: &mut Vec<u8>, base: u64, entry: &NewEntry, extensions: &[u8]) {
     let time = zigzag(entry.time_ms.wrapping_sub(base).cast_signed());
-    let (peer, stanza) = (entry.peer.as_str().as_bytes(), &entry.stanza[..]);
-    let length = 2 + varint_len(time) + prefixed_len(peer) + prefixed_len(stanza);
+    let peer = entry.peer.as_str().as_bytes();
+    // What is elsewhere is not here.
+    let stanza = if extensions.is_empty() {
+        &entry.stanza[..]
+    } else {
+        &[]
+    };
+    let length =
+        2 + varint_len(time) + prefixed_len(peer) + prefixed_len(stanza) + extensions.len();
     put_varint(out, length as u64);
     out.extend_from_slice(&entry.flags.bits().to_le_bytes());
     put_varint(out, time);
     put_prefixed(out, peer);
     put_prefixed(out, stanza);
+    out.extend_from_slice(extensions);
+}
+
+/// The extension of an entry whose stanza is elsewhere.
+pub(super) fn large_extension(pointer: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(pointer.len() + 3);
+    put_varint(&mut out, LARGE);
+    put_prefixed(&mut out, pointer);
+    out
+}
+
+/// Entries of several items as one item, which counts times from its first entry; 64 of them at most. Nobody's write id.
+pub(super) struct Gathered {
+    out: Vec<u8>,
+    base: u64,
+    count: usize,
+}
+
+impl Gathered {
+    /// Begins with an entry of this time.
+    pub(super) fn new(base: u64) -> Self {
+        let mut out = Vec::new();
+        put_header(&mut out, 0, 0, base);
+        Self {
+            out,
+            base,
+            count: 0,
+        }
+    }
+    /// Adds an entry, to the byte but for its time.
+    pub(super) fn push(&mut self, item: &Item, raw: &[u8]) -> Result<()> {
+        let (flags, time_ms, rest) = item.parts(raw)?;
+        let time = zigzag(time_ms.wrapping_sub(self.base).cast_signed());
+        put_varint(&mut self.out, (2 + varint_len(time) + rest.len()) as u64);
+        self.out.extend_from_slice(&flags.bits().to_le_bytes());
+        put_varint(&mut self.out, time);
+        self.out.extend_from_slice(rest);
+        self.count += 1;
+        Ok(())
+    }
+    /// The item.
+    pub(super) fn finish(mut self) -> Bytes {
+        self.out[1] = u8::try_from(self.count).expect("a bounded number of entries");
+        self.out.into()
+    }
+}
+
+/// An entry and, if its stanza is elsewhere, what says where.
+pub(super) struct Found {
+    pub(super) entry: LogEntry,
+    pub(super) pointer: Option<Bytes>,
 }
 
 /// An item that was read: its entries can be walked without decoding them.
@@ -104,8 +183,46 @@ impl Item {
         (0..self.count).map(move |_| rest.prefixed())
     }
 
+    /// Whether it has extensions of its own, which only that item may keep.
+    pub(super) fn is_extended(&self) -> bool {
+        self.entries != HEADER + 1
+    }
+
+    /// The item as it is stored.
+    pub(super) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// Flags, time and the rest of a raw entry.
+    pub(super) fn parts<'a>(&self, raw: &'a [u8]) -> Result<(EntryFlags, u64, &'a [u8])> {
+        let mut rest = Cursor { bytes: raw };
+        let flags = EntryFlags::from_bits(u16::from_le_bytes(rest.array()?));
+        let time_ms = self.time(&mut rest)?;
+        Ok((flags, time_ms, rest.bytes))
+    }
+
+    /// What says where the stanza of a raw entry is, if it is elsewhere.
+    pub(super) fn pointer(&self, raw: &[u8]) -> Result<Option<Bytes>> {
+        let (_, _, bytes) = self.parts(raw)?;
+        let mut rest = Cursor { bytes };
+        rest.prefixed()?;
+        rest.prefixed()?;
+        self.pointer_in(rest)
+    }
+
+    fn pointer_in(&self, mut rest: Cursor<'_>) -> Result<Option<Bytes>> {
+        while !rest.bytes.is_empty() {
+            let tag = rest.varint()?;
+            let bytes = rest.prefixed()?;
+            if tag == LARGE {
+                return Ok(Some(self.bytes.slice_ref(bytes)));
+            }
+        }
+        Ok(None)
+    }
+
     /// The entries whose numbers lie within, in order.
-    pub(super) fn entries(&self, from: u64, to: u64) -> impl Iterator<Item = Result<LogEntry>> {
+    pub(super) fn entries(&self, from: u64, to: u64) -> impl Iterator<Item = Result<Found>> {
         self.raw_entries(from, to)
             .map(|(number, raw)| self.entry(number, raw?))
     }
@@ -162,7 +279,7 @@ impl Item {
                 peer: nobody.clone(),
                 stanza: Bytes::new(),
             };
-            put_entry(&mut out, self.base, &blank);
+            put_entry(&mut out, self.base, &blank, PLAIN);
         }
         Ok((out != self.bytes[..]).then(|| out.into()))
     }
@@ -177,12 +294,17 @@ impl Item {
     }
 
     /// The same item with this entry in the place of the one of this number; the others stay as they are, to the byte.
-    pub(super) fn with_entry(&self, number: u64, entry: &NewEntry) -> Result<Bytes> {
+    pub(super) fn with_entry(
+        &self,
+        number: u64,
+        entry: &NewEntry,
+        extensions: &[u8],
+    ) -> Result<Bytes> {
         let mut out = Vec::with_capacity(self.bytes.len() + size_bound(entry));
         out.extend_from_slice(&self.bytes[..self.entries]);
         for (at, raw) in (self.first..).zip(self.raw()) {
             if at == number {
-                put_entry(&mut out, self.base, entry);
+                put_entry(&mut out, self.base, entry, extensions);
             } else {
                 put_prefixed(&mut out, raw?);
             }
@@ -197,7 +319,7 @@ impl Item {
     }
 
     /// A raw entry, decoded.
-    pub(super) fn entry(&self, number: u64, raw: &[u8]) -> Result<LogEntry> {
+    pub(super) fn entry(&self, number: u64, raw: &[u8]) -> Result<Found> {
         let mut rest = Cursor { bytes: raw };
         let flags = EntryFlags::from_bits(u16::from_le_bytes(rest.array()?));
         let time_ms = self.time(&mut rest)?;
@@ -205,17 +327,21 @@ impl Item {
             .map_err(|e| corrupt("log entry").with_source(e))?;
         let peer = Jid::parse(peer).map_err(|e| corrupt("log entry").with_source(e))?;
         let stanza = self.bytes.slice_ref(rest.prefixed()?);
-        Ok(LogEntry {
+        let entry = LogEntry {
             number,
             time_ms,
             flags,
             peer,
             stanza,
+        };
+        Ok(Found {
+            entry,
+            pointer: self.pointer_in(rest)?,
         })
     }
 }
 
-fn flags_of(raw: &[u8]) -> Result<EntryFlags> {
+pub(super) fn flags_of(raw: &[u8]) -> Result<EntryFlags> {
     let flags = Cursor { bytes: raw }.array()?;
     Ok(EntryFlags::from_bits(u16::from_le_bytes(flags)))
 }
@@ -223,72 +349,6 @@ fn flags_of(raw: &[u8]) -> Result<EntryFlags> {
 /// The write id of an item, if it is one.
 pub(super) fn write_id_of(item: &[u8]) -> Option<u64> {
     item.get(2..10)?.try_into().ok().map(u64::from_le_bytes)
-}
-
-struct Cursor<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self
-            .bytes
-            .split_at_checked(length)
-            .ok_or_else(|| corrupt("log item cut short"))?;
-        self.bytes = rest;
-        Ok(taken)
-    }
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        Ok(self.take(N)?.try_into().expect("as many as were taken"))
-    }
-    fn varint(&mut self) -> Result<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let [byte] = self.array()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                break;
-            }
-            value |= bits << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(corrupt("overlong number in a log item"))
-    }
-    fn prefixed(&mut self) -> Result<&'a [u8]> {
-        let length = self.varint()?;
-        self.take(usize::try_from(length).map_err(|e| corrupt("log item").with_source(e))?)
-    }
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn put_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn varint_len(value: u64) -> usize {
-    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
-}
-
-fn prefixed_len(bytes: &[u8]) -> usize {
-    varint_len(bytes.len() as u64) + bytes.len()
-}
-
-fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
-}
-
-fn unzigzag(value: u64) -> i64 {
-    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@
 //! Stored: `idx` `W#archive` / block: the format, then CRC-32s of bare addresses, ascending, 4 bytes each. All of it can be
 //! made again from the log.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{
+    collections::BTreeSet,
+    ops::{ControlFlow, Range},
+};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -14,7 +17,8 @@ use xmpp::BareJid;
 
 use super::{
     LogEntry, LogRange,
-    read::{MAX_SPAN, Reader, item_of, until},
+    read::{Entries, Reader},
+    walk::{Part, Place, Sink},
 };
 use crate::{
     error::{ErrorKind, Result},
@@ -27,8 +31,6 @@ use crate::{
 pub(super) const BLOCK: u64 = 1_024;
 /// Rows that are asked for and written at once.
 const ROWS_AT_ONCE: u64 = 32;
-/// Items that are asked for at once.
-const ITEMS_AT_ONCE: usize = 256;
 const FORMAT: u8 = 1;
 
 /// Who is looked for, where, and how many entries are wanted.
@@ -43,13 +45,13 @@ pub(super) struct Wanted<'a> {
 #[derive(Default)]
 struct Seen {
     hashes: BTreeSet<u32>,
-    /// An item of the block, if it has any.
-    item: Option<Bytes>,
+    /// Where an entry of the block is, if it has any.
+    place: Option<Place>,
     /// All of the block was seen.
     whole: bool,
 }
 
-fn hash(bare: &str) -> u32 {
+pub(super) fn hash(bare: &str) -> u32 {
     crc32fast::hash(bare.as_bytes())
 }
 
@@ -87,21 +89,31 @@ fn names(row: &[u8], wanted: u32) -> Result<bool> {
     }
 }
 
+/// Whether a row names all of these.
+pub(super) fn all_named(row: &[u8], seen: &BTreeSet<u32>) -> Result<bool> {
+    for hash in seen {
+        if !names(row, *hash)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 impl Reader<'_> {
     /// Entries whose peer is this contact, in the direction asked for; rows of contacts are in `rows`.
     pub(super) async fn with(&self, rows: &Bytes, wanted: &Wanted<'_>) -> Result<Vec<LogEntry>> {
-        let mut found = Vec::new();
+        let mut found = Entries::default();
         let head = self.tip().await?.head;
         let range = LogRange {
             from: wanted.range.from.max(1),
             to: wanted.range.to.min(head),
         };
         if wanted.limit == 0 || range.from > range.to {
-            return Ok(found);
+            return Ok(Vec::new());
         }
         let wanted_hash = hash(wanted.contact.as_str());
         let mut rest = range.from / BLOCK..range.to / BLOCK + 1;
-        while !rest.is_empty() && found.len() < wanted.limit {
+        while !rest.is_empty() && found.list.len() < wanted.limit {
             let window = take_window(&mut rest, wanted.reverse);
             let known = self.rows(rows, window.clone()).await?;
             let mut learned = Batch::new();
@@ -118,15 +130,19 @@ impl Reader<'_> {
                     continue;
                 }
                 let within = numbers(block);
-                let seen = self.walk(within, range, wanted, &mut found).await?;
+                let there = LogRange {
+                    to: within.to.min(head),
+                    ..within
+                };
+                let seen = self.look_through(there, range, wanted, &mut found).await?;
                 if known_row.is_none()
                     && within.to <= head
                     && seen.whole
-                    && let Some(item) = seen.item
+                    && let Some(place) = seen.place
                 {
-                    learned = self.learn(learned, rows, block, row(&seen.hashes), item);
+                    learned = self.learn(learned, rows, block, row(&seen.hashes), &place);
                 }
-                if found.len() == wanted.limit {
+                if found.list.len() == wanted.limit {
                     break;
                 }
                 // A log may be long, and others want to run.
@@ -134,58 +150,58 @@ impl Reader<'_> {
             }
             self.write_rows(learned).await?;
         }
-        Ok(found)
+        self.with_stanzas(found).await
     }
 
     /// Goes through a block in the direction asked for and takes what is wanted.
-    async fn walk(
+    async fn look_through(
         &self,
         block: LogRange,
         range: LogRange,
         wanted: &Wanted<'_>,
-        found: &mut Vec<LogEntry>,
+        found: &mut Entries,
     ) -> Result<Seen> {
         let mut seen = Seen::default();
-        let mut query = self.query(wanted.reverse, ITEMS_AT_ONCE);
-        query.from = Some(key::number(block.from.saturating_sub(MAX_SPAN)));
-        query.until = until(block.to);
-        loop {
-            let (records, more) = paging::next_page(self.table, &mut query).await?;
-            for record in &records {
-                let item = item_of(record)?;
-                if item.last() < block.from {
-                    continue;
-                }
-                let mut hits = Vec::new();
-                for (number, raw) in item.raw_entries(block.from, block.to) {
-                    let raw = raw?;
-                    let peer = bare(item.peer(raw)?);
-                    seen.hashes.insert(hash(peer));
-                    let is_hit = peer == wanted.contact.as_str()
-                        && range.from <= number
-                        && number <= range.to;
-                    if is_hit {
-                        hits.push(item.entry(number, raw)?);
-                    }
-                }
-                if wanted.reverse {
-                    hits.reverse();
-                }
-                hits.truncate(wanted.limit - found.len());
-                found.append(&mut hits);
-                seen.item = Some(record.sort.clone());
-                if found.len() == wanted.limit {
-                    return Ok(seen);
+        let mut is_cut = false;
+        let mut take = |part: &Part| {
+            let LogRange { from, to } = part.numbers;
+            let mut hits = Vec::new();
+            for (number, raw) in part.item.raw_entries(from, to) {
+                let raw = raw?;
+                let peer = bare(part.item.peer(raw)?);
+                seen.hashes.insert(hash(peer));
+                let is_hit =
+                    peer == wanted.contact.as_str() && range.from <= number && number <= range.to;
+                if is_hit {
+                    hits.push((number, raw));
                 }
             }
-            if !more {
-                seen.whole = true;
-                return Ok(seen);
+            if wanted.reverse {
+                hits.reverse();
             }
-        }
+            hits.truncate(wanted.limit - found.list.len());
+            for (number, raw) in hits {
+                found.push(&part.item, number, raw)?;
+            }
+            seen.place = Some(part.place.clone());
+            is_cut = found.list.len() == wanted.limit;
+            Ok(if is_cut {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        };
+        self.walk(block, wanted.reverse, &mut Sink::new(usize::MAX, &mut take))
+            .await?;
+        seen.whole = !is_cut;
+        Ok(seen)
     }
 
-    async fn rows(&self, rows: &Bytes, blocks: Range<u64>) -> Result<HashMap<u64, Bytes>> {
+    pub(super) async fn rows(
+        &self,
+        rows: &Bytes,
+        blocks: Range<u64>,
+    ) -> Result<HashMap<u64, Bytes>> {
         let mut query = Query {
             space: Space::Idx,
             partition: rows.clone(),
@@ -210,24 +226,20 @@ impl Reader<'_> {
     }
 
     /// Adds a row. It is written only while the log is there that it tells of: one that is being erased gets no rows.
-    fn learn(&self, batch: Batch, rows: &Bytes, block: u64, row: Vec<u8>, item: Bytes) -> Batch {
-        let key = |space, partition: &Bytes, sort| Key {
-            space,
-            partition: partition.clone(),
-            sort,
-        };
-        let check = key(Space::Log, &self.partition, item);
+    fn learn(&self, batch: Batch, rows: &Bytes, block: u64, row: Vec<u8>, place: &Place) -> Batch {
+        let check = place.key(self);
         // Blocks may share an item, and a batch names a key once.
         let known = batch.operations.iter().any(|it| *it.key() == check);
         let batch = match known {
             true => batch,
             false => batch.check(check, Condition::Exists),
         };
-        batch.put(
-            key(Space::Idx, rows, key::number(block)),
-            row,
-            Condition::Any,
-        )
+        let key = Key {
+            space: Space::Idx,
+            partition: rows.clone(),
+            sort: key::number(block),
+        };
+        batch.put(key, row, Condition::Any)
     }
 
     async fn write_rows(&self, learned: Batch) -> Result<()> {

@@ -3,12 +3,22 @@
 //! It is at once the archive (XEP-0313), the offline store (XEP-0160) and the queue that a crash cannot lose.
 //! Why numbers and not clocks: an id from a clock can commit after a later one, and a client that syncs from the newest
 //! then skips a message for ever.
-//! Stored: `log` `A#archive` / first number; one item holds up to 64 entries. Who occurs where: see `contacts`.
+//! Stored: `log` `A#archive` / first number; one item holds up to 64 entries. Who occurs where: see `contacts`. What is old
+//! may be in objects instead, see `segment` and `compact`; a stanza that is too long for an item is one, see `large`.
 
+mod append;
+mod change;
 mod codec;
+pub mod compact;
 mod contacts;
+mod front;
+mod large;
 mod read;
+pub mod retain;
+mod segment;
 mod table;
+pub mod verify;
+mod walk;
 
 use std::ops::{BitOr, BitOrAssign};
 

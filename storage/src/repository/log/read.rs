@@ -2,24 +2,37 @@
 //!
 //! A number is found without an index: the item that holds it is the last one that begins at or before it.
 
-use bytes::Bytes;
+use std::{ops::ControlFlow, sync::Arc};
 
-use super::{LogEntry, LogRange, Tip, codec::Item};
+use bytes::Bytes;
+use xmpp::BareJid;
+
+use super::{
+    LogEntry, LogRange, Tip,
+    codec::Item,
+    large::{self, Large},
+    segment::{Segments, Store},
+    walk::{Part, Sink},
+};
 use crate::{
-    error::Result,
+    clock::Clock,
+    error::{Error, ErrorKind, Result},
     key,
     repository::{paging, record::corrupt},
-    shape::{Consistency, Query, Record, Space, Table},
+    shape::{Blobs, Consistency, Query, Record, Space, Table},
 };
 
 /// An item's count is one byte: what holds a number begins no further below it.
 pub(super) const MAX_SPAN: u64 = 254;
-/// Items asked for at once.
-const ITEMS_AT_ONCE: usize = 100;
+/// How often a search begins again because the log was compacted meanwhile.
+const MAX_ATTEMPTS: usize = 8;
 
 /// One log.
 pub(super) struct Reader<'a> {
     pub(super) table: &'a dyn Table,
+    pub(super) blobs: &'a dyn Blobs,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) archive: &'a BareJid,
     pub(super) partition: Bytes,
 }
 
@@ -29,8 +42,22 @@ pub(super) fn item_of(record: &Record) -> Result<Item> {
     Item::parse(first, record.value.clone())
 }
 
-impl Reader<'_> {
-    /// The whole log, this many items a page.
+impl<'a> Reader<'a> {
+    /// Its segments.
+    pub(super) fn segments(&self) -> Segments<'a> {
+        let store = Store {
+            table: self.table,
+            blobs: self.blobs,
+            clock: self.clock,
+            archive: self.archive,
+        };
+        Segments {
+            store,
+            partition: key::log_segments(self.archive),
+        }
+    }
+
+    /// What the table has of the log, this many items a page.
     pub(super) fn query(&self, reverse: bool, limit: usize) -> Query {
         Query {
             space: Space::Log,
@@ -53,10 +80,20 @@ impl Reader<'_> {
 
     /// The item with the head.
     pub(super) async fn newest(&self) -> Result<Option<Item>> {
-        Ok(self
-            .first_of(self.query(true, 1))
-            .await?
-            .map(|(item, _)| item))
+        let found = self.first_of(self.query(true, 1)).await?;
+        Ok(found.map(|(item, _)| item))
+    }
+
+    /// The first item that the table has.
+    pub(super) async fn oldest(&self) -> Result<Option<(Item, u64)>> {
+        self.first_of(self.query(false, 1)).await
+    }
+
+    /// The first item that the table has from a number on.
+    pub(super) async fn at_or_beyond(&self, number: u64) -> Result<Option<Item>> {
+        let mut query = self.query(false, 1);
+        query.from = Some(key::number(number));
+        Ok(self.first_of(query).await?.map(|(item, _)| item))
     }
 
     pub(super) async fn tip(&self) -> Result<Tip> {
@@ -70,7 +107,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The item that holds a number, and its version.
+    /// The item that holds a number, and its version, if it is in the table.
     pub(super) async fn item_with(&self, number: u64) -> Result<Option<(Item, u64)>> {
         let mut query = self.query(true, 1);
         query.from = Some(key::number(number.saturating_sub(MAX_SPAN)));
@@ -81,72 +118,97 @@ impl Reader<'_> {
             .filter(|(item, _)| number <= item.last()))
     }
 
-    pub(super) async fn forward(&self, range: LogRange, limit: usize) -> Result<Vec<LogEntry>> {
-        let mut found = Vec::new();
-        if limit == 0 || range.from > range.to {
-            return Ok(found);
-        }
-        let mut next = range.from;
-        if range.from > 1
-            && let Some((item, _)) = self.item_with(range.from).await?
-        {
-            take(&mut found, item.entries(range.from, range.to), limit)?;
-            next = item.last().saturating_add(1);
-        }
-        let mut query = self.query(false, ITEMS_AT_ONCE);
-        query.from = Some(key::number(next));
-        query.until = until(range.to);
-        while found.len() < limit && next <= range.to {
-            query.limit = (limit - found.len()).min(ITEMS_AT_ONCE);
-            let (records, more) = paging::next_page(self.table, &mut query).await?;
-            for record in &records {
-                take(
-                    &mut found,
-                    item_of(record)?.entries(range.from, range.to),
-                    limit,
-                )?;
-            }
-            if !more {
-                break;
-            }
-        }
-        Ok(found)
+    /// At most `limit` entries of a range, with their stanzas.
+    pub(super) async fn read(
+        &self,
+        range: LogRange,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>> {
+        let mut found = Entries::default();
+        let mut take = |part: &Part| {
+            found.take(part, reverse, limit)?;
+            Ok(ControlFlow::Continue(()))
+        };
+        self.walk(range, reverse, &mut Sink::new(limit, &mut take))
+            .await?;
+        self.with_stanzas(found).await
     }
 
-    pub(super) async fn backward(&self, range: LogRange, limit: usize) -> Result<Vec<LogEntry>> {
-        let mut found = Vec::new();
-        if range.from > range.to {
-            return Ok(found);
+    /// Fetches the stanzas that are elsewhere.
+    pub(super) async fn with_stanzas(&self, found: Entries) -> Result<Vec<LogEntry>> {
+        let Entries { mut list, large } = found;
+        for (at, pointer) in large {
+            let number = list[at].number;
+            let chased = self.stanza_of(number, pointer, &mut list[at]);
+            // What was taken away meanwhile, by a truncation, is as it was: without it.
+            chased.await?;
         }
-        let mut query = self.query(true, ITEMS_AT_ONCE);
-        query.from = Some(key::number(range.from.saturating_sub(MAX_SPAN)));
-        query.until = until(range.to);
-        while found.len() < limit {
-            query.limit = (limit - found.len()).min(ITEMS_AT_ONCE);
-            let (records, more) = paging::next_page(self.table, &mut query).await?;
-            for record in &records {
-                let entries: Vec<_> = item_of(record)?.entries(range.from, range.to).collect();
-                take(&mut found, entries.into_iter().rev(), limit)?;
+        Ok(list)
+    }
+
+    async fn stanza_of(&self, number: u64, pointer: Bytes, entry: &mut LogEntry) -> Result<()> {
+        let mut pointer = Large::parse(&pointer)?;
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(stanza) = large::fetch(self.blobs, &pointer).await? {
+                entry.stanza = stanza;
+                return Ok(());
             }
-            if !more {
-                break;
+            // The entry was rewritten since.
+            let mut again = Entries::default();
+            let range = LogRange {
+                from: number,
+                to: number,
+            };
+            let mut take = |part: &Part| {
+                again.take(part, false, 1)?;
+                Ok(ControlFlow::Break(()))
+            };
+            Box::pin(self.walk(range, false, &mut Sink::new(1, &mut take))).await?;
+            let Entries { mut list, large } = again;
+            match (list.pop(), large.into_iter().next()) {
+                (Some(_), Some((_, found))) if Large::parse(&found)? == pointer => break,
+                (Some(_), Some((_, found))) => pointer = Large::parse(&found)?,
+                (Some(found), None) => {
+                    *entry = found;
+                    return Ok(());
+                }
+                (None, _) => return Ok(()),
             }
         }
-        Ok(found)
+        Err(corrupt(format!("{} is missing", pointer.object)))
     }
 
     /// Halves the numbers between one that is known to be earlier and one that is known not to be.
     pub(super) async fn first_since(&self, time_ms: u64) -> Result<u64> {
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(number) = self.first_since_once(time_ms).await? {
+                return Ok(number);
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "a log that is compacted faster than it is searched",
+        ))
+    }
+
+    /// `None`: what was looked at went away meanwhile.
+    async fn first_since_once(&self, time_ms: u64) -> Result<Option<u64>> {
         let tip = self.tip().await?;
         if tip.head == 0 || tip.time_ms < time_ms {
-            return Ok(tip.head + 1);
+            return Ok(Some(tip.head + 1));
         }
-        let Some((oldest, _)) = self.first_of(self.query(false, 1)).await? else {
-            return Ok(tip.head + 1);
+        let Some((oldest, _)) = self.oldest().await? else {
+            return Ok(Some(tip.head + 1));
         };
         let mut high = tip.head;
         let mut low = match since_in(&oldest, time_ms)? {
-            Some(at) => return Ok(at),
+            // All that the table has is late enough.
+            Some(at) if at == oldest.first && at > 1 => {
+                let number = self.segments().first_since(time_ms, at).await?;
+                return Ok(Some(number));
+            }
+            Some(at) => return Ok(Some(at)),
             None => oldest.last(),
         };
         while high > low + 1 {
@@ -154,31 +216,58 @@ impl Reader<'_> {
             match self.item_with(middle).await? {
                 Some((item, _)) => match since_in(&item, time_ms)? {
                     None => low = item.last(),
-                    Some(at) if at > item.first => return Ok(at),
+                    Some(at) if at > item.first => return Ok(Some(at)),
                     Some(at) => high = at.max(low + 1),
                 },
-                // Truncated meanwhile.
-                None => low = middle,
+                None => return Ok(None),
             }
         }
-        Ok(high)
+        Ok(Some(high))
+    }
+}
+
+/// Entries that were found, and which of them have their stanza elsewhere.
+#[derive(Default)]
+pub(super) struct Entries {
+    pub(super) list: Vec<LogEntry>,
+    large: Vec<(usize, Bytes)>,
+}
+
+impl Entries {
+    /// Takes those of a part that are meant, up to a number of entries in all.
+    pub(super) fn take(&mut self, part: &Part, reverse: bool, limit: usize) -> Result<()> {
+        let LogRange { from, to } = part.numbers;
+        if reverse {
+            let raw: Vec<_> = part.item.raw_entries(from, to).collect();
+            for (number, raw) in raw.into_iter().rev().take(limit - self.list.len()) {
+                self.push(&part.item, number, raw?)?;
+            }
+        } else {
+            for (number, raw) in part
+                .item
+                .raw_entries(from, to)
+                .take(limit - self.list.len())
+            {
+                self.push(&part.item, number, raw?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one.
+    pub(super) fn push(&mut self, item: &Item, number: u64, raw: &[u8]) -> Result<()> {
+        let found = item.entry(number, raw)?;
+        if let Some(pointer) = found.pointer {
+            self.large.push((self.list.len(), pointer));
+        }
+        self.list.push(found.entry);
+        Ok(())
     }
 }
 
 /// The sort key beyond a number; `None`: there is none.
 pub(super) fn until(number: u64) -> Option<Bytes> {
     number.checked_add(1).map(key::number)
-}
-
-fn take(
-    found: &mut Vec<LogEntry>,
-    entries: impl Iterator<Item = Result<LogEntry>>,
-    limit: usize,
-) -> Result<()> {
-    for entry in entries.take(limit - found.len()) {
-        found.push(entry?);
-    }
-    Ok(())
 }
 
 /// The first number of an item that is not earlier.

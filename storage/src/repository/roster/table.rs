@@ -22,11 +22,7 @@ impl TableRosters {
     /// Rosters in this table; those that compress to more than `inline_max` bytes in these blobs.
     pub fn new(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, inline_max: usize) -> Self {
         Self {
-            values: Values {
-                table,
-                blobs,
-                inline_max,
-            },
+            values: Values::new(table, blobs, inline_max),
         }
     }
 }

@@ -1,22 +1,26 @@
 //! Erasing leaves nothing, wherever it dies, once it is repeated; and touches nobody else.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use xmpp::{BareJid, Jid};
 
 use super::{Fault, Unruly, memory};
 use crate::{
+    backend::memory::{MemoryBlobs, MemoryTable},
     error::ErrorKind,
+    key,
     repository::{
-        AgentTokens, ArchiveDefault, ArchivePreferences, Credentials, EntryFlags, FastToken,
-        LogRange, Mailbox, NewEntry, PrivacyData, Roster, RosterItem, Vcard, VcardField,
+        AgentTokens, ArchiveDefault, ArchivePreferences, Compaction, Credentials, EntryFlags,
+        FastToken, Keeping, LogRange, Mailbox, NewEntry, PrivacyData, Roster, RosterItem,
+        TableLogs, Vcard, VcardField,
     },
     shape::{Blobs, Consistency, Query, Space, Table},
     stores::Stores,
 };
 
-async fn fill(stores: &Stores, owner: &BareJid) {
+async fn fill(table: &Arc<MemoryTable>, blobs: &Arc<MemoryBlobs>, owner: &BareJid) {
+    let stores = Stores::over(table.clone(), blobs.clone());
     let large: Bytes = (0..20_000_u32)
         .map(|n| ((n * 7_919) >> 7) as u8 ^ (n >> 3) as u8)
         .collect::<Vec<_>>()
@@ -59,6 +63,41 @@ async fn fill(stores: &Stores, owner: &BareJid) {
             .await
             .unwrap();
     }
+    // Old entries in segments, one of a dead compaction in both places, one that is too long for an item.
+    let compaction = Compaction {
+        tail_entries: 100,
+        min_age: Duration::ZERO,
+        segment_entries: 400,
+        ..Compaction::default()
+    };
+    let keeping = Keeping {
+        archive: owner,
+        guard: None,
+        mailboxes: None,
+        now: Duration::from_secs(2_000_000_000),
+    };
+    for deaths in [None, Some(10)] {
+        let fault = deaths.map_or(Fault::None, Fault::DieBefore);
+        let dying = Arc::new(Unruly::over(table.clone(), blobs.clone()).with_fault(fault));
+        let logs = TableLogs::new(dying.clone(), dying, usize::MAX);
+        let compacted = logs.compact(&keeping, &compaction).await;
+        assert_eq!(compacted.is_err(), deaths.is_some());
+    }
+    let long = NewEntry {
+        stanza: large.repeat(20).into(),
+        ..entry
+    };
+    stores.logs.append(owner, 1_200, 99, &[long]).await.unwrap();
+    let prefix = key::account_blobs(owner);
+    let objects = blobs.list(&prefix, None, 99).await.unwrap();
+    for (kind, expected) in [("s/", 2), ("m/", 1)] {
+        let kind = format!("{prefix}{kind}");
+        let found = objects.iter().filter(|name| name.starts_with(&kind));
+        assert_eq!(found.count(), expected, "{objects:?}");
+    }
+    let logs = stores.table_logs(table.clone());
+    let report = logs.verify(&keeping, &mut |_| {}).await.unwrap();
+    assert_eq!((report.problems, report.overlapping_items), (vec![], 6));
     let contact = BareJid::parse("nobody@example.org").unwrap();
     let none = stores
         .logs
@@ -114,6 +153,10 @@ async fn fill(stores: &Stores, owner: &BareJid) {
 /// Every record and blob there is.
 async fn contents(table: &dyn Table, blobs: &dyn Blobs) -> Vec<String> {
     let mut all = blobs.list("", None, 10_000).await.unwrap();
+    for name in &mut all {
+        let bytes = blobs.get(name).await.unwrap().unwrap().bytes;
+        *name = format!("{name} {:08x}", crc32fast::hash(&bytes));
+    }
     for space in [Space::Core, Space::Log, Space::Idx, Space::Ctl] {
         for partition in table.partitions(space, None, 10_000).await.unwrap() {
             let (from, until, reverse, consistency) = (None, None, false, Consistency::Strong);
@@ -150,9 +193,9 @@ async fn erasing_leaves_nothing_wherever_it_dies() {
         for fault in [Fault::DieBefore(at), Fault::DieAfter(at)] {
             let (table, blobs) = memory();
             let healthy = Stores::over(table.clone(), blobs.clone());
-            fill(&healthy, &bobby).await;
+            fill(&table, &blobs, &bobby).await;
             let before = contents(&*table, &*blobs).await;
-            fill(&healthy, &bob).await;
+            fill(&table, &blobs, &bob).await;
             assert!(contents(&*table, &*blobs).await.len() > before.len() + 14);
 
             let dying = Arc::new(
@@ -211,7 +254,7 @@ async fn the_next_owner_of_a_name_inherits_nothing_wherever_the_erasure_died() {
         for fault in [Fault::DieBefore(at), Fault::DieAfter(at)] {
             let (table, blobs) = memory();
             let healthy = Stores::over(table.clone(), blobs.clone());
-            fill(&healthy, &bob).await;
+            fill(&table, &blobs, &bob).await;
             let dying = Arc::new(
                 Unruly::over(table.clone(), blobs.clone())
                     .with_page(2)
@@ -250,7 +293,7 @@ async fn what_was_planted_behind_an_erasure_goes_with_the_next_creation() {
     let bob = BareJid::parse("bob@example.org").unwrap();
     let (table, blobs) = memory();
     let stores = Stores::over(table.clone(), blobs.clone());
-    fill(&stores, &bob).await;
+    fill(&table, &blobs, &bob).await;
     stores.erase(&bob).await.unwrap();
     // Nothing that asks for the account can be written; a log that somebody still holds can.
     let refused = stores.rosters.store(&bob, &Roster::default(), 0).await;
@@ -284,7 +327,7 @@ async fn an_eraser_that_comes_late_touches_nothing_of_the_next_owner() {
     let bob = BareJid::parse("bob@example.org").unwrap();
     let (table, blobs) = memory();
     let stores = Stores::over(table.clone(), blobs.clone());
-    fill(&stores, &bob).await;
+    fill(&table, &blobs, &bob).await;
     let before = contents(&*table, &*blobs).await;
     // It found the name marked, and slept until that was long over.
     stores.erase_rest(&bob).await.unwrap();

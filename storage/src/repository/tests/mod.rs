@@ -1,5 +1,6 @@
 //! The repositories over memory, and over memory that misbehaves.
 
+mod at_rest;
 mod contacts;
 mod erase;
 mod faults;

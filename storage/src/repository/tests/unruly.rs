@@ -10,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -33,6 +34,10 @@ pub(super) struct Unruly {
     page: usize,
     fault: Fault,
     operations: AtomicUsize,
+    /// Before which operation it sleeps until it is woken.
+    pause: usize,
+    asleep: Semaphore,
+    woken: Semaphore,
 }
 
 impl Unruly {
@@ -43,7 +48,20 @@ impl Unruly {
             page: usize::MAX,
             fault: Fault::None,
             operations: AtomicUsize::new(0),
+            pause: usize::MAX,
+            asleep: Semaphore::new(0),
+            woken: Semaphore::new(0),
         }
+    }
+    pub(super) fn with_pause(self, pause: usize) -> Self {
+        Self { pause, ..self }
+    }
+    /// Waits until it sleeps.
+    pub(super) async fn sleeps(&self) {
+        self.asleep.acquire().await.unwrap().forget();
+    }
+    pub(super) fn wake(&self) {
+        self.woken.add_permits(1);
     }
     pub(super) fn with_page(self, page: usize) -> Self {
         Self { page, ..self }
@@ -54,6 +72,10 @@ impl Unruly {
     async fn run<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::task::yield_now().await;
         let at = self.operations.fetch_add(1, Ordering::SeqCst);
+        if at == self.pause {
+            self.asleep.add_permits(1);
+            self.woken.acquire().await.unwrap().forget();
+        }
         match self.fault {
             Fault::DieBefore(first) if at >= first => Err(outage()),
             Fault::DieAfter(last) if at > last => Err(outage()),

@@ -3,15 +3,14 @@
 use super::*;
 use crate::{
     backend::memory::{MemoryBlobs, MemoryTable},
+    error::ErrorKind,
+    key,
     repository::record::MAX_BODY,
 };
 
 fn values() -> Values {
-    Values {
-        table: Arc::new(MemoryTable::new()),
-        blobs: Arc::new(MemoryBlobs::new()),
-        inline_max: 100,
-    }
+    let (table, blobs) = (MemoryTable::new(), MemoryBlobs::new());
+    Values::new(Arc::new(table), Arc::new(blobs), 100)
 }
 
 fn owner() -> BareJid {

@@ -66,11 +66,7 @@ impl TableVcards {
     /// vCards in this table; those of more than `inline_max` bytes in these blobs.
     pub fn new(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, inline_max: usize) -> Self {
         Self {
-            values: Values {
-                table,
-                blobs,
-                inline_max,
-            },
+            values: Values::new(table, blobs, inline_max),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Which mechanisms and features a stream is offered, by configuration and by connection.
 
+use storage::repository::{ScramHash, ScramHashes};
 use xmpp::codec::Limits;
 
 use super::*;

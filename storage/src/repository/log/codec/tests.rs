@@ -43,7 +43,10 @@ fn numbered(number: u64, new: &NewEntry) -> LogEntry {
 }
 
 fn all(item: &Item) -> Vec<LogEntry> {
-    item.entries(0, u64::MAX).collect::<Result<_>>().unwrap()
+    item.entries(0, u64::MAX)
+        .map(|found| found.map(|found| found.entry))
+        .collect::<Result<_>>()
+        .unwrap()
 }
 
 proptest! {
@@ -63,7 +66,7 @@ proptest! {
     fn a_rewrite_changes_one_entry(entries in prop::collection::vec(entry(), 1..6), new in entry(), at in 0_usize..6) {
         let at = at % entries.len();
         let item = Item::parse(1, encode(9, &entries)).unwrap();
-        let bytes = item.with_entry(at as u64 + 1, &new).unwrap();
+        let bytes = item.with_entry(at as u64 + 1, &new, PLAIN).unwrap();
         let mut expected = all(&item);
         expected[at] = numbered(at as u64 + 1, &new);
         prop_assert_eq!(write_id_of(&bytes), Some(9));
@@ -99,7 +102,7 @@ fn unknown_extensions_are_skipped_and_survive() {
     let item = Item::parse(1, later.into()).unwrap();
     let expected = vec![numbered(1, &new("one")), numbered(2, &new("two"))];
     assert_eq!(all(&item), expected);
-    let rewritten = Item::parse(1, item.with_entry(1, &new("new")).unwrap()).unwrap();
+    let rewritten = Item::parse(1, item.with_entry(1, &new("new"), PLAIN).unwrap()).unwrap();
     assert_eq!(
         all(&rewritten),
         [numbered(1, &new("new")), numbered(2, &new("two"))]
