@@ -14,6 +14,7 @@
 //! | `log` `S#` archive | log segments; sort: first number, and beyond all numbers who works on the log |
 //! | `idx` `L#` domain | accounts; sort: localpart |
 //! | `idx` `E#` domain | names whose former owner is being erased; sort: localpart |
+//! | `idx` `U#` domain, localpart | the mark of an account that is being erased, where the account itself is not |
 //! | `idx` `W#` archive | contacts in a log; sort: block of numbers |
 //! | `idx` `V#` domain, field | words of vCards; sort: word, localpart |
 //! | `ctl` `M#` domain | how far the maintenance of a domain is |
@@ -48,6 +49,8 @@ pub const ARCHIVE_PREFERENCES: Bytes = Bytes::from_static(b"MAMP");
 pub const MAINTENANCE: Bytes = Bytes::from_static(b"AT");
 /// What sort keys of those who work on a log begin with: beyond every number.
 pub const LOG_CLAIMS: &[u8] = &[0xff; 8];
+/// Sort key of the mark that an account is being erased, where the account itself is not.
+pub const ERASED: Bytes = Bytes::from_static(b"GONE");
 /// What sort keys of FAST tokens begin with.
 pub const TOKENS: &[u8] = b"FAST#";
 /// What sort keys of private XML begin with.

@@ -25,6 +25,8 @@ use crate::{
 enum Guard {
     /// The account that a record in `core` belongs to.
     Owner,
+    /// No mark of an erasure, where accounts themselves are not.
+    Unmarked,
     /// This record, for any write.
     Record(Key),
 }
@@ -45,6 +47,15 @@ impl Guarded {
         }
     }
 
+    /// Puts what accounts own only while their names are not being erased (`erasure_mark`); else `NotAllowed`. For a table
+    /// that accounts themselves are not in.
+    pub fn unless_erased(inner: Arc<dyn Table>) -> Self {
+        Self {
+            inner,
+            guard: Guard::Unmarked,
+        }
+    }
+
     /// Writes only while this record is there; else `NotAllowed`.
     pub fn by_record(inner: Arc<dyn Table>, key: Key) -> Self {
         Self {
@@ -60,7 +71,19 @@ impl Guarded {
             Guard::Owner => owners(&batch)
                 .into_iter()
                 .fold(batch, |batch, owner| batch.check(owner, Condition::Exists)),
+            Guard::Unmarked => owners(&batch).into_iter().fold(batch, |batch, owner| {
+                batch.check(erasure_mark(owner.partition), Condition::Absent)
+            }),
         }
+    }
+}
+
+/// The mark that the account of a partition is being erased, in a table where it is not itself.
+pub(crate) fn erasure_mark(account: Bytes) -> Key {
+    Key {
+        space: Space::Idx,
+        partition: account,
+        sort: key::ERASED,
     }
 }
 

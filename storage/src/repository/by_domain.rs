@@ -9,9 +9,11 @@ use bytes::Bytes;
 use xmpp::BareJid;
 
 use super::{
-    Account, AccountCapabilities, AccountRepository, AgentTokens, Credentials, LogEntry, LogRange,
-    LogRepository, NewEntry, PasswordVerdict, Rewrite, Roster, RosterRepository, Tip, Vcard,
-    VcardField, VcardPage, VcardPhoto, VcardRepository,
+    Account, AccountCapabilities, AccountRepository, AgentTokens, ArchivePreferences,
+    ArchivePreferencesRepository, Credentials, LogEntry, LogRange, LogRepository, Mailbox,
+    MailboxRepository, NewEntry, PasswordVerdict, PrivacyData, PrivacyRepository, PrivateXml,
+    PrivateXmlRepository, Rewrite, Roster, RosterRepository, Tip, Vcard, VcardField, VcardPage,
+    VcardPhoto, VcardRepository,
 };
 use crate::{error::Result, shape::Done};
 
@@ -149,6 +151,62 @@ impl VcardRepository for ByDomain<dyn VcardRepository> {
     ) -> Result<VcardPage> {
         let of = self.of(domain);
         of.search(domain, field, prefix, after, limit).await
+    }
+}
+
+#[async_trait]
+impl MailboxRepository for ByDomain<dyn MailboxRepository> {
+    async fn load(&self, account: &BareJid) -> Result<Mailbox> {
+        self.by(account).load(account).await
+    }
+    async fn store(&self, account: &BareJid, mailbox: &Mailbox, seen: u64) -> Result<u64> {
+        self.by(account).store(account, mailbox, seen).await
+    }
+}
+
+#[async_trait]
+impl PrivacyRepository for ByDomain<dyn PrivacyRepository> {
+    async fn load(&self, owner: &BareJid) -> Result<PrivacyData> {
+        self.by(owner).load(owner).await
+    }
+    async fn store(&self, owner: &BareJid, data: &PrivacyData, seen: u64) -> Result<u64> {
+        self.by(owner).store(owner, data, seen).await
+    }
+}
+
+#[async_trait]
+impl PrivateXmlRepository for ByDomain<dyn PrivateXmlRepository> {
+    async fn get(
+        &self,
+        owner: &BareJid,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<PrivateXml>> {
+        self.by(owner).get(owner, namespace, name).await
+    }
+    async fn put(&self, owner: &BareJid, namespace: &str, name: &str, xml: Bytes) -> Result<u64> {
+        self.by(owner).put(owner, namespace, name, xml).await
+    }
+    async fn remove(&self, owner: &BareJid, namespace: &str, name: &str) -> Result<()> {
+        self.by(owner).remove(owner, namespace, name).await
+    }
+    async fn list(&self, owner: &BareJid) -> Result<Vec<(String, String)>> {
+        self.by(owner).list(owner).await
+    }
+}
+
+#[async_trait]
+impl ArchivePreferencesRepository for ByDomain<dyn ArchivePreferencesRepository> {
+    async fn load(&self, owner: &BareJid) -> Result<Option<ArchivePreferences>> {
+        self.by(owner).load(owner).await
+    }
+    async fn store(
+        &self,
+        owner: &BareJid,
+        preferences: &ArchivePreferences,
+        seen: u64,
+    ) -> Result<u64> {
+        self.by(owner).store(owner, preferences, seen).await
     }
 }
 

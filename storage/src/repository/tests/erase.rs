@@ -95,7 +95,7 @@ async fn fill(table: &Arc<MemoryTable>, blobs: &Arc<MemoryBlobs>, owner: &BareJi
         let found = objects.iter().filter(|name| name.starts_with(&kind));
         assert_eq!(found.count(), expected, "{objects:?}");
     }
-    let logs = stores.table_logs(table.clone());
+    let logs = TableLogs::new(table.clone(), blobs.clone(), usize::MAX);
     let report = logs.verify(&keeping, &mut |_| {}).await.unwrap();
     assert_eq!((report.problems, report.overlapping_items), (vec![], 6));
     let contact = BareJid::parse("nobody@example.org").unwrap();

@@ -70,7 +70,9 @@ fn add(all: &mut Work, work: Work) {
 
 /// Steps until the round is over.
 async fn round(stores: &Stores, now: Duration) -> Work {
-    let maintenance = stores.maintenance("example.org", &["example.org"], options());
+    let maintenance = stores
+        .maintenance("example.org", &["example.org"], options())
+        .unwrap();
     let mut all = Work::default();
     for _ in 0..1_000 {
         match maintenance.step(now).await.unwrap() {
@@ -113,7 +115,7 @@ async fn a_round_gets_through_everything() {
     assert_eq!((done.failed, done.raced, done.swept), (0, 0, 0));
     check(&logs).await;
     // The next round waits, and then takes what is left.
-    let maintenance = stores.maintenance("example.org", &[], options());
+    let maintenance = stores.maintenance("example.org", &[], options()).unwrap();
     let later = now + options().interval;
     let early = maintenance
         .step(later - Duration::from_millis(1))
@@ -190,7 +192,9 @@ async fn failures_cost_a_round_and_nothing_else() {
     let mut now = in_three_days();
     let mut all = Work::default();
     for _ in 0..6 {
-        let maintenance = stores.maintenance("example.org", &["example.org"], options());
+        let maintenance = stores
+            .maintenance("example.org", &["example.org"], options())
+            .unwrap();
         for _ in 0..1_000 {
             match maintenance.step(now).await {
                 Ok(Step::Worked(work)) => add(&mut all, work),

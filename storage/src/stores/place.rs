@@ -1,0 +1,85 @@
+//! A place: where records and objects are kept together.
+
+use std::sync::Arc;
+
+use crate::{
+    repository::{PrivateXmlLimits, TableLogs, TablePrivateXml, TableRosters, TableVcards},
+    shape::{Blobs, Table},
+};
+
+/// What is a record and what is a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Longest private XML or vCard that is a record; a table that charges by the kilobyte wants it small.
+    pub inline_max: usize,
+    /// Longest roster that is a record: higher, because presence waits for rosters.
+    pub roster_inline_max: usize,
+    /// Longest stanza that stands in its log. What is longer is a blob, which must then answer for the log to take it or
+    /// to hand it over: above the longest stanza that clients may send nothing of a message waits for blobs.
+    pub stanza_inline_max: usize,
+    /// Bounds of private XML.
+    pub private_xml: PrivateXmlLimits,
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self {
+            inline_max: 8 << 10,
+            roster_inline_max: 300 << 10,
+            stanza_inline_max: 300 << 10,
+            private_xml: PrivateXmlLimits::default(),
+        }
+    }
+}
+
+/// Where records and objects are kept together. Clones are the same place.
+#[derive(Clone)]
+pub struct Place {
+    /// Its records.
+    pub table: Arc<dyn Table>,
+    /// Its large values.
+    pub blobs: Arc<dyn Blobs>,
+    /// What is large.
+    pub limits: StoreLimits,
+}
+
+impl Place {
+    /// With the default limits.
+    pub fn new(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>) -> Self {
+        Self {
+            table,
+            blobs,
+            limits: StoreLimits::default(),
+        }
+    }
+
+    /// Whether both are the same.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.table, &other.table)
+    }
+
+    /// Its rosters, through a layer over its table, as the other ones here.
+    pub(super) fn rosters(&self, table: Arc<dyn Table>) -> TableRosters {
+        TableRosters::new(table, self.blobs.clone(), self.limits.roster_inline_max)
+    }
+
+    /// Its logs.
+    pub(crate) fn logs(&self, table: Arc<dyn Table>) -> TableLogs {
+        TableLogs::new(table, self.blobs.clone(), self.limits.stanza_inline_max)
+    }
+
+    /// Its private XML.
+    pub(super) fn private_xml(&self, table: Arc<dyn Table>) -> TablePrivateXml {
+        let StoreLimits {
+            inline_max,
+            private_xml,
+            ..
+        } = self.limits;
+        TablePrivateXml::new(table, self.blobs.clone(), inline_max, private_xml)
+    }
+
+    /// Its vCards.
+    pub(super) fn vcards(&self, table: Arc<dyn Table>) -> TableVcards {
+        TableVcards::new(table, self.blobs.clone(), self.limits.inline_max)
+    }
+}
