@@ -21,10 +21,13 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 
 /// What happens to a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Fault {
     /// It is not handed on; this is the answer: status, content type, body.
     Answer(u16, &'static str, String),
@@ -36,6 +39,8 @@ pub enum Fault {
     CutAnswer,
     /// It is done after this time.
     Delay(Duration),
+    /// It is done once there is a permit.
+    Hold(Arc<Semaphore>),
     /// It is done, and the answer comes after this time.
     DelayAnswer(Duration),
 }
@@ -82,7 +87,7 @@ pub struct Asked<'a> {
     pub body: &'a [u8],
 }
 
-type About = Box<dyn Fn(&Asked<'_>) -> bool + Send>;
+type About = Box<dyn FnMut(&Asked<'_>) -> bool + Send>;
 
 struct Rule {
     about: About,
@@ -133,7 +138,7 @@ impl Faults {
         &self,
         times: u64,
         fault: Fault,
-        about: impl Fn(&Asked<'_>) -> bool + Send + 'static,
+        about: impl FnMut(&Asked<'_>) -> bool + Send + 'static,
     ) {
         self.state.lock().rules.push(Rule {
             about: Box::new(about),
@@ -160,14 +165,12 @@ impl Faults {
     fn fault(&self, asked: &Asked<'_>) -> Option<Fault> {
         let mut state = self.state.lock();
         state.asked += 1;
-        let rule = state
-            .rules
-            .iter_mut()
-            .find(|rule| rule.left > 0 && (rule.about)(asked))?;
-        rule.left -= 1;
-        let fault = rule.fault.clone();
+        let applies = |rule: &mut Rule| rule.left > 0 && (rule.about)(asked);
+        let found = state.rules.iter_mut().position(applies)?;
         state.hits += 1;
-        Some(fault)
+        let rule = &mut state.rules[found];
+        rule.left -= 1;
+        Some(rule.fault.clone())
     }
 
     async fn serve(self, stream: TcpStream, upstream: String) {
@@ -208,6 +211,7 @@ impl Faults {
             }
             Some(Fault::Reset) => return None,
             Some(Fault::Delay(time)) => tokio::time::sleep(*time).await,
+            Some(Fault::Hold(until)) => until.acquire().await.ok()?.forget(),
             _ => {}
         }
         // Whether or not somebody still waits for it, what was sent is done.

@@ -166,7 +166,7 @@ mod tests {
             };
             assert_eq!(stored.record, expected);
             assert!(stored.is_by(&id) && !stored.is_by(&WriteId::random()));
-            assert_eq!(stored.is_live(11), true);
+            assert!(stored.is_live(11));
             assert_eq!(stored.is_live(12), expires.is_none());
             assert!(stored.size >= size(&key, &value.into()));
         }

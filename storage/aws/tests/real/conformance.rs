@@ -1,10 +1,8 @@
 //! The suites of the shapes and of every repository over the real interfaces.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{Dynamo, S3};
+use crate::common::{Dynamo, S3};
 use storage::{
     ManualClock, Stores,
     conformance::{self, Subject},

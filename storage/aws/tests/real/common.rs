@@ -1,5 +1,4 @@
 //! Servers and options for the tests of this crate.
-#![allow(dead_code, reason = "each test uses a part")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +8,7 @@ use storage::layer::{Observer, RetryPolicy, Usage, measured::Observation};
 use storage_aws::{Access, DynamoOptions, DynamoTable, S3Blobs, S3Options, Timeouts, setup};
 
 /// Quick retries, and a budget that a test does not use up.
-pub fn retry() -> RetryPolicy {
+pub(crate) fn retry() -> RetryPolicy {
     RetryPolicy {
         attempts: 6,
         first: Duration::from_millis(2),
@@ -19,7 +18,7 @@ pub fn retry() -> RetryPolicy {
     }
 }
 
-pub fn timeouts() -> Timeouts {
+pub(crate) fn timeouts() -> Timeouts {
     Timeouts {
         connect: Duration::from_secs(5),
         attempt: Duration::from_secs(30),
@@ -27,7 +26,7 @@ pub fn timeouts() -> Timeouts {
     }
 }
 
-pub fn dynamo_options(server: &Dynoxide, url: String) -> DynamoOptions {
+pub(crate) fn dynamo_options(server: &Dynoxide, url: String) -> DynamoOptions {
     DynamoOptions {
         access: Access {
             endpoint: Some(url),
@@ -41,7 +40,7 @@ pub fn dynamo_options(server: &Dynoxide, url: String) -> DynamoOptions {
     }
 }
 
-pub fn s3_options(server: &SeaweedFs, url: String, bucket: &str) -> S3Options {
+pub(crate) fn s3_options(server: &SeaweedFs, url: String, bucket: &str) -> S3Options {
     S3Options {
         access: Access {
             endpoint: Some(url),
@@ -57,15 +56,15 @@ pub fn s3_options(server: &SeaweedFs, url: String, bucket: &str) -> S3Options {
 }
 
 /// A server, its tables, and a table over a proxy.
-pub struct Dynamo {
-    pub server: Dynoxide,
-    pub faults: Faults,
-    pub options: DynamoOptions,
-    pub spent: Arc<Spent>,
+pub(crate) struct Dynamo {
+    pub(crate) server: Dynoxide,
+    pub(crate) faults: Faults,
+    pub(crate) options: DynamoOptions,
+    pub(crate) spent: Arc<Spent>,
 }
 
 impl Dynamo {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let server = Dynoxide::start().expect("dynoxide");
         let faults = Faults::start(&server.url()).await.expect("a proxy");
         let direct = dynamo_options(&server, server.url());
@@ -78,26 +77,26 @@ impl Dynamo {
         }
     }
     /// Past the proxy.
-    pub async fn direct(&self) -> DynamoTable {
+    pub(crate) async fn direct(&self) -> DynamoTable {
         DynamoTable::open(&dynamo_options(&self.server, self.server.url())).await
     }
     /// Through the proxy.
-    pub async fn table(&self) -> DynamoTable {
+    pub(crate) async fn table(&self) -> DynamoTable {
         let table = DynamoTable::open(&self.options).await;
         table.with_observer(self.spent.clone())
     }
 }
 
 /// The same of S3.
-pub struct S3 {
-    pub server: SeaweedFs,
-    pub faults: Faults,
-    pub options: S3Options,
-    pub spent: Arc<Spent>,
+pub(crate) struct S3 {
+    pub(crate) server: SeaweedFs,
+    pub(crate) faults: Faults,
+    pub(crate) options: S3Options,
+    pub(crate) spent: Arc<Spent>,
 }
 
 impl S3 {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let server = SeaweedFs::start().expect("seaweedfs");
         let faults = Faults::start(&server.url()).await.expect("a proxy");
         let direct = s3_options(&server, server.url(), "starling");
@@ -109,10 +108,10 @@ impl S3 {
             spent: Arc::default(),
         }
     }
-    pub async fn direct(&self) -> S3Blobs {
+    pub(crate) async fn direct(&self) -> S3Blobs {
         S3Blobs::open(&s3_options(&self.server, self.server.url(), "starling")).await
     }
-    pub async fn blobs(&self) -> S3Blobs {
+    pub(crate) async fn blobs(&self) -> S3Blobs {
         let blobs = S3Blobs::open(&self.options).await;
         blobs.with_observer(self.spent.clone())
     }
@@ -120,11 +119,11 @@ impl S3 {
 
 /// Keeps what was told.
 #[derive(Default)]
-pub struct Spent(Mutex<Vec<Usage>>);
+pub(crate) struct Spent(Mutex<Vec<Usage>>);
 
 impl Spent {
     /// What was told since it was last asked.
-    pub fn take(&self) -> Vec<Usage> {
+    pub(crate) fn take(&self) -> Vec<Usage> {
         std::mem::take(&mut *self.0.lock())
     }
 }
