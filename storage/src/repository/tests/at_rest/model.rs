@@ -16,7 +16,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let death = prop::option::weighted(0.6, (0_usize..30, any::<bool>()));
+    let death = prop::option::weighted(0.6, (0_usize..16, any::<bool>()));
     prop_oneof![
         4 => (1_u64..70).prop_map(Step::Append),
         3 => (1_u64..200).prop_map(Step::Rewrite),

@@ -192,6 +192,7 @@ async fn nobody_ever_sees_a_gap_a_double_or_what_was_taken_back() {
         let others = [
             tokio::spawn(stage.clone().append()),
             tokio::spawn(stage.clone().rewrite(seed)),
+            tokio::spawn(stage.clone().rewrite(seed + 1_000)),
             tokio::spawn(stage.clone().expire()),
         ];
         let all = async {
@@ -299,5 +300,13 @@ async fn sleep_over_an_erasure<F: Future<Output = Result<()>>>(
     let expected: Vec<_> = (1..=50).map(|n| entry(n, "new").stanza).collect();
     let found: Vec<_> = found.into_iter().map(|it| it.stanza).collect();
     assert_eq!(found, expected, "replaced before operation {at}");
+    // Nothing points at what the old owner had.
+    let after = super::keeping(&bob);
+    let report = logs.verify(&after, &mut |_| {}).await.unwrap();
+    assert_eq!(
+        (report.segments, report.in_table),
+        (0, 50),
+        "operation {at}"
+    );
     true
 }
