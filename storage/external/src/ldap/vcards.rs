@@ -195,7 +195,7 @@ impl VcardRepository for LdapVcards {
         Err(read_only())
     }
 
-    /// One search a page, for everybody with such a word: at most [`MAX_FOUND`], beyond which a search is `TooLarge`.
+    /// One search a page, for everybody with such a word: two thousand at most, beyond which a search is `TooLarge`.
     async fn search(
         &self,
         domain: &str,
