@@ -6,9 +6,11 @@
 
 mod accounts;
 mod logs;
+mod record;
 mod reply;
 mod rosters;
 mod routes;
 mod server;
 
-pub use server::{Exchange, Fault, Options, Service};
+pub use record::Exchange;
+pub use server::{Fault, Options, Service};

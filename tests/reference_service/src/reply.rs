@@ -144,3 +144,36 @@ pub(crate) fn number(body: &Value, name: &str) -> Result<u64, Reply> {
 pub(crate) fn list<'a>(body: &'a Value, name: &str) -> Result<&'a Vec<Value>, Reply> {
     body[name].as_array().ok_or_else(|| Reply::bad(name))
 }
+
+/// Segments below `/v1`, decoded.
+pub(crate) fn segments(path: &str) -> Vec<String> {
+    let path = path.strip_prefix("/v1/").unwrap_or_default();
+    path.split('/').map(decoded).collect()
+}
+
+pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
+}
+
+fn decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let code = behind.get(..2).filter(|_| *first == b'%');
+        let code = code.and_then(|it| u8::from_str_radix(std::str::from_utf8(it).ok()?, 16).ok());
+        match code {
+            Some(byte) => {
+                out.push(byte);
+                rest = &behind[2..];
+            }
+            None => {
+                out.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

@@ -39,15 +39,13 @@ use tokio_rustls::TlsAcceptor;
 use xmpp::BareJid;
 
 use crate::{
-    reply::{Asked, Reply},
+    record::{Exchange, Recorded},
+    reply::{Asked, Reply, pairs, segments},
     routes,
 };
 
 /// Answers that are remembered.
 const MAX_REMEMBERED: usize = 100_000;
-/// Exchanges of one method, kind of path and status that are recorded.
-const MAX_RECORDED: usize = 25;
-
 /// What a service keeps.
 pub(crate) struct Kept {
     pub(crate) accounts: Arc<dyn AccountRepository>,
@@ -83,15 +81,6 @@ pub struct Options {
     pub tls: Option<Arc<ServerConfig>>,
 }
 
-/// What went over the wire.
-#[derive(Debug, Clone)]
-pub struct Exchange {
-    /// As JSON: `method`, `path`, `query`, `headers`, `body`, `status`, `answer`.
-    pub json: Value,
-    /// The status.
-    pub status: u16,
-}
-
 #[derive(Default)]
 struct Remembered {
     answers: HashMap<(Method, String, String), Arc<OnceCell<Reply>>>,
@@ -105,7 +94,7 @@ struct Shared {
     faults: Mutex<VecDeque<Fault>>,
     always: Mutex<Option<Fault>>,
     requests: AtomicU64,
-    recorded: Mutex<HashMap<(String, u16), Vec<Exchange>>>,
+    recorded: Recorded,
     connections: Mutex<Vec<AbortHandle>>,
 }
 
@@ -143,7 +132,7 @@ impl Service {
             faults: Mutex::default(),
             always: Mutex::default(),
             requests: AtomicU64::new(0),
-            recorded: Mutex::default(),
+            recorded: Recorded::default(),
             connections: Mutex::default(),
         });
         let mut service = Self {
@@ -221,8 +210,7 @@ impl Service {
 
     /// Some of what went over the wire, of every kind.
     pub fn exchanges(&self) -> Vec<Exchange> {
-        let recorded = self.shared.recorded.lock();
-        recorded.values().flatten().cloned().collect()
+        self.shared.recorded.all()
     }
 }
 
@@ -295,7 +283,7 @@ async fn handle(
     if fault == Some(Fault::LoseAnswer) {
         return Err(io::ErrorKind::ConnectionReset.into());
     }
-    record(&shared, &asked, uri.path(), &reply);
+    shared.recorded.add(&asked, uri.path(), &reply);
     let body = reply
         .body
         .as_ref()
@@ -351,66 +339,4 @@ async fn answer_once(shared: &Arc<Shared>, asked: &Arc<Asked>, path: &str) -> Re
     });
     let lost = |_| Reply::refused(StatusCode::INTERNAL_SERVER_ERROR, "failed", "it panicked");
     answered.await.unwrap_or_else(lost)
-}
-
-fn record(shared: &Shared, asked: &Asked, path: &str, reply: &Reply) {
-    let kind = |(at, segment): (usize, &String)| match at {
-        1 | 3 => "*".to_owned(),
-        _ => segment.clone(),
-    };
-    let kinds: Vec<_> = asked.path.iter().enumerate().map(kind).collect();
-    let kind = format!("{} {}", asked.method, kinds.join("/"));
-    let status = reply.status.as_u16();
-    let mut recorded = shared.recorded.lock();
-    let known = recorded.entry((kind, status)).or_default();
-    if known.len() == MAX_RECORDED {
-        return;
-    }
-    let headers = asked.headers.iter();
-    let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    known.push(Exchange {
-        json: serde_json::json!({
-            "method": asked.method.as_str(),
-            "path": path,
-            "query": asked.query,
-            "headers": headers.collect::<HashMap<_, _>>(),
-            "body": String::from_utf8_lossy(&asked.body),
-            "status": status,
-            "answer": reply.body,
-        }),
-        status,
-    });
-}
-
-/// Segments below `/v1`, decoded.
-fn segments(path: &str) -> Vec<String> {
-    let path = path.strip_prefix("/v1/").unwrap_or_default();
-    path.split('/').map(decoded).collect()
-}
-
-fn pairs(query: &str) -> Vec<(String, String)> {
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs
-        .map(|(name, value)| (decoded(name), decoded(value)))
-        .collect()
-}
-
-fn decoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let code = behind.get(..2).filter(|_| *first == b'%');
-        let code = code.and_then(|it| u8::from_str_radix(std::str::from_utf8(it).ok()?, 16).ok());
-        match code {
-            Some(byte) => {
-                out.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                out.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

@@ -18,7 +18,8 @@ use xmpp::BareJid;
 
 use super::{
     Http,
-    client::{Call, Client, Condition},
+    call::{Call, Condition},
+    client::Client,
     wire::{
         AccountOf, Checked, Disabled, Keys, Names, NewAccount, Password, Removed, Removing, Tokens,
         Verdict, Version, scram_of,

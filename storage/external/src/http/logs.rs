@@ -17,7 +17,8 @@ use xmpp::BareJid;
 
 use super::{
     Http,
-    client::{Call, Client, Condition},
+    call::{Call, Condition},
+    client::Client,
     wire::{Append, Entry, MAX_NUMBER, Number, Numbers, OneEntry, Page, TipOf, Truncate},
 };
 use crate::corrupt;

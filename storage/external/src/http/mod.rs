@@ -11,6 +11,7 @@
 //! made twice, or told as a conflict with itself.
 
 mod accounts;
+mod call;
 mod client;
 mod logs;
 mod rosters;

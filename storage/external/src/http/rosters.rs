@@ -12,7 +12,8 @@ use xmpp::BareJid;
 
 use super::{
     Http,
-    client::{Call, Client, Condition},
+    call::{Call, Condition},
+    client::Client,
     wire::{RosterOf, Version},
 };
 use crate::not_allowed;

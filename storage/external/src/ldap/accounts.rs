@@ -15,7 +15,7 @@ use storage::{
 };
 use xmpp::BareJid;
 
-use super::{Ldap, directory::Bound, users::is_locked};
+use super::{Ldap, answer::Bound, users::is_locked};
 use crate::not_allowed;
 
 /// The accounts of a directory.

@@ -1,114 +1,29 @@
-//! Directory: what is asked of LDAP servers, and what their answers mean.
+//! Directory: what is asked of LDAP servers.
 //!
-//! Source: RFC 4511 §4.2 (bind), §4.5 (search), App. A (result codes); RFC 4513 §5.1.2 (a bind without password is not
+//! Source: RFC 4511 §4.2 (bind), §4.5 (search); RFC 4513 §5.1.2 (a bind without password is not
 //! proof of anything); RFC 2696 (pages).
-//! Why here: result codes are told apart once. Nobody's word for it that there is nothing is `Unavailable`: a base that is
-//! not there or may not be read, a server that is too busy.
 //! Limits: entries of an answer, and the time of all of it. A referral is not followed: it would lead our password to a
 //! server that nobody configured.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use ldap3::{
-    DerefAliases, LdapError, LdapResult, Scope, SearchEntry, SearchOptions,
+    DerefAliases, LdapError, Scope, SearchOptions,
     adapters::{Adapter, EntriesOnly, PagedResults},
 };
 use storage::{Error, ErrorKind, Result};
 use tokio::time::timeout;
 
 use super::{
+    answer::{Bound, search_error, verdict},
+    entry::{self, Entry},
     options::{LdapDeref, LdapOptions},
     pool::{Lease, Pool},
-    told,
 };
-use crate::{corrupt, throttled, unavailable};
+use crate::{corrupt, unavailable};
 
-/// Entries that are asked for at once.
-const PAGE: i32 = 500;
-
-/// What a bind says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bound {
-    Yes,
-    No,
-    Disabled,
-    Expired,
-}
-
-/// An entry.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) dn: String,
-    attributes: Vec<(String, Vec<Vec<u8>>)>,
-}
-
-impl Entry {
-    fn parse(found: SearchEntry) -> Self {
-        let SearchEntry {
-            dn,
-            attrs,
-            bin_attrs,
-        } = found;
-        let texts = attrs.into_iter().map(|(name, values)| {
-            let values = values.into_iter().map(String::into_bytes).collect();
-            (name, values)
-        });
-        Self {
-            dn,
-            attributes: texts.chain(bin_attrs).collect(),
-        }
-    }
-
-    /// The values of an attribute; names are the same in either case.
-    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let of = self.attributes.iter();
-        of.filter(move |(known, _)| known.eq_ignore_ascii_case(name))
-            .flat_map(|(_, values)| values.iter().map(Vec::as_slice))
-    }
-
-    /// Those that are texts, none of them empty.
-    pub(super) fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.values(name)
-            .filter_map(|value| std::str::from_utf8(value).ok())
-            .filter(|text| !text.is_empty())
-    }
-
-    /// The first text.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.texts(name).next()
-    }
-
-    /// Where a directory has cut the values of an attribute (Active Directory: `member;range=0-1499`): the number of
-    /// the first one that is missing.
-    pub(super) fn cut_at(&self, name: &str) -> Option<u64> {
-        self.attributes.iter().find_map(|(known, _)| {
-            let (of, range) = known.split_once(";range=")?;
-            let end = range.split_once('-')?.1;
-            let end: u64 = of.eq_ignore_ascii_case(name).then(|| end.parse().ok())??;
-            Some(end + 1)
-        })
-    }
-
-    /// Adds the values of such a part under the name of the whole.
-    pub(super) fn with_part(mut self, name: &str) -> Self {
-        for (known, _) in &mut self.attributes {
-            let is_part = known
-                .split_once(";range=")
-                .is_some_and(|(of, _)| of.eq_ignore_ascii_case(name));
-            if is_part {
-                name.clone_into(known);
-            }
-        }
-        self
-    }
-
-    pub(super) fn append(&mut self, other: Self) {
-        self.attributes.extend(other.attributes);
-    }
-}
+/// Entries that are asked for at once: fewer than servers refuse (OpenLDAP tells 500, Active Directory 1,000).
+const PAGE: i32 = 250;
 
 /// A search.
 pub(super) struct Search<'a> {
@@ -273,19 +188,12 @@ impl Directory {
                 let context = format!("a search finds more than {} entries", search.limit);
                 return Err(Failed::Spent(Error::new(ErrorKind::TooLarge, context)));
             }
-            found.push(parse(entry).map_err(Failed::Spent)?);
+            found.push(entry::parse(entry).map_err(Failed::Spent)?);
         }
         let answer = stream.finish().await;
         // The limit that we asked for, one beyond ours, is told above; a lower one is the server's.
         search_error(&answer, base).map_or(Ok(found), |error| Err(Failed::Answered(error)))
     }
-}
-
-/// The library panics on what is no entry; one broken answer is not worth a session.
-fn parse(entry: ldap3::ResultEntry) -> Result<Entry> {
-    catch_unwind(AssertUnwindSafe(|| SearchEntry::construct(entry)))
-        .map(Entry::parse)
-        .map_err(|_| corrupt("the directory sent what is no entry"))
 }
 
 fn broken(error: LdapError) -> Failed {
@@ -296,130 +204,5 @@ fn broken(error: LdapError) -> Failed {
             let context = format!("the directory does not answer: {error}");
             Failed::Broken(unavailable(context).with_source(error))
         }
-    }
-}
-
-/// What a search's result says beside its entries.
-fn search_error(answer: &LdapResult, base: &str) -> Option<Error> {
-    let told = told(answer);
-    Some(match answer.rc {
-        0 => return None,
-        32 => unavailable(format!(
-            "there is no {base:?} in the directory, or we may not read it: {told}"
-        )),
-        4 | 11 => Error::new(
-            ErrorKind::TooLarge,
-            format!("the directory does not tell as much as is wanted: {told}"),
-        ),
-        51 => throttled(format!("the directory is busy: {told}")),
-        _ => unavailable(format!("the directory refuses to search: {told}")),
-    })
-}
-
-/// What a bind's result says of the password.
-fn verdict(answer: &LdapResult) -> Result<Bound> {
-    Ok(match answer.rc {
-        0 => Bound::Yes,
-        49 => active_directory(&answer.text),
-        // It was there a moment ago.
-        32 => Bound::No,
-        51 => {
-            return Err(throttled(format!(
-                "the directory is busy: {}",
-                told(answer)
-            )));
-        }
-        _ => {
-            let context = format!("the directory verifies no password: {}", told(answer));
-            return Err(unavailable(context));
-        }
-    })
-}
-
-/// Active Directory says why in the text: `... data 533, v4563`. Those that it says of a right password only.
-fn active_directory(text: &str) -> Bound {
-    let code = text
-        .split("data ")
-        .nth(1)
-        .and_then(|rest| rest.split([',', ' ']).next());
-    match code {
-        // Expired; to be changed at the first login.
-        Some("532" | "773") => Bound::Expired,
-        // Disabled; out of its time; not at this hour; not from this machine.
-        Some("533" | "701" | "530" | "531") => Bound::Disabled,
-        _ => Bound::No,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answer(rc: u32, text: &str) -> LdapResult {
-        LdapResult {
-            rc,
-            matched: String::new(),
-            text: text.into(),
-            refs: Vec::new(),
-            ctrls: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn binds_are_told_apart() {
-        let check = |rc, text: &str, expected: Result<Bound, ErrorKind>| {
-            let found = verdict(&answer(rc, text)).map_err(|error| error.kind());
-            assert_eq!(found, expected, "{rc} {text}");
-        };
-        let ad = |data: &str| {
-            format!(
-                "80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data {data}, v2580"
-            )
-        };
-        check(0, "", Ok(Bound::Yes));
-        check(49, "", Ok(Bound::No));
-        check(49, &ad("52e"), Ok(Bound::No));
-        check(49, &ad("525"), Ok(Bound::No));
-        check(49, &ad("775"), Ok(Bound::No));
-        check(49, &ad("533"), Ok(Bound::Disabled));
-        check(49, &ad("701"), Ok(Bound::Disabled));
-        check(49, &ad("532"), Ok(Bound::Expired));
-        check(49, &ad("773"), Ok(Bound::Expired));
-        check(32, "", Ok(Bound::No));
-        check(51, "", Err(ErrorKind::Throttled));
-        for rc in [1, 2, 3, 8, 10, 13, 34, 50, 52, 53, 80] {
-            check(rc, "", Err(ErrorKind::Unavailable));
-        }
-    }
-
-    #[test]
-    fn a_search_that_says_nothing_is_no_answer() {
-        let check = |rc, expected| {
-            let found = search_error(&answer(rc, ""), "dc=a").map(|error| error.kind());
-            assert_eq!(found, expected, "{rc}");
-        };
-        check(0, None);
-        check(4, Some(ErrorKind::TooLarge));
-        check(51, Some(ErrorKind::Throttled));
-        for rc in [1, 3, 10, 32, 50, 52, 53] {
-            check(rc, Some(ErrorKind::Unavailable));
-        }
-    }
-
-    #[test]
-    fn parts_of_a_long_attribute_are_known() {
-        let entry = |name: &str| Entry {
-            dn: "cn=all".into(),
-            attributes: vec![(name.into(), vec![b"cn=a".to_vec()])],
-        };
-        assert_eq!(entry("member").cut_at("member"), None);
-        assert_eq!(entry("member;range=0-*").cut_at("member"), None);
-        assert_eq!(entry("other;range=0-9").cut_at("member"), None);
-        let cut = entry("Member;range=0-1499");
-        assert_eq!(cut.cut_at("member"), Some(1500));
-        assert_eq!(
-            cut.with_part("member").texts("MEMBER").collect::<Vec<_>>(),
-            ["cn=a"]
-        );
     }
 }

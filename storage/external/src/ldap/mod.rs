@@ -10,7 +10,9 @@
 
 mod accounts;
 mod address;
+mod answer;
 mod directory;
+mod entry;
 mod expiring;
 mod groups;
 mod options;

@@ -14,7 +14,8 @@ use xmpp::BareJid;
 
 use super::{
     address,
-    directory::{Directory, Entry, Search},
+    directory::{Directory, Search},
+    entry::Entry,
     options::{LdapDnFilter, LdapOptions},
     template::{self, Pattern, Value, Values},
 };

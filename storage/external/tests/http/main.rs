@@ -1,5 +1,7 @@
 //! A service over HTTPS: the conformance kit, failures of every kind, who is believed, and what goes over the wire.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod conformance;
 mod faults;
 mod openapi;

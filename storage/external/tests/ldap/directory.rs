@@ -174,7 +174,7 @@ pub(crate) fn world() -> World {
         key: &key.serialize_pem(),
     };
     World {
-        slapd: Slapd::start(&entries(), &tls, 500).unwrap(),
+        slapd: Slapd::start(&entries(), &tls, 300).unwrap(),
         authority: issuer.pem(),
     }
 }

@@ -71,7 +71,8 @@ async fn groups_are_told_as_they_are() {
     let mut odd: Vec<_> = ODD.iter().map(|(_, local)| *local).collect();
     let found = members(&groups, "odd (all)").await;
     let mut found: Vec<_> = found.iter().map(|(local, _)| local.as_str()).collect();
-    (odd.sort(), found.sort());
+    odd.sort();
+    found.sort();
     assert_eq!(found, odd);
     for none in ["nobody", "*", "staff)(cn=*", "Staff", ""] {
         assert_eq!(groups.load(DOMAIN, none).await.unwrap(), None, "{none}");
