@@ -134,7 +134,7 @@ impl Sweep {
             }
         };
         let is_ours = self.domains.iter().any(|domain| *domain == jid.domain());
-        Ok(is_ours.then(|| Owner { jid, values: None }))
+        Ok(is_ours.then_some(Owner { jid, values: None }))
     }
 }
 

@@ -10,6 +10,7 @@ mod blobs;
 mod cache;
 mod log;
 mod log_contacts;
+mod log_front;
 mod mailbox;
 mod privacy;
 mod private_xml;

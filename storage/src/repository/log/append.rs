@@ -38,7 +38,7 @@ impl Append<'_> {
                 sort: key::number(self.head + 1 + done as u64),
             };
             let extensions = |at| drafts.extensions(done + at);
-            let value = codec::encode_with(self.write_id, item, extensions);
+            let value = codec::encode(self.write_id, item, extensions);
             batch = batch.put(key, value, Condition::Absent);
             done += item.len();
         }

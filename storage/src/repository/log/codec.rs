@@ -11,9 +11,11 @@
 //! Why by hand: it is the hottest encoding there is. One allocation encodes an item; a decoded stanza shares the bytes
 //! of its item.
 
+mod gathered;
 mod numbers;
 
 use bytes::Bytes;
+pub(super) use gathered::Gathered;
 use numbers::{Cursor, prefixed_len, put_prefixed, put_varint, unzigzag, varint_len, zigzag};
 use xmpp::Jid;
 
@@ -38,13 +40,8 @@ pub(super) fn size_bound(entry: &NewEntry) -> usize {
     2 + 4 * VARINT + entry.peer.as_str().len() + entry.stanza.len()
 }
 
-/// An item of these entries: at least one, at most [`MAX_ENTRIES`].
-pub(super) fn encode(write_id: u64, entries: &[NewEntry]) -> Bytes {
-    encode_with(write_id, entries, |_| PLAIN)
-}
-
-/// The same with the extensions of each entry.
-pub(super) fn encode_with<'a>(
+/// An item of these entries, at least one, at most [`MAX_ENTRIES`], with the extensions of each.
+pub(super) fn encode<'a>(
     write_id: u64,
     entries: &[NewEntry],
     extensions: impl Fn(usize) -> &'a [u8],
@@ -92,42 +89,6 @@ pub(super) fn large_extension(pointer: &[u8]) -> Vec<u8> {
     put_varint(&mut out, LARGE);
     put_prefixed(&mut out, pointer);
     out
-}
-
-/// Entries of several items as one item, which counts times from its first entry; 64 of them at most. Nobody's write id.
-pub(super) struct Gathered {
-    out: Vec<u8>,
-    base: u64,
-    count: usize,
-}
-
-impl Gathered {
-    /// Begins with an entry of this time.
-    pub(super) fn new(base: u64) -> Self {
-        let mut out = Vec::new();
-        put_header(&mut out, 0, 0, base);
-        Self {
-            out,
-            base,
-            count: 0,
-        }
-    }
-    /// Adds an entry, to the byte but for its time.
-    pub(super) fn push(&mut self, item: &Item, raw: &[u8]) -> Result<()> {
-        let (flags, time_ms, rest) = item.parts(raw)?;
-        let time = zigzag(time_ms.wrapping_sub(self.base).cast_signed());
-        put_varint(&mut self.out, (2 + varint_len(time) + rest.len()) as u64);
-        self.out.extend_from_slice(&flags.bits().to_le_bytes());
-        put_varint(&mut self.out, time);
-        self.out.extend_from_slice(rest);
-        self.count += 1;
-        Ok(())
-    }
-    /// The item.
-    pub(super) fn finish(mut self) -> Bytes {
-        self.out[1] = u8::try_from(self.count).expect("a bounded number of entries");
-        self.out.into()
-    }
 }
 
 /// An entry and, if its stanza is elsewhere, what says where.
@@ -219,12 +180,6 @@ impl Item {
             }
         }
         Ok(None)
-    }
-
-    /// The entries whose numbers lie within, in order.
-    pub(super) fn entries(&self, from: u64, to: u64) -> impl Iterator<Item = Result<Found>> {
-        self.raw_entries(from, to)
-            .map(|(number, raw)| self.entry(number, raw?))
     }
 
     /// The entries whose numbers lie within, in order, undecoded.

@@ -168,6 +168,11 @@ pub trait LogRepository: Send + Sync + 'static {
     /// `write_id` is drawn at random per append and kept over its repeats: a repeat whose first try had succeeded is
     /// recognised and is success. Times must not decrease.
     ///
+    /// Where logs are compacted, a `head` must not be older than [`Compaction::min_age`](compact::Compaction::min_age):
+    /// who heard of the log so long ago reads its tip first. What is no more in the table refuses nobody.
+    ///
+    /// A stanza that does not fit an item is put as an object first.
+    ///
     /// # Errors
     /// `Conflict` if the log is not at `head`: nothing was written. `TooLarge` if the entries do not fit a batch.
     async fn append(
@@ -188,7 +193,12 @@ pub trait LogRepository: Send + Sync + 'static {
         done: Done,
     );
     /// At most `limit` entries of a range in order of their numbers, or from the highest down. Fewer than `limit` only
-    /// if the range has no more. One query for the item that holds the start, one per page.
+    /// if the range has no more. One query for the item that holds the start, one per page. Of what was compacted: two or
+    /// three queries and one ranged read of an object.
+    ///
+    /// # Errors
+    /// `Unavailable` if objects do not answer and the range has any of what was compacted; what is to be delivered never
+    /// has.
     async fn read(
         &self,
         archive: &BareJid,
@@ -208,12 +218,13 @@ pub trait LogRepository: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<LogEntry>>;
     /// The first number with a time of at least `time_ms`; `head + 1` if there is none. Logarithmic in the length of
-    /// the log, one query a step.
+    /// the log, one query a step; of what was compacted one frame at most.
     async fn first_since(&self, archive: &BareJid, time_ms: u64) -> Result<u64>;
     /// Replaces an entry by what `change` makes of it (`None`: leave it); whether it was there and changed. Its number
-    /// and its neighbours stay. One query, one conditional write, repeated on conflict.
+    /// and its neighbours stay, and so must its time. One query, one conditional write, repeated on conflict; of what was
+    /// compacted the whole segment is written again.
     async fn rewrite(&self, archive: &BareJid, number: u64, change: &Rewrite<'_>) -> Result<bool>;
-    /// Removes items that lie wholly before a number, in bounded batches; returns the lowest number still stored
+    /// Removes what lies before a number, items only as a whole, in bounded batches; returns the lowest number still stored
     /// (`head + 1` of an empty log). The newest item always stays, so the numbers go on.
     async fn truncate(&self, archive: &BareJid, before: u64) -> Result<u64>;
     /// As [`truncate`](Self::truncate), but no further than the first item that holds an entry of the archive: what turns

@@ -138,21 +138,26 @@ impl<'a> Reader<'a> {
     /// Fetches the stanzas that are elsewhere.
     pub(super) async fn with_stanzas(&self, found: Entries) -> Result<Vec<LogEntry>> {
         let Entries { mut list, large } = found;
+        let mut dropped = Vec::new();
         for (at, pointer) in large {
-            let number = list[at].number;
-            let chased = self.stanza_of(number, pointer, &mut list[at]);
-            // What was taken away meanwhile, by a truncation, is as it was: without it.
-            chased.await?;
+            if !self.fetch_stanza(pointer, &mut list[at]).await? {
+                dropped.push(list[at].number);
+            }
+        }
+        if !dropped.is_empty() {
+            list.retain(|entry| !dropped.contains(&entry.number));
         }
         Ok(list)
     }
 
-    async fn stanza_of(&self, number: u64, pointer: Bytes, entry: &mut LogEntry) -> Result<()> {
+    /// Fetches the stanza of an entry; whether the entry is still there.
+    async fn fetch_stanza(&self, pointer: Bytes, entry: &mut LogEntry) -> Result<bool> {
+        let number = entry.number;
         let mut pointer = Large::parse(&pointer)?;
         for _ in 0..MAX_ATTEMPTS {
             if let Some(stanza) = large::fetch(self.blobs, &pointer).await? {
                 entry.stanza = stanza;
-                return Ok(());
+                return Ok(true);
             }
             // The entry was rewritten since.
             let mut again = Entries::default();
@@ -171,9 +176,10 @@ impl<'a> Reader<'a> {
                 (Some(_), Some((_, found))) => pointer = Large::parse(&found)?,
                 (Some(found), None) => {
                     *entry = found;
-                    return Ok(());
+                    return Ok(true);
                 }
-                (None, _) => return Ok(()),
+                // It was dropped since.
+                (None, _) => return Ok(false),
             }
         }
         Err(corrupt(format!("{} is missing", pointer.object)))

@@ -42,11 +42,18 @@ fn numbered(number: u64, new: &NewEntry) -> LogEntry {
     }
 }
 
+fn encode(write_id: u64, entries: &[NewEntry]) -> Bytes {
+    super::encode(write_id, entries, |_| PLAIN)
+}
+
+fn decoded(item: &Item) -> Result<Vec<LogEntry>> {
+    item.raw_entries(0, u64::MAX)
+        .map(|(number, raw)| Ok(item.entry(number, raw?)?.entry))
+        .collect()
+}
+
 fn all(item: &Item) -> Vec<LogEntry> {
-    item.entries(0, u64::MAX)
-        .map(|found| found.map(|found| found.entry))
-        .collect::<Result<_>>()
-        .unwrap()
+    decoded(item).unwrap()
 }
 
 proptest! {
@@ -77,7 +84,7 @@ proptest! {
     fn damage_is_an_error(entries in prop::collection::vec(entry(), 1..4), cut in any::<prop::sample::Index>(), noise in prop::collection::vec(any::<u8>(), 0..80)) {
         let bytes = encode(1, &entries);
         let cut = bytes.slice(..cut.index(bytes.len()));
-        let read = |bytes: Bytes| Item::parse(1, bytes).and_then(|item| item.entries(0, u64::MAX).collect::<Result<Vec<_>>>());
+        let read = |bytes: Bytes| Item::parse(1, bytes).and_then(|item| decoded(&item));
         prop_assert_eq!(read(cut).err().map(|error| error.kind()), Some(ErrorKind::Corrupt));
         let _ = read([&[FORMAT, 3][..], &noise].concat().into());
     }
@@ -149,4 +156,59 @@ fn numbers_of_every_length_come_back() {
         assert_eq!(zigzag(unzigzag(value)), value);
     }
     assert!(Cursor { bytes: &[0xff; 11] }.varint().is_err());
+}
+
+proptest! {
+    #[test]
+    fn what_is_gathered_reads_as_before(lists in prop::collection::vec(prop::collection::vec(entry(), 1..9), 1..7)) {
+        let mut first = 1;
+        let mut items = Vec::new();
+        for list in &lists {
+            items.push(Item::parse(first, encode(first, list)).unwrap());
+            first += list.len() as u64;
+        }
+        let base = lists[0][0].time_ms;
+        let mut gathered = Gathered::new(base);
+        for item in &items {
+            for (_, raw) in item.raw_entries(0, u64::MAX) {
+                gathered.push(item, raw.unwrap()).unwrap();
+            }
+        }
+        let whole = Item::parse(1, gathered.finish()).unwrap();
+        let expected: Vec<_> = items.iter().flat_map(all).collect();
+        prop_assert_eq!(all(&whole), expected);
+        prop_assert_eq!(write_id_of(&whole.bytes), Some(0));
+    }
+}
+
+#[test]
+fn a_pointer_takes_the_place_of_a_stanza() {
+    let new = |text: &'static str| NewEntry {
+        time_ms: 5,
+        flags: EntryFlags::SENT,
+        peer: Jid::parse("a.example").unwrap(),
+        stanza: Bytes::from_static(text.as_bytes()),
+    };
+    let extension = large_extension(b"where it is");
+    let extensions = |at| if at == 1 { &extension[..] } else { PLAIN };
+    let bytes = super::encode(7, &[new("one"), new("two"), new("three")], extensions);
+    let item = Item::parse(1, bytes).unwrap();
+    let expected = [new("one"), new(""), new("three")];
+    let expected: Vec<_> = (1..)
+        .zip(&expected)
+        .map(|(n, new)| numbered(n, new))
+        .collect();
+    assert_eq!(all(&item), expected);
+    let pointers: Vec<_> = item
+        .raw()
+        .map(|raw| item.pointer(raw.unwrap()).unwrap())
+        .collect();
+    let there = Some(Bytes::from_static(b"where it is"));
+    assert_eq!(pointers, [None, there, None]);
+    // It goes with the entry that replaces it.
+    let item = Item::parse(1, item.with_entry(2, &new("new"), PLAIN).unwrap()).unwrap();
+    assert_eq!(
+        item.pointer(item.raw().nth(1).unwrap().unwrap()).unwrap(),
+        None
+    );
 }

@@ -133,3 +133,38 @@ async fn who_was_refused_leaves_no_object() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(blobs.list("", None, 9).await.unwrap(), [""; 0]);
 }
+
+#[tokio::test]
+async fn an_entry_that_changes_under_a_reader_is_read_as_it_became() {
+    let (table, blobs) = memory();
+    let (logs, archive) = (bounded(table.clone(), blobs.clone()), archive());
+    for number in 1..=3 {
+        let new = [long(number, 5_000)];
+        logs.append(&archive, number - 1, number, &new)
+            .await
+            .unwrap();
+    }
+    // The reader has its entries and is about to ask for the object of the first one, then of the second one.
+    for (at, expected) in [(1, vec![7, 5_000, 5_000]), (2, vec![5_000])] {
+        let sleeper = Arc::new(Unruly::over(table.clone(), blobs.clone()).with_pause(at));
+        let reader = bounded(sleeper.clone(), sleeper.clone());
+        let meanwhile = async {
+            sleeper.sleeps().await;
+            if at == 1 {
+                let shorter = |_: &LogEntry| Some(long(1, 7));
+                assert!(logs.rewrite(&archive, 1, &shorter).await.unwrap());
+            } else {
+                assert_eq!(logs.truncate(&archive, 3).await.unwrap(), 3);
+            }
+            sleeper.wake();
+        };
+        let range = LogRange {
+            from: at as u64,
+            to: u64::MAX,
+        };
+        let read = reader.read(&archive, range, false, 9);
+        let (found, ()) = tokio::join!(read, meanwhile);
+        let found: Vec<_> = found.unwrap().iter().map(|it| it.stanza.len()).collect();
+        assert_eq!(found, expected);
+    }
+}

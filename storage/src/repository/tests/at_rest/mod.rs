@@ -1,6 +1,7 @@
 //! Logs that are compacted: between any two calls, by those that die anywhere, by two at once.
 
 mod cost;
+mod erasing;
 mod large;
 mod maintaining;
 mod model;
