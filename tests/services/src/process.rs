@@ -1,7 +1,7 @@
 //! A server's process.
 
 use std::{
-    fs::File,
+    fs::{self, DirEntry, File},
     io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -64,7 +64,7 @@ impl Process {
     }
 
     fn failure(&self, what: String) -> io::Error {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
         let end: Vec<_> = log.lines().rev().take(20).collect();
         let end: Vec<_> = end.into_iter().rev().collect();
         io::Error::other(format!("{} {what}\n{}", self.name, end.join("\n")))
@@ -83,6 +83,15 @@ impl Process {
         Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
 
+    /// Freezes it, and waits until it stands still.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn freeze(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)?;
+        stands_still(self.id())
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) {
         // It may have ended already; then there is nothing to do.
@@ -95,4 +104,33 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Waits until all threads of a process that was told to stop have done so: on a busy machine that takes a while.
+///
+/// # Errors
+/// It goes on, or it has ended.
+pub(crate) fn stands_still(process: u32) -> io::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    let is_stopped = |thread: io::Result<DirEntry>| {
+        // "pid (name) state ...", and a name may hold anything.
+        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        let state = stat
+            .rsplit(") ")
+            .next()
+            .and_then(|after| after.chars().next());
+        io::Result::Ok(state == Some('T'))
+    };
+    while Instant::now() < until {
+        let threads = fs::read_dir(format!("/proc/{process}/task"))?;
+        let mut states = threads.map(is_stopped);
+        if states.all(|stopped| stopped.unwrap_or(false)) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Err(io::Error::new(
+        io::ErrorKind::TimedOut,
+        "the process does not stop",
+    ))
 }
