@@ -26,7 +26,6 @@ async fn table_without_gathering(kind: Kind) {
     let (database, clock) = (Database::start(kind), ManualClock::at(NOW));
     let mut options = database.options();
     (options.gather, options.writers, options.connections) = (1, 1, 2);
-    options.acquire = options.timeout;
     let sql = database.open_with(options, Arc::new(clock.clone())).await;
     conformance::table(Subject::new(sql.table(), clock)).await;
 }

@@ -152,7 +152,10 @@ async fn one_name(kind: Kind) {
                     .accounts
                     .create(&name, Credentials::default(), at)
                     .await;
-                (at, created.map_err(|error| error.kind()))
+                (
+                    at,
+                    created.map_err(|error| (error.kind(), error.to_string())),
+                )
             });
         }
         let ends = rivals.join_all().await;
@@ -163,7 +166,7 @@ async fn one_name(kind: Kind) {
             .collect();
         let lost = ends
             .iter()
-            .filter(|(_, end)| *end == Err(ErrorKind::Conflict));
+            .filter(|(_, end)| matches!(end, Err((ErrorKind::Conflict, _))));
         assert_eq!((won.len(), lost.count()), (1, WRITERS - 1), "{ends:?}");
         let account = stores[0].accounts.load(&name).await.unwrap().unwrap();
         assert_eq!(account.created_ms, won[0]);

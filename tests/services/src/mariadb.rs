@@ -154,7 +154,7 @@ impl MariaDb {
     /// # Errors
     /// It has ended.
     pub fn freeze(&self) -> io::Result<()> {
-        self.signal(Signal::STOP)
+        self.running()?.freeze()
     }
 
     /// Lets it go on.
@@ -162,11 +162,10 @@ impl MariaDb {
     /// # Errors
     /// It has ended.
     pub fn thaw(&self) -> io::Result<()> {
-        self.signal(Signal::CONT)
+        self.running()?.signal(Signal::CONT)
     }
 
-    fn signal(&self, signal: Signal) -> io::Result<()> {
-        let process = self.process.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        process.signal(signal)
+    fn running(&self) -> io::Result<&Process> {
+        Ok(self.process.as_ref().ok_or(io::ErrorKind::NotFound)?)
     }
 }

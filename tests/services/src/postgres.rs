@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::{
     account::{self, Account},
     free_port,
-    process::Process,
+    process::{Process, stands_still},
 };
 
 const USER: &str = "starling";
@@ -197,7 +197,20 @@ impl Postgres {
     /// # Errors
     /// It has ended.
     pub fn freeze(&self) -> io::Result<()> {
-        self.signal(Signal::STOP)
+        let process = self.running()?;
+        process.freeze()?;
+        // It makes no others any more.
+        for child in children(process.id())? {
+            // A connection may have ended meanwhile.
+            if kill_process(child, Signal::STOP).is_ok() {
+                let id = child.as_raw_nonzero().get().unsigned_abs();
+                stands_still(id).or_else(|error| match error.kind() {
+                    io::ErrorKind::NotFound => Ok(()),
+                    _ => Err(error),
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets it go on.
@@ -205,17 +218,16 @@ impl Postgres {
     /// # Errors
     /// It has ended.
     pub fn thaw(&self) -> io::Result<()> {
-        self.signal(Signal::CONT)
-    }
-
-    fn signal(&self, signal: Signal) -> io::Result<()> {
-        let process = self.process.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        process.signal(signal)?;
+        let process = self.running()?;
         for child in children(process.id())? {
             // A connection may have ended meanwhile.
-            let _ = kill_process(child, signal);
+            let _ = kill_process(child, Signal::CONT);
         }
-        Ok(())
+        process.signal(Signal::CONT)
+    }
+
+    fn running(&self) -> io::Result<&Process> {
+        Ok(self.process.as_ref().ok_or(io::ErrorKind::NotFound)?)
     }
 }
 

@@ -1,14 +1,14 @@
 //! A server's process.
 
 use std::{
-    fs::File,
+    fs::{self, DirEntry, File},
     io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take to answer its first request, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -89,9 +89,7 @@ impl Process {
     /// It has ended.
     pub fn freeze(&self) -> io::Result<()> {
         self.signal(Signal::STOP)?;
-        let stands = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        waitid(WaitId::Pid(Pid::from_child(&self.child)), stands)?;
-        Ok(())
+        stands_still(self.id())
     }
 
     /// Lets it go on.
@@ -114,4 +112,33 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Waits until all threads of a process that was told to stop have done so: on a busy machine that takes a while.
+///
+/// # Errors
+/// It goes on, or it has ended.
+pub(crate) fn stands_still(process: u32) -> io::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    let is_stopped = |thread: io::Result<DirEntry>| {
+        // "pid (name) state ...", and a name may hold anything.
+        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        let state = stat
+            .rsplit(") ")
+            .next()
+            .and_then(|after| after.chars().next());
+        io::Result::Ok(state == Some('T'))
+    };
+    while Instant::now() < until {
+        let threads = fs::read_dir(format!("/proc/{process}/task"))?;
+        let mut states = threads.map(is_stopped);
+        if states.all(|stopped| stopped.unwrap_or(false)) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Err(io::Error::new(
+        io::ErrorKind::TimedOut,
+        "the process does not stop",
+    ))
 }

@@ -11,13 +11,14 @@
 //! ```
 //!
 //! A write waits in a queue (`queue`) for one of few writers; what gathers there while they are at work shares a transaction
-//! (`commit`). Rows are locked in the order of their keys, so batches of ours do not wait for each other in a circle.
+//! (`commit`, `transaction`). Rows are locked in the order of their keys, so batches of ours do not wait for each other in a circle.
 //! What has expired is absent to everyone, by our clock, and is removed by [`SqlTable::sweep`].
 
 mod commit;
 mod decide;
 mod queue;
 mod read;
+mod transaction;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use services::{MariaDb, Postgres};
@@ -54,7 +54,12 @@ impl Database {
     }
 
     pub(crate) fn options(&self) -> SqlOptions {
-        SqlOptions::new(self.url())
+        let mut options = SqlOptions::new(self.url());
+        // A password costs an unoptimised build a tenth of a second for each connection, and more on a busy machine.
+        options.connect = Duration::from_secs(60);
+        options.timeout = Duration::from_secs(60);
+        options.acquire = Duration::from_secs(120);
+        options
     }
 
     /// With its tables, under this clock.

@@ -1,0 +1,14 @@
+//! In a build without DynamoDB and S3: says so.
+
+use storage::{Place, Result};
+
+use super::{Watching, unknown};
+use crate::config::DynamoDbStore;
+
+pub(super) async fn open(_: &DynamoDbStore, _: Option<&Watching>) -> Result<Place> {
+    Err(unknown("DynamoDB", "aws"))
+}
+
+pub(super) async fn init(_: &DynamoDbStore) -> Result<Vec<String>> {
+    Err(unknown("DynamoDB", "aws"))
+}
