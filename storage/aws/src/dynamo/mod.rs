@@ -5,13 +5,15 @@
 //! A lone check is a consistent read. Throttling, transactions in each other's way and answers that were lost are tried
 //! again here, under one write id and one token for all attempts of a batch.
 //!
-//! One caveat: a put under `Any` or `Exists` whose answer was lost is done a second time if two others wrote the same
-//! record between the attempts.
+//! What is left: a lone put whose answer was lost is done a second time if, between the attempts, two others wrote the
+//! same record (under `Any` and `Exists`) or another removed it (under `Any` and `Absent`). A transaction would not; for
+//! twice the price of every message that is too little.
 //!
 //! Source: the API reference of DynamoDB 2012-08-10.
 
 mod item;
 mod partitions;
+mod permissions;
 mod plan;
 mod read;
 pub(crate) mod setup;

@@ -9,17 +9,16 @@ use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     types::{
-        AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+        AttributeDefinition, BillingMode, KeySchemaElement, KeyType,
         PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, ScalarAttributeType,
         TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
     },
 };
-use bytes::Bytes;
 use storage::{Result, layer::Call};
 
 use super::{
     DynamoTable,
-    item::{EXPIRES, PARTITION, SORT, primary_key},
+    item::{EXPIRES, PARTITION, SORT},
 };
 use crate::{
     DynamoOptions, Report,
@@ -79,9 +78,9 @@ pub async fn check_tables(options: &DynamoOptions) -> Result<()> {
 }
 
 /// Work on one table.
-struct Setup<'a> {
+pub(super) struct Setup<'a> {
     table: &'a DynamoTable,
-    name: &'a str,
+    pub(super) name: &'a str,
 }
 
 /// What the service says to what it does not know.
@@ -92,7 +91,7 @@ const UNKNOWN: [&str; 3] = [
 ];
 
 impl Setup<'_> {
-    fn client(&self) -> &Client {
+    pub(super) fn client(&self) -> &Client {
         &self.table.client
     }
 
@@ -100,7 +99,7 @@ impl Setup<'_> {
         format!("DynamoDB table {}", self.name)
     }
 
-    fn failure<E>(&self, action: &str, error: SdkError<E>) -> Failure
+    pub(super) fn failure<E>(&self, action: &str, error: SdkError<E>) -> Failure
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
@@ -108,7 +107,7 @@ impl Setup<'_> {
     }
 
     /// Asks again while that may help; a failure becomes a sentence.
-    async fn ask<T, F>(&self, ask: impl Fn() -> F) -> Result<T>
+    pub(super) async fn ask<T, F>(&self, ask: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Failure>> + Send,
     {
@@ -292,89 +291,9 @@ impl Setup<'_> {
         })
         .await
     }
-
-    /// Tries each action that a server needs, in a way that changes nothing: writes ask for a record that is not there.
-    async fn check_permissions(&self) -> Result<()> {
-        let name = Bytes::from_static(b"\0starling check");
-        let key = || Some(primary_key(&name, &name));
-        const CONDITION: &str = "attribute_exists(p)";
-        let refused = [
-            "ConditionalCheckFailedException",
-            "TransactionCanceledException",
-        ];
-        let client = self.client();
-        self.ask(|| async {
-            let got = client.get_item().table_name(self.name).set_key(key());
-            let got = got.send().await;
-            got.map_err(|error| self.failure("dynamodb:GetItem", error))
-        })
-        .await?;
-        self.ask(|| async {
-            let found = client
-                .query()
-                .table_name(self.name)
-                .key_condition_expression("p = :p")
-                .expression_attribute_values(":p", AttributeValue::B(name.to_vec().into()))
-                .limit(1)
-                .send()
-                .await;
-            found.map_err(|error| self.failure("dynamodb:Query", error))
-        })
-        .await?;
-        self.ask(|| async {
-            let put = client.put_item().table_name(self.name).set_item(key());
-            match put.condition_expression(CONDITION).send().await {
-                Err(error) if !is_code(&error, &refused) => {
-                    Err(self.failure("dynamodb:PutItem", error))
-                }
-                _ => Ok(()),
-            }
-        })
-        .await?;
-        self.ask(|| async {
-            let update = client.update_item().table_name(self.name).set_key(key());
-            match update.condition_expression(CONDITION).send().await {
-                Err(error) if !is_code(&error, &refused) => {
-                    Err(self.failure("dynamodb:UpdateItem", error))
-                }
-                _ => Ok(()),
-            }
-        })
-        .await?;
-        self.ask(|| async {
-            let delete = client.delete_item().table_name(self.name).set_key(key());
-            match delete.condition_expression(CONDITION).send().await {
-                Err(error) if !is_code(&error, &refused) => {
-                    Err(self.failure("dynamodb:DeleteItem", error))
-                }
-                _ => Ok(()),
-            }
-        })
-        .await?;
-        self.check_transactions().await
-    }
-
-    async fn check_transactions(&self) -> Result<()> {
-        use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
-        let name = Bytes::from_static(b"\0starling check");
-        self.ask(|| async {
-            let check = ConditionCheck::builder()
-                .table_name(self.name)
-                .set_key(Some(primary_key(&name, &name)))
-                .condition_expression("attribute_not_exists(p)")
-                .build()
-                .map_err(|error| Failure::unexpected(self.name, error.to_string()))?;
-            let part = TransactWriteItem::builder().condition_check(check).build();
-            let done = self.client().transact_write_items().transact_items(part);
-            let done = done.send().await;
-            done.map_err(|error| self.failure("dynamodb:ConditionCheckItem", error))
-        })
-        .await?;
-        Ok(())
-    }
 }
 
-fn is_code<E: ProvideErrorMetadata>(error: &SdkError<E>, codes: &[&str]) -> bool {
+pub(super) fn is_code<E: ProvideErrorMetadata>(error: &SdkError<E>, codes: &[&str]) -> bool {
     let code = error.as_service_error().and_then(|error| error.code());
     code.is_some_and(|code| codes.contains(&code))
 }

@@ -67,7 +67,10 @@ async fn writers_of_one_record() {
     assert!(made.windows(2).all(|pair| pair[0] < pair[1]), "{told}");
     assert!(made.last() <= Some(&last), "{told}");
     let changes = usize::try_from(last).unwrap() - 1;
-    assert!((made.len()..=made.len() + unknown).contains(&changes), "{told}");
+    assert!(
+        (made.len()..=made.len() + unknown).contains(&changes),
+        "{told}"
+    );
     assert!(made.len() >= 32, "{told}");
 }
 
