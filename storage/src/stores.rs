@@ -16,6 +16,7 @@ use xmpp::BareJid;
 
 use crate::{
     error::{ErrorKind, Result},
+    layer::Class,
     maintenance::{Maintenance, MaintenanceOptions},
     repository::{
         AccountRepository, ArchivePreferencesRepository, ByDomain, Credentials, LogRepository,
@@ -37,8 +38,10 @@ pub struct Stores {
     pub accounts: Arc<dyn AccountRepository>,
     /// Rosters.
     pub rosters: Arc<dyn RosterRepository>,
-    /// Logs.
+    /// Logs, for messages on their way.
     pub logs: Arc<dyn LogRepository>,
+    /// The same logs, for who pages through them: when a store asks for less, that waits first.
+    pub archives: Arc<dyn LogRepository>,
     /// How far logs were handed over.
     pub mailboxes: Arc<dyn MailboxRepository>,
     /// Privacy and block lists.
@@ -73,9 +76,8 @@ impl Stores {
     /// Every repository over the same table and blobs.
     pub fn with_limits(table: Arc<dyn Table>, blobs: Arc<dyn Blobs>, limits: StoreLimits) -> Self {
         let place = Place {
-            table,
-            blobs,
             limits,
+            ..Place::new(table, blobs)
         };
         Self::new(Layout::all_in(place), HashMap::new())
     }
@@ -115,6 +117,7 @@ impl Stores {
             accounts: repository!(accounts),
             rosters: repository!(rosters),
             logs: repository!(logs),
+            archives: repository!(archives),
             mailboxes: repository!(mailboxes),
             privacy: repository!(privacy),
             private: repository!(private),
@@ -193,7 +196,7 @@ impl Stores {
             layout.sweep(place, domains, grace)
         });
         let (accounts, mailboxes) = (self.accounts.clone(), self.mailboxes.clone());
-        let logs = place.logs(place.table.clone());
+        let logs = place.logs(place.table_for(Class::Compaction));
         Some(Maintenance::new(
             domain.to_owned(),
             accounts,

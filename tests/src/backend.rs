@@ -1,7 +1,8 @@
 //! Which backend servers under test keep their state in.
 //!
 //! `STARLING_TEST_STORAGE` holds the lines of `[storage]` in a server's configuration, as the program `services` sets them
-//! for what it runs; `{prefix}` and `{directory}` in them are of the single server. Without it each test has what it was
+//! for what it runs; `{prefix}`, `{bucket}` and `{directory}` in them are of the
+//! single server. Without it each test has what it was
 //! written for: memory, or the embedded store where a server must come back.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,7 +10,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use starling::config::{self, Sources, Storage};
-use starling::stores::{self, Place};
+use starling::stores;
+use storage::Place;
 
 const VARIABLE: &str = "STARLING_TEST_STORAGE";
 
@@ -22,7 +24,10 @@ pub fn lines(directory: &Path) -> Option<String> {
     // The shortest limit on names is that of SQL tables, and the narrowest alphabet as well.
     let prefix = format!("t{:016x}_", hasher.finish());
     let directory = directory.display().to_string();
+    // A bucket's name has neither capitals nor `_`.
+    let bucket = prefix.replace('_', "b");
     let lines = lines.replace("{prefix}", &prefix);
+    let lines = lines.replace("{bucket}", &bucket);
     Some(lines.replace("{directory}", &directory))
 }
 
@@ -54,5 +59,5 @@ pub async fn place(directory: &Path) -> Result<Option<Place>> {
         return Ok(None);
     };
     stores::init(&storage).await?;
-    Ok(Some(stores::place(&storage.main, None).await?))
+    Ok(Some(stores::main_place(&storage, None).await?))
 }

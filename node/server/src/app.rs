@@ -271,7 +271,7 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
     ];
     if config.archive.enabled {
         modules.push(Arc::new(modules::archive::Archive::new(
-            stores.logs.clone(),
+            stores.archives.clone(),
             stores.archive_preferences.clone(),
             config.archive.page,
         )));

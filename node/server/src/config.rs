@@ -38,7 +38,9 @@ use crate::net::{AdmissionLimits, CertificateFiles, Network};
 pub use load::{Loaded, Overrides, Sources, load};
 pub use mistake::{Mistake, Mistakes};
 pub use secret::Secret;
-pub use storage::{Aws, Bucket, Dialect, Feature, Memcached, SqlStore, Storage, Store, Uses};
+pub use storage::{
+    Aws, Bucket, Dialect, DynamoDbStore, Feature, Memcached, SqlStore, Storage, Store, Uses,
+};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone)]

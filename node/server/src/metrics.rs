@@ -4,6 +4,7 @@
 //! What is counted as it happens is a counter here; what is looked up is set by a callback at a scrape, see
 //! [`Metrics::on_scrape`] and [`crate::gauges`].
 
+mod cost;
 mod process;
 mod store;
 

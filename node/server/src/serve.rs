@@ -23,7 +23,7 @@ use crate::{
     metrics::StoreMetrics,
     ready_file::{Ready, write_ready_file},
     shutdown,
-    stores::{self, Opened},
+    stores::{self, Opened, Watching},
 };
 
 /// Runs a node until it is told to stop.
@@ -38,7 +38,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::info!(path = %path.display(), "opening the store");
     }
     let calls = Arc::new(StoreMetrics::default());
-    let Opened { stores, table } = stores::open(&config, Some(calls.clone()))
+    let watching = Watching {
+        calls: calls.clone(),
+        cache: calls.clone(),
+    };
+    let Opened { stores, table } = stores::open(&config, Some(watching))
         .await
         .context("opening the stores")?;
     let welcome = first_start(&stores, &config)

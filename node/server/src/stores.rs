@@ -3,23 +3,26 @@
 //! In the directory of an embedded store: `table` is the embedded table, `blobs` the large values. Backends of the cloud
 //! are features of the build, so that a node for one machine needs none of their libraries.
 
+#[cfg_attr(not(feature = "aws"), path = "stores/no_aws.rs")]
+mod aws;
+mod cache;
 #[cfg_attr(not(feature = "sql"), path = "stores/no_sql.rs")]
 mod sql;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use storage::{
-    Error, ErrorKind, Result, Stores,
+    Error, ErrorKind, Kept, Layout, Place, Result, Stores,
     backend::{
         directory::DirectoryBlobs,
         embedded::{Embedded, EmbeddedOptions},
         memory::{MemoryBlobs, MemoryTable},
     },
-    layer::{Measured, Observer},
-    shape::{Blobs, Table},
+    layer::{CacheObserver, Measured, Observer},
+    shape::Table,
 };
 
-use crate::config::{Config, Storage, Store};
+use crate::config::{Config, Feature, Storage, Store};
 
 /// What a configuration opens.
 pub struct Opened {
@@ -29,29 +32,55 @@ pub struct Opened {
     pub table: Arc<dyn Table>,
 }
 
-/// One store.
-pub struct Place {
-    /// Its records.
-    pub table: Arc<dyn Table>,
-    /// Its large values.
-    pub blobs: Arc<dyn Blobs>,
+/// Who wants to know what stores do.
+#[derive(Clone)]
+pub struct Watching {
+    /// Calls, and what they cost.
+    pub calls: Arc<dyn Observer>,
+    /// What became of reads and writes at the cache.
+    pub cache: Arc<dyn CacheObserver>,
 }
 
-/// Opens what is configured, measured by `observer` if there is one. May take long: an embedded store replays its logs.
+/// Opens what is configured. May take long: an embedded store replays its logs.
 ///
 /// # Errors
-/// `Unavailable` if a store cannot be reached or another process has it open, `Corrupt` if what is there is damaged,
-/// `NotAllowed` if this build does not know its backend.
-pub async fn open(config: &Config, observer: Option<Arc<dyn Observer>>) -> Result<Opened> {
-    let main = place(&config.storage.main, observer.as_ref()).await?;
-    let table: Arc<dyn Table> = match observer {
-        Some(observer) => Arc::new(Measured::new(main.table, observer)),
-        None => main.table,
-    };
+/// `Unavailable` if a store cannot be reached, lacks its tables, or another process has it open, `Corrupt` if what is
+/// there is damaged, `NotAllowed` if this build does not know its backend.
+pub async fn open(config: &Config, watching: Option<Watching>) -> Result<Opened> {
+    let storage = &config.storage;
+    let main = main_place(storage, watching.as_ref()).await?;
+    let table = main.table.clone();
+    let mut places = HashMap::from([("main", main)]);
+    for (name, store) in &storage.others {
+        places.insert(name, place(store, watching.as_ref()).await?);
+    }
+    let layout = |domain: &str| layout(storage, domain, &places);
+    let some = storage.domains.keys();
+    let some = some.map(|domain| (domain.clone(), layout(domain)));
     Ok(Opened {
-        stores: Stores::over(table.clone(), main.blobs),
+        stores: Stores::new(layout(""), some.collect()),
         table,
     })
+}
+
+/// Where what of a domain is kept.
+fn layout(storage: &Storage, domain: &str, places: &HashMap<&str, Place>) -> Layout {
+    let of = |feature| {
+        let name = storage.kept_in(feature, domain).unwrap_or("main");
+        let place = places.get(name).expect("the configuration was checked");
+        place.clone()
+    };
+    let messages = of(Feature::Messages);
+    Layout {
+        accounts: of(Feature::Accounts),
+        authority: None,
+        rosters: Kept::In(of(Feature::Rosters)),
+        mailboxes: messages.clone(),
+        messages: Kept::In(messages),
+        privacy: of(Feature::Privacy),
+        private_xml: of(Feature::PrivateXml),
+        vcards: Kept::In(of(Feature::Vcards)),
+    }
 }
 
 /// Makes what stores of the cloud need before they are used: tables, buckets. May be repeated, also while nodes run. Says
@@ -61,33 +90,37 @@ pub async fn open(config: &Config, observer: Option<Arc<dyn Observer>>) -> Resul
 /// As [`open`].
 pub async fn init(storage: &Storage) -> Result<Vec<String>> {
     let mut said = Vec::new();
-    let others = storage
-        .others
-        .iter()
-        .map(|(name, store)| (name.as_str(), store));
+    let others = storage.others.iter();
+    let others = others.map(|(name, store)| (name.as_str(), store));
     for (name, store) in [("main", &storage.main)].into_iter().chain(others) {
         let lines = match store {
             Store::Memory | Store::Embedded { .. } => {
                 vec!["makes itself when it is opened".to_owned()]
             }
-            Store::DynamoDb { .. } => return Err(unknown("DynamoDB", "aws")),
-            Store::Sql(sql) => sql::init(sql).await?,
+            Store::DynamoDb(store) => aws::init(store).await?,
+            Store::Sql(store) => sql::init(store).await?,
         };
         said.extend(lines.into_iter().map(|line| format!("{name}: {line}")));
     }
     Ok(said)
 }
 
-/// Opens one store.
+/// Opens the main store with the cache in front of it.
 ///
 /// # Errors
 /// As [`open`].
-pub async fn place(store: &Store, observer: Option<&Arc<dyn Observer>>) -> Result<Place> {
-    match store {
-        Store::Memory => Ok(Place {
-            table: Arc::new(MemoryTable::new()),
-            blobs: Arc::new(MemoryBlobs::new()),
-        }),
+pub async fn main_place(storage: &Storage, watching: Option<&Watching>) -> Result<Place> {
+    let main = place(&storage.main, watching).await?;
+    let Some(memcached) = &storage.memcached else {
+        return Ok(main);
+    };
+    let observer = watching.map(|watching| watching.cache.clone());
+    cache::before(main, memcached, observer.unwrap_or_else(|| Arc::new(())))
+}
+
+async fn place(store: &Store, watching: Option<&Watching>) -> Result<Place> {
+    let mut place = match store {
+        Store::Memory => Place::new(Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())),
         Store::Embedded {
             path,
             sync,
@@ -98,35 +131,34 @@ pub async fn place(store: &Store, observer: Option<&Arc<dyn Observer>>) -> Resul
                 cache_bytes: *cache_bytes,
                 ..EmbeddedOptions::default()
             };
-            let (path, observer) = (path.clone(), observer.cloned());
-            let open = move || embedded(&path, options, observer.as_deref());
+            let (path, watching) = (path.clone(), watching.cloned());
+            let open = move || embedded(&path, options, watching.as_ref());
             let opened = tokio::task::spawn_blocking(open).await;
             opened.unwrap_or_else(|panic| {
                 let context = format!("opening the store: {panic}");
                 Err(Error::new(ErrorKind::Corrupt, context))
-            })
+            })?
         }
-        Store::DynamoDb { .. } => Err(unknown("DynamoDB", "aws")),
-        Store::Sql(sql) => sql::open(sql).await,
+        Store::DynamoDb(store) => aws::open(store, watching).await?,
+        Store::Sql(store) => sql::open(store).await?,
+    };
+    if let Some(watching) = watching {
+        place.table = Arc::new(Measured::new(place.table, watching.calls.clone()));
     }
+    Ok(place)
 }
 
-fn embedded(
-    path: &Path,
-    options: EmbeddedOptions,
-    observer: Option<&dyn Observer>,
-) -> Result<Place> {
+fn embedded(path: &Path, options: EmbeddedOptions, watching: Option<&Watching>) -> Result<Place> {
     private_directory(path)?;
     let table = Embedded::open(path.join("table"), options)?;
-    if let Some(observer) = observer {
-        observer.lost(table.lost().bytes);
+    if let Some(watching) = watching {
+        watching.calls.lost(table.lost().bytes);
     }
-    Ok(Place {
-        table: Arc::new(table),
-        blobs: Arc::new(DirectoryBlobs::open(path.join("blobs"))?),
-    })
+    let blobs = DirectoryBlobs::open(path.join("blobs"))?;
+    Ok(Place::new(Arc::new(table), Arc::new(blobs)))
 }
 
+#[cfg(not(all(feature = "aws", feature = "sql")))]
 fn unknown(backend: &str, feature: &str) -> Error {
     let context =
         format!("this starling was built without {backend}; build it with `--features {feature}`");

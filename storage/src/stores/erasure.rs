@@ -13,7 +13,7 @@ use super::{layout::Layout, place::Place};
 use crate::{
     error::{Error, ErrorKind, Result},
     key,
-    layer::{Guarded, guarded},
+    layer::{Class, Guarded, guarded},
     repository::{VcardRepository, account::mark_key, paging},
     shape::{Batch, Condition, Consistency, Key, Query, Space, Table},
 };
@@ -96,7 +96,8 @@ impl<'a> Erasure<'a> {
     }
 
     async fn erase_in(&self, place: &Place, mark: &Key) -> Result<()> {
-        let guard = Guarded::by_record(place.table.clone(), mark.clone());
+        // As who changes contacts does: what is erased is erased from a cache as well.
+        let guard = Guarded::by_record(place.table_for(Class::Roster), mark.clone());
         let table: Arc<dyn Table> = Arc::new(guard);
         // Before its record, which alone knows the rows of its index.
         place.vcards(table.clone()).remove(self.account).await?;

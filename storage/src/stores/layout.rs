@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use super::place::Place;
 use crate::{
     clock::SystemClock,
-    layer::Guarded,
+    layer::{Class, Guarded},
     repository::{
         AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository,
         PrivacyRepository, PrivateXmlRepository, RosterRepository, ShadowedAccounts, TableAccounts,
@@ -79,6 +79,7 @@ pub(super) struct Repositories {
     pub(super) accounts: Arc<dyn AccountRepository>,
     pub(super) rosters: Arc<dyn RosterRepository>,
     pub(super) logs: Arc<dyn LogRepository>,
+    pub(super) archives: Arc<dyn LogRepository>,
     pub(super) mailboxes: Arc<dyn MailboxRepository>,
     pub(super) privacy: Arc<dyn PrivacyRepository>,
     pub(super) private: Arc<dyn PrivateXmlRepository>,
@@ -131,16 +132,24 @@ impl Layout {
         }
     }
 
+    /// Not guarded: who appends was ended before anything is erased.
+    fn logs(&self, class: Class) -> Arc<dyn LogRepository> {
+        match &self.messages {
+            Kept::In(place) => Arc::new(place.logs(place.table_for(class))),
+            Kept::By(repository) => repository.clone(),
+        }
+    }
+
     pub(super) fn repositories(&self, guarding: Guarding) -> Repositories {
-        let guarded = |place: &Place| -> Arc<dyn Table> {
-            let table = place.table.clone();
+        let guarded = |place: &Place, class| -> Arc<dyn Table> {
+            let table = place.table_for(class);
             match guarding {
                 Guarding::Off => table,
                 Guarding::On if place.is(&self.accounts) => Arc::new(Guarded::by_owner(table)),
                 Guarding::On => Arc::new(Guarded::unless_erased(table)),
             }
         };
-        let records = Arc::new(TableAccounts::new(guarded(&self.accounts)));
+        let records = Arc::new(TableAccounts::new(guarded(&self.accounts, Class::Bind)));
         Repositories {
             accounts: match &self.authority {
                 None => records,
@@ -151,22 +160,25 @@ impl Layout {
                 )),
             },
             rosters: match &self.rosters {
-                Kept::In(place) => Arc::new(place.rosters(guarded(place))),
+                Kept::In(place) => Arc::new(place.rosters(guarded(place, Class::Roster))),
                 Kept::By(repository) => repository.clone(),
             },
-            logs: match &self.messages {
-                // Not guarded: who appends was ended before anything is erased.
-                Kept::In(place) => Arc::new(place.logs(place.table.clone())),
-                Kept::By(repository) => repository.clone(),
-            },
-            mailboxes: Arc::new(TableMailboxes::new(guarded(&self.mailboxes))),
-            privacy: Arc::new(TablePrivacy::new(guarded(&self.privacy))),
-            private: Arc::new(self.private_xml.private_xml(guarded(&self.private_xml))),
+            logs: self.logs(Class::Message),
+            archives: self.logs(Class::Archive),
+            mailboxes: Arc::new(TableMailboxes::new(guarded(&self.mailboxes, Class::Bind))),
+            privacy: Arc::new(TablePrivacy::new(guarded(&self.privacy, Class::Bind))),
+            private: Arc::new(
+                self.private_xml
+                    .private_xml(guarded(&self.private_xml, Class::Roster)),
+            ),
             vcards: match &self.vcards {
-                Kept::In(place) => Arc::new(place.vcards(guarded(place))),
+                Kept::In(place) => Arc::new(place.vcards(guarded(place, Class::Roster))),
                 Kept::By(repository) => repository.clone(),
             },
-            archive_preferences: Arc::new(TableArchivePreferences::new(guarded(&self.mailboxes))),
+            archive_preferences: Arc::new(TableArchivePreferences::new(guarded(
+                &self.mailboxes,
+                Class::Bind,
+            ))),
         }
     }
 }

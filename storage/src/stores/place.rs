@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    layer::{Class, Limited, Limiter},
     repository::{PrivateXmlLimits, TableLogs, TablePrivateXml, TableRosters, TableVcards},
     shape::{Blobs, Table},
 };
@@ -41,6 +42,10 @@ pub struct Place {
     pub blobs: Arc<dyn Blobs>,
     /// What is large.
     pub limits: StoreLimits,
+    /// What decides who waits when the store asks for less; `None`: it never does.
+    pub limiter: Option<Arc<Limiter>>,
+    /// The table through its cache, for calls of the class [`Class::Roster`]: what is cached is written through it alone.
+    pub cached: Option<Arc<dyn Table>>,
 }
 
 impl Place {
@@ -50,6 +55,20 @@ impl Place {
             table,
             blobs,
             limits: StoreLimits::default(),
+            limiter: None,
+            cached: None,
+        }
+    }
+
+    /// The table, for calls of this class.
+    pub fn table_for(&self, class: Class) -> Arc<dyn Table> {
+        if let (Class::Roster, Some(cached)) = (class, &self.cached) {
+            return cached.clone();
+        }
+        let table = self.table.clone();
+        match &self.limiter {
+            Some(limiter) => Arc::new(Limited::new(table, limiter.clone(), class)),
+            None => table,
         }
     }
 

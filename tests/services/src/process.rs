@@ -64,7 +64,7 @@ impl Process {
     }
 
     fn failure(&self, what: String) -> io::Error {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
         let end: Vec<_> = log.lines().rev().take(20).collect();
         let end: Vec<_> = end.into_iter().rev().collect();
         io::Error::other(format!("{} {what}\n{}", self.name, end.join("\n")))

@@ -86,16 +86,20 @@ pub enum Store {
         cache_bytes: u64,
     },
     /// In DynamoDB, large values in S3.
-    DynamoDb {
-        /// What the names of the tables begin with.
-        table_prefix: String,
-        /// Where and as whom.
-        tables: Aws,
-        /// The bucket of large values.
-        objects: Bucket,
-    },
+    DynamoDb(DynamoDbStore),
     /// In a database that speaks SQL.
     Sql(SqlStore),
+}
+
+/// A store in DynamoDB and S3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DynamoDbStore {
+    /// What the names of the tables begin with.
+    pub table_prefix: String,
+    /// Where and as whom.
+    pub tables: Aws,
+    /// The bucket of large values.
+    pub objects: Bucket,
 }
 
 /// A store in a database that speaks SQL.
@@ -131,6 +135,8 @@ pub struct Aws {
     pub region: Option<String>,
     /// The profile of the shared configuration files.
     pub profile: Option<String>,
+    /// A file of credentials, in the form of `~/.aws/credentials`.
+    pub credentials: Option<PathBuf>,
     /// Another address than the service's.
     pub endpoint: Option<String>,
 }
@@ -153,6 +159,8 @@ pub struct Memcached {
     pub servers: Vec<String>,
     /// `host:port` where ElastiCache tells which servers there are.
     pub configuration: Option<String>,
+    /// What its keys begin with: clusters that share servers need different ones.
+    pub namespace: String,
     /// How long a value may be read from it.
     pub lifetime: Duration,
     /// How long an answer may take.
@@ -199,15 +207,17 @@ const BACKENDS: &[(&str, Backend)] = &[
 ];
 
 /// Keys that only some backends have, with one that has it.
-const KEYS: [(&str, &str); 13] = [
+const KEYS: [(&str, &str); 15] = [
     ("path", "embedded"),
     ("sync", "embedded"),
     ("cache", "embedded"),
     ("region", "dynamodb"),
     ("profile", "dynamodb"),
+    ("credentials", "dynamodb"),
     ("endpoint", "dynamodb"),
     ("bucket", "dynamodb"),
     ("bucket_endpoint", "dynamodb"),
+    ("bucket_credentials", "dynamodb"),
     ("path_style", "dynamodb"),
     ("url", "postgresql"),
     ("replica", "postgresql"),
@@ -314,6 +324,9 @@ fn dynamodb(section: &mut Section<'_>) -> Store {
     section.read("table_prefix", &mut table_prefix, table_name);
     section.read("region", &mut tables.region, some);
     section.read("profile", &mut tables.profile, some);
+    section.read("credentials", &mut tables.credentials, |node| {
+        path(node).map(Some)
+    });
     section.read("endpoint", &mut tables.endpoint, some);
     objects.aws = Aws {
         endpoint: None,
@@ -321,16 +334,19 @@ fn dynamodb(section: &mut Section<'_>) -> Store {
     };
     let named = section.read("bucket", &mut objects.name, text);
     section.read("bucket_endpoint", &mut objects.aws.endpoint, some);
+    section.read("bucket_credentials", &mut objects.aws.credentials, |node| {
+        path(node).map(Some)
+    });
     section.read("path_style", &mut objects.path_style, boolean);
     if named.is_none() {
         let remedy = "write bucket = \"NAME\": values too large for DynamoDB are kept there";
         section.mistake(None, "bucket", Wrong::new("no bucket is named", remedy));
     }
-    Store::DynamoDb {
+    Store::DynamoDb(DynamoDbStore {
         table_prefix,
         tables,
         objects,
-    }
+    })
 }
 
 fn sql(section: &mut Section<'_>, dialect: Dialect) -> Store {
@@ -400,13 +416,15 @@ fn memcached(mut section: Section<'_>) -> Option<Memcached> {
     let mut cache = Memcached {
         servers: Vec::new(),
         configuration: None,
+        namespace: "starling".to_owned(),
         lifetime: Duration::from_secs(60),
-        timeout: Duration::from_millis(100),
+        timeout: Duration::from_millis(250),
     };
     let servers = section.list("servers", server);
     section.read("configuration", &mut cache.configuration, |node| {
         server(node).map(Some)
     });
+    section.read("namespace", &mut cache.namespace, table_name);
     section.read("lifetime", &mut cache.lifetime, duration("1s", "1d"));
     section.read("timeout", &mut cache.timeout, duration("1ms", "10s"));
     let both = servers.is_some() && cache.configuration.is_some();

@@ -524,9 +524,9 @@ connections = 4
     assert_eq!(kept(Feature::Messages, "b.example"), Some("main"));
     assert_eq!(kept(Feature::Rosters, "a.example"), None);
     assert_eq!(kept(Feature::Rosters, "b.example"), Some("logs"));
-    let Store::DynamoDb {
+    let Store::DynamoDb(DynamoDbStore {
         tables, objects, ..
-    } = storage.main
+    }) = storage.main
     else {
         panic!("{:?}", storage.main);
     };

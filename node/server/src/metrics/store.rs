@@ -7,9 +7,11 @@ use prometheus::{
 };
 use storage::{
     ErrorKind,
-    layer::{Call, Observer, measured::Observation},
+    layer::{CacheEvent, CacheObserver, Cacheable, Call, Observer, Usage, measured::Observation},
     shape::Space,
 };
+
+use super::cost::Costs;
 
 const SPACES: [(&str, Option<Space>); 5] = [
     ("core", Some(Space::Core)),
@@ -46,6 +48,7 @@ pub struct StoreMetrics {
     total: IntCounterVec,
     seconds: HistogramVec,
     lost: IntCounter,
+    costs: Costs,
 }
 
 impl Default for StoreMetrics {
@@ -79,6 +82,7 @@ impl Default for StoreMetrics {
             .collect();
         Self {
             series,
+            costs: Costs::default(),
             total,
             seconds,
             lost: IntCounter::new(
@@ -102,6 +106,7 @@ impl StoreMetrics {
             // Only a repetition is refused.
             let _ = registry.register(part);
         }
+        self.costs.register(registry);
     }
 
     fn count(
@@ -131,6 +136,18 @@ impl Observer for StoreMetrics {
 
     fn lost(&self, bytes: u64) {
         self.lost.inc_by(bytes);
+    }
+
+    fn spent(&self, usage: &Usage) {
+        let outcome = OUTCOMES.iter().find(|(_, it)| *it == usage.outcome.err());
+        let (outcome, _) = outcome.expect("every outcome has a name");
+        self.costs.spent(usage, outcome);
+    }
+}
+
+impl CacheObserver for StoreMetrics {
+    fn observe(&self, what: Cacheable, event: CacheEvent) {
+        self.costs.cached(what, event);
     }
 }
 

@@ -1,8 +1,8 @@
 //! In a build without databases: says so.
 
-use storage::Result;
+use storage::{Place, Result};
 
-use super::{Place, unknown};
+use super::unknown;
 use crate::config::SqlStore;
 
 pub(super) async fn open(_: &SqlStore) -> Result<Place> {

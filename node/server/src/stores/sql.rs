@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use storage::Result;
+use storage::{Place, Result};
 use storage_sql::{DatabaseUrl, Sql, SqlOptions};
 
-use super::Place;
 use crate::config::{Dialect, SqlStore};
 
 fn database(store: &SqlStore) -> Result<Sql> {
@@ -27,10 +26,7 @@ pub(super) async fn open(store: &SqlStore) -> Result<Place> {
     for warning in sql.check().await? {
         tracing::warn!("{warning}");
     }
-    Ok(Place {
-        table: Arc::new(sql.table()),
-        blobs: Arc::new(sql.blobs()),
-    })
+    Ok(Place::new(Arc::new(sql.table()), Arc::new(sql.blobs())))
 }
 
 pub(super) async fn init(store: &SqlStore) -> Result<Vec<String>> {

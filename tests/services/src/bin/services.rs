@@ -1,14 +1,15 @@
 //! Runs a command while real servers run for it: `services BACKEND COMMAND...`.
 //!
 //! The command finds in `STARLING_TEST_STORAGE` what servers under test write under `[storage]`; `{prefix}` and
-//! `{directory}` there are of each such server. `BACKEND` is `memory`, `sqlite`, `postgresql` or `mariadb`.
+//! `{directory}` there are of each such server. `BACKEND` is `memory`, `sqlite`, `postgresql`, `mariadb`, or
+//! `cloud`: DynamoDB, S3 and memcached.
 
 use std::{
     env, io,
     process::{Command, ExitCode},
 };
 
-use services::{mariadb::MariaDb, postgres::Postgres};
+use services::{Dynoxide, MariaDb, Memcached, Postgres, SeaweedFs};
 
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    say("usage: services memory|sqlite|postgresql|mariadb COMMAND...");
+    say("usage: services memory|sqlite|postgresql|mariadb|cloud COMMAND...");
     ExitCode::from(2)
 }
 
@@ -60,8 +61,36 @@ fn run(backend: &str, program: &str, arguments: &[String]) -> io::Result<Option<
             let server = MariaDb::start(&["max-connections=500"])?;
             run(&sql("mysql", &server.url()))
         }
+        "cloud" => {
+            let (tables, objects, cache) =
+                (Dynoxide::start()?, SeaweedFs::start()?, Memcached::start()?);
+            run(&cloud(&tables, &objects, &cache))
+        }
         _ => Ok(None),
     }
+}
+
+fn cloud(tables: &Dynoxide, objects: &SeaweedFs, cache: &Memcached) -> String {
+    format!(
+        r#"backend = "dynamodb"
+table_prefix = "{{prefix}}"
+region = "eu-west-1"
+endpoint = "{}"
+credentials = "{}"
+bucket = "{{bucket}}"
+bucket_endpoint = "{}"
+bucket_credentials = "{}"
+path_style = true
+[storage.memcached]
+servers = ["{}"]
+namespace = "{{prefix}}"
+"#,
+        tables.url(),
+        tables.credentials().display(),
+        objects.url(),
+        objects.credentials().display(),
+        cache.address(),
+    )
 }
 
 #[expect(
