@@ -157,6 +157,13 @@ pub enum Consistency {
     Cached,
 }
 
+impl Consistency {
+    /// Whether a store itself must answer with what is newest: only a cache in front of it may know it otherwise.
+    pub fn is_strong(self) -> bool {
+        self != Self::Eventual
+    }
+}
+
 /// A part of a partition, by sort key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {

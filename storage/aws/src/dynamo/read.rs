@@ -41,7 +41,7 @@ impl DynamoTable {
                     .get_item()
                     .table_name(self.names.of(key.space))
                     .set_key(Some(item::primary_key(&key.partition, &key.sort)))
-                    .consistent_read(consistency == Consistency::Strong)
+                    .consistent_read(consistency.is_strong())
                     .return_consumed_capacity(CAPACITY)
                     .customize()
                     .interceptor(tally.counting())
@@ -102,7 +102,7 @@ impl DynamoTable {
                 range
                     .put_to(&self.client, &query.partition)
                     .table_name(self.names.of(query.space))
-                    .consistent_read(query.consistency == Consistency::Strong)
+                    .consistent_read(query.consistency.is_strong())
                     .scan_index_forward(!query.reverse)
                     .limit(limit)
                     .set_exclusive_start_key(start.clone())

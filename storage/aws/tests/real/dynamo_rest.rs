@@ -88,7 +88,11 @@ fn each(nth: u64) -> impl FnMut(&services::faults::Asked<'_>) -> bool + Send + '
 async fn writers_of_one_log() {
     const WRITERS: u64 = 32;
     let dynamo = Dynamo::start().await;
-    let logs = Arc::new(TableLogs::new(Arc::new(dynamo.table().await)));
+    let logs = Arc::new(TableLogs::new(
+        Arc::new(dynamo.table().await),
+        Arc::new(storage::backend::memory::MemoryBlobs::new()),
+        usize::MAX,
+    ));
     let archive = BareJid::parse("room@example.org").unwrap();
     dynamo.faults.add(1_000_000, Fault::LoseAnswer, each(6));
     let mut writers = JoinSet::new();

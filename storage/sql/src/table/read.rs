@@ -56,7 +56,7 @@ impl Reader {
         statement: Statement,
         mut read: impl FnMut(&dyn Cells) -> sqlx::Result<(T, bool)>,
     ) -> Result<Rows<T>> {
-        if consistency == Consistency::Eventual
+        if !consistency.is_strong()
             && let Some(replica) = &self.inner.replica
         {
             let result = replica.read(statement.clone(), &mut read).await;

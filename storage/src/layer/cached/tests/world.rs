@@ -3,18 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::servers::{SERVERS, Server, at_once, step};
+use super::servers::{SERVERS, Server};
 use crate::{
     backend::memory::MemoryTable,
     clock::{Clock, ManualClock},
-    error::{Error, ErrorKind, Result},
     key,
     layer::{cached::name_of, random::Random},
-    shape::{Batch, Consistency, Key, Operation, Page, Query, Record, Space, Table},
+    shape::{Batch, Key, Operation, Record},
 };
 
 pub(super) const NODES: usize = 2;
@@ -48,7 +46,7 @@ pub(super) struct World {
     pub(super) clock: ManualClock,
     pub(super) servers: Vec<Server>,
     pub(super) bound: Duration,
-    table: MemoryTable,
+    pub(super) table: MemoryTable,
     state: Mutex<State>,
 }
 
@@ -285,7 +283,8 @@ impl World {
         self.state.lock().violations.first().cloned()
     }
 
-    fn commit(&self, batch: &Batch) {
+    /// A batch has happened.
+    pub(super) fn commit(&self, batch: &Batch) {
         let mut state = self.state.lock();
         let at = self.clock.now();
         for operation in &batch.operations {
@@ -299,68 +298,4 @@ impl World {
             state.histories[which_of(operation.key())].push(Commit { value, at });
         }
     }
-}
-
-/// The store, as all nodes see it.
-pub(super) struct Store(pub(super) Arc<World>);
-
-fn lost() -> Error {
-    Error::new(ErrorKind::Unavailable, "the answer was lost")
-}
-
-#[async_trait]
-impl Table for Store {
-    async fn get(&self, key: &Key, consistency: Consistency) -> Result<Option<Record>> {
-        assert_eq!(
-            consistency,
-            Consistency::Strong,
-            "the cache is filled with what is"
-        );
-        step().await;
-        let found = at_once(self.0.table.get(key, consistency))?;
-        step().await;
-        if self.0.chance(40) {
-            Err(lost())
-        } else {
-            Ok(found)
-        }
-    }
-
-    async fn write(&self, batch: Batch) -> Result<()> {
-        step().await;
-        if self.0.chance(40) {
-            return Err(Error::new(ErrorKind::Throttled, "not now"));
-        }
-        step().await;
-        at_once(self.0.table.write(batch.clone()))?;
-        self.0.commit(&batch);
-        let repeats = self.0.chance(20) && batch.operations.iter().any(is_conditional);
-        // A library asks again after a lost answer, and meets its own write.
-        let answer = if repeats {
-            at_once(self.0.table.write(batch))
-        } else {
-            Ok(())
-        };
-        step().await;
-        if self.0.chance(20) {
-            Err(lost())
-        } else {
-            answer
-        }
-    }
-
-    async fn query(&self, _: &Query) -> Result<Page> {
-        unreachable!("not cached")
-    }
-    fn trouble(&self) -> Option<Error> {
-        None
-    }
-    async fn partitions(&self, _: Space, _: Option<&[u8]>, _: usize) -> Result<Vec<Bytes>> {
-        unreachable!("not cached")
-    }
-}
-
-fn is_conditional(operation: &Operation) -> bool {
-    use crate::shape::Condition::{Absent, Version};
-    matches!(operation.condition(), Absent | Version(_))
 }
