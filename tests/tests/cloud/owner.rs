@@ -137,8 +137,7 @@ impl Owner {
             true => 40_000,
             false => 40,
         };
-        let (number, rest) = (self.dice.number(), "x".repeat(length));
-        let value = format!("<DESC>{number}-{rest}</DESC>");
+        let value = format!("<DESC>{}</DESC>", noise(&mut self.dice, length));
         let query = format!("<vCard xmlns='vcard-temp'>{value}</vCard>");
         self.result(client, "set", &query).await?;
         self.vcard = Some(value);
@@ -170,6 +169,12 @@ impl Owner {
         );
         Ok(answer)
     }
+}
+
+/// Text that no compression makes much shorter, so that its length decides where it is kept.
+pub fn noise(dice: &mut Dice, length: usize) -> String {
+    let letter = |_| char::from(b'a' + u8::try_from(dice.below(26)).expect("a letter"));
+    (0..length).map(letter).collect()
 }
 
 /// The contacts of a roster and their names.

@@ -17,7 +17,7 @@ const PACE: Duration = Duration::from_millis(40);
 /// Stanzas that may wait for their acknowledgement before a client falls silent.
 const WINDOW: usize = 32;
 /// How long everything may take when nothing goes wrong any more.
-const SETTLE: Duration = Duration::from_secs(90);
+const SETTLE: Duration = Duration::from_secs(60);
 
 /// What a client asks for in turn. All of it is there, so that no answer may say that it is not.
 const REQUESTS: [&str; 10] = [
@@ -56,9 +56,14 @@ impl Books {
         promised.copied().collect()
     }
 
-    fn is_settled(&self) -> bool {
+    /// What was promised and has not arrived.
+    fn missing(&self) -> BTreeSet<(usize, u32)> {
         let received: BTreeSet<_> = self.received.iter().copied().collect();
-        self.open.values().all(|open| *open == 0) && self.promised().is_subset(&received)
+        &self.promised() - &received
+    }
+
+    fn is_settled(&self) -> bool {
+        self.open.values().all(|open| *open == 0) && self.missing().is_empty()
     }
 }
 
@@ -81,15 +86,12 @@ impl Steady {
     pub async fn start(server: SocketAddr, count: usize) -> Self {
         let books = Arc::new(Mutex::new(Books::default()));
         let (phase, phase_of) = watch::channel(Phase::Talk);
-        let mut running = Vec::new();
+        // All of them before the first one talks: what comes while one logs in is passed over.
+        let mut clients = Vec::new();
         for me in 0..count {
-            let mut client = Client::online(server, &format!("steady{me}"), "phone")
-                .await
-                .unwrap();
-            let vcard = "<iq type='set' id='v'><vCard xmlns='vcard-temp'><FN>v</FN></vCard></iq>";
-            let answer = client.ask(vcard).await.unwrap();
-            assert_eq!(attr(&answer, "type"), Some("result"), "{answer}");
-            client.enable().await.unwrap();
+            clients.push(log_in(server, me).await);
+        }
+        let running = clients.into_iter().enumerate().map(|(me, client)| {
             let talker = Talker {
                 me,
                 next: format!("steady{}@localhost", (me + 1) % count),
@@ -101,8 +103,9 @@ impl Steady {
                 sequence: 0,
                 turns: 0,
             };
-            running.push(tokio::spawn(talker.run(phase_of.clone())));
-        }
+            tokio::spawn(talker.run(phase_of.clone()))
+        });
+        let running = running.collect();
         Self {
             books,
             phase,
@@ -127,7 +130,12 @@ impl Steady {
                 .expect("the stream stays, and no answer is wrong");
         }
         let mut books = self.books.lock();
-        assert!(settled, "not settled: {:?} {:?}", books.open, books.told);
+        let missing = books.missing();
+        assert!(
+            settled,
+            "missing {missing:?}, not acknowledged {:?}: {:?}\nreceived {:?}",
+            books.open, books.told, books.received
+        );
         let mut newest = BTreeMap::new();
         for (from, sequence) in &books.received {
             let before = newest.insert(from, sequence);
@@ -144,6 +152,16 @@ impl Steady {
             .or_default() = promised;
         books.told.clone()
     }
+}
+
+async fn log_in(server: SocketAddr, me: usize) -> Client {
+    let user = format!("steady{me}");
+    let mut client = Client::online(server, &user, "phone").await.unwrap();
+    let vcard = "<iq type='set' id='v'><vCard xmlns='vcard-temp'><FN>v</FN></vCard></iq>";
+    let answer = client.ask(vcard).await.unwrap();
+    assert_eq!(attr(&answer, "type"), Some("result"), "{answer}");
+    client.enable().await.unwrap();
+    client
 }
 
 struct Talker {
