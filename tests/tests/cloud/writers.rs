@@ -103,7 +103,7 @@ fn histories_that_cannot_be_are_told() {
     );
     check(&[a.clone(), tried("b", 1, false)], &["a"], &[]);
     check(&[a.clone(), tried("b", 1, false)], &["a", "b"], &[]);
-    check(&[a.clone()], &["a", "b"], &["nobody wrote b"]);
+    check(std::slice::from_ref(&a), &["a", "b"], &["nobody wrote b"]);
     check(&[a], &["a", "a"], &["stands twice", "stands as 2"]);
 }
 
@@ -318,9 +318,9 @@ async fn append(stores: &Stores, owner: &BareJid, mark: &str, write_id: u64) -> 
             None => match stores.logs.tip(owner).await {
                 Ok(tip) => tip.head,
                 Err(error) if is_passing(error.kind()) => {
-                sleep(PAUSE).await;
-                continue;
-            }
+                    sleep(PAUSE).await;
+                    continue;
+                }
                 Err(error) => panic!("{error}"),
             },
         };
