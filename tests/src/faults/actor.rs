@@ -160,10 +160,9 @@ impl Actor {
             self.acknowledged(h);
         }
         let resumed = name(&answer) == "resumed";
-        self.tell(if resumed {
-            "resumed"
-        } else {
-            "resumption failed"
+        self.tell(&match resumed {
+            true => "resumed".to_owned(),
+            false => format!("resumption failed: {}", condition(&answer)),
         });
         self.give_up_stream(resumed);
         Ok(resumed)

@@ -153,6 +153,7 @@ pub fn assert_told_only(story: &Story, words: &[&str]) {
         "message refused",
         "presence refused",
         "stream error",
+        "resumption failed",
         "turned away",
         "lost",
     ];

@@ -21,9 +21,10 @@ use crate::steady::Steady;
 
 const ACTORS: usize = 8;
 /// What may be told while there is no DynamoDB.
-const FOR_NOW: [&str; 4] = [
+const FOR_NOW: [&str; 5] = [
     "message refused: resource-constraint",
     "presence refused",
+    "resumption failed: resource-constraint",
     "turned away: temporary-auth-failure",
     "turned away: resource-constraint",
 ];

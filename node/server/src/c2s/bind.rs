@@ -225,7 +225,7 @@ pub async fn resume(
     let outcome = |label| router.metrics.resumptions.with_label_values(&[label]).inc();
     // The session is seen all the time: whoever changes the account after this ends it.
     if let Err(refused) = identity.check(router).await {
-        outcome("not_found");
+        outcome("refused");
         let condition = match refused {
             // It may ask for a resource now, and is told then.
             Refused::Void => "not-authorized",
