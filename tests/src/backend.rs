@@ -36,9 +36,14 @@ pub fn lines(directory: &Path) -> Option<String> {
 /// # Errors
 /// The lines are none.
 pub fn storage(directory: &Path) -> Result<Option<Storage>> {
-    let Some(lines) = lines(directory) else {
-        return Ok(None);
-    };
+    lines(directory).map(|lines| parse(&lines)).transpose()
+}
+
+/// What these lines of `[storage]` configure.
+///
+/// # Errors
+/// They are none.
+pub fn parse(lines: &str) -> Result<Storage> {
     let file = tempfile::NamedTempFile::with_suffix(".toml")?;
     let text = format!("domains = [\"localhost\"]\n[storage]\n{lines}\n");
     std::fs::write(file.path(), text)?;
@@ -46,8 +51,7 @@ pub fn storage(directory: &Path) -> Result<Option<Storage>> {
         file: Some(file.path().to_owned()),
         ..Sources::default()
     };
-    let loaded = config::load(&sources).context(VARIABLE)?;
-    Ok(Some(loaded.config.storage))
+    Ok(config::load(&sources).context(VARIABLE)?.config.storage)
 }
 
 /// Makes and opens the store of a server with this directory, if the environment names one.

@@ -7,6 +7,8 @@ mod ejabberd;
 mod prosody;
 mod starling;
 
+pub use starling::{Ready, binary as starling_binary};
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

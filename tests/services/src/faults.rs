@@ -39,7 +39,7 @@ pub enum Fault {
     CutAnswer,
     /// It is done after this time.
     Delay(Duration),
-    /// It is done once there is a permit.
+    /// It is done once there is a permit, also when nobody waits for its answer any more.
     Hold(Arc<Semaphore>),
     /// It is done, and the answer comes after this time.
     DelayAnswer(Duration),
@@ -211,15 +211,22 @@ impl Faults {
             }
             Some(Fault::Reset) => return None,
             Some(Fault::Delay(time)) => tokio::time::sleep(*time).await,
-            Some(Fault::Hold(until)) => until.acquire().await.ok()?.forget(),
             _ => {}
         }
+        let held = match &fault {
+            Some(Fault::Hold(until)) => Some(until.clone()),
+            _ => None,
+        };
+        let request = Request::from_parts(head, Full::from(body));
+        let forward = forward(request, upstream.to_owned());
         // Whether or not somebody still waits for it, what was sent is done.
-        let forward = forward(
-            Request::from_parts(head, Full::from(body)),
-            upstream.to_owned(),
-        );
-        let answer = tokio::spawn(forward).await.ok()?.ok()?;
+        let done = tokio::spawn(async move {
+            if let Some(until) = held {
+                until.acquire().await.ok()?.forget();
+            }
+            forward.await.ok()
+        });
+        let answer = done.await.ok()??;
         match fault {
             Some(Fault::LoseAnswer) => None,
             Some(Fault::CutAnswer) => Some(answer.map(Answer::cut)),

@@ -4,7 +4,7 @@ use std::{
     fs::{self, DirEntry, File},
     io,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -98,6 +98,22 @@ impl Process {
     /// It has ended.
     pub fn thaw(&self) -> io::Result<()> {
         self.signal(Signal::CONT)
+    }
+
+    /// Tells it to end, and waits until it has: how it did.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn terminate(&mut self) -> io::Result<ExitStatus> {
+        self.signal(Signal::TERM)?;
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(self.failure("does not end".to_owned()))
     }
 
     /// Ends it at once, as a crash would.

@@ -111,7 +111,12 @@ impl Actor {
     pub async fn run(mut self) -> Story {
         while self.phase() != Phase::Stop {
             if let Err(error) = self.appear().await {
-                self.tell(&format!("lost: {:?}", error.kind()));
+                self.tell(&match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        format!("turned away: {}", condition(&error.to_string()))
+                    }
+                    kind => format!("lost: {kind:?}"),
+                });
                 sleep(self.dice.between_ms(10, 60)).await;
             }
         }
@@ -344,8 +349,9 @@ impl Actor {
 /// The first of the conditions that tests meet which stands in an error.
 #[must_use]
 pub fn condition(text: &str) -> &'static str {
-    const KNOWN: [&str; 14] = [
+    const KNOWN: [&str; 15] = [
         "resource-constraint",
+        "temporary-auth-failure",
         "service-unavailable",
         "item-not-found",
         "internal-server-error",

@@ -15,11 +15,14 @@ use super::{Certificate, DOMAIN, Product, Target, spawn, wait_until};
 use crate::backend;
 
 /// What `--ready-file` holds.
-#[derive(Deserialize)]
-struct Ready {
-    c2s: u16,
-    c2s_tls: Option<u16>,
-    http: Option<u16>,
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Ready {
+    /// Client port with STARTTLS.
+    pub c2s: u16,
+    /// Client port with direct TLS.
+    pub c2s_tls: Option<u16>,
+    /// HTTP port.
+    pub http: Option<u16>,
 }
 
 pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Child, Target)> {
@@ -76,7 +79,7 @@ fn run(arguments: &[&str], config: &Path) -> Result<()> {
 ///
 /// # Errors
 /// If it was not built.
-pub(super) fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     let path = match std::env::var_os("STARLING_BIN") {
         Some(path) => PathBuf::from(path),
         // target/<profile>/deps/<test> stands beside target/<profile>/starling.
