@@ -7,7 +7,7 @@
 
 mod progress;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::AddAssign, sync::Arc, time::Duration};
 
 use progress::{Phase, Round};
 use xmpp::BareJid;
@@ -15,7 +15,7 @@ use xmpp::BareJid;
 use crate::{
     error::{Error, ErrorKind, Result},
     repository::{
-        AccountRepository, Compacted, Compaction, Keeping, MailboxRepository, Retention, TableLogs,
+        AccountRepository, Compacted, Compaction, Extent, Keeping, MailboxRepository, Retention, TableLogs,
         log::verify::{Progress, Report},
         record::Records,
     },
@@ -83,6 +83,23 @@ pub struct Work {
     pub failed: u64,
     /// The store asked for less: wait longer before the next step.
     pub throttled: bool,
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.accounts += other.accounts;
+        self.segments += other.segments;
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+        self.object_bytes += other.object_bytes;
+        self.folded += other.folded;
+        self.dropped += other.dropped;
+        self.objects += other.objects;
+        self.swept += other.swept;
+        self.raced += other.raced;
+        self.failed += other.failed;
+        self.throttled |= other.throttled;
+    }
 }
 
 /// How a step ended.
@@ -203,6 +220,30 @@ impl Maintenance {
     ) -> Result<Report> {
         let keeping = Keeping::of_account(account, &*self.mailboxes, now);
         self.logs.verify(&keeping, progress).await
+    }
+
+    /// What a round does for one account, now and apart from any round: retention, and segments until there are
+    /// [`segments_per_account`](MaintenanceOptions::segments_per_account) more. There may be more to do as long as it
+    /// makes some.
+    ///
+    /// # Errors
+    /// Any; what was done until then stays right.
+    pub async fn look_after_one(&self, account: &BareJid, now: Duration) -> Result<Work> {
+        let mut work = Work {
+            accounts: 1,
+            ..Work::default()
+        };
+        let keeping = Keeping::of_account(account, &*self.mailboxes, now);
+        self.keep(&keeping, &mut work).await?;
+        Ok(work)
+    }
+
+    /// What there is of one archive. Reads all that is in the table of it, and the records of its segments.
+    ///
+    /// # Errors
+    /// The store did not answer, or `Corrupt`.
+    pub async fn extent(&self, account: &BareJid) -> Result<Extent> {
+        self.logs.extent(account).await
     }
 
     fn account(&self, local: &str) -> Option<BareJid> {

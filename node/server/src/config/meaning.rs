@@ -17,6 +17,7 @@ use super::{
     certificates::{Written, certificates},
     filter::filter,
     listeners::{http, listeners},
+    maintenance::{maintenance, retention},
     mistake::{Mistake, Place},
     raw::{Node, Table, Value},
     reader::{Item, Section, Wrong, boolean, choice, duration, number, size, text},
@@ -90,7 +91,9 @@ pub(super) fn config(
     let mut archive = root.section("archive");
     archive.read("enabled", &mut config.archive.enabled, boolean);
     archive.read("page", &mut config.archive.page, number(1, 10_000));
+    retention(&mut archive, &mut config.archive);
     archive.finish();
+    maintenance(root.section("maintenance"), &mut config.maintenance);
     let mut offline = root.section("offline");
     offline.read("quota", &mut config.offline.quota, number(0, 100_000_000));
     offline.read(

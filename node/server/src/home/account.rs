@@ -78,6 +78,8 @@ struct State {
     passing: bool,
     /// Newest committed number.
     head: u64,
+    /// When that was last known for sure, in milliseconds since 1970.
+    head_known_ms: u64,
     /// Time of the newest entry, so that times never go back.
     newest_ms: u64,
     queue: VecDeque<Queued>,
