@@ -41,8 +41,11 @@ pub use maintenance::Maintenance;
 pub use mistake::{Mistake, Mistakes};
 pub use secret::Secret;
 pub use storage::{
-    Aws, Bucket, Dialect, DynamoDbStore, Feature, Memcached, SqlStore, Storage, Store, Uses,
+    Aws, Bucket, Dialect, DynamoDbStore, External, Feature, Memcached, SqlStore, Storage, Store,
+    Uses,
 };
+#[cfg(feature = "external")]
+pub use storage::{HttpsStore, LdapStore};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone)]

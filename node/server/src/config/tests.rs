@@ -1,5 +1,8 @@
 //! The documented example, the defaults, and what each mistake is told.
 
+#[cfg(feature = "external")]
+mod external;
+
 use std::path::Path;
 
 use super::{mistake::Place, *};
