@@ -36,9 +36,17 @@ pub fn lines(directory: &Path) -> Option<String> {
 /// # Errors
 /// The lines are none.
 pub fn storage(directory: &Path) -> Result<Option<Storage>> {
-    let Some(lines) = lines(directory) else {
-        return Ok(None);
-    };
+    let lines = lines(directory);
+    lines
+        .map(|lines| parse(&lines).context(VARIABLE))
+        .transpose()
+}
+
+/// The meaning of lines of `[storage]`.
+///
+/// # Errors
+/// They have none.
+pub fn parse(lines: &str) -> Result<Storage> {
     let file = tempfile::NamedTempFile::with_suffix(".toml")?;
     let text = format!("domains = [\"localhost\"]\n[storage]\n{lines}\n");
     std::fs::write(file.path(), text)?;
@@ -46,8 +54,7 @@ pub fn storage(directory: &Path) -> Result<Option<Storage>> {
         file: Some(file.path().to_owned()),
         ..Sources::default()
     };
-    let loaded = config::load(&sources).context(VARIABLE)?;
-    Ok(Some(loaded.config.storage))
+    Ok(config::load(&sources)?.config.storage)
 }
 
 /// Makes and opens the store of a server with this directory, if the environment names one.
