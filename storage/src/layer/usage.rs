@@ -14,6 +14,8 @@ pub struct Usage {
     pub call: Call,
     /// On which table; `None` for blobs.
     pub space: Option<Space>,
+    /// What was asked for, in words ([`key::record_name`](crate::key::record_name)); of a batch its first record.
+    pub record: &'static str,
     /// How it ended.
     pub outcome: Result<(), ErrorKind>,
     /// Requests sent.

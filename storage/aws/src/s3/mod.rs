@@ -83,14 +83,14 @@ impl S3Blobs {
 #[async_trait]
 impl Blobs for S3Blobs {
     async fn get(&self, key: &str) -> Result<Option<Blob>> {
-        let tally = Tally::new(Call::BlobGet, None);
+        let tally = Tally::new(Call::BlobGet, None).about("object");
         let result = self.inner.get(key, &tally).await;
         self.tell(&tally, &result);
         result
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
-        let tally = Tally::new(Call::BlobGet, None);
+        let tally = Tally::new(Call::BlobGet, None).about("object");
         let result = self.inner.get_range(key, range, &tally).await;
         self.tell(&tally, &result);
         result
@@ -108,14 +108,14 @@ impl Blobs for S3Blobs {
     }
 
     async fn remove(&self, key: &str) -> Result<()> {
-        let tally = Tally::new(Call::BlobRemove, None);
+        let tally = Tally::new(Call::BlobRemove, None).about("object");
         let result = self.inner.remove(key, &tally).await;
         self.tell(&tally, &result);
         result
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
-        let tally = Tally::new(Call::BlobList, None);
+        let tally = Tally::new(Call::BlobList, None).about("object");
         let result = self.inner.list(prefix, after, limit, &tally).await;
         self.tell(&tally, &result);
         result
