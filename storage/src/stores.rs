@@ -214,6 +214,7 @@ impl Stores {
             accounts,
             mailboxes,
             logs,
+            place.is(&layout.accounts),
             sweep,
             options,
         ))

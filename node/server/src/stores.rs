@@ -52,7 +52,7 @@ pub async fn open(config: &Config, watching: Option<Watching>) -> Result<Opened>
     let storage = &config.storage;
     let main = main_place(storage, watching.as_ref()).await?;
     let table = main.table.clone();
-    let mut places = HashMap::from([("main", main.clone())]);
+    let mut places = HashMap::from([("main", main)]);
     for (name, store) in &storage.others {
         if !matches!(store, Store::External(_)) {
             places.insert(name, place(store, watching.as_ref()).await?);
@@ -66,8 +66,8 @@ pub async fn open(config: &Config, watching: Option<Watching>) -> Result<Opened>
         layouts.insert(domain.clone(), layout);
     }
     Ok(Opened {
-        // No domain is left that has no layout of its own.
-        stores: Stores::new(Layout::all_in(main), layouts),
+        // Domains that are not served, which a command may name, have theirs where every domain has it.
+        stores: Stores::new(layout(storage, "", &places), layouts),
         table,
     })
 }

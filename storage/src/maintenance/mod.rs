@@ -123,6 +123,8 @@ pub struct Maintenance {
     accounts: Arc<dyn AccountRepository>,
     mailboxes: Arc<dyn MailboxRepository>,
     logs: TableLogs,
+    /// Whether the records of the accounts are in the table of the logs.
+    beside_accounts: bool,
     records: Records,
     sweep: Option<Sweep>,
     options: MaintenanceOptions,
@@ -134,6 +136,7 @@ impl Maintenance {
         accounts: Arc<dyn AccountRepository>,
         mailboxes: Arc<dyn MailboxRepository>,
         logs: TableLogs,
+        beside_accounts: bool,
         sweep: Option<Sweep>,
         options: MaintenanceOptions,
     ) -> Self {
@@ -145,6 +148,7 @@ impl Maintenance {
                 table: logs.table(),
             },
             logs,
+            beside_accounts,
             sweep,
             options,
         }
@@ -219,7 +223,7 @@ impl Maintenance {
         now: Duration,
         progress: &mut Progress<'_>,
     ) -> Result<Report> {
-        let keeping = Keeping::of_account(account, &*self.mailboxes, now);
+        let keeping = self.keeping(account, now);
         self.logs.verify(&keeping, progress).await
     }
 
@@ -234,7 +238,7 @@ impl Maintenance {
             accounts: 1,
             ..Work::default()
         };
-        let keeping = Keeping::of_account(account, &*self.mailboxes, now);
+        let keeping = self.keeping(account, now);
         self.keep(&keeping, &mut work).await?;
         Ok(work)
     }
@@ -247,6 +251,15 @@ impl Maintenance {
         self.logs.extent(account).await
     }
 
+    fn keeping<'a>(&'a self, account: &'a BareJid, now: Duration) -> Keeping<'a> {
+        let keeping = Keeping::of_account(account, &*self.mailboxes, now);
+        if self.beside_accounts {
+            keeping
+        } else {
+            keeping.elsewhere()
+        }
+    }
+
     fn account(&self, local: &str) -> Option<BareJid> {
         BareJid::from_parts(Some(local), &self.domain).ok()
     }
@@ -255,7 +268,7 @@ impl Maintenance {
         let mut work = Work::default();
         for account in page.iter().filter_map(|name| self.account(name)) {
             work.accounts += 1;
-            let keeping = Keeping::of_account(&account, &*self.mailboxes, now);
+            let keeping = self.keeping(&account, now);
             let Err(error) = self.keep(&keeping, &mut work).await else {
                 continue;
             };
