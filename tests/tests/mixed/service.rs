@@ -33,10 +33,11 @@ async fn service(identity: &Identity, people: &[&str]) -> Service {
         tls: Some(tls(identity)),
     };
     let service = Service::start(options).await.unwrap();
+    let accounts = service.accounts();
     for name in people {
         let account = jid(&format!("{name}@{OTHER_DOMAIN}"));
-        let made = service.accounts().create(&account, Default::default(), 1);
-        made.await.unwrap();
+        let made = accounts.create(&account, Default::default(), 1).await;
+        made.unwrap();
         service.set_password(&account, PASSWORD, "right");
     }
     service
