@@ -193,6 +193,16 @@ impl Service {
         self.shared.kept.accounts.clone()
     }
 
+    /// The rosters themselves.
+    pub fn rosters(&self) -> Arc<dyn RosterRepository> {
+        self.shared.kept.rosters.clone()
+    }
+
+    /// The logs themselves.
+    pub fn logs(&self) -> Arc<dyn LogRepository> {
+        self.shared.kept.logs.clone()
+    }
+
     /// Fails at the next requests, one after the other.
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shared.faults.lock().extend(faults);

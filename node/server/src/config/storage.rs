@@ -360,6 +360,7 @@ fn store(section: &mut Section<'_>, data: PathBuf, is_main: bool) -> Store {
     let place = section.read("backend", &mut backend, choice(BACKENDS));
     if let Backend::External(kind) = backend
         && is_main
+        && !kind.features().is_empty()
     {
         let features = names(kind.features());
         let wrong = format!("it keeps {features} only, and the main store everything else");

@@ -163,7 +163,7 @@ root_dn = "cn=reader"
         "starling.toml:5:11: storage.backend: it keeps accounts, vcards only, and the main store everything else; describe it in [storage.stores.NAME]",
         "starling.toml:8:11: storage.rosters: \"people\" keeps accounts, vcards only; name another store, or main",
         "starling.toml:9:10: storage.vcards: \"service\" keeps accounts, rosters, messages only",
-        "starling.toml:13:",
+        "storage.stores.people.servers: there is none; write servers = [\"ldap.example.org\"]",
         "starling.toml:14:11: storage.stores.people.ca_file: the connection is not encrypted; write encrypt = \"starttls\"",
         "storage.stores.people.base: must be set; write base = \"dc=example,dc=org\"",
         "storage.stores.people.password: a name without a password is nobody (RFC 4513 §5.1.2): set both or none; write root_dn and password",
