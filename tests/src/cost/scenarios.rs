@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use storage::repository::{Roster, RosterItem, Subscription};
 
-pub use messages::BURST;
+pub use messages::{BURST, DRAIN};
 
 use super::{ledger::Ledger, login, node::Node, row::Row};
 use crate::faults::{

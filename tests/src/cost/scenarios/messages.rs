@@ -15,6 +15,8 @@ use crate::{
 
 /// Messages of a burst, and of what waits for somebody.
 pub(super) const MANY: usize = 100;
+/// The line of somebody to whom much was written while he was away.
+pub const DRAIN: &str = "login that drains 100 messages";
 /// How many requests a burst is depends on how it arrives.
 pub const BURST: &str = "100 messages in a burst, recipient online";
 
@@ -48,7 +50,7 @@ impl Stage<'_> {
     async fn offline(&mut self, alice: &mut Client) -> Result<()> {
         let mut cold = Row::new("message, recipient offline and not in memory");
         let mut warm = Row::new("message, recipient offline, the next one");
-        let mut drain = Row::new("login that drains 100 messages");
+        let mut drain = Row::new(DRAIN);
         for _ in 0..self.times {
             for row in [&mut cold, &mut warm] {
                 let sent = alone(alice);
