@@ -84,9 +84,10 @@ impl Node {
         loop {
             router.homes.sweep(router);
             let online = |name: &str| router.directory.lookup(name).is_some();
-            router.rosters.retain(|account| online(account.as_str()));
             let known = |name: &String| online(name) || router.homes.loaded(name).is_some();
             if !names.iter().any(known) {
+                // Last: whose home is gone does nothing more that would ask for its roster.
+                router.rosters.retain(|account| online(account.as_str()));
                 return Ok(());
             }
             ensure!(Instant::now() < until, "the node does not forget {names:?}");

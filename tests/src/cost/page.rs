@@ -92,12 +92,18 @@ minute after one.";
 const CONCLUSIONS: &str = "
 ## What follows
 
-- Nothing that clients wait for lists or scans (a test asserts it): every request names a partition, and a key or a range in it.
-- A message is a lone put in the recipient's log and one in the sender's, each a unit: nothing is read for it, and messages \
-that come together share items.
-- Units of reading are the small part: strong reads of records below 4 KB take one each. What costs is writing beside \
-messages: roster, vCard, mailbox, tokens.
-- memcached answers for rosters, vCards and private XML. It spares a read unit each, and for large vCards a request to S3 and \
-its time; credentials, tokens, block lists and logs never come from it. At these prices a small cache node pays for itself \
-by time more than by units.
+- Nothing that clients wait for lists or scans (`tests/tests/cost.rs` asserts it, and the requests of each line): every \
+request names a partition, and a key or a range in it.
+- A message is a lone put in the recipient's log and one in the sender's, a unit each: nothing is read for it, and messages \
+that come together share items. To somebody who is not in memory it costs the five reads of a home as well, once in a quarter \
+of a minute.
+- Writing beside messages is what costs: three of the four units of a roster change, a mailbox record or a token are the \
+transaction with the check that the account is still there.
+- A login reads the account's record three times, on purpose: for the proof, for the home, and once others can see the \
+session, because whoever locked or removed the account in between must win.
+- What waits for somebody is read twice, to know how much it is and to hand it over.
+- memcached answers for rosters, vCards and private XML, and for large values, which spares a request to S3 and its time. \
+Credentials, tokens, block lists and logs never come from it. A login saves two read units by it: at these prices a cache of \
+a dozen dollars a month is paid by its units at some fifty million logins a month, and by its time before.
+- Not in the prices: storage, transfer, point-in-time recovery, the cache's nodes, and what maintenance asks for by day.
 ";

@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use storage::repository::{Roster, RosterItem, Subscription};
 
+pub use messages::{BURST, DRAIN};
+
 use super::{ledger::Ledger, login, node::Node, row::Row};
 use crate::faults::{
     client::Client,

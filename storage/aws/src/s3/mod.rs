@@ -97,7 +97,7 @@ impl Blobs for S3Blobs {
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: PutIf) -> Result<String> {
-        let tally = Arc::new(Tally::new(Call::BlobPut, None));
+        let tally = Arc::new(Tally::new(Call::BlobPut, None).about("object"));
         let result = if bytes.len() < self.inner.options.multipart_from {
             self.inner.put(key, bytes, condition, &tally).await
         } else {

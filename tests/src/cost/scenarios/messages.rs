@@ -1,5 +1,7 @@
 //! Messages: to somebody who is there, to somebody who is not, and what waited for him.
 
+use std::net::SocketAddr;
+
 use anyhow::Result;
 
 use super::Stage;
@@ -13,6 +15,10 @@ use crate::{
 
 /// Messages of a burst, and of what waits for somebody.
 pub(super) const MANY: usize = 100;
+/// The line of somebody to whom much was written while he was away.
+pub const DRAIN: &str = "login that drains 100 messages";
+/// How many requests a burst is depends on how it arrives.
+pub const BURST: &str = "100 messages in a burst, recipient online";
 
 impl Stage<'_> {
     pub(super) async fn messages(&mut self) -> Result<()> {
@@ -23,18 +29,20 @@ impl Stage<'_> {
     }
 
     async fn online(&mut self, alice: &mut Client) -> Result<()> {
-        let mut bob = login::classic(self.to, "bob").await?;
+        let bob = login::classic(self.to, "bob").await?;
+        // Roster, own presence, answer to a ping.
+        let mut bob = Recipient { client: bob, h: 3 };
         let mut single = Row::new("message, recipient online");
         for number in 0..self.times {
             let sent = one(alice, &mut bob, number);
             single.measure(self.ledger(), sent).await?;
         }
-        let mut burst = Row::new("100 messages in a burst, recipient online");
+        let mut burst = Row::new(BURST);
         for _ in 0..self.times {
             let sent = many(alice, &mut bob);
             burst.measure(self.ledger(), sent).await?;
         }
-        self.leave(bob, "bob").await?;
+        self.leave(bob.client, "bob").await?;
         self.rows.extend([single, burst]);
         Ok(())
     }
@@ -42,7 +50,7 @@ impl Stage<'_> {
     async fn offline(&mut self, alice: &mut Client) -> Result<()> {
         let mut cold = Row::new("message, recipient offline and not in memory");
         let mut warm = Row::new("message, recipient offline, the next one");
-        let mut drain = Row::new("login that drains 100 messages");
+        let mut drain = Row::new(DRAIN);
         for _ in 0..self.times {
             for row in [&mut cold, &mut warm] {
                 let sent = alone(alice);
@@ -68,30 +76,38 @@ fn to_bob(id: &str) -> String {
     message(account("bob").as_str(), id, body)
 }
 
+/// Somebody who acknowledges what he gets.
+struct Recipient {
+    client: Client,
+    h: u32,
+}
+
+impl Recipient {
+    async fn take(&mut self, count: usize) -> Result<()> {
+        for _ in 0..count {
+            let is_message = |text: &str| client::name(text) == "message";
+            self.client.until(is_message).await?;
+        }
+        self.h += u32::try_from(count)?;
+        Ok(self.client.acknowledge(self.h).await?)
+    }
+}
+
 /// It arrives, and its sender knows that it is safe.
-async fn one(alice: &mut Client, bob: &mut Client, number: u64) -> Result<()> {
-    let id = format!("m{number}");
-    alice.send(&to_bob(&id)).await?;
-    bob.until(|text| client::attr(text, "id") == Some(&id))
-        .await?;
+async fn one(alice: &mut Client, bob: &mut Recipient, number: u64) -> Result<()> {
+    alice.send(&to_bob(&format!("m{number}"))).await?;
+    bob.take(1).await?;
     alice.handled().await?;
     Ok(())
 }
 
-async fn many(alice: &mut Client, bob: &mut Client) -> Result<()> {
+async fn many(alice: &mut Client, bob: &mut Recipient) -> Result<()> {
     let all: String = (0..MANY)
         .map(|number| to_bob(&format!("b{number}")))
         .collect();
     alice.send(&all).await?;
-    received(bob, MANY).await?;
+    bob.take(MANY).await?;
     alice.handled().await?;
-    Ok(())
-}
-
-async fn received(bob: &mut Client, count: usize) -> Result<()> {
-    for _ in 0..count {
-        bob.until(|text| client::name(text) == "message").await?;
-    }
     Ok(())
 }
 
@@ -106,15 +122,14 @@ async fn alone(alice: &mut Client) -> Result<()> {
 }
 
 /// Logs in, takes all that waits and acknowledges it.
-async fn drained(to: std::net::SocketAddr) -> Result<Client> {
+async fn drained(to: SocketAddr) -> Result<Client> {
     let mut bob = login::bound(to, "bob", "cost").await?;
     let roster = "<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>";
     bob.ask(roster).await?;
     bob.send("<presence/>").await?;
-    received(&mut bob, MANY).await?;
-    // What came first: the roster, the own presence. `h` counts them too.
-    let h = u32::try_from(MANY + 2)?;
-    bob.acknowledge(h).await?;
-    login::pong(&mut bob).await?;
-    Ok(bob)
+    // Roster and own presence come first.
+    let mut bob = Recipient { client: bob, h: 2 };
+    bob.take(MANY).await?;
+    login::pong(&mut bob.client).await?;
+    Ok(bob.client)
 }

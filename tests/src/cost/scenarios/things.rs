@@ -1,6 +1,8 @@
 //! What is stored beside messages: contacts and vCards.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
+use aws_lc_rs::rand;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
 use super::Stage;
 use crate::{
@@ -8,8 +10,8 @@ use crate::{
     faults::client::{self, Client},
 };
 
-/// Characters of a photo as it stands in a vCard: some 24 KB.
-const PHOTO: usize = 32 << 10;
+/// Bytes of a photo.
+const PHOTO: usize = 24 << 10;
 
 impl Stage<'_> {
     pub(super) async fn things(&mut self) -> Result<()> {
@@ -44,11 +46,7 @@ impl Stage<'_> {
         let mut with_photo = Row::new("vCard with a photo, set");
         let mut get_photo = Row::new("vCard with a photo, get");
         for number in 0..self.times {
-            let data = char::from(b'A' + (number % 26) as u8)
-                .to_string()
-                .repeat(PHOTO);
-            let photo = format!("<PHOTO><TYPE>image/png</TYPE><BINVAL>{data}</BINVAL></PHOTO>");
-            let card = card(number, &photo);
+            let card = card(number, &photo()?);
             with_photo
                 .measure(self.ledger(), done(alice, &card))
                 .await?;
@@ -60,6 +58,16 @@ impl Stage<'_> {
 }
 
 const GET: &str = "<iq type='get' id='get'><vCard xmlns='vcard-temp'/></iq>";
+
+/// An image that does not compress, as images do not.
+fn photo() -> Result<String> {
+    let mut image = vec![0; PHOTO];
+    rand::fill(&mut image).map_err(|_| anyhow!("no random numbers"))?;
+    let data = BASE64.encode(image);
+    Ok(format!(
+        "<PHOTO><TYPE>image/png</TYPE><BINVAL>{data}</BINVAL></PHOTO>"
+    ))
+}
 
 /// A vCard whose name changes, and with it a word that it is found by.
 fn card(number: u64, photo: &str) -> String {
