@@ -15,8 +15,8 @@
 mod certificates;
 mod filter;
 mod listeners;
-mod maintenance;
 pub mod load;
+mod maintenance;
 mod meaning;
 mod mistake;
 mod raw;

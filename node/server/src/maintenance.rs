@@ -136,7 +136,11 @@ impl Background {
         match stepped {
             Ok(Step::Worked(work)) => {
                 metrics.work(&work);
-                metrics.step(if work.throttled { "throttled" } else { "worked" });
+                metrics.step(if work.throttled {
+                    "throttled"
+                } else {
+                    "worked"
+                });
                 domain.began.get_or_insert(now);
                 domain.done += work;
                 if work.throttled {
@@ -168,9 +172,7 @@ impl Background {
         let next = until.into_iter().chain(expiring).min();
         let rest = next.map_or(LONGEST, |next| next.saturating_sub(now));
         let settings = &self.router.config.maintenance;
-        rest.min(LONGEST)
-            .min(settings.interval)
-            .max(settings.pause)
+        rest.min(LONGEST).min(settings.interval).max(settings.pause)
     }
 
     /// Longer each time, until a step succeeds.

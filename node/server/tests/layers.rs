@@ -19,7 +19,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "admin", "log", "maintenance", "modules", "net", "serve", "stores", "transfer",
+            "admin",
+            "log",
+            "maintenance",
+            "modules",
+            "net",
+            "serve",
+            "stores",
+            "transfer",
         ],
     ),
     (
@@ -37,7 +44,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "c2s", "gauges", "home", "maintenance", "module", "modules", "net", "routing", "stores",
+            "c2s",
+            "gauges",
+            "home",
+            "maintenance",
+            "module",
+            "modules",
+            "net",
+            "routing",
+            "stores",
             "sweep",
         ],
     ),

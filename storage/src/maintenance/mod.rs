@@ -15,7 +15,8 @@ use xmpp::BareJid;
 use crate::{
     error::{Error, ErrorKind, Result},
     repository::{
-        AccountRepository, Compacted, Compaction, Extent, Keeping, MailboxRepository, Retention, TableLogs,
+        AccountRepository, Compacted, Compaction, Extent, Keeping, MailboxRepository, Retention,
+        TableLogs,
         log::verify::{Progress, Report},
         record::Records,
     },

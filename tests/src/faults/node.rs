@@ -106,7 +106,15 @@ impl Local {
             Some(place) => (place.table, place.blobs),
             None => (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())),
         };
-        Self::within(directory, seed, table, blobs, |path| settings.config(path), Arc::new(SystemClock)).await
+        Self::within(
+            directory,
+            seed,
+            table,
+            blobs,
+            |path| settings.config(path),
+            Arc::new(SystemClock),
+        )
+        .await
     }
 
     /// As [`Local::start`], under this clock and with a configuration that the test changes.
@@ -138,7 +146,15 @@ impl Local {
         blobs: Arc<dyn Blobs>,
     ) -> anyhow::Result<Self> {
         let configure = |path: &Path| settings.config(path);
-        Self::within(tempfile::tempdir()?, seed, table, blobs, configure, Arc::new(SystemClock)).await
+        Self::within(
+            tempfile::tempdir()?,
+            seed,
+            table,
+            blobs,
+            configure,
+            Arc::new(SystemClock),
+        )
+        .await
     }
 
     async fn within(

@@ -115,7 +115,9 @@ async fn page(client: &mut Client, form: &str, set: &str) -> Result<(Shown, bool
     let rsm = format!("<set xmlns='http://jabber.org/protocol/rsm'>{set}</set>");
     let query = "query xmlns='urn:xmpp:mam:2' queryid='page'";
     client
-        .send(&format!("<iq type='set' id='q'><{query}>{form}{rsm}</query></iq>"))
+        .send(&format!(
+            "<iq type='set' id='q'><{query}>{form}{rsm}</query></iq>"
+        ))
         .await
         .unwrap();
     let mut shown = Shown::default();

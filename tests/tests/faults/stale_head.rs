@@ -133,9 +133,7 @@ impl Stage {
 /// Calls about bob's log.
 fn of_bob(wanted: impl Fn(Call) -> bool + Send) -> impl Fn(&Target<'_>) -> bool + Send {
     let log = key::log(&account("bob"));
-    move |target| {
-        wanted(target.call) && target.space == Some(Space::Log) && target.name == &log[..]
-    }
+    move |target| wanted(target.call) && target.space == Some(Space::Log) && target.name == &log[..]
 }
 
 #[tokio::test]

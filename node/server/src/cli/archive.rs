@@ -140,7 +140,10 @@ impl Archives {
                     };
                     all += done;
                     teller.tell(|| {
-                        format!("{account}: {} messages in {} objects so far", all.entries, all.segments)
+                        format!(
+                            "{account}: {} messages in {} objects so far",
+                            all.entries, all.segments
+                        )
                     });
                     if done.segments + done.folded + done.dropped == 0 {
                         break;
@@ -184,7 +187,10 @@ impl Archives {
         }
         lines(
             "table",
-            format!("{} entries in {} items of {} bytes", it.item_entries, it.items, it.item_bytes),
+            format!(
+                "{} entries in {} items of {} bytes",
+                it.item_entries, it.items, it.item_bytes
+            ),
         );
         lines(
             "objects",
@@ -200,10 +206,13 @@ impl Archives {
     fn maintenance(&self, domain: &str) -> Result<Maintenance, Failure> {
         let mut options = self.config.maintained(domain);
         options.compaction = Some(self.config.compaction());
-        self.stores.maintenance(domain, &[], options).ok_or_else(|| {
-            let message = format!("starling: the messages of {domain} are kept by another system");
-            Failure::new(REFUSED, message)
-        })
+        self.stores
+            .maintenance(domain, &[], options)
+            .ok_or_else(|| {
+                let message =
+                    format!("starling: the messages of {domain} are kept by another system");
+                Failure::new(REFUSED, message)
+            })
     }
 
     /// Domains, and of each all accounts or one.

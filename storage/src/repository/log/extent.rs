@@ -59,7 +59,10 @@ impl Extent {
             let (records, more) = paging::next_page(reader.table, &mut query).await?;
             for record in &records {
                 let item = item_of(record)?;
-                self.begin(item.first, item.times().next().transpose()?.unwrap_or_default());
+                self.begin(
+                    item.first,
+                    item.times().next().transpose()?.unwrap_or_default(),
+                );
                 self.head = item.last();
                 self.last_ms = item.times().last().transpose()?.unwrap_or_default();
                 self.items += 1;
