@@ -25,7 +25,8 @@ pub struct Maintenance {
     pub tail: u64,
     /// Messages of an object.
     pub segment: u64,
-    /// Whether objects that nobody points at are removed.
+    /// Whether objects that nobody points at are removed. Not unless it is asked for: other tables, such as those restored
+    /// from a backup, may point at objects of the same bucket.
     pub sweep: bool,
     /// A round begins no sooner than this after the one before.
     pub interval: Duration,
@@ -41,7 +42,7 @@ impl Default for Maintenance {
             compact_after: compaction.min_age,
             tail: compaction.tail_entries,
             segment: compaction.segment_entries,
-            sweep: true,
+            sweep: false,
             interval: Duration::from_secs(86_400),
             pause: Duration::from_millis(250),
         }

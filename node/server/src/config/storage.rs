@@ -442,7 +442,7 @@ fn sql(section: &mut Section<'_>, dialect: Dialect) -> Store {
         url_of(node, dialect).map(Some)
     });
     section.read("connections", &mut connections, number(2, 10_000));
-    section.read("table_prefix", &mut table_prefix, table_name);
+    section.read("table_prefix", &mut table_prefix, sql_name);
     if named.is_none() {
         let remedy = format!("write url = \"{}\"", example(dialect));
         section.mistake(None, "url", Wrong::new("no database is named", remedy));
@@ -483,6 +483,20 @@ fn some(node: &Node) -> Result<Option<String>, Wrong> {
     text(node).map(Some)
 }
 
+/// What may begin the name of a table of SQL: three databases spell it alike.
+fn sql_name(node: &Node) -> Result<String, Wrong> {
+    let name = text(node)?;
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.len() <= 32 && name.chars().all(fits) {
+        return Ok(name);
+    }
+    let remedy = "at most 32 lower-case letters, digits and `_`";
+    Err(Wrong::new(
+        format!("\"{name}\" can begin no name of a table"),
+        remedy,
+    ))
+}
+
 /// What may stand in the name of a table everywhere.
 fn table_name(node: &Node) -> Result<String, Wrong> {
     let name = text(node)?;
@@ -513,6 +527,10 @@ fn memcached(mut section: Section<'_>) -> Option<Memcached> {
     section.read("lifetime", &mut cache.lifetime, duration("1s", "1d"));
     section.read("timeout", &mut cache.timeout, duration("1ms", "10s"));
     let both = servers.is_some() && cache.configuration.is_some();
+    if servers.as_ref().is_some_and(Vec::is_empty) && section.is_good("servers") {
+        let remedy = "name one, or leave the key out";
+        section.mistake(None, "servers", Wrong::new("there is none", remedy));
+    }
     cache.servers = servers.unwrap_or_default();
     if both {
         let remedy = "name the servers, or who knows them";
