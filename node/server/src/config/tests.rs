@@ -602,7 +602,7 @@ fn what_is_kept_and_compacted_is_understood() {
         let config = good(&format!("{head}{lines}"));
         let options = config.maintained(domain);
         assert_eq!(options.compaction.is_some(), compacts, "{lines}");
-        let days = |age: std::time::Duration| age.as_secs() / 86_400;
+        let days = |age: Duration| age.as_secs() / 86_400;
         let retention = options.retention;
         assert_eq!(
             (retention.max_age.map(days), retention.max_entries),
@@ -660,7 +660,7 @@ fn nothing_young_is_compacted_or_dropped() {
     let check = |section: &str, key: &str, value: &str, good: bool| {
         let toml = format!("domains = [\"a.example\"]\n[{section}]\n{key} = {value}\n");
         let refused = match good {
-            true => super::load(&sources(Some(&toml), &[]).0).is_err(),
+            true => load(&sources(Some(&toml), &[]).0).is_err(),
             false => mistakes(&toml, &[])
                 .iter()
                 .any(|it| it.contains(&format!("{section}.{key}: "))),
