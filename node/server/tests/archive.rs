@@ -139,8 +139,8 @@ fn archives_are_looked_at(storage: &str) {
     for line in [
         "entries\t300\n",
         "numbers\t1 to 300\n",
-        "first\t1970-01-01T00:16:41Z\n",
-        "last\t1970-01-01T00:21:40Z\n",
+        "first\t1970-01-01T00:16:41.000Z\n",
+        "last\t1970-01-01T00:21:40.000Z\n",
         "table\t300 entries in 30 items of ",
         "objects\t0 entries in 0 segments of 0 bytes\n",
     ] {
