@@ -6,7 +6,8 @@
 //!
 //! What a status means: 404 with `"error": "absent"` is absence (a proxy's 404 is none); 409 and 412 `Conflict`; 413
 //! `TooLarge`; 405 and 501 `NotAllowed`; 429 and 503 `Throttled`; everything else, 401 and 403 among it, `Unavailable`:
-//! that the service does not believe us says nothing of anybody's password.
+//! that the service does not believe us says nothing of anybody's password. A 503 to a write is `Throttled` only with
+//! `"error": "throttled"`: a proxy's 503 does not say that nothing happened.
 //! Every write carries a key (`Idempotency-Key`) that is the same over its tries, so that one whose answer was lost is not
 //! made twice, or told as a conflict with itself.
 
