@@ -85,6 +85,12 @@ impl HttpOptions {
             "url",
             "must begin with https://",
         );
+        let authority = url.as_ref().and_then(Uri::authority);
+        must(
+            !authority.is_some_and(|it| it.as_str().contains('@')),
+            "url",
+            "has no user and no password, since logs show it; use a token",
+        );
         let has_query = url.as_ref().is_some_and(|url| url.query().is_some());
         must(!has_query, "url", "has no query");
         let is_token = |c: char| c.is_ascii_graphic();
@@ -144,6 +150,9 @@ mod tests {
         check("/v1", &["url"]);
         check("", &["url"]);
         check("https://a.example/v1?x=y", &["url"]);
+        check("https://user:password@a.example/v1", &["url"]);
+        check("https://user@a.example/v1", &["url"]);
+        check("https://a.example/v1/@", &[]);
         let bad = HttpOptions {
             url: "https://a.example".into(),
             token: Secret::new("two words"),
