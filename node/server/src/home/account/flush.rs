@@ -28,7 +28,7 @@ const MAX_APPEND: usize = 64;
 const MAX_APPEND_BYTES: usize = 60 << 10;
 /// How long a flush waits after a failure: at first, at most, and when senders are told.
 pub(super) const FIRST_DELAY: Duration = Duration::from_millis(20);
-const LAST_DELAY: Duration = Duration::from_secs(2);
+pub(super) const LAST_DELAY: Duration = Duration::from_secs(2);
 const GIVE_UP_DELAY: Duration = Duration::from_secs(1);
 /// How often a retraction is tried: for two minutes, in which a disk gets room or a store comes back.
 const RETRACTION_ATTEMPTS: u32 = 64;
@@ -81,7 +81,12 @@ impl Home {
                                 state.head_known_ms = asked_ms;
                                 state.newest_ms = state.newest_ms.max(tip.time_ms);
                             });
-                            continue;
+                            if tip.head != append.head {
+                                continue;
+                            }
+                            // A conflict with nothing: asked at once it would say the same again.
+                            tracing::warn!(account = %self.account, %error, "log append refused without a newer entry");
+                            router.metrics.append_failures.inc();
                         }
                         Err(error) => {
                             tracing::warn!(account = %self.account, %error, "log head not read")
