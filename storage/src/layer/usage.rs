@@ -22,7 +22,7 @@ pub struct Usage {
     pub requests: u32,
     /// Attempts beyond the first.
     pub retries: u32,
-    /// Requests that were refused because there were too many.
+    /// Requests that were refused because there were too many; not those that others were in the way of.
     pub throttled: u32,
     /// Units of reading. A request that failed tells none.
     pub read_units: f64,
