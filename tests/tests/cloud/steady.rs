@@ -179,7 +179,7 @@ impl Talker {
 
     async fn talk(&mut self) {
         self.turns += 1;
-        if self.turns % 2 == 0 {
+        if self.turns.is_multiple_of(2) {
             let request = REQUESTS[self.turns / 2 % REQUESTS.len()];
             let id = format!("q{}", self.turns);
             let request = request.replace("ID", &id).replace("NEXT", &self.next);

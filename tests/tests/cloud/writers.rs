@@ -97,7 +97,7 @@ fn histories_that_cannot_be_are_told() {
     );
     check(&[a.clone(), tried("b", 1, false)], &["a"], &[]);
     check(&[a.clone(), tried("b", 1, false)], &["a", "b"], &[]);
-    check(&[a.clone()], &["a", "b"], &["nobody wrote b"]);
+    check(std::slice::from_ref(&a), &["a", "b"], &["nobody wrote b"]);
     check(&[a], &["a", "a"], &["stands twice"]);
 }
 
