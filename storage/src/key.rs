@@ -265,6 +265,39 @@ pub fn vcard_word_prefix(prefix: &str) -> Bytes {
         .within(MAX_SORT)
 }
 
+/// What a record is, in words: for reports of what a store was asked for. Of a query the beginning of its range.
+pub fn record_name(space: Space, partition: &[u8], sort: &[u8]) -> &'static str {
+    match (space, partition.get(..2).unwrap_or_default()) {
+        (Space::Core, b"U#") => account_record_name(sort),
+        (Space::Idx, b"U#") => "erasure mark",
+        (_, b"A#") => "log",
+        (_, b"S#") => "segments",
+        (_, b"W#") => "log contacts",
+        (_, b"L#") => "account list",
+        (_, b"E#") => "erasures",
+        (_, b"V#") => "vcard words",
+        (_, b"M#") => "maintenance",
+        (_, b"G#") => "groups",
+        (_, b"R#") => "room",
+        (_, b"P#") => "pubsub node",
+        _ => "other",
+    }
+}
+
+fn account_record_name(sort: &[u8]) -> &'static str {
+    match sort {
+        sort if *sort == ACCOUNT[..] => "account",
+        sort if *sort == MAILBOX[..] => "mailbox",
+        sort if *sort == ROSTER[..] => "roster",
+        sort if *sort == PRIVACY[..] => "privacy lists",
+        sort if *sort == VCARD[..] => "vcard",
+        sort if *sort == ARCHIVE_PREFERENCES[..] => "archive preferences",
+        sort if sort.starts_with(TOKENS) => "tokens",
+        sort if sort.starts_with(PRIVATE_XML) => "private xml",
+        _ => "other",
+    }
+}
+
 /// The lowest key beyond all keys that begin with `prefix`; `None`: there is none.
 pub fn prefix_end(prefix: &[u8]) -> Option<Bytes> {
     let last = prefix.iter().rposition(|byte| *byte != 0xff)?;

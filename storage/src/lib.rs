@@ -15,4 +15,4 @@ pub mod sweep;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Result};
-pub use stores::{Kept, Layout, Place, StoreLimits, Stores};
+pub use stores::{Expire, Kept, Layout, Place, StoreLimits, Stores};

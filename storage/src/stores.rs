@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use layout::{Kept, Layout};
-pub use place::{Place, StoreLimits};
+pub use place::{Expire, Place, StoreLimits};
 
 use self::{erasure::Erasure, layout::Guarding};
 
@@ -62,6 +62,18 @@ struct Layouts {
 }
 
 impl Layouts {
+    /// Every place, each once.
+    fn places(&self) -> Vec<&Place> {
+        let all = [&self.most].into_iter().chain(self.some.values());
+        let mut places: Vec<&Place> = Vec::new();
+        for place in all.flat_map(Layout::places) {
+            if !places.iter().any(|known| known.is(place)) {
+                places.push(place);
+            }
+        }
+        places
+    }
+
     fn of(&self, domain: &str) -> &Layout {
         self.some.get(domain).unwrap_or(&self.most)
     }
@@ -202,9 +214,16 @@ impl Stores {
             accounts,
             mailboxes,
             logs,
+            place.is(&layout.accounts),
             sweep,
             options,
         ))
+    }
+
+    /// Those that remove expired records of stores that do not by themselves: to be called now and then, on any node.
+    pub fn expiring(&self) -> Vec<Arc<dyn Expire>> {
+        let places = self.layouts.places().into_iter();
+        places.filter_map(|place| place.expire.clone()).collect()
     }
 }
 

@@ -107,7 +107,7 @@ impl Sweep {
                 continue;
             };
             let is_pointed_at = match found.kind {
-                Kind::Value => owner.values(&*self.table).await?.contains(&name),
+                Kind::Value => owner.points_at(&*self.table, &name).await?,
                 Kind::Segment | Kind::Stanza => {
                     is_pointed_at(&self.logs, &owner.jid, &name).await?
                 }
@@ -134,45 +134,69 @@ impl Sweep {
             }
         };
         let is_ours = self.domains.iter().any(|domain| *domain == jid.domain());
-        Ok(is_ours.then_some(Owner { jid, values: None }))
+        let values = Values::NotAsked;
+        Ok(is_ours.then_some(Owner { jid, values }))
     }
 }
 
 /// Whose objects are looked at.
 struct Owner {
     jid: BareJid,
-    values: Option<BTreeSet<String>>,
+    values: Values,
+}
+
+/// The objects that records of an account point at.
+enum Values {
+    NotAsked,
+    Known(BTreeSet<String>),
+    /// A record of it cannot be read, and may point at anything.
+    Unreadable,
 }
 
 impl Owner {
-    /// The objects that records of the account point at.
-    async fn values(&mut self, table: &dyn Table) -> Result<&BTreeSet<String>> {
-        let known = match self.values.take() {
-            Some(known) => known,
-            None => {
-                let mut query = Query {
-                    space: Space::Core,
-                    partition: key::account(&self.jid),
-                    from: None,
-                    until: None,
-                    reverse: false,
-                    limit: RECORDS_AT_ONCE,
-                    consistency: Consistency::Strong,
-                };
-                let mut found = BTreeSet::new();
-                loop {
-                    let (records, more) = paging::next_page(table, &mut query).await?;
-                    for record in &records {
-                        // What cannot be read may point at anything: nothing of it is swept.
-                        found.extend(value::blob_of(record)?);
-                    }
-                    if !more {
-                        break found;
-                    }
+    /// Whether a record of the account points at this object, or may.
+    async fn points_at(&mut self, table: &dyn Table, name: &str) -> Result<bool> {
+        if let Values::NotAsked = self.values {
+            self.values = match values(table, &self.jid).await {
+                Ok(known) => Values::Known(known),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    let owner = &self.jid;
+                    tracing::warn!(%error, %owner, "values are not swept: a record cannot be read");
+                    Values::Unreadable
                 }
-            }
-        };
-        Ok(self.values.insert(known))
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(match &self.values {
+            Values::Known(known) => known.contains(name),
+            Values::NotAsked | Values::Unreadable => true,
+        })
+    }
+}
+
+/// The objects that records of an account point at. One ranged read for each page of its records.
+///
+/// # Errors
+/// `Corrupt` if one of them cannot be read.
+async fn values(table: &dyn Table, account: &BareJid) -> Result<BTreeSet<String>> {
+    let mut query = Query {
+        space: Space::Core,
+        partition: key::account(account),
+        from: None,
+        until: None,
+        reverse: false,
+        limit: RECORDS_AT_ONCE,
+        consistency: Consistency::Strong,
+    };
+    let mut found = BTreeSet::new();
+    loop {
+        let (records, more) = paging::next_page(table, &mut query).await?;
+        for record in &records {
+            found.extend(value::blob_of(record)?);
+        }
+        if !more {
+            return Ok(found);
+        }
     }
 }
 

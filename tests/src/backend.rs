@@ -36,13 +36,16 @@ pub fn lines(directory: &Path) -> Option<String> {
 /// # Errors
 /// The lines are none.
 pub fn storage(directory: &Path) -> Result<Option<Storage>> {
-    lines(directory).map(|lines| parse(&lines)).transpose()
+    let lines = lines(directory);
+    lines
+        .map(|lines| parse(&lines).context(VARIABLE))
+        .transpose()
 }
 
-/// What these lines of `[storage]` configure.
+/// The meaning of lines of `[storage]`.
 ///
 /// # Errors
-/// They are none.
+/// They have none.
 pub fn parse(lines: &str) -> Result<Storage> {
     let file = tempfile::NamedTempFile::with_suffix(".toml")?;
     let text = format!("domains = [\"localhost\"]\n[storage]\n{lines}\n");
@@ -51,7 +54,7 @@ pub fn parse(lines: &str) -> Result<Storage> {
         file: Some(file.path().to_owned()),
         ..Sources::default()
     };
-    Ok(config::load(&sources).context(VARIABLE)?.config.storage)
+    Ok(config::load(&sources)?.config.storage)
 }
 
 /// Makes and opens the store of a server with this directory, if the environment names one.

@@ -4,7 +4,7 @@
 //! the scripts in `tests/dialogues`. [`xml`] and [`credentials`] are written apart from the server's, on purpose.
 //! [`load`] is the client engine and its scenarios (`cargo run -p tests --bin load`); [`bench`] starts the servers,
 //! runs the same scenarios on each and compares (`cargo run -p tests --bin bench`); [`faults`] is what the fault tests
-//! are made of.
+//! are made of; [`cost`] asks what operations cost where a store is paid by the request (`--bin cost`).
 
 #![allow(
     clippy::large_futures,
@@ -14,6 +14,7 @@
 pub mod backend;
 pub mod bench;
 pub mod client;
+pub mod cost;
 pub mod credentials;
 pub mod dialogue;
 pub mod faults;

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
@@ -21,6 +21,8 @@ use tempfile::TempDir;
 
 /// The domain that every test server serves.
 pub const DOMAIN: &str = "localhost";
+/// Another one, which certificates name as well.
+pub const OTHER_DOMAIN: &str = "other.localhost";
 /// How long a server may take to start. It is a bound, not an expectation.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -108,6 +110,42 @@ impl Server {
         })
     }
 
+    /// Starts our own server for these domains with these lines of `[storage]`: nobody has an account.
+    ///
+    /// # Errors
+    /// If it cannot be started; the message holds its log.
+    pub fn over(domains: &[&str], storage: &str) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("starling-test-")
+            .tempdir()?;
+        let certificate = Certificate::write(directory.path())?;
+        let (child, target) =
+            starling::start_over(directory.path(), &certificate, domains, storage)?;
+        Ok(Self {
+            target,
+            child,
+            directory,
+        })
+    }
+
+    /// Runs a command of our own server with this one's configuration.
+    ///
+    /// # Errors
+    /// It cannot be run; that it fails is no error.
+    pub fn command(&self, arguments: &[&str]) -> Result<Output> {
+        starling::command(arguments, self.directory())
+    }
+
+    /// Ends it at once, and waits until it is gone.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// The process, for tests that end it by force.
     pub fn process(&mut self) -> &mut Child {
         &mut self.child
@@ -157,7 +195,7 @@ impl Certificate {
         let issuer = Issuer::new(authority, authority_key);
         let key = KeyPair::generate()?;
         let mut params =
-            CertificateParams::new(vec![DOMAIN.to_owned(), Ipv4Addr::LOCALHOST.to_string()])?;
+            CertificateParams::new([DOMAIN, OTHER_DOMAIN, "127.0.0.1"].map(str::to_owned))?;
         params.distinguished_name.push(DnType::CommonName, DOMAIN);
         // ejabberd sets a timer for the end, and Erlang's timers reach 49 days.
         params.not_after = (SystemTime::now() + Duration::from_hours(30 * 24)).into();

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use cluster::{NodeId, directory::Local};
-use storage::{Stores, shape::Table};
+use storage::{Clock, Stores, SystemClock, shape::Table};
 
 use crate::{
     c2s::{
@@ -19,6 +19,7 @@ use crate::{
     },
     config::{Config, Security},
     home::Homes,
+    maintenance,
     metrics::Metrics,
     module::{Module, Registry},
     modules,
@@ -61,6 +62,19 @@ impl App {
         stores: Stores,
         table: Arc<dyn Table>,
     ) -> anyhow::Result<Self> {
+        Self::start_at(config, stores, table, Arc::new(SystemClock)).await
+    }
+
+    /// The same under this clock.
+    ///
+    /// # Errors
+    /// As [`App::start_with`].
+    pub async fn start_at(
+        config: Config,
+        stores: Stores,
+        table: Arc<dyn Table>,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         let (stop, stopping) = signal();
         let secret = load_secret(&*table)
@@ -83,6 +97,7 @@ impl App {
             metrics: Metrics::default(),
             tasks: Tasks::default(),
             started: Instant::now(),
+            clock,
         });
         let registry = registry(&router)?;
         router
@@ -99,6 +114,8 @@ impl App {
         app.listen()?;
         let sweep = sweep::run(app.router.clone(), app.stopping.clone());
         app.router.spawn(sweep);
+        let maintenance = maintenance::run(app.router.clone(), app.stopping.clone());
+        app.router.spawn(Box::pin(maintenance));
         Ok(app)
     }
 

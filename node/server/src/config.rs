@@ -6,7 +6,7 @@
 //! | `values` | durations, sizes, addresses: text to value |
 //! | `reader` | takes a section apart; what nobody asked for is unknown |
 //! | `meaning` | every key: from what was written to [`Config`] |
-//! | `storage`, `listeners`, `certificates`, `filter` | sections with rules of their own |
+//! | `storage`, `maintenance`, `listeners`, `certificates`, `filter` | sections with rules of their own |
 //! | `mistake` | what is wrong, where, and what to do |
 //! | `load` | finds the file, reads the environment, reports every mistake at once |
 //!
@@ -16,6 +16,7 @@ mod certificates;
 mod filter;
 mod listeners;
 pub mod load;
+mod maintenance;
 mod meaning;
 mod mistake;
 mod raw;
@@ -36,11 +37,15 @@ use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
 use crate::net::{AdmissionLimits, CertificateFiles, Network};
 
 pub use load::{Loaded, Overrides, Sources, load};
+pub use maintenance::Maintenance;
 pub use mistake::{Mistake, Mistakes};
 pub use secret::Secret;
 pub use storage::{
-    Aws, Bucket, Dialect, DynamoDbStore, Feature, Memcached, SqlStore, Storage, Store, Uses,
+    Aws, Bucket, Dialect, DynamoDbStore, External, Feature, Memcached, SqlStore, Storage, Store,
+    Uses,
 };
+#[cfg(feature = "external")]
+pub use storage::{HttpsStore, LdapStore};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone)]
@@ -67,6 +72,8 @@ pub struct Config {
     pub stream_management: StreamManagement,
     /// The archive (XEP-0313).
     pub archive: Archive,
+    /// What is done for stores in the background.
+    pub maintenance: Maintenance,
     /// Messages for accounts with nobody available (XEP-0160).
     pub offline: Offline,
     /// Addresses of people (XEP-0157), by field: `abuse`, `admin`, `support` and the like; URIs.
@@ -173,6 +180,10 @@ pub struct Archive {
     pub enabled: bool,
     /// Messages of one page at most.
     pub page: usize,
+    /// How long messages are kept; `None`: until they are retracted or the account is removed.
+    pub retention: Option<Duration>,
+    /// How many messages are kept of one account, the newest; `None`: all.
+    pub max_messages: Option<u64>,
 }
 
 /// Offline messages.
@@ -262,7 +273,10 @@ impl Config {
             archive: Archive {
                 enabled: true,
                 page: 250,
+                retention: None,
+                max_messages: None,
             },
+            maintenance: Maintenance::default(),
             offline: Offline {
                 quota: 10_000,
                 quota_bytes: 64 << 20,

@@ -41,6 +41,9 @@ pub async fn first_start(stores: &Stores, config: &Config) -> storage::Result<Op
     let Some(domain) = config.domains.first().filter(|_| config.development) else {
         return Ok(None);
     };
+    if !stores.accounts.capabilities(domain).writable {
+        return Ok(None);
+    }
     if !stores.accounts.list(domain, None, 1).await?.is_empty() {
         return Ok(None);
     }

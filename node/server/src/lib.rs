@@ -19,6 +19,7 @@ pub mod home;
 pub mod http;
 pub mod keys;
 pub mod log;
+pub mod maintenance;
 pub mod metrics;
 pub mod module;
 pub mod modules;

@@ -11,6 +11,9 @@ use tracing_subscriber::{
 
 use crate::config::Log;
 
+/// Libraries that tell at `info` what is not for operators, unless they are asked: where the SDK found credentials.
+const QUIET: &str = "aws_config=warn,aws_smithy_runtime=warn,sqlx=warn";
+
 /// Why logs cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -27,7 +30,8 @@ pub enum LogError {
 /// # Errors
 /// The filter is none, or this was called before.
 pub fn init(log: &Log) -> Result<(), LogError> {
-    let filter = EnvFilter::builder().parse(&log.filter)?;
+    // What is written later in a filter counts more: who asks for these libraries' words gets them.
+    let filter = EnvFilter::builder().parse(format!("{QUIET},{}", log.filter))?;
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match log.json {
         true => Box::new(
             tracing_subscriber::fmt::layer()

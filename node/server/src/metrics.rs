@@ -5,6 +5,7 @@
 //! [`Metrics::on_scrape`] and [`crate::gauges`].
 
 mod cost;
+mod maintenance;
 mod process;
 mod store;
 
@@ -15,6 +16,7 @@ use prometheus::{
     Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+pub use maintenance::MaintenanceMetrics;
 pub use store::StoreMetrics;
 
 /// Sets gauges before they are read.
@@ -75,6 +77,8 @@ pub struct Metrics {
     pub connections: IntCounter,
     /// Stream errors sent, by condition.
     pub stream_errors: IntCounterVec,
+    /// What was done for stores in the background.
+    pub maintenance: MaintenanceMetrics,
 }
 
 impl Default for Metrics {
@@ -123,6 +127,7 @@ impl Default for Metrics {
                 "Stream errors sent by condition",
                 &["condition"],
             ),
+            maintenance: MaintenanceMetrics::register(&registry),
             gauges: Gauges::register(&registry),
             looks: Arc::default(),
             registry,

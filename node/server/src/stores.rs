@@ -6,6 +6,8 @@
 #[cfg_attr(not(feature = "aws"), path = "stores/no_aws.rs")]
 mod aws;
 mod cache;
+#[cfg_attr(not(feature = "external"), path = "stores/no_external.rs")]
+mod external;
 #[cfg_attr(not(feature = "sql"), path = "stores/no_sql.rs")]
 mod sql;
 
@@ -52,21 +54,33 @@ pub async fn open(config: &Config, watching: Option<Watching>) -> Result<Opened>
     let table = main.table.clone();
     let mut places = HashMap::from([("main", main)]);
     for (name, store) in &storage.others {
-        places.insert(name, place(store, watching.as_ref()).await?);
+        if !matches!(store, Store::External(_)) {
+            places.insert(name, place(store, watching.as_ref()).await?);
+        }
     }
-    let layout = |domain: &str| layout(storage, domain, &places);
-    let some = storage.domains.keys();
-    let some = some.map(|domain| (domain.clone(), layout(domain)));
+    let mut systems = external::Systems::default();
+    let mut layouts = HashMap::new();
+    for domain in &config.domains {
+        let mut layout = layout(storage, domain, &places);
+        systems.lay_out(&mut layout, storage, domain)?;
+        layouts.insert(domain.clone(), layout);
+    }
     Ok(Opened {
-        stores: Stores::new(layout(""), some.collect()),
+        // Domains that are not served, which a command may name, have theirs where every domain has it.
+        stores: Stores::new(layout(storage, "", &places), layouts),
         table,
     })
 }
 
-/// Where what of a domain is kept.
+/// Where what of a domain is kept. What another system keeps has the main store for what stands beside it: the shadows of
+/// accounts, how far logs were handed over.
 fn layout(storage: &Storage, domain: &str, places: &HashMap<&str, Place>) -> Layout {
     let of = |feature| {
         let name = storage.kept_in(feature, domain).unwrap_or("main");
+        let name = match storage.kept_by(feature, domain) {
+            Some(_) => "main",
+            None => name,
+        };
         let place = places.get(name).expect("the configuration was checked");
         place.clone()
     };
@@ -99,6 +113,7 @@ pub async fn init(storage: &Storage) -> Result<Vec<String>> {
             }
             Store::DynamoDb(store) => aws::init(store).await?,
             Store::Sql(store) => sql::init(store).await?,
+            Store::External(_) => vec!["is another system, which makes itself".to_owned()],
         };
         said.extend(lines.into_iter().map(|line| format!("{name}: {line}")));
     }
@@ -141,6 +156,10 @@ async fn place(store: &Store, watching: Option<&Watching>) -> Result<Place> {
         }
         Store::DynamoDb(store) => aws::open(store, watching).await?,
         Store::Sql(store) => sql::open(store).await?,
+        Store::External(_) => {
+            let context = "another system keeps no records of a node's own";
+            return Err(Error::new(ErrorKind::NotAllowed, context));
+        }
     };
     if let Some(watching) = watching {
         place.table = Arc::new(Measured::new(place.table, watching.calls.clone()));

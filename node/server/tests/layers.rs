@@ -19,7 +19,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "admin", "log", "modules", "net", "serve", "stores", "transfer",
+            "admin",
+            "log",
+            "maintenance",
+            "modules",
+            "net",
+            "serve",
+            "stores",
+            "transfer",
         ],
     ),
     (
@@ -37,10 +44,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "c2s", "gauges", "home", "module", "modules", "net", "routing", "stores", "sweep",
+            "c2s",
+            "gauges",
+            "home",
+            "maintenance",
+            "module",
+            "modules",
+            "net",
+            "routing",
+            "stores",
+            "sweep",
         ],
     ),
     ("sweep", &["home", "routing"]),
+    ("maintenance", &["routing"]),
     ("admin", &["c2s", "module", "modules", "routing"]),
     ("first_start", &["net"]),
     ("transfer", &["modules"]),

@@ -23,6 +23,8 @@ pub(crate) struct Failure {
     pub(crate) doubt: bool,
     /// Another attempt may end otherwise.
     pub(crate) repeatable: bool,
+    /// There were too many requests: whoever sends them is to slow down.
+    pub(crate) throttled: bool,
     sentence: String,
     cause: Cause,
 }
@@ -35,8 +37,10 @@ struct Cause(String);
 /// What the codes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
-    /// Too much, or in the way of another one: not done.
+    /// Too much: not done.
     Throttled,
+    /// In the way of another request for the same records: not done. Says nothing of how much there is.
+    Contended,
     /// The service itself failed: nobody knows.
     Failed,
     /// Not permitted.
@@ -59,12 +63,12 @@ fn meaning(code: &str, message: &str, status: u16) -> Meaning {
         | "RequestLimitExceeded"
         | "TooManyRequestsException"
         | "LimitExceededException"
-        | "TransactionConflictException"
-        | "ReplicatedWriteConflictException"
         | "SlowDown"
-        | "RequestThrottled"
+        | "RequestThrottled" => Meaning::Throttled,
+        "TransactionConflictException"
+        | "ReplicatedWriteConflictException"
         | "OperationAborted"
-        | "ConditionalRequestConflict" => Meaning::Throttled,
+        | "ConditionalRequestConflict" => Meaning::Contended,
         // The first attempt of the same transaction is still under way; S3 did not get all of the body in time.
         "TransactionInProgressException" | "RequestTimeout" => Meaning::Failed,
         "ResourceNotFoundException" | "NoSuchBucket" | "TableNotFoundException" => Meaning::Missing,
@@ -129,6 +133,7 @@ impl Failure {
             kind: ErrorKind::Unavailable,
             doubt,
             repeatable: doubt,
+            throttled: false,
             sentence: format!("{what}: {sentence}"),
             cause: Cause(chain(&error)),
         }
@@ -139,6 +144,8 @@ impl Failure {
         let meaning = meaning(code, message, status);
         let (kind, sentence) = match meaning {
             Meaning::Throttled => (ErrorKind::Throttled, "asks for less"),
+            // For who asked it is the same: nothing was done, and later it may be.
+            Meaning::Contended => (ErrorKind::Throttled, "others are in the way all the time"),
             Meaning::Failed => (ErrorKind::Unavailable, "failed"),
             Meaning::Denied => (
                 ErrorKind::Unavailable,
@@ -155,7 +162,11 @@ impl Failure {
         Self {
             kind,
             doubt: meaning == Meaning::Failed,
-            repeatable: matches!(meaning, Meaning::Throttled | Meaning::Failed),
+            repeatable: matches!(
+                meaning,
+                Meaning::Throttled | Meaning::Contended | Meaning::Failed
+            ),
+            throttled: meaning == Meaning::Throttled,
             sentence: format!("{what}: {sentence}"),
             cause: Cause(format!("{status} {code}: {message}")),
         }
@@ -167,14 +178,22 @@ impl Failure {
             kind: ErrorKind::Unavailable,
             doubt: true,
             repeatable: true,
+            throttled: false,
             sentence: format!("{what}: no answer that can be understood"),
             cause: Cause(cause.into()),
         }
     }
 
+    /// Whether it says more of a transaction than the failure of another part: what can never be is worse than what
+    /// must wait, and who asks for less must be heard.
+    pub(crate) fn outweighs(&self, other: &Self) -> bool {
+        let weight = |failure: &Self| (!failure.repeatable, failure.throttled);
+        weight(self) > weight(other)
+    }
+
     /// Whether the call is tried again; waits before it says yes.
     pub(crate) async fn again(&self, attempts: &mut Attempts<'_>, tally: &Tally) -> bool {
-        if self.kind == ErrorKind::Throttled {
+        if self.throttled {
             tally.throttled();
         }
         let again = self.repeatable && attempts.again().await;
@@ -234,6 +253,50 @@ fn chain(error: &dyn StdError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Only some of what is `Throttled` tells to slow down.
+    #[test]
+    fn who_is_in_the_way_does_not_ask_for_less() {
+        let check = |code: &str, status, throttled| {
+            let failure = Failure::of_code("table", code, "", status);
+            let told = (failure.kind, failure.repeatable, failure.throttled);
+            assert_eq!(told, (ErrorKind::Throttled, true, throttled), "{code}");
+        };
+        check("ProvisionedThroughputExceededException", 400, true);
+        check("ThrottlingException", 400, true);
+        check("SlowDown", 503, true);
+        check("", 429, true);
+        check("TransactionConflictException", 400, false);
+        check("ReplicatedWriteConflictException", 400, false);
+        check("OperationAborted", 409, false);
+        check("ConditionalRequestConflict", 409, false);
+        for code in ["InternalServerError", "AccessDeniedException"] {
+            assert!(
+                !Failure::of_code("table", code, "", 500).throttled,
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_worst_part_of_a_transaction_speaks_for_it() {
+        let failure = |code| Failure::of_code("table", code, "", 400);
+        let [contended, throttled, denied] = [
+            failure("TransactionConflictException"),
+            failure("ThrottlingException"),
+            failure("AccessDeniedException"),
+        ];
+        for (one, other, expected) in [
+            (&throttled, &contended, true),
+            (&denied, &throttled, true),
+            (&denied, &contended, true),
+            (&contended, &throttled, false),
+            (&throttled, &denied, false),
+            (&throttled, &throttled, false),
+        ] {
+            assert_eq!(one.outweighs(other), expected, "{one:?} {other:?}");
+        }
+    }
 
     fn check(code: &str, message: &str, status: u16, kind: ErrorKind, doubt: bool, again: bool) {
         let failure = Failure::of_code("table", code, message, status);

@@ -30,6 +30,7 @@ use storage::{
 pub(crate) struct Tally {
     call: Call,
     space: Option<Space>,
+    record: &'static str,
     wire: Arc<Wire>,
     throttled: AtomicU32,
     retries: AtomicU32,
@@ -88,11 +89,16 @@ impl Tally {
         Self {
             call,
             space,
+            record: "",
             wire: Arc::default(),
             throttled: AtomicU32::new(0),
             retries: AtomicU32::new(0),
             units: Mutex::default(),
         }
+    }
+    /// The same, of what is called so.
+    pub(crate) fn about(self, record: &'static str) -> Self {
+        Self { record, ..self }
     }
     pub(crate) fn counting(&self) -> Counting {
         Counting(self.wire.clone())
@@ -133,6 +139,7 @@ impl Tally {
         let usage = Usage {
             call: self.call,
             space: self.space,
+            record: self.record,
             outcome: result.as_ref().map(drop).map_err(Error::kind),
             requests: self.wire.requests.load(Relaxed),
             retries: self.retries.load(Relaxed),

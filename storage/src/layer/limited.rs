@@ -2,7 +2,8 @@
 //!
 //! One [`Limiter`] for a store, shared by a handle for each [`Class`]; each handle is a table. What is refused here is
 //! `Throttled`, as it would be by the store, only sooner and in the right order. A wait has a bound by class, and the
-//! lines have a length. A backend that retries by itself tells of what was refused meanwhile by [`Limiter::throttled`].
+//! lines have a length. A backend that retries by itself knows better than its last answer what was too much: it tells
+//! by [`Limiter::throttled`], and its limiter is a [`Limiter::told`].
 
 mod rule;
 
@@ -24,13 +25,24 @@ use crate::{
 #[derive(Debug)]
 pub struct Limiter {
     bucket: Mutex<Bucket>,
+    /// The backend itself tells what was too much.
+    told: bool,
 }
 
 impl Limiter {
-    /// A limiter that has not heard of trouble yet.
+    /// A limiter that has not heard of trouble yet, and takes `Throttled` for it.
     pub fn new(options: LimiterOptions) -> Arc<Self> {
+        Self::listening(options, false)
+    }
+    /// A limiter that hears of trouble by [`Limiter::throttled`] only: of this backend `Throttled` may also mean that
+    /// others were in the way, or that too much waits in this process.
+    pub fn told(options: LimiterOptions) -> Arc<Self> {
+        Self::listening(options, true)
+    }
+    fn listening(options: LimiterOptions, told: bool) -> Arc<Self> {
         Arc::new(Self {
             bucket: Mutex::new(Bucket::new(options, Instant::now())),
+            told,
         })
     }
     /// The store refused a call because there were too many, and it was or will be asked again.
@@ -44,6 +56,7 @@ impl Limiter {
     fn hear<T>(&self, result: &Result<T>) {
         let now = Instant::now();
         match result.as_ref().map_err(Error::kind) {
+            Err(ErrorKind::Throttled) if self.told => {}
             Err(ErrorKind::Throttled) => self.bucket.lock().throttled(now),
             // Nothing is known of its load.
             Err(ErrorKind::Unavailable) => {}

@@ -14,13 +14,15 @@ pub struct Usage {
     pub call: Call,
     /// On which table; `None` for blobs.
     pub space: Option<Space>,
+    /// What was asked for, in words ([`key::record_name`](crate::key::record_name)); of a batch its first record.
+    pub record: &'static str,
     /// How it ended.
     pub outcome: Result<(), ErrorKind>,
     /// Requests sent.
     pub requests: u32,
     /// Attempts beyond the first.
     pub retries: u32,
-    /// Requests that were refused because there were too many.
+    /// Requests that were refused because there were too many; not those that others were in the way of.
     pub throttled: u32,
     /// Units of reading. A request that failed tells none.
     pub read_units: f64,

@@ -7,7 +7,7 @@
 
 mod progress;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::AddAssign, sync::Arc, time::Duration};
 
 use progress::{Phase, Round};
 use xmpp::BareJid;
@@ -15,7 +15,8 @@ use xmpp::BareJid;
 use crate::{
     error::{Error, ErrorKind, Result},
     repository::{
-        AccountRepository, Compacted, Compaction, Keeping, MailboxRepository, Retention, TableLogs,
+        AccountRepository, Compacted, Compaction, Extent, Keeping, MailboxRepository, Retention,
+        TableLogs,
         log::verify::{Progress, Report},
         record::Records,
     },
@@ -85,6 +86,23 @@ pub struct Work {
     pub throttled: bool,
 }
 
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.accounts += other.accounts;
+        self.segments += other.segments;
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+        self.object_bytes += other.object_bytes;
+        self.folded += other.folded;
+        self.dropped += other.dropped;
+        self.objects += other.objects;
+        self.swept += other.swept;
+        self.raced += other.raced;
+        self.failed += other.failed;
+        self.throttled |= other.throttled;
+    }
+}
+
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -105,6 +123,8 @@ pub struct Maintenance {
     accounts: Arc<dyn AccountRepository>,
     mailboxes: Arc<dyn MailboxRepository>,
     logs: TableLogs,
+    /// Whether the records of the accounts are in the table of the logs.
+    beside_accounts: bool,
     records: Records,
     sweep: Option<Sweep>,
     options: MaintenanceOptions,
@@ -116,6 +136,7 @@ impl Maintenance {
         accounts: Arc<dyn AccountRepository>,
         mailboxes: Arc<dyn MailboxRepository>,
         logs: TableLogs,
+        beside_accounts: bool,
         sweep: Option<Sweep>,
         options: MaintenanceOptions,
     ) -> Self {
@@ -127,6 +148,7 @@ impl Maintenance {
                 table: logs.table(),
             },
             logs,
+            beside_accounts,
             sweep,
             options,
         }
@@ -201,8 +223,41 @@ impl Maintenance {
         now: Duration,
         progress: &mut Progress<'_>,
     ) -> Result<Report> {
-        let keeping = Keeping::of_account(account, &*self.mailboxes, now);
+        let keeping = self.keeping(account, now);
         self.logs.verify(&keeping, progress).await
+    }
+
+    /// What a round does for one account, now and apart from any round: retention, and segments until there are
+    /// [`segments_per_account`](MaintenanceOptions::segments_per_account) more. There may be more to do as long as it
+    /// makes some.
+    ///
+    /// # Errors
+    /// Any; what was done until then stays right.
+    pub async fn look_after_one(&self, account: &BareJid, now: Duration) -> Result<Work> {
+        let mut work = Work {
+            accounts: 1,
+            ..Work::default()
+        };
+        let keeping = self.keeping(account, now);
+        self.keep(&keeping, &mut work).await?;
+        Ok(work)
+    }
+
+    /// What there is of one archive. Reads all that is in the table of it, and the records of its segments.
+    ///
+    /// # Errors
+    /// The store did not answer, or `Corrupt`.
+    pub async fn extent(&self, account: &BareJid) -> Result<Extent> {
+        self.logs.extent(account).await
+    }
+
+    fn keeping<'a>(&'a self, account: &'a BareJid, now: Duration) -> Keeping<'a> {
+        let keeping = Keeping::of_account(account, &*self.mailboxes, now);
+        if self.beside_accounts {
+            keeping
+        } else {
+            keeping.elsewhere()
+        }
     }
 
     fn account(&self, local: &str) -> Option<BareJid> {
@@ -213,7 +268,7 @@ impl Maintenance {
         let mut work = Work::default();
         for account in page.iter().filter_map(|name| self.account(name)) {
             work.accounts += 1;
-            let keeping = Keeping::of_account(&account, &*self.mailboxes, now);
+            let keeping = self.keeping(&account, now);
             let Err(error) = self.keep(&keeping, &mut work).await else {
                 continue;
             };

@@ -29,6 +29,7 @@ pub use by_domain::ByDomain;
 pub use log::{
     EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip,
     compact::{Compacted, Compaction, Keeping},
+    extent::Extent,
     retain::Retention,
 };
 pub use mailbox::{Mailbox, MailboxRepository, TableMailboxes};

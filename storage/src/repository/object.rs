@@ -142,9 +142,16 @@ impl Draft {
 
     /// Writes it.
     pub(crate) async fn put(&self, blobs: &dyn Blobs, bytes: Bytes) -> Result<()> {
-        match blobs.put(&self.name, bytes, PutIf::Absent).await {
-            // Nobody else has this name: it is the repeat of a put whose answer was lost.
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+        match blobs.put(&self.name, bytes.clone(), PutIf::Absent).await {
+            // Nobody else has this name: it may be the repeat of a put whose answer was lost. Then the object is there.
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                let found = blobs.get(&self.name).await?;
+                if found.is_some_and(|found| found.bytes == bytes) {
+                    return Ok(());
+                }
+                let sentence = "an object was refused as if it were there, and is not";
+                Err(Error::new(ErrorKind::Unavailable, sentence).with_source(error))
+            }
             result => result.map(drop),
         }
     }
@@ -179,7 +186,14 @@ pub(crate) fn is_refused(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::{
+        backend::memory::MemoryBlobs,
+        clock::ManualClock,
+        layer::{
+            Call,
+            faulty::{Fault, FaultyBlobs, Switchboard, When},
+        },
+    };
 
     #[test]
     fn names_and_headers_come_back() {
@@ -224,6 +238,42 @@ mod tests {
             assert_eq!(read_name(name), None, "{name}");
         }
         assert!(read_name("u/abc/v/1-2-3").is_some());
+    }
+
+    #[tokio::test]
+    async fn a_refused_put_counts_only_if_the_object_is_there() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_800_000_000));
+        let owner = BareJid::parse("bob@example.org").unwrap();
+        let check = async |fault: Option<Fault>,
+                           before: Option<&'static str>,
+                           expected: Result<(), ErrorKind>| {
+            let (inner, switchboard) = (Arc::new(MemoryBlobs::new()), Switchboard::new(1));
+            let draft = Draft::new(&owner, Kind::Segment, 1, &clock);
+            if let Some(bytes) = before {
+                let put = inner.put(&draft.name, bytes.into(), PutIf::Any);
+                put.await.unwrap();
+            }
+            for fault in fault.iter().cloned() {
+                let next = When::Sequence([true].into());
+                switchboard.add(|target| target.call == Call::BlobPut, next, fault);
+            }
+            let blobs = FaultyBlobs::new(inner.clone(), switchboard);
+            let found = draft.put(&blobs, "new".into()).await;
+            let found = found.map_err(|error| error.kind());
+            assert_eq!(found, expected, "{fault:?} {before:?}");
+            if expected.is_ok() {
+                let found = inner.get(&draft.name).await.unwrap().unwrap();
+                assert_eq!(found.bytes, "new", "{fault:?} {before:?}");
+            }
+        };
+        let refused = || Some(Fault::Fail(ErrorKind::Conflict));
+        check(None, None, Ok(())).await;
+        check(None, Some("new"), Ok(())).await;
+        check(refused(), Some("new"), Ok(())).await;
+        check(refused(), None, Err(ErrorKind::Unavailable)).await;
+        check(None, Some("of another"), Err(ErrorKind::Unavailable)).await;
+        let throttled = Some(Fault::Fail(ErrorKind::Throttled));
+        check(throttled, None, Err(ErrorKind::Throttled)).await;
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode, bytes::ByteVec};
+use quick_cache::sync::Cache;
 use xmpp::BareJid;
 
 use super::{
@@ -21,6 +22,8 @@ use crate::{
 
 /// How often a reader follows a pointer that changes under it.
 const MAX_CHASE: usize = 8;
+/// Keys of which it is remembered that a version of them has no blob.
+const MAX_WITHOUT_BLOB: usize = 16_384;
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
@@ -57,6 +60,9 @@ pub(crate) struct Values {
     inline_max: usize,
     /// Names blobs.
     clock: Arc<dyn Clock>,
+    /// By key, a version that was seen to have no blob: who replaces that one need not look for what it leaves behind. If
+    /// it is wrong, because an account was erased and made again since, a sweep finds the blob.
+    without_blob: Arc<Cache<Key, u64>>,
 }
 
 impl Values {
@@ -67,6 +73,7 @@ impl Values {
             blobs,
             inline_max,
             clock: Arc::new(SystemClock),
+            without_blob: Arc::new(Cache::new(MAX_WITHOUT_BLOB)),
         }
     }
 
@@ -91,6 +98,7 @@ impl Values {
             // A pointer to a blob that is gone is old: the next one is the one that is stored.
             consistency = Consistency::Strong;
             let Some(Pointer { blob: pointer, .. }) = pointer_of(&found)? else {
+                self.without_blob.insert(key.clone(), found.version);
                 return Ok(Some(Loaded {
                     body: body_of(&found.value)?,
                     version: found.version,
@@ -109,13 +117,27 @@ impl Values {
         Err(corrupt("a record whose blob is missing"))
     }
 
+    /// The version of a value, for who will replace it; 0: there is none. One strong get.
+    pub(crate) async fn version(&self, key: &Key) -> Result<u64> {
+        let Some(found) = self.table.get(key, Consistency::Strong).await? else {
+            return Ok(0);
+        };
+        if pointer_of(&found)?.is_none() {
+            self.without_blob.insert(key.clone(), found.version);
+        }
+        Ok(found.version)
+    }
+
     /// The head of a value and its version, as a cache may know it. One cached get; a blob only if the value has none.
     pub(crate) async fn head(&self, key: &Key) -> Result<Option<(Head, u64)>> {
         let Some(found) = self.table.get(key, Consistency::Cached).await? else {
             return Ok(None);
         };
         let head = match pointer_of(&found)? {
-            None => Head::Body(body_of(&found.value)?),
+            None => {
+                self.without_blob.insert(key.clone(), found.version);
+                Head::Body(body_of(&found.value)?)
+            }
             Some(Pointer {
                 head: Some(head), ..
             }) => Head::Kept(head.into()),
@@ -128,7 +150,7 @@ impl Values {
     }
 
     /// Puts a value if its version is still `seen`, with operations that must happen too; returns the new version.
-    /// One get, one conditional write, and a blob if it is large.
+    /// One conditional write, one get before it unless that version is known to have no blob, and a blob if it is large.
     ///
     /// # Errors
     /// `Conflict` if the version is not `seen`, `TooLarge` beyond what can be read back.
@@ -174,10 +196,13 @@ impl Values {
         if let Some(draft) = &draft {
             draft.check()?;
         }
-        let mut batch = Batch::new().put(key, value, record::unchanged_since(seen));
+        let mut batch = Batch::new().put(key.clone(), value, record::unchanged_since(seen));
         batch.operations.extend(with.operations);
         match record::commit(&*self.table, batch, write_id).await {
             Ok(()) => {
+                if draft.is_none() {
+                    self.without_blob.insert(key, seen + 1);
+                }
                 self.forget(old).await;
                 Ok(seen + 1)
             }
@@ -202,7 +227,7 @@ impl Values {
 
     /// The blob that a store will leave behind.
     async fn replaced_blob(&self, key: &Key, seen: u64) -> Result<Option<String>> {
-        if seen == 0 {
+        if seen == 0 || self.without_blob.get(key) == Some(seen) {
             return Ok(None);
         }
         match self.table.get(key, Consistency::Strong).await? {

@@ -4,26 +4,34 @@
 //! their own is put before anything is looked at and taken away when nothing is left. An erasure is guarded by the mark
 //! of the place it works on: when that is gone, somebody else has finished, and what is there is a new owner's.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use xmpp::BareJid;
 
-use super::{layout::Layout, place::Place};
+use super::{
+    layout::{Kept, Layout},
+    place::Place,
+};
 use crate::{
+    clock::{Clock, SystemClock},
     error::{Error, ErrorKind, Result},
     key,
     layer::{Class, Guarded, guarded},
-    repository::{VcardRepository, account::mark_key, paging},
+    repository::{Roster, VcardRepository, account::mark_key, paging},
     shape::{Batch, Condition, Consistency, Key, Query, Space, Table},
 };
 
 /// How much is removed at once.
 const AT_ONCE: usize = 50;
 
+/// How long a mark elsewhere stands that its eraser did not take away: it died, and the next one puts its own.
+const MARKED_FOR: Duration = Duration::from_secs(24 * 3_600);
+
 /// The erasure of a name.
 pub(super) struct Erasure<'a> {
     account: &'a BareJid,
+    layout: &'a Layout,
     /// Each place with its mark; that of the account first.
     places: Vec<(&'a Place, Key)>,
 }
@@ -41,6 +49,7 @@ impl<'a> Erasure<'a> {
         });
         Ok(Self {
             account,
+            layout,
             places: places.collect(),
         })
     }
@@ -52,7 +61,11 @@ impl<'a> Erasure<'a> {
                 return Ok(false);
             }
         }
-        Ok(true)
+        let by_others = match &self.layout.messages {
+            Kept::By(logs) => logs.tip(self.account).await?.head > 0,
+            Kept::In(_) => false,
+        };
+        Ok(!by_others)
     }
 
     async fn is_clean_in(&self, place: &Place, mark: &Key) -> Result<bool> {
@@ -77,10 +90,26 @@ impl<'a> Erasure<'a> {
     /// Erases everything. Repeatable after dying anywhere.
     pub(super) async fn run(&self) -> Result<()> {
         let elsewhere = &self.places[1..];
+        let until = (SystemClock.now() + MARKED_FOR).as_secs();
         for (place, mark) in elsewhere {
-            let batch = Batch::new().put(mark.clone(), "", Condition::Any);
+            let batch = Batch::new().put_until(mark.clone(), "", Condition::Any, until);
             place.table.write(batch).await?;
         }
+        // Looked at behind the marks: if somebody else has finished meanwhile, what is elsewhere is a new owner's.
+        let (home, mark) = &self.places[0];
+        let is_ours = is_marked(home, mark).await?;
+        if is_ours {
+            self.erase_by_others().await?;
+            self.erase_in_places().await?;
+        }
+        for (place, mark) in elsewhere {
+            let batch = Batch::new().delete(mark.clone(), Condition::Any);
+            place.table.write(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn erase_in_places(&self) -> Result<()> {
         for (place, mark) in &self.places {
             match self.erase_in(place, mark).await {
                 // Its mark is gone: somebody else has done it.
@@ -88,9 +117,29 @@ impl<'a> Erasure<'a> {
                 other => other?,
             }
         }
-        for (place, mark) in elsewhere {
-            let batch = Batch::new().delete(mark.clone(), Condition::Any);
-            place.table.write(batch).await?;
+        Ok(())
+    }
+
+    /// What systems keep that fit no shape. Those that only read keep it: it is theirs.
+    async fn erase_by_others(&self) -> Result<()> {
+        let writable = |result: Result<()>| match result {
+            Err(error) if error.kind() == ErrorKind::NotAllowed => Ok(()),
+            result => result,
+        };
+        if let Kept::By(logs) = &self.layout.messages {
+            writable(logs.erase(self.account).await)?;
+        }
+        if let Kept::By(vcards) = &self.layout.vcards {
+            writable(vcards.remove(self.account).await)?;
+        }
+        if let Kept::By(rosters) = &self.layout.rosters {
+            let known = rosters.load(self.account).await?;
+            if !known.items.is_empty() {
+                let stored = rosters
+                    .store(self.account, &Roster::default(), known.version)
+                    .await;
+                writable(stored.map(drop))?;
+            }
         }
         Ok(())
     }

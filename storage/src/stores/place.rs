@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use crate::{
+    error::Result,
     layer::{Class, Limited, Limiter},
     repository::{PrivateXmlLimits, TableLogs, TablePrivateXml, TableRosters, TableVcards},
     shape::{Blobs, Table},
@@ -33,6 +36,16 @@ impl Default for StoreLimits {
     }
 }
 
+/// Removes what has expired, where the store does not by itself. It is absent to readers already.
+#[async_trait]
+pub trait Expire: Send + Sync + 'static {
+    /// Removes records that have expired by `now` (seconds since 1970), about `limit` at most; how many it removed.
+    ///
+    /// # Errors
+    /// As any write; what was removed until then is gone.
+    async fn expire(&self, now: u64, limit: usize) -> Result<u64>;
+}
+
 /// Where records and objects are kept together. Clones are the same place.
 #[derive(Clone)]
 pub struct Place {
@@ -46,6 +59,8 @@ pub struct Place {
     pub limiter: Option<Arc<Limiter>>,
     /// The table through its cache, for calls of the class [`Class::Roster`]: what is cached is written through it alone.
     pub cached: Option<Arc<dyn Table>>,
+    /// What removes expired records of the table; `None`: it does so itself.
+    pub expire: Option<Arc<dyn Expire>>,
 }
 
 impl Place {
@@ -57,6 +72,7 @@ impl Place {
             limits: StoreLimits::default(),
             limiter: None,
             cached: None,
+            expire: None,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
         Faulty, Switchboard,
         faulty::{Fault, Target, When},
     },
-    repository::{EntryFlags, LogRange, NewEntry, PrivacyData, Roster, Vcard},
+    repository::{EntryFlags, LogRange, NewEntry, PrivacyData, Roster, RosterItem, Vcard},
     shape::Space,
 };
 
@@ -180,4 +180,59 @@ async fn nothing_is_written_for_a_name_that_is_being_erased() {
     places[1].table.write(batch).await.unwrap();
     let refused = stores.rosters.store(&ann, &Roster::default(), 0).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotAllowed);
+}
+
+#[tokio::test]
+async fn what_another_system_keeps_is_erased_as_well() {
+    let elsewhere = Stores::over(Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()));
+    let elsewhere = elsewhere.unguarded();
+    let layout = Layout {
+        messages: Kept::By(elsewhere.logs.clone()),
+        rosters: Kept::By(elsewhere.rosters.clone()),
+        ..Layout::all_in(place())
+    };
+    let stores = Stores::new(layout, HashMap::new());
+    let ann = jid("ann@a.example");
+    stores
+        .create(&ann, Credentials::default(), 1)
+        .await
+        .unwrap();
+    fill(&stores, &ann).await.unwrap();
+    let contacts = Roster {
+        items: vec![RosterItem::new(jid("bob@b.example"))],
+        ..Roster::default()
+    };
+    stores.rosters.store(&ann, &contacts, 1).await.unwrap();
+    stores.erase(&ann).await.unwrap();
+    assert_eq!(stores.logs.tip(&ann).await.unwrap().head, 0);
+    assert!(stores.rosters.load(&ann).await.unwrap().items.is_empty());
+    // A log that was there before is no new owner's either.
+    stores.logs.append(&ann, 0, 1, &[entry()]).await.unwrap();
+    stores
+        .create(&ann, Credentials::default(), 2)
+        .await
+        .unwrap();
+    assert_eq!(stores.logs.tip(&ann).await.unwrap().head, 0);
+}
+
+#[tokio::test]
+async fn a_removal_stays_known_until_it_is_finished() {
+    let stores = Stores::new(Layout::all_in(place()), HashMap::new());
+    let ann = jid("ann@a.example");
+    stores
+        .create(&ann, Credentials::default(), 1)
+        .await
+        .unwrap();
+    assert!(stores.accounts.remove(&ann).await.unwrap());
+    // As an erasure does that finds the account removed.
+    stores.accounts.begin_erasure(&ann).await.unwrap();
+    assert!(stores.accounts.is_being_removed(&ann).await.unwrap());
+    let known = stores
+        .accounts
+        .removals("a.example", None, 9)
+        .await
+        .unwrap();
+    assert_eq!(known, ["ann"]);
+    stores.erase(&ann).await.unwrap();
+    assert!(!stores.accounts.is_being_removed(&ann).await.unwrap());
 }

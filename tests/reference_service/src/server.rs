@@ -60,6 +60,8 @@ pub(crate) struct Kept {
 pub enum Fault {
     /// Says this instead of answering; nothing happens.
     Status(u16),
+    /// The same, with this word for why.
+    Refuse(u16, &'static str),
     /// The same, and when to come again.
     RetryAfter(u16, u64),
     /// Does what was asked, and says nothing.
@@ -193,6 +195,16 @@ impl Service {
         self.shared.kept.accounts.clone()
     }
 
+    /// The rosters themselves.
+    pub fn rosters(&self) -> Arc<dyn RosterRepository> {
+        self.shared.kept.rosters.clone()
+    }
+
+    /// The logs themselves.
+    pub fn logs(&self) -> Arc<dyn LogRepository> {
+        self.shared.kept.logs.clone()
+    }
+
     /// Fails at the next requests, one after the other.
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shared.faults.lock().extend(faults);
@@ -261,6 +273,10 @@ async fn handle(
     };
     match fault {
         Some(Fault::Status(status)) => return Ok(whole(status, Vec::new())),
+        Some(Fault::Refuse(status, error)) => {
+            let body = serde_json::json!({ "error": error }).to_string();
+            return Ok(whole(status, body.into_bytes()));
+        }
         Some(Fault::RetryAfter(status, seconds)) => {
             let mut response = whole(status, Vec::new());
             response.headers_mut().insert(RETRY_AFTER, seconds.into());

@@ -228,6 +228,11 @@ impl Client {
         }
     }
 
+    /// What comes next is a new stream (RFC 6120 §4.3.3).
+    pub fn restart(&mut self) {
+        self.scanner.restart();
+    }
+
     /// Opens a stream; its features.
     ///
     /// # Errors

@@ -8,14 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use starling::app::App;
-use starling::config::Security;
-use storage::Stores;
+use starling::config::{Config, Security};
 use storage::backend::directory::DirectoryBlobs;
 use storage::backend::embedded::{Embedded, EmbeddedOptions};
 use storage::backend::memory::{MemoryBlobs, MemoryTable};
 use storage::layer::{Faulty, FaultyBlobs, Switchboard};
 use storage::repository::{Credentials, ScramHash, StoredScram};
 use storage::shape::{Blobs, Table};
+use storage::{Clock, Stores, SystemClock};
 use tempfile::TempDir;
 use xmpp::BareJid;
 
@@ -106,7 +106,33 @@ impl Local {
             Some(place) => (place.table, place.blobs),
             None => (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new())),
         };
-        Self::within(directory, settings, seed, table, blobs).await
+        Self::within(
+            directory,
+            seed,
+            table,
+            blobs,
+            |path| settings.config(path),
+            Arc::new(SystemClock),
+        )
+        .await
+    }
+
+    /// As [`Local::start`], under this clock and with a configuration that the test changes.
+    ///
+    /// # Errors
+    /// What the start says.
+    pub async fn start_at(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        change: impl FnOnce(&mut Config),
+    ) -> anyhow::Result<Self> {
+        let (table, blobs) = (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()));
+        let configure = |path: &Path| {
+            let mut config = settings.config(path);
+            change(&mut config);
+            config
+        };
+        Self::within(tempfile::tempdir()?, 1, table, blobs, configure, clock).await
     }
 
     /// Over any store.
@@ -119,22 +145,32 @@ impl Local {
         table: Arc<dyn Table>,
         blobs: Arc<dyn Blobs>,
     ) -> anyhow::Result<Self> {
-        Self::within(tempfile::tempdir()?, settings, seed, table, blobs).await
+        let configure = |path: &Path| settings.config(path);
+        Self::within(
+            tempfile::tempdir()?,
+            seed,
+            table,
+            blobs,
+            configure,
+            Arc::new(SystemClock),
+        )
+        .await
     }
 
     async fn within(
         directory: TempDir,
-        settings: &Settings,
         seed: u64,
         table: Arc<dyn Table>,
         blobs: Arc<dyn Blobs>,
+        configure: impl FnOnce(&Path) -> Config,
+        clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let switchboard = Switchboard::new(seed);
         let stores = Stores::over(table.clone(), blobs.clone());
         let faulty: Arc<dyn Table> = Arc::new(Faulty::new(table, switchboard.clone()));
         let faulty_blobs = Arc::new(FaultyBlobs::new(blobs, switchboard.clone()));
         let over = Stores::over(faulty.clone(), faulty_blobs);
-        let app = App::start_with(settings.config(directory.path()), over, faulty).await?;
+        let app = App::start_at(configure(directory.path()), over, faulty, clock).await?;
         Ok(Self {
             app: Some(app),
             switchboard,

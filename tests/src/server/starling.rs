@@ -6,7 +6,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -25,9 +25,28 @@ pub struct Ready {
     pub http: Option<u16>,
 }
 
+/// The configuration in the directory of a server.
+const CONFIGURATION: &str = "starling.toml";
+
 pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Child, Target)> {
-    let config = directory.join("starling.toml");
-    fs::write(&config, configuration(directory, certificate))?;
+    let storage = backend::lines(directory).unwrap_or_else(|| "backend = \"memory\"".to_owned());
+    let started = start_over(directory, certificate, &[DOMAIN], &storage)?;
+    add_administrator(&directory.join(CONFIGURATION))?;
+    Ok(started)
+}
+
+/// For these domains, the first of which is the target's, with these lines of `[storage]`; nobody has an account.
+pub(super) fn start_over(
+    directory: &Path,
+    certificate: &Certificate,
+    domains: &[&str],
+    storage: &str,
+) -> Result<(Child, Target)> {
+    let config = directory.join(CONFIGURATION);
+    fs::write(
+        &config,
+        configuration(directory, certificate, domains, storage),
+    )?;
     run(&["init", "--config"], &config).context("making the store")?;
     let ready = directory.join("ready.json");
     let mut command = Command::new(binary()?);
@@ -43,14 +62,13 @@ pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Chil
         // A file half written is not JSON yet.
         serde_json::from_slice::<Ready>(&fs::read(&ready).ok()?).ok()
     })?;
-    add_administrator(&config)?;
     let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let target = Target {
         product: Product::Starling,
         c2s: at(ports.c2s),
         c2s_tls: ports.c2s_tls.map(at),
         http: ports.http.map(at),
-        domain: DOMAIN.to_owned(),
+        domain: domains[0].to_owned(),
         authority: certificate.authority.clone(),
     };
     Ok((child, target))
@@ -60,6 +78,18 @@ pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Chil
 fn add_administrator(config: &Path) -> Result<()> {
     let admin = format!("admin@{DOMAIN}");
     run(&["user", "add", &admin, "pencil", "--config"], config).context("no administrator")
+}
+
+/// Runs a command of the server in a directory to its end.
+pub(super) fn command(arguments: &[&str], directory: &Path) -> Result<Output> {
+    let mut command = Command::new(binary()?);
+    super::without_variables_of_tests(&mut command);
+    let config = directory.join(CONFIGURATION);
+    Ok(command
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .output()?)
 }
 
 /// Runs a command of the server to its end.
@@ -97,14 +127,19 @@ pub fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
-fn configuration(directory: &Path, certificate: &Certificate) -> String {
+fn configuration(
+    directory: &Path,
+    certificate: &Certificate,
+    domains: &[&str],
+    storage: &str,
+) -> String {
     let quoted = |path: &Path| toml_string(&path.display().to_string());
     // Nothing is throttled: all clients come from one address, and each script makes accounts.
     format!(
-        r#"domains = ["{DOMAIN}"]
+        r#"domains = {domains:?}
 data = {data}
 http = "127.0.0.1:0"
-admins = ["admin@{DOMAIN}"]
+admins = ["admin@{domain}"]
 
 [storage]
 {storage}
@@ -131,8 +166,8 @@ per_hour = 1000000
 per_second = 1000000
 burst = 1000000
 "#,
+        domain = domains[0],
         data = quoted(&directory.join("data")),
-        storage = backend::lines(directory).unwrap_or_else(|| "backend = \"memory\"".to_owned()),
         chain = quoted(&certificate.chain),
         key = quoted(&certificate.key),
     )

@@ -212,7 +212,9 @@ async fn who_sends_too_fast_is_read_slowly_and_loses_nothing() {
         session_bytes: 20_000,
         ..Settings::default()
     };
-    let node = Local::start(&settings, 1).await.unwrap();
+    // Its clock stands still, as no other store's would.
+    let (table, blobs) = (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()));
+    let node = Local::over(&settings, 1, table, blobs).await.unwrap();
     node.accounts(["alice", "bob"]).await.unwrap();
     let mut bob = Client::online(node.address(), "bob", "phone")
         .await

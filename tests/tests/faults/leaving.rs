@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use storage::layer::Call;
+use storage::layer::faulty::{Fault, When};
 use tests::faults::client::{Client, attr, message, name};
 use tests::faults::node::Local;
 use tests::faults::settings::Settings;
@@ -208,6 +210,10 @@ async fn what_was_acknowledged_out_of_turn_does_not_come_again() {
 #[tokio::test]
 async fn requests_before_the_end_of_the_stream_are_answered() {
     let node = node(true).await;
+    // The answers come one by one, as from a store over a network.
+    let slow = Fault::Delay(Duration::from_millis(3));
+    node.switchboard
+        .add(|it| it.call == Call::Write, When::Always, slow);
     let mut alice = managed(&node, "alice", "phone").await;
     let set = |number: usize| {
         format!(

@@ -3,6 +3,7 @@
 //! Counts that acceptance wants higher are read from the environment; each test names its variable. `STARLING_SEED`
 //! repeats the choices of a run.
 
+mod at_rest;
 mod failing_store;
 mod flood;
 mod forgetting;
@@ -16,4 +17,5 @@ mod presence;
 mod racing;
 mod removing;
 mod resume;
+mod stale_head;
 mod volume;

@@ -384,6 +384,31 @@ async fn a_refused_presence_is_as_if_it_had_not_been() {
     assert_eq!(attr(&got, "id"), Some("waiting"), "{got}");
 }
 
+/// A store that tells a conflict and has nothing new is asked with pauses, as in an outage, and the sender is told.
+#[tokio::test]
+async fn a_conflict_with_nothing_is_answered_later() {
+    let node = node().await;
+    let mut alice = Client::managed(node.address(), "alice", "phone")
+        .await
+        .unwrap();
+    node.switchboard.add(
+        |call| call.call.is_write(),
+        When::Always,
+        Fault::Fail(ErrorKind::Conflict),
+    );
+    let first = message("bob@localhost", "first", "hello");
+    alice.send(&first).await.unwrap();
+    let answer = alice.until(|text| name(text) == "message").await.unwrap();
+    assert_eq!(attr(&answer, "id"), Some("first"), "{answer}");
+    assert_later(&answer, "a message");
+    node.switchboard.clear();
+    let second = message("bob@localhost", "second", "hello");
+    alice.send(&second).await.unwrap();
+    alice.handled().await.unwrap();
+    let tip = node.stores.logs.tip(&account("bob")).await.unwrap();
+    assert_eq!(tip.head, 1, "only the second");
+}
+
 /// Persist before acknowledging: `h` passes a message only once it is in the log.
 #[tokio::test]
 async fn nothing_is_acknowledged_before_it_is_stored() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use starling::c2s::SessionCore;
@@ -10,6 +11,8 @@ use starling::modules::presence_rules::Directed;
 use starling::modules::roster::request::MAX_WAITING;
 use starling::pipeline::{inbound, lifecycle};
 use starling::routing::Router;
+use storage::layer::Call;
+use storage::layer::faulty::{Fault, When};
 use storage::repository::{Roster, RosterItem, Subscription};
 use tests::faults::client::{Client, attr, name};
 use tests::faults::dice::count;
@@ -153,6 +156,10 @@ async fn the_requests_of_strangers_have_a_bound() {
     };
     let stored = node.stores.rosters.store(&account("bob"), &roster, 0).await;
     stored.unwrap();
+    // The refusal has to wait for carol's roster, and nothing may overtake it.
+    let slow = Fault::Delay(Duration::from_millis(3));
+    node.switchboard
+        .add(|it| it.call == Call::Write, When::Always, slow);
     let ask = "<presence type='subscribe' to='bob@localhost'/>";
     for (who, expected) in [("carol", Some("unsubscribed")), ("friend", None)] {
         let mut client = Client::online(node.address(), who, "desk").await.unwrap();

@@ -130,6 +130,8 @@ pub enum Why {
     Absent,
     /// Only a running node can do that.
     NotRunning,
+    /// Another system has the accounts: it is done there.
+    Elsewhere,
     /// The store says no.
     Store,
 }
@@ -152,6 +154,13 @@ fn told(error: &StanzaError, account: &BareJid) -> Response {
         Condition::Conflict => refused(Why::Exists, format!("{account} exists already")),
         Condition::ItemNotFound => absent(account),
         Condition::NotAcceptable => refused(Why::Invalid, text),
+        Condition::NotAllowed => {
+            let domain = account.domain();
+            let reason = format!(
+                "another system has the accounts of {domain}: make, change and remove them there"
+            );
+            refused(Why::Elsewhere, reason)
+        }
         condition => refused(
             Why::Store,
             format!("the store says: {} ({text})", condition.as_str()),

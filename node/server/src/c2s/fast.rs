@@ -158,9 +158,11 @@ impl Client {
             .ok_or(SaslFailure::NotAuthorized)?;
         let accounts = &self.router.stores.accounts;
         for _ in 0..TRIES {
-            let account = self.load(Some(&named)).await?;
-            let tokens = accounts.tokens(&named, agent).await.map_err(unreadable)?;
-            let (account, tokens) = account.zip(tokens).ok_or(SaslFailure::NotAuthorized)?;
+            // At once: over a network each takes milliseconds.
+            let (account, tokens) =
+                tokio::join!(self.load(Some(&named)), accounts.tokens(&named, agent));
+            let tokens = tokens.map_err(unreadable);
+            let (account, tokens) = account?.zip(tokens?).ok_or(SaslFailure::NotAuthorized)?;
             let now_ms = self.router.now_ms();
             let is_held = |token: &FastToken| proof.verify(hash, &token.secret, channel);
             let slot = judge(&tokens, mechanism, fast.count, now_ms, is_held)?;

@@ -107,7 +107,12 @@ impl Session {
                 // What it asked for before it said goodbye is done and answered first.
                 let (mut last, mut transport) = (Vec::new(), self.transport);
                 if let Some((mut core, _)) = super::parking::settle(self.core).await {
-                    let _ = outbox::send(&mut core, &mut transport, CONGESTED);
+                    // The last answers wait behind the first; who does not read gets no more of them.
+                    while outbox::send(&mut core, &mut transport, CONGESTED).is_ok()
+                        && core.backlog.is_empty()
+                        && core.take_mail().is_ok()
+                        && !core.backlog.is_empty()
+                    {}
                     if core.managed.is_some() {
                         last = core.last_ack();
                     }

@@ -6,9 +6,10 @@
 //! | 1 | failed: the message says at what |
 //! | 2 | the arguments make no sense |
 //! | 3 | refused: the account exists, is absent, or cannot be |
-//! | 4 | done in part: an import skipped something |
+//! | 4 | done in part: an import skipped something; an archive has problems |
 //! | 78 | the configuration has mistakes: all of them are listed |
 
+mod archive;
 mod opened;
 mod password;
 mod transfer;
@@ -89,6 +90,14 @@ enum Command {
         #[command(flatten)]
         source: SourceArgs,
     },
+    /// Look at archives: verify, compact, tell what there is. On a store in a directory of this machine the node must be
+    /// down; on a shared one nodes may run.
+    Archive {
+        #[command(subcommand)]
+        command: archive::ArchiveCommand,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
     /// Print completions for a shell, e.g. `starling completions bash > /etc/bash_completion.d/starling`.
     Completions {
         /// Which shell.
@@ -157,6 +166,7 @@ pub fn main() -> ExitCode {
             &source,
         ),
         Command::Import { files, source } => transfer::import(&files, &source),
+        Command::Archive { command, source } => archive::run(&command, &source),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
@@ -334,6 +344,7 @@ mod tests {
                 "check-config",
                 "export",
                 "import",
+                "archive",
                 "completions",
             ] {
                 assert!(text.contains(command), "{shell} {command}");
@@ -364,5 +375,14 @@ mod tests {
         check("export --domain a --user b@a", false);
         check("import -", true);
         check("completions tcsh", false);
+        check("archive verify", false);
+        check("archive verify all --data d", true);
+        check("archive verify a@b", true);
+        check("archive verify --domain b", true);
+        check("archive verify a@b --domain b", false);
+        check("archive compact all", true);
+        check("archive compact", false);
+        check("archive status", false);
+        check("archive status a@b --config c", true);
     }
 }

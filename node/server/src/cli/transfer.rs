@@ -77,7 +77,11 @@ pub(super) fn export(
 }
 
 /// A domain in its normal form, if it is served or has accounts from when it was.
-async fn known(domain: &str, config: &Config, stores: &Stores) -> Result<String, Failure> {
+pub(super) async fn known(
+    domain: &str,
+    config: &Config,
+    stores: &Stores,
+) -> Result<String, Failure> {
     let refused = |text| Failure::new(REFUSED, format!("starling: --domain: {text}"));
     let jid = BareJid::from_parts(None, domain)
         .map_err(|error| refused(format!("\"{domain}\" is no domain ({error})")))?;

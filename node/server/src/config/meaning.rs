@@ -17,10 +17,11 @@ use super::{
     certificates::{Written, certificates},
     filter::filter,
     listeners::{http, listeners},
+    maintenance::{maintenance, retention},
     mistake::{Mistake, Place},
     raw::{Node, Table, Value},
     reader::{Item, Section, Wrong, boolean, choice, duration, number, size, text},
-    storage::storage,
+    storage::{Feature, storage},
     values::{nearest, parse_address},
 };
 
@@ -65,7 +66,7 @@ pub(super) fn config(
     });
     http(&root, &config, place, &taken);
     written.certificates = certificates(&mut root, &mut config.certificates);
-    auth(root.section("auth"), &mut config.auth);
+    auth(root.section("auth"), &mut config);
     let mut registration = root.section("registration");
     registration.read("enabled", &mut config.registration.enabled, boolean);
     registration.read(
@@ -90,7 +91,9 @@ pub(super) fn config(
     let mut archive = root.section("archive");
     archive.read("enabled", &mut config.archive.enabled, boolean);
     archive.read("page", &mut config.archive.page, number(1, 10_000));
+    retention(&mut archive, &mut config.archive);
     archive.finish();
+    maintenance(root.section("maintenance"), &mut config.maintenance);
     let mut offline = root.section("offline");
     offline.read("quota", &mut config.offline.quota, number(0, 100_000_000));
     offline.read(
@@ -203,12 +206,22 @@ fn mechanism(node: &Node) -> Result<Mechanism, Wrong> {
     }
 }
 
-fn auth(mut section: Section<'_>, auth: &mut Auth) {
-    let mut external = None;
+/// A domain whose accounts have no keys: who logs in must show the password.
+fn without_keys(config: &Config) -> Option<&String> {
+    let accounts = |domain: &&String| config.storage.kept_by(Feature::Accounts, domain);
+    let mut domains = config.domains.iter();
+    domains.find(|domain| accounts(domain).is_some_and(|(_, system)| system.verifies_passwords()))
+}
+
+fn auth(mut section: Section<'_>, config: &mut Config) {
+    let without_keys = without_keys(config).cloned();
+    let auth: &mut Auth = &mut config.auth;
+    let (mut external, mut first) = (None, None);
     if let Some(mechanisms) = section.items("mechanisms", mechanism) {
         section.once(&mechanisms, |it| it.as_str().to_owned());
         let found = |it: &&Item<Mechanism>| it.value == Mechanism::External;
         external = mechanisms.iter().find(found).map(|it| it.place.clone());
+        first = mechanisms.first().map(|it| it.place.clone());
         let mechanisms: Vec<Mechanism> = mechanisms.into_iter().map(|item| item.value).collect();
         if mechanisms.is_empty() && section.is_good("mechanisms") {
             section.mistake(
@@ -246,6 +259,15 @@ fn auth(mut section: Section<'_>, auth: &mut Auth) {
             "set auth.client_ca, or leave EXTERNAL out",
         );
         section.mistake(external.as_ref(), "mechanisms", wrong);
+    }
+    let ways = [Mechanism::Plain, Mechanism::External];
+    let is_good = section.is_good("mechanisms");
+    if let Some(domain) = without_keys.filter(|_| is_good)
+        && !ways.iter().any(|way| auth.mechanisms.contains(way))
+    {
+        let wrong = format!("nobody of {domain} could log in: its accounts have no keys for these");
+        let wrong = Wrong::new(wrong, "name PLAIN as well, or leave the key out");
+        section.mistake(first.as_ref(), "mechanisms", wrong);
     }
     section.finish();
 }

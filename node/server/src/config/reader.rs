@@ -88,6 +88,20 @@ impl<'m> Section<'m> {
         self.table.remove(key).map(|entry| entry.node)
     }
 
+    /// Takes a value out that does not belong here: nobody who misspells a key shall be led to this one.
+    pub(super) fn stray(&mut self, key: &str) -> Option<Node> {
+        self.table.remove(key).map(|entry| entry.node)
+    }
+
+    /// Takes all that is left and looks at nothing of it.
+    #[cfg_attr(
+        feature = "external",
+        expect(dead_code, reason = "for what a build does not know")
+    )]
+    pub(super) fn ignore_rest(&mut self) {
+        self.table.clear();
+    }
+
     /// Takes a value and reads it; where it stands. A mistake leaves `into` as it is.
     pub(super) fn read<T>(
         &mut self,

@@ -4,6 +4,9 @@
 //! `[storage]` or, for one domain, `[storage.domains."DOMAIN"]` gives them. A key of another backend than the one that
 //! was chosen is a mistake.
 
+#[cfg_attr(not(feature = "external"), path = "storage/no_external.rs")]
+mod external;
+
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
@@ -12,6 +15,10 @@ use super::{
     raw::Node,
     reader::{Section, Wrong, boolean, choice, duration, number, size, text},
 };
+
+pub use external::External;
+#[cfg(feature = "external")]
+pub use external::{HttpsStore, LdapStore};
 
 /// Where state is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +96,18 @@ pub enum Store {
     DynamoDb(DynamoDbStore),
     /// In a database that speaks SQL.
     Sql(SqlStore),
+    /// With another system, which keeps some features and no others.
+    External(External),
+}
+
+impl Store {
+    /// What it can keep.
+    pub fn features(&self) -> &'static [Feature] {
+        match self {
+            Self::External(system) => system.features(),
+            _ => &Feature::ALL,
+        }
+    }
 }
 
 /// A store in DynamoDB and S3.
@@ -187,6 +206,15 @@ impl Storage {
             .or_else(|| self.uses.get(&feature))
             .map(String::as_str)
     }
+
+    /// The outside system that keeps a feature of a domain, with its name; `None`: a store does.
+    pub fn kept_by(&self, feature: Feature, domain: &str) -> Option<(&str, &External)> {
+        let name = self.kept_in(feature, domain)?;
+        match self.others.get_key_value(name)? {
+            (name, Store::External(system)) => Some((name, system)),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,6 +223,7 @@ enum Backend {
     Embedded,
     DynamoDb,
     Sql(Dialect),
+    External(external::Kind),
 }
 
 const BACKENDS: &[(&str, Backend)] = &[
@@ -204,6 +233,8 @@ const BACKENDS: &[(&str, Backend)] = &[
     ("postgresql", Backend::Sql(Dialect::PostgreSql)),
     ("mysql", Backend::Sql(Dialect::MySql)),
     ("sqlite", Backend::Sql(Dialect::Sqlite)),
+    ("ldap", Backend::External(external::Kind::Ldap)),
+    ("https", Backend::External(external::Kind::Https)),
 ];
 
 /// Keys that only some backends have, with one that has it.
@@ -225,6 +256,35 @@ const KEYS: [(&str, &str); 15] = [
     ("table_prefix", "dynamodb"),
 ];
 
+/// The same of systems that are no main store.
+const EXTERNAL_KEYS: [(&str, &str); 25] = [
+    ("servers", "ldap"),
+    ("backups", "ldap"),
+    ("port", "ldap"),
+    ("encrypt", "ldap"),
+    ("ca_file", "ldap"),
+    ("verify", "ldap"),
+    ("certificate", "ldap"),
+    ("key", "ldap"),
+    ("root_dn", "ldap"),
+    ("password", "ldap"),
+    ("base", "ldap"),
+    ("uids", "ldap"),
+    ("filter", "ldap"),
+    ("dn_filter", "ldap"),
+    ("deref", "ldap"),
+    ("connect_timeout", "ldap"),
+    ("vcard_map", "ldap"),
+    ("search_fields", "ldap"),
+    ("timeout", "ldap"),
+    ("token", "https"),
+    ("deadline", "https"),
+    ("attempts", "https"),
+    ("max_answer", "https"),
+    ("scram", "https"),
+    ("rosters_writable", "https"),
+];
+
 /// Reads the section.
 pub(super) fn storage(mut section: Section<'_>, config: &mut Config) {
     let mut others = BTreeMap::new();
@@ -236,7 +296,7 @@ pub(super) fn storage(mut section: Section<'_>, config: &mut Config) {
             );
             named.mistake(None, "", wrong);
         }
-        let store = store(&mut named, config.data.join(&name));
+        let store = store(&mut named, config.data.join(&name), false);
         named.finish();
         others.insert(name, store);
     }
@@ -252,7 +312,7 @@ pub(super) fn storage(mut section: Section<'_>, config: &mut Config) {
     }
     let memcached = memcached(section.section("memcached"));
     config.storage = Storage {
-        main: store(&mut section, config.data.clone()),
+        main: store(&mut section, config.data.clone(), true),
         others,
         uses: general,
         domains,
@@ -267,11 +327,18 @@ fn uses(section: &mut Section<'_>, others: &BTreeMap<String, Store>) -> Uses {
         let mut name = String::new();
         let known = |node: &Node| {
             let name = text(node)?;
-            if name == "main" || others.contains_key(&name) {
-                return Ok(name);
+            let features = others.get(&name).map(Store::features);
+            match features {
+                Some(features) if !features.contains(&feature) => {
+                    let wrong = format!("\"{name}\" keeps {} only", names(features));
+                    Err(Wrong::new(wrong, "name another store, or main"))
+                }
+                None if name != "main" => {
+                    let remedy = format!("describe it in [storage.stores.{name}], or name main");
+                    Err(Wrong::new(format!("there is no store \"{name}\""), remedy))
+                }
+                _ => Ok(name),
             }
-            let remedy = format!("describe it in [storage.stores.{name}], or name main");
-            Err(Wrong::new(format!("there is no store \"{name}\""), remedy))
         };
         section.read(feature.name(), &mut name, known);
         if !name.is_empty() {
@@ -281,23 +348,41 @@ fn uses(section: &mut Section<'_>, others: &BTreeMap<String, Store>) -> Uses {
     uses
 }
 
-/// One store; an embedded one is in `data` unless it says where.
-fn store(section: &mut Section<'_>, data: PathBuf) -> Store {
+/// Features as a sentence names them.
+fn names(features: &[Feature]) -> String {
+    let names: Vec<_> = features.iter().map(|feature| feature.name()).collect();
+    names.join(", ")
+}
+
+/// One store; an embedded one is in `data` unless it says where. The main one keeps all that no other is named for.
+fn store(section: &mut Section<'_>, data: PathBuf, is_main: bool) -> Store {
     let mut backend = Backend::Embedded;
-    section.read("backend", &mut backend, choice(BACKENDS));
+    let place = section.read("backend", &mut backend, choice(BACKENDS));
+    if let Backend::External(kind) = backend
+        && is_main
+        && !kind.features().is_empty()
+    {
+        let features = names(kind.features());
+        let wrong = format!("it keeps {features} only, and the main store everything else");
+        let remedy = "describe it in [storage.stores.NAME], and write NAME for what it keeps";
+        section.mistake(place.as_ref(), "backend", Wrong::new(wrong, remedy));
+    }
     let store = match backend {
         Backend::Memory => Store::Memory,
         Backend::Embedded => embedded(section, data),
         Backend::DynamoDb => dynamodb(section),
         Backend::Sql(dialect) => sql(section, dialect),
+        // Without it nothing is opened: the mistake is told.
+        Backend::External(kind) => kind.read(section).map_or(Store::Memory, Store::External),
     };
     let (name, _) = BACKENDS
         .iter()
         .find(|(_, it)| *it == backend)
         .expect("every backend has a name");
-    for (key, of) in KEYS {
+    let external = EXTERNAL_KEYS.into_iter().filter(|_| !is_main);
+    for (key, of) in KEYS.into_iter().chain(external) {
         // What the backend has is taken already.
-        if let Some(node) = section.take(key) {
+        if let Some(node) = section.stray(key) {
             let remedy = format!("leave it out, or choose backend = \"{of}\"");
             let wrong = Wrong::new(format!("{name} has no such thing"), remedy);
             section.mistake(Some(&node.place), key, wrong);
@@ -357,7 +442,7 @@ fn sql(section: &mut Section<'_>, dialect: Dialect) -> Store {
         url_of(node, dialect).map(Some)
     });
     section.read("connections", &mut connections, number(2, 10_000));
-    section.read("table_prefix", &mut table_prefix, table_name);
+    section.read("table_prefix", &mut table_prefix, sql_name);
     if named.is_none() {
         let remedy = format!("write url = \"{}\"", example(dialect));
         section.mistake(None, "url", Wrong::new("no database is named", remedy));
@@ -398,6 +483,20 @@ fn some(node: &Node) -> Result<Option<String>, Wrong> {
     text(node).map(Some)
 }
 
+/// What may begin the name of a table of SQL: three databases spell it alike.
+fn sql_name(node: &Node) -> Result<String, Wrong> {
+    let name = text(node)?;
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.len() <= 32 && name.chars().all(fits) {
+        return Ok(name);
+    }
+    let remedy = "at most 32 lower-case letters, digits and `_`";
+    Err(Wrong::new(
+        format!("\"{name}\" can begin no name of a table"),
+        remedy,
+    ))
+}
+
 /// What may stand in the name of a table everywhere.
 fn table_name(node: &Node) -> Result<String, Wrong> {
     let name = text(node)?;
@@ -428,6 +527,10 @@ fn memcached(mut section: Section<'_>) -> Option<Memcached> {
     section.read("lifetime", &mut cache.lifetime, duration("1s", "1d"));
     section.read("timeout", &mut cache.timeout, duration("1ms", "10s"));
     let both = servers.is_some() && cache.configuration.is_some();
+    if servers.as_ref().is_some_and(Vec::is_empty) && section.is_good("servers") {
+        let remedy = "name one, or leave the key out";
+        section.mistake(None, "servers", Wrong::new("there is none", remedy));
+    }
     cache.servers = servers.unwrap_or_default();
     if both {
         let remedy = "name the servers, or who knows them";

@@ -1,5 +1,8 @@
 //! The documented example, the defaults, and what each mistake is told.
 
+#[cfg(feature = "external")]
+mod external;
+
 use std::path::Path;
 
 use super::{mistake::Place, *};
@@ -590,4 +593,87 @@ backend = "sqlite"
     }
     assert_eq!(found.len(), expected.len(), "{}", found.join("\n"));
     assert!(!found.join("\n").contains("pencil"));
+}
+
+#[test]
+fn what_is_kept_and_compacted_is_understood() {
+    let check = |lines: &str, domain: &str, compacts: bool, kept: (Option<u64>, Option<u64>)| {
+        let head = "domains = [\"a.example\", \"b.example\"]\n";
+        let config = good(&format!("{head}{lines}"));
+        let options = config.maintained(domain);
+        assert_eq!(options.compaction.is_some(), compacts, "{lines}");
+        let days = |age: Duration| age.as_secs() / 86_400;
+        let retention = options.retention;
+        assert_eq!(
+            (retention.max_age.map(days), retention.max_entries),
+            kept,
+            "{lines}"
+        );
+    };
+    let dynamodb = "[storage]\nbackend = \"dynamodb\"\nbucket = \"b\"\n";
+    let apart = "[storage.stores.cloud]\nbackend = \"dynamodb\"\nbucket = \"b\"\n[storage.domains.\"b.example\"]\nmessages = \"cloud\"\n";
+    check("", "a.example", false, (None, None));
+    check(
+        "[storage]\nbackend = \"sqlite\"\nurl = \"sqlite://x\"\n",
+        "a.example",
+        false,
+        (None, None),
+    );
+    check(dynamodb, "a.example", true, (None, None));
+    check(apart, "a.example", false, (None, None));
+    check(apart, "b.example", true, (None, None));
+    check(
+        &format!("{dynamodb}[maintenance]\ncompact = false\n"),
+        "a.example",
+        false,
+        (None, None),
+    );
+    check(
+        "[maintenance]\ncompact = true\n",
+        "a.example",
+        true,
+        (None, None),
+    );
+    check(
+        "[maintenance]\ncompact = \"auto\"\n",
+        "a.example",
+        false,
+        (None, None),
+    );
+    check(
+        "[archive]\nretention = \"30d\"\nmax_messages = 9\n",
+        "a.example",
+        false,
+        (Some(30), Some(9)),
+    );
+    check(
+        "[archive]\nretention = \"never\"\nmax_messages = 0\n",
+        "a.example",
+        false,
+        (None, None),
+    );
+}
+
+/// A node trusts what it knows of a log for an hour: what is compacted must be far older.
+#[test]
+fn nothing_young_is_compacted_or_dropped() {
+    let check = |section: &str, key: &str, value: &str, good: bool| {
+        let toml = format!("domains = [\"a.example\"]\n[{section}]\n{key} = {value}\n");
+        let refused = match good {
+            true => load(&sources(Some(&toml), &[]).0).is_err(),
+            false => mistakes(&toml, &[])
+                .iter()
+                .any(|it| it.contains(&format!("{section}.{key}: "))),
+        };
+        assert_eq!(refused, !good, "{key} = {value}");
+    };
+    check("maintenance", "compact_after", "\"1d\"", true);
+    check("maintenance", "compact_after", "\"23h\"", false);
+    check("maintenance", "compact_after", "\"0s\"", false);
+    check("maintenance", "compact", "\"yes\"", false);
+    check("maintenance", "tail", "0", false);
+    check("maintenance", "interval", "\"1m\"", false);
+    check("archive", "retention", "\"1h\"", false);
+    check("archive", "retention", "\"always\"", false);
+    check("archive", "max_messages", "-1", false);
 }

@@ -78,6 +78,8 @@ struct State {
     passing: bool,
     /// Newest committed number.
     head: u64,
+    /// When that was last known for sure, in milliseconds since 1970.
+    head_known_ms: u64,
     /// Time of the newest entry, so that times never go back.
     newest_ms: u64,
     queue: VecDeque<Queued>,
@@ -242,15 +244,8 @@ impl Home {
             // The session went, and the home with it; the copy still counts. Until it is kept its sender is not told that
             // it is.
             Inner::Gone => {
-                let (account, router) = (self.account.clone(), router.clone());
-                router.clone().spawn(async move {
-                    tokio::time::sleep(flush::FIRST_DELAY).await;
-                    let origin = parcel.origin.clone();
-                    tell(
-                        router.homes.get(&router, &account).sent(&router, parcel),
-                        origin,
-                    );
-                });
+                let later = sent_later(router.clone(), self.account.clone(), parcel);
+                router.clone().spawn(later);
                 After::Nothing
             }
         }
@@ -359,6 +354,20 @@ impl Queued {
             stanza.from()
         };
         Some((self.flags?, peer?, stanza.raw()))
+    }
+}
+
+/// A copy for a home that is gone: it is loaded anew, more and more seldom while the store does not answer.
+async fn sent_later(router: Arc<Router>, account: BareJid, parcel: Parcel) {
+    let mut delay = flush::FIRST_DELAY;
+    loop {
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(flush::LAST_DELAY);
+        let home = router.homes.get(&router, &account);
+        if home.exists().await.is_ok() {
+            let origin = parcel.origin.clone();
+            return tell(home.sent(&router, parcel), origin);
+        }
     }
 }
 

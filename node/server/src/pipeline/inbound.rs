@@ -134,7 +134,7 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
     if !home.exists().await? {
         // RFC 6121 §3.1.3: so that nobody can tell who has an account.
         if kind == SubscriptionType::Subscribe {
-            unsubscribed(router, &account, &contact);
+            unsubscribed(router, &account, &contact).await;
         }
         return Ok(());
     }
@@ -180,7 +180,7 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
     let Some(after) = outcome else { return Ok(()) };
     if refused {
         drop(turn);
-        unsubscribed(router, &account, &contact);
+        unsubscribed(router, &account, &contact).await;
         return Ok(());
     }
     if after.deliver {
@@ -205,13 +205,8 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
     }
     drop(turn);
     if let Some(reply) = after.auto_reply {
-        let reply = Stanza::from_element(&subscription_element(&account, &contact, reply));
-        if router.serves(contact.domain()) {
-            // §3.1.5: presence comes behind it. It is answered by nothing, so this goes no deeper.
-            Box::pin(subscription(router, &reply)).await;
-        } else {
-            let _ = router.route(reply, None);
-        }
+        // §3.1.5: presence comes behind it.
+        answer(router, &account, &contact, reply).await;
     }
     share(router, &account, &contact, after.sharing);
     Ok(())
@@ -224,9 +219,24 @@ fn waiting(roster: &Roster) -> usize {
 
 /// A request that is not taken is declined in the account's name, as one to nobody is (RFC 6121 §3.1.3): its sender need
 /// not wait, and does not learn whether there is an account.
-fn unsubscribed(router: &Arc<Router>, account: &BareJid, contact: &BareJid) {
-    let reply = subscription_element(account, contact, SubscriptionType::Unsubscribed);
-    let _ = router.route(Stanza::from_element(&reply), None);
+async fn unsubscribed(router: &Arc<Router>, account: &BareJid, contact: &BareJid) {
+    answer(router, account, contact, SubscriptionType::Unsubscribed).await;
+}
+
+/// Answers a request in the account's name; done when its effects are, so that what follows comes behind it. It is
+/// answered by nothing, so this goes no deeper.
+async fn answer(
+    router: &Arc<Router>,
+    account: &BareJid,
+    contact: &BareJid,
+    kind: SubscriptionType,
+) {
+    let reply = Stanza::from_element(&subscription_element(account, contact, kind));
+    if router.serves(contact.domain()) {
+        Box::pin(subscription(router, &reply)).await;
+    } else {
+        let _ = router.route(reply, None);
+    }
 }
 
 /// A subscription stanza from bare to bare address.

@@ -19,7 +19,7 @@ use cluster::{
     directory::{Entry, Local, SessionRef},
 };
 use storage::{
-    Stores,
+    Clock, Stores,
     repository::{ArchivePreferences, PrivacyData},
 };
 use xmpp::{
@@ -118,12 +118,14 @@ pub struct Router {
     pub tasks: Tasks,
     /// When the node started.
     pub started: Instant,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Router {
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> u64 {
-        crate::clock::now_ms()
+        u64::try_from(self.clock.now().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Seconds since the node started.

@@ -35,7 +35,7 @@ pub(super) async fn open(store: &DynamoDbStore, watching: Option<&Watching>) -> 
     let (tables, objects) = options(store);
     storage_aws::setup::check_tables(&tables).await?;
     storage_aws::setup::check_bucket(&objects).await?;
-    let limiter = Limiter::new(LimiterOptions::default());
+    let limiter = Limiter::told(LimiterOptions::default());
     let told: Arc<dyn Observer> = Arc::new(Told {
         limiter: limiter.clone(),
         observer: watching.map(|watching| watching.calls.clone()),
@@ -58,7 +58,7 @@ pub(super) async fn init(store: &DynamoDbStore) -> Result<Vec<String>> {
     Ok(report.to_string().lines().map(str::to_owned).collect())
 }
 
-/// Tells the limiter what was refused while the backend asked again by itself.
+/// Tells the limiter what the store refused because it was too much, which is not all that ends as `Throttled`.
 struct Told {
     limiter: Arc<Limiter>,
     observer: Option<Arc<dyn Observer>>,

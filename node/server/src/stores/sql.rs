@@ -26,7 +26,10 @@ pub(super) async fn open(store: &SqlStore) -> Result<Place> {
     for warning in sql.check().await? {
         tracing::warn!("{warning}");
     }
-    Ok(Place::new(Arc::new(sql.table()), Arc::new(sql.blobs())))
+    Ok(Place {
+        expire: Some(Arc::new(sql.table())),
+        ..Place::new(Arc::new(sql.table()), Arc::new(sql.blobs()))
+    })
 }
 
 pub(super) async fn init(store: &SqlStore) -> Result<Vec<String>> {

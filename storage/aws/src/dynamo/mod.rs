@@ -27,6 +27,7 @@ use aws_sdk_dynamodb::{Client, types::ReturnConsumedCapacity};
 use bytes::Bytes;
 use storage::{
     Clock, Error, ErrorKind, Result, SystemClock,
+    key::record_name,
     layer::{Call, Observer, Retries},
     shape::{Batch, Consistency, Done, Key, Page, Query, Record, Space, Table},
 };
@@ -121,25 +122,32 @@ impl DynamoTable {
 /// All answers say what they took.
 const CAPACITY: ReturnConsumedCapacity = ReturnConsumedCapacity::Total;
 
+fn name_of(key: &Key) -> &'static str {
+    record_name(key.space, &key.partition, &key.sort)
+}
+
 #[async_trait]
 impl Table for DynamoTable {
     async fn get(&self, key: &Key, consistency: Consistency) -> Result<Option<Record>> {
-        let tally = Tally::new(Call::Get, Some(key.space));
+        let tally = Tally::new(Call::Get, Some(key.space)).about(name_of(key));
         let result = self.find(key, consistency, &tally).await;
         self.tell(&tally, &result);
         result
     }
 
     async fn query(&self, query: &Query) -> Result<Page> {
-        let tally = Tally::new(Call::Query, Some(query.space));
+        let from = query.from.as_deref().unwrap_or_default();
+        let record = record_name(query.space, &query.partition, from);
+        let tally = Tally::new(Call::Query, Some(query.space)).about(record);
         let result = self.page(query, &tally).await;
         self.tell(&tally, &result);
         result
     }
 
     async fn write(&self, batch: Batch) -> Result<()> {
-        let space = batch.operations.first().map(|first| first.key().space);
-        let tally = Tally::new(Call::Write, space);
+        let first = batch.operations.first().map(|first| first.key());
+        let tally =
+            Tally::new(Call::Write, first.map(|key| key.space)).about(first.map_or("", name_of));
         let result = self.write_all(batch, &tally).await;
         self.tell(&tally, &result);
         result

@@ -145,8 +145,7 @@ impl DynamoTable {
                 }
                 code => {
                     let failure = self.reason(space, code, reason.message().unwrap_or_default());
-                    // A part that can never be is worse than one that must wait.
-                    if failed.is_none() || !failure.repeatable {
+                    if failed.as_ref().is_none_or(|known| failure.outweighs(known)) {
                         failed = Some(failure);
                     }
                 }

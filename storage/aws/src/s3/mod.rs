@@ -83,21 +83,21 @@ impl S3Blobs {
 #[async_trait]
 impl Blobs for S3Blobs {
     async fn get(&self, key: &str) -> Result<Option<Blob>> {
-        let tally = Tally::new(Call::BlobGet, None);
+        let tally = Tally::new(Call::BlobGet, None).about("object");
         let result = self.inner.get(key, &tally).await;
         self.tell(&tally, &result);
         result
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
-        let tally = Tally::new(Call::BlobGet, None);
+        let tally = Tally::new(Call::BlobGet, None).about("object");
         let result = self.inner.get_range(key, range, &tally).await;
         self.tell(&tally, &result);
         result
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: PutIf) -> Result<String> {
-        let tally = Arc::new(Tally::new(Call::BlobPut, None));
+        let tally = Arc::new(Tally::new(Call::BlobPut, None).about("object"));
         let result = if bytes.len() < self.inner.options.multipart_from {
             self.inner.put(key, bytes, condition, &tally).await
         } else {
@@ -108,14 +108,14 @@ impl Blobs for S3Blobs {
     }
 
     async fn remove(&self, key: &str) -> Result<()> {
-        let tally = Tally::new(Call::BlobRemove, None);
+        let tally = Tally::new(Call::BlobRemove, None).about("object");
         let result = self.inner.remove(key, &tally).await;
         self.tell(&tally, &result);
         result
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
-        let tally = Tally::new(Call::BlobList, None);
+        let tally = Tally::new(Call::BlobList, None).about("object");
         let result = self.inner.list(prefix, after, limit, &tally).await;
         self.tell(&tally, &result);
         result

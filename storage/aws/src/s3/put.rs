@@ -22,8 +22,10 @@ pub(super) const WRITE: &str = "w";
 
 /// Why an attempt did not succeed.
 pub(super) enum Refusal {
-    /// The condition does not hold; or there is no such upload any more, which may mean that it was completed.
+    /// The condition does not hold.
     Condition,
+    /// There is no such upload any more: an attempt before this one completed it, or somebody aborted it.
+    Gone(Failure),
     Failed(Failure),
 }
 
@@ -49,8 +51,10 @@ impl Inner {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let status = error.raw_response().map(|raw| raw.status().as_u16());
-        let known = ["NoSuchKey", "NoSuchUpload", "PreconditionFailed"];
-        if status == Some(412) || code(&error).is_some_and(|code| known.contains(&code)) {
+        let known = ["NoSuchKey", "PreconditionFailed"];
+        if code(&error) == Some("NoSuchUpload") {
+            Refusal::Gone(Failure::of(&self.what(), error))
+        } else if status == Some(412) || code(&error).is_some_and(|code| known.contains(&code)) {
             Refusal::Condition
         } else {
             Refusal::Failed(Failure::of(&self.what(), error))
@@ -106,7 +110,10 @@ impl Inner {
                 Err(Refusal::Condition) if !doubt => {
                     return Err(Error::new(ErrorKind::Conflict, "condition not met"));
                 }
-                Err(Refusal::Condition) => return self.find_own(object, id, tally).await,
+                Err(Refusal::Gone(failure)) if !doubt => return Err(failure.into_error()),
+                Err(Refusal::Condition | Refusal::Gone(_)) => {
+                    return self.find_own(object, id, tally).await;
+                }
                 Err(Refusal::Failed(failure)) => failure,
             };
             doubt |= failure.doubt;

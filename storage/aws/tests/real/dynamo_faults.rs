@@ -286,8 +286,13 @@ async fn transactions_in_each_others_way() {
             op.prepare(&direct, &case).await;
             dynamo.faults.clear();
             dynamo.faults.add(times, fault.clone(), anything);
+            dynamo.spent.take();
             let ended = op.run(&table, &case).await.map_err(|error| error.kind());
             assert_eq!(ended, if times == 2 { Ok(()) } else { Err(kind) }, "{case}");
+            let spent = dynamo.spent.take();
+            assert!(spent.iter().any(|usage| usage.retries > 0), "{case}");
+            let is_throttled = spent.iter().any(|usage| usage.throttled > 0);
+            assert_eq!(is_throttled, name == "throttled", "{case}: {spent:?}");
             assert_contents(&direct, &case, &op.expected(times == 2)).await;
         }
     }

@@ -201,6 +201,24 @@ async fn a_lost_answer_to_a_completion() {
     );
 }
 
+/// An upload that somebody aborted is no conflict: nothing is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_is_gone() {
+    let s3 = S3::start().await;
+    let options = S3Options {
+        multipart_from: 1 << 20,
+        part: 5 << 20,
+        ..s3.options.clone()
+    };
+    let (direct, blobs) = (s3.direct().await, S3Blobs::open(&options).await);
+    let completes = |asked: &Asked<'_>| asked.method == "POST" && asked.path.contains("uploadId=");
+    s3.faults.add(1, Fault::s3(404, "NoSuchUpload"), completes);
+    let put = blobs.put(&key("gone"), large(), PutIf::Absent).await;
+    assert_eq!(put.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(s3.faults.hits(), 1, "it is not asked for again");
+    assert_object(&direct, "gone", None).await;
+}
+
 /// Another writes between a put whose answer was lost and its repeat: that is neither success nor conflict.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_and_another_in_between() {

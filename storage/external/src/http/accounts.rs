@@ -130,7 +130,8 @@ impl AccountRepository for HttpAccounts {
             Method::POST,
             &["accounts", account.as_str(), "check-password"],
         )
-        .with_body(&Password { password });
+        .with_body(&Password { password })
+        .that_only_asks();
         let Some(answer) = self.client.find(call).await? else {
             return Ok(PasswordVerdict::Wrong);
         };

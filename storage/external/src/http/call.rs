@@ -32,6 +32,8 @@ pub(super) struct Call {
     pub(super) path: String,
     pub(super) condition: Condition,
     pub(super) body: Bytes,
+    /// It changes something: what was not answered may have been done.
+    pub(super) writes: bool,
 }
 
 impl Call {
@@ -42,6 +44,7 @@ impl Call {
             encode(&mut path, segment);
         }
         Self {
+            writes: method != Method::GET,
             method,
             path,
             condition: Condition::None,
@@ -59,6 +62,12 @@ impl Call {
         self.path.push_str(name);
         self.path.push('=');
         encode(&mut self.path, &value.to_string());
+        self
+    }
+
+    /// Whatever its method is, it changes nothing.
+    pub(super) fn that_only_asks(mut self) -> Self {
+        self.writes = false;
         self
     }
 

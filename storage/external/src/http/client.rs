@@ -2,7 +2,8 @@
 //!
 //! Order: a breaker that is open answers at once; a place among the requests under way; then tries, with pauses between
 //! them that grow and are drawn at random, lest all who failed together come back together. `Retry-After` is kept to, as
-//! far as the time allows. What was not answered is `Unavailable`: it may or may not have happened.
+//! far as the time allows. What was not answered is `Unavailable`: it may or may not have happened. A write of which one
+//! try ended so stays in doubt, whatever its later tries are refused with.
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -148,17 +149,18 @@ impl Client {
     async fn try_until(&self, call: &Call, deadline: Instant) -> Result<Option<Answer>> {
         let key = random_key();
         let mut pause = PAUSE;
-        let mut tries = 1;
+        let (mut tries, mut doubt) = (1, false);
         loop {
             let until = deadline.min(Instant::now() + self.options.timeout);
             let (error, after) = match timeout_at(until, self.try_once(call, &key)).await {
-                Ok(Try::Done(found)) => return found,
+                Ok(Try::Done(found)) => return found.map_err(|error| told(error, doubt)),
                 Ok(Try::Again(error, after)) => (error, after),
                 Err(_) => (unavailable("the service does not answer in time"), None),
             };
+            doubt |= call.writes && error.kind() == ErrorKind::Unavailable;
             let next = Instant::now() + after.unwrap_or_default().max(jittered(pause));
             if tries == self.options.attempts || next >= deadline {
-                return Err(error);
+                return Err(told(error, doubt));
             }
             sleep_until(next).await;
             tries += 1;
@@ -184,7 +186,10 @@ impl Client {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                 let context = "the service answers more than the limit allows";
-                return Try::Done(Err(corrupt(context)));
+                return Try::Done(Err(match call.writes {
+                    true => unavailable(context),
+                    false => corrupt(context),
+                }));
             }
             Err(error) => return again(unavailable(format!("an answer was cut off: {error}"))),
         };
@@ -193,7 +198,8 @@ impl Client {
         }
         let after = head.headers.get(RETRY_AFTER);
         let after = after.and_then(|it| it.to_str().ok()?.parse().ok());
-        refused(head.status, &body, after.map(Duration::from_secs))
+        let after = after.map(Duration::from_secs);
+        refused(head.status, &body, after, call.writes)
     }
 
     fn request(&self, call: &Call, key: &str) -> Result<Request<Full<Bytes>>> {
@@ -223,12 +229,23 @@ impl Client {
     }
 }
 
+/// What a caller is told of the last try. Behind one that may have been done no refusal means that nothing happened.
+fn told(error: Error, doubt: bool) -> Error {
+    if !doubt || error.kind() == ErrorKind::Unavailable {
+        return error;
+    }
+    unavailable(format!("an answer was lost, and then: {error}")).with_source(error)
+}
+
 /// What a status says.
-fn refused(status: StatusCode, body: &[u8], after: Option<Duration>) -> Try {
+fn refused(status: StatusCode, body: &[u8], after: Option<Duration>, writes: bool) -> Try {
     let refusal: Option<Refusal> = serde_json::from_slice(body).ok();
     let detail = refusal.as_ref().and_then(|it| it.detail.clone());
     let detail = detail.unwrap_or_default();
-    let is_absence = refusal.is_some_and(|it| it.error == "absent");
+    let says = |what: &str| refusal.as_ref().is_some_and(|it| it.error == what);
+    let is_absence = says("absent");
+    // A proxy says 503 too, of a service that may have done all it was asked for.
+    let is_done_maybe = writes && status == StatusCode::SERVICE_UNAVAILABLE && !says("throttled");
     let failed = |what: &str| unavailable(format!("{what} ({status}) {detail}").trim_end());
     Try::Done(Err(match status.as_u16() {
         404 if is_absence => return Try::Done(Ok(None)),
@@ -237,6 +254,9 @@ fn refused(status: StatusCode, body: &[u8], after: Option<Duration>) -> Try {
         413 => Error::new(ErrorKind::TooLarge, format!("the service: {detail}")),
         405 | 501 => not_allowed(format!("the service does not do that {detail}").trim_end()),
         401 | 403 => failed("the service does not believe us; are token and certificate right?"),
+        503 if is_done_maybe => {
+            return Try::Again(failed("nobody answered for the service"), after);
+        }
         429 | 503 => {
             let error = throttled(format!("the service is busy ({status}) {detail}").trim_end());
             return Try::Again(error, after);
@@ -280,15 +300,20 @@ mod tests {
     #[test]
     fn statuses_are_told_apart() {
         use ErrorKind::{Conflict, NotAllowed, Throttled, TooLarge, Unavailable};
-        let check = |status: u16, body: &str, expected: Option<ErrorKind>, again: bool| {
+        let of = |writes: bool, status: u16, body: &str| {
             let status = StatusCode::from_u16(status).unwrap();
-            let (found, is_again) = match refused(status, body.as_bytes(), None) {
+            match refused(status, body.as_bytes(), None, writes) {
                 Try::Done(Ok(None)) => (None, false),
                 Try::Done(Ok(Some(_))) => panic!("{status} is no answer"),
                 Try::Done(Err(error)) => (Some(error.kind()), false),
                 Try::Again(error, _) => (Some(error.kind()), true),
-            };
-            assert_eq!((found, is_again), (expected, again), "{status} {body}");
+            }
+        };
+        let check = |status: u16, body: &str, expected: Option<ErrorKind>, again: bool| {
+            for writes in [false, true] {
+                let found = of(writes, status, body);
+                assert_eq!(found, (expected, again), "{status} {body} {writes}");
+            }
         };
         check(404, r#"{"error":"absent"}"#, None, false);
         check(404, "", Some(Unavailable), false);
@@ -300,7 +325,11 @@ mod tests {
         check(405, "", Some(NotAllowed), false);
         check(501, "", Some(NotAllowed), false);
         check(429, "", Some(Throttled), true);
-        check(503, "", Some(Throttled), true);
+        check(503, r#"{"error":"throttled"}"#, Some(Throttled), true);
+        for body in ["", "<html>", r#"{"error":"failed"}"#] {
+            assert_eq!(of(false, 503, body), (Some(Throttled), true), "{body}");
+            assert_eq!(of(true, 503, body), (Some(Unavailable), true), "{body}");
+        }
         for status in [500, 502, 504] {
             check(status, "", Some(Unavailable), true);
         }

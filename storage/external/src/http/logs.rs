@@ -166,7 +166,8 @@ impl LogRepository for HttpLogs {
     ) -> Result<()> {
         match append(archive, head, write_id, entries)? {
             None => Ok(()),
-            Some(call) => self.client.change(call).await.map(drop),
+            // A log is there as soon as something is appended: that it is not says nothing of what was done.
+            Some(call) => self.client.ask(call).await.map(drop),
         }
     }
 
@@ -184,7 +185,7 @@ impl LogRepository for HttpLogs {
             Ok(Some(call)) => {
                 let client = self.client.clone();
                 self.runtime
-                    .spawn(async move { done(client.change(call).await.map(drop)) });
+                    .spawn(async move { done(client.ask(call).await.map(drop)) });
             }
         }
     }

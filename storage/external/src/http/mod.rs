@@ -6,7 +6,8 @@
 //!
 //! What a status means: 404 with `"error": "absent"` is absence (a proxy's 404 is none); 409 and 412 `Conflict`; 413
 //! `TooLarge`; 405 and 501 `NotAllowed`; 429 and 503 `Throttled`; everything else, 401 and 403 among it, `Unavailable`:
-//! that the service does not believe us says nothing of anybody's password.
+//! that the service does not believe us says nothing of anybody's password. A 503 to a write is `Throttled` only with
+//! `"error": "throttled"`: a proxy's 503 does not say that nothing happened.
 //! Every write carries a key (`Idempotency-Key`) that is the same over its tries, so that one whose answer was lost is not
 //! made twice, or told as a conflict with itself.
 
@@ -84,6 +85,12 @@ impl HttpOptions {
             "url",
             "must begin with https://",
         );
+        let authority = url.as_ref().and_then(Uri::authority);
+        must(
+            !authority.is_some_and(|it| it.as_str().contains('@')),
+            "url",
+            "has no user and no password, since logs show it; use a token",
+        );
         let has_query = url.as_ref().is_some_and(|url| url.query().is_some());
         must(!has_query, "url", "has no query");
         let is_token = |c: char| c.is_ascii_graphic();
@@ -143,6 +150,9 @@ mod tests {
         check("/v1", &["url"]);
         check("", &["url"]);
         check("https://a.example/v1?x=y", &["url"]);
+        check("https://user:password@a.example/v1", &["url"]);
+        check("https://user@a.example/v1", &["url"]);
+        check("https://a.example/v1/@", &[]);
         let bad = HttpOptions {
             url: "https://a.example".into(),
             token: Secret::new("two words"),

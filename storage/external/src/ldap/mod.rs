@@ -56,7 +56,21 @@ impl Ldap {
                 "passwords cross the wire to the directory as they are; set ldap_encrypt"
             );
         }
-        let directory = Directory::new(options)?;
+        Self::over(Directory::new(options)?, options, domain)
+    }
+
+    /// The same as another domain sees it: over the same connections, which these options made.
+    ///
+    /// # Errors
+    /// `Unavailable`: an option cannot be.
+    pub fn of_domain(&self, options: &LdapOptions, domain: &str) -> Result<Self> {
+        if self.users.domain == domain {
+            return Ok(self.clone());
+        }
+        Self::over(self.directory.clone(), options, domain)
+    }
+
+    fn over(directory: Arc<Directory>, options: &LdapOptions, domain: &str) -> Result<Self> {
         let users = Arc::new(Users::new(directory.clone(), options, domain)?);
         Ok(Self { directory, users })
     }

@@ -112,7 +112,7 @@ impl LdapOptions {
         must(!self.uids.is_empty(), "ldap_uids", "there is none");
         must(self.connections > 0, "connections", "there must be one");
         must(
-            self.root_dn.is_empty() || !self.password.is_empty(),
+            self.root_dn.is_empty() == self.password.is_empty(),
             "ldap_password",
             "a name without a password is nobody (RFC 4513 §5.1.2): set both or none",
         );

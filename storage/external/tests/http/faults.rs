@@ -78,6 +78,45 @@ async fn a_change_whose_answer_was_lost_is_made_once_and_told() {
 }
 
 #[tokio::test]
+async fn a_refusal_behind_a_lost_answer_leaves_doubt() {
+    use ErrorKind::{Conflict, Throttled, TooLarge, Unavailable};
+    use Fault::{Flood, LoseAnswer, Refuse, RetryAfter, Status};
+    let service = service().await;
+    let logs = HttpLogs::new(&http(&service), Handle::current());
+    let bob = jid("bob@a.example");
+    let busy = Refuse(503, "throttled");
+    // Each is tried until it succeeds, as the same write or, if nothing happened, as another.
+    let (mut head, mut write_id) = (0, 1);
+    let mut check = async |faults: &[Fault], expected: ErrorKind| {
+        service.fail(faults.iter().copied());
+        let done = logs.append(&bob, head, write_id, &[entry("a")]).await;
+        let kind = done.map_err(|error| error.kind());
+        assert_eq!(kind, Err(expected), "{faults:?}");
+        write_id += u64::from(expected != Unavailable);
+        let done = logs.append(&bob, head, write_id, &[entry("a")]).await;
+        done.unwrap_or_else(|error| panic!("{faults:?} {error}"));
+        (head, write_id) = (head + 1, write_id + 1);
+        assert_eq!(logs.head(&bob).await.unwrap(), head, "{faults:?}");
+    };
+    check(&[LoseAnswer, Status(429), Status(429)], Unavailable).await;
+    check(&[LoseAnswer, busy, busy], Unavailable).await;
+    check(&[LoseAnswer, RetryAfter(429, 3_600)], Unavailable).await;
+    check(&[busy, LoseAnswer, Refuse(413, "too_large")], Unavailable).await;
+    check(&[LoseAnswer, Refuse(409, "conflict")], Unavailable).await;
+    check(&[LoseAnswer, Refuse(404, "absent")], Unavailable).await;
+    check(&[Status(500), Status(429), busy], Unavailable).await;
+    // Of a proxy nobody knows whom it asked.
+    check(&[Status(503); 3], Unavailable).await;
+    check(&[Flood(9 << 20)], Unavailable).await;
+    check(&[Refuse(404, "absent")], Unavailable).await;
+    // What the service itself refuses did not happen.
+    check(&[Status(429); 3], Throttled).await;
+    check(&[busy; 3], Throttled).await;
+    check(&[busy, Refuse(413, "too_large")], TooLarge).await;
+    check(&[Status(429), Refuse(409, "conflict")], Conflict).await;
+}
+
+#[tokio::test]
 async fn what_passes_is_tried_again_and_what_stays_is_told() {
     use Fault::{Flood, Garbage, RetryAfter, Status};
     let service = service().await;

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use storage::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, Expire, Result,
     backend::rule,
     shape::{Batch, Consistency, Done, Key, Page, Query, Record, Space, Table},
 };
@@ -102,6 +102,13 @@ impl SqlTable {
                 .map_err(crate::error::Failure::into_error)?;
         }
         Ok(removed)
+    }
+}
+
+#[async_trait]
+impl Expire for SqlTable {
+    async fn expire(&self, now: u64, limit: usize) -> Result<u64> {
+        self.sweep(now, limit).await
     }
 }
 

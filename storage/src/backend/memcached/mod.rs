@@ -7,8 +7,9 @@
 //! When the servers change, the keys of a new one come from others, and the keys of one that is gone go to others, who
 //! may hold what was there before it came. Whoever gains keys is distrusted once by each node that learns of it, so that
 //! nothing of before is read once all know: a new server is emptied a few times more while the nodes learn of it, and
-//! when one goes all are. As long as nodes do not agree, they do not see each other's changes of the keys that moved;
-//! no longer than an entry lives. So the list is asked for often, and is not changed often.
+//! when one goes all are. A node that changed something before it knew any server distrusts all that it learns of. As
+//! long as nodes do not agree, they do not see each other's changes of the keys that moved; no longer than an entry
+//! lives. So the list is asked for often, and is not changed often.
 
 mod breaker;
 mod discovery;
@@ -88,6 +89,8 @@ pub struct Memcached {
     /// The configuration endpoint, if there is one, and when it is to be asked next.
     endpoint: Option<(String, Mutex<Duration>)>,
     ring: ArcSwap<Ring>,
+    /// Something was to be distrusted while no server was known. Held by who puts the first ones on the ring.
+    missed: Mutex<bool>,
     clock: Arc<dyn Clock>,
 }
 
@@ -119,6 +122,7 @@ impl Memcached {
             options,
             endpoint,
             ring: ArcSwap::from_pointee(ring),
+            missed: Mutex::new(false),
             clock,
         })
     }
@@ -182,7 +186,10 @@ impl Memcached {
         }
         let stays =
             |server: &Arc<Server>| list.servers.iter().any(|listed| is_same(server, listed));
-        if !old.servers.iter().all(stays) {
+        let mut missed = self.missed.lock();
+        // Whichever server it was about: it was not told.
+        let missed_one = !servers.is_empty() && std::mem::take(&mut *missed);
+        if missed_one || !old.servers.iter().all(stays) {
             servers.iter().for_each(|server| server.distrust());
         }
         tracing::info!(
@@ -362,7 +369,12 @@ impl Cache for Memcached {
 
     fn distrust(&self, key: &str) {
         if let Ok(server) = self.server_of(key) {
-            server.distrust();
+            return server.distrust();
+        }
+        let mut missed = self.missed.lock();
+        match self.server_of(key) {
+            Ok(server) => server.distrust(),
+            Err(_) => *missed = true,
         }
     }
 }

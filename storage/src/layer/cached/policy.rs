@@ -7,14 +7,15 @@
 //! | privacy and block lists | never | who was blocked must not get through for another minute |
 //! | mailbox (claims, acknowledged numbers) | never | two readers of an old one would drain twice |
 //! | archive preferences | never | read with the mailbox, no gain |
-//! | logs, their heads and segments | never | an append goes to the head that is, and the log is the truth |
+//! | logs: heads, segments, long stanzas | never | an append goes to the head that is, and the log is the truth |
 //! | marks of names being erased, lists of accounts, indexes | never | decisions are taken by them; lists are paged |
 //! | rooms, pubsub nodes | never | their home has them in memory |
 //! | `ctl`: the directory, membership, claims | never | who owns what is never a matter of a minute ago |
-//! | blobs of accounts | by name | a name is used once: what it names cannot change |
+//! | blobs of values | by name | a name is used once: what it names cannot change |
 
 use crate::{
     key,
+    repository::object::{self, Kind},
     shape::{Key, Space},
 };
 
@@ -56,18 +57,26 @@ pub fn record(key: &Key) -> Option<Cacheable> {
     }
 }
 
-/// Whether a blob may be cached: those that [`key::account_blobs`] names, each of which is written once.
+/// Whether a blob may be cached: those of values of accounts, each of which is written once. What logs keep in blobs is
+/// as little cached as what they keep in tables.
 pub fn blob(name: &str) -> Option<Cacheable> {
-    name.starts_with(key::ACCOUNT_BLOBS)
-        .then_some(Cacheable::Blob)
+    object::read_name(name)
+        .filter(|name| name.kind == Kind::Value)
+        .map(|_| Cacheable::Blob)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use xmpp::BareJid;
 
     use super::*;
+    use crate::{
+        clock::{Clock, SystemClock},
+        repository::object::Draft,
+    };
 
     #[test]
     fn only_what_is_named_is_cached() {
@@ -108,7 +117,20 @@ mod tests {
         ] {
             check(Space::Core, partition, key::ROSTER, None);
         }
-        assert_eq!(blob(&key::account_blobs(&bob)), Some(Cacheable::Blob));
-        assert_eq!(blob("segments/u/1"), None);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        for (kind, expected) in [
+            (Kind::Value, Some(Cacheable::Blob)),
+            (Kind::Segment, None),
+            (Kind::Stanza, None),
+        ] {
+            assert_eq!(blob(&Draft::new(&bob, kind, 1, &clock).name), expected);
+        }
+        for never in [
+            key::account_blobs(&bob),
+            format!("{}0123456789abcdef", key::account_blobs(&bob)),
+            "segments/u/1".to_owned(),
+        ] {
+            assert_eq!(blob(&never), None, "{never}");
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! The rule of the limiter: how fast, and who first. Pure; the time is given.
 //!
 //! A bucket fills at the rate and holds [`LimiterOptions::burst`] of it. Each class leaves a part of it to those above,
-//! so when the bucket runs low the lower classes are refused while the higher still take. The rate grows by a constant
-//! with what succeeds and is cut by a factor of what was really used when the store says that it is too much: once per
-//! event, as many calls hear of the same one.
+//! so when the bucket runs low the lower classes are refused while the higher still take. A batch of more than its
+//! class may ever take waits for a full bucket, leaves the same part of it, and its class owes the rest: what flows over
+//! pays for it, and until then the class and those below wait, but none above. Messages alone may take all and more.
+//!
+//! The rate grows by a constant with what succeeds and is cut by a factor of what was really used when the store says
+//! that it is too much: once per event, as many calls hear of the same one.
 
 use std::time::Duration;
 
@@ -98,6 +101,8 @@ pub(super) struct Bucket {
     options: LimiterOptions,
     rate: f64,
     level: f64,
+    /// What batches of each class took beyond what was there for them: at most one batch's units in each.
+    owed: [f64; 5],
     /// Units taken in about the last second: forgotten exponentially.
     used: f64,
     at: Instant,
@@ -114,6 +119,7 @@ impl Bucket {
         Self {
             level: capacity(&options, rate),
             rate,
+            owed: [0.0; 5],
             used: 0.0,
             at: now,
             cut_at: None,
@@ -132,24 +138,38 @@ impl Bucket {
         let seconds = (now - self.at).as_secs_f64();
         self.at = now;
         let full = capacity(&self.options, self.rate);
-        self.level = (self.level + seconds * self.rate).min(full);
+        let filled = self.level + seconds * self.rate;
+        self.level = filled.min(full);
+        let mut over = filled - self.level;
+        for owed in &mut self.owed {
+            let paid = owed.min(over);
+            *owed -= paid;
+            over -= paid;
+        }
         self.used *= (-seconds).exp();
     }
 
-    /// Takes so many units, or says when to ask again. More than the bucket holds may be taken from a full one: then the
-    /// next ones wait for it.
+    /// Takes so many units, or says when to ask again. More than there is for a class may be taken from a full bucket:
+    /// then the next ones of the class wait for it.
     pub(super) fn take(&mut self, class: Class, units: f64, now: Instant) -> Result<(), Duration> {
         self.pass(now);
         let full = capacity(&self.options, self.rate);
         let left = full * class.leaves();
         let before: f64 = self.booked[..=class as usize].iter().sum();
-        let missing = left + units.min(full - left) + before - self.level;
+        let owed: f64 = self.owed[..=class as usize].iter().sum();
+        let missing = (left + units).min(full) + before + owed - self.level;
         if missing > 0.0 {
             return Err(Duration::from_secs_f64(
                 (missing / self.rate).max(SHORTEST_WAIT),
             ));
         }
-        self.level -= units;
+        let taken = match class {
+            // What is owed here all wait for.
+            Class::Message => units,
+            _ => units.min(self.level - left),
+        };
+        self.level -= taken;
+        self.owed[class as usize] += units - taken;
         self.used += units;
         Ok(())
     }
@@ -319,5 +339,46 @@ mod tests {
         bucket.take(Class::Message, 100.0, now).unwrap();
         let wait = bucket.take(Class::Message, 1.0, now).unwrap_err();
         assert_eq!(wait.as_secs_f64().round(), 4.0);
+    }
+
+    /// However much they take at once, it is they who wait for it, and those below.
+    #[test]
+    fn nobody_waits_for_a_large_batch_of_those_below() {
+        let check = |class: Class, left: usize| {
+            let (mut bucket, now) = bucket(100.0);
+            bucket.take(class, 1000.0, now).unwrap();
+            for each in Class::ALL {
+                let first = bucket.take(each, 0.0, now);
+                assert_eq!(first.is_ok(), each < class, "{each:?} after {class:?}");
+            }
+            assert_eq!(taken(&mut bucket, Class::Message, now), left, "{class:?}");
+            let wait = bucket.take(Class::Message, 1.0, now).unwrap_err();
+            assert!(wait < bucket.options.patience[0], "{class:?}: {wait:?}");
+            // All that was taken is paid for, less the hundred that were there.
+            let wait = bucket.take(class, 0.0, now).unwrap_err().as_secs_f64();
+            let seconds = (1000.0 + left as f64 - 100.0 + left as f64) / 100.0;
+            assert!((wait - seconds).abs() < 0.001, "{class:?}: {wait}");
+            let before = now + Duration::from_secs_f64(seconds - 0.01);
+            bucket.take(class, 0.0, before).unwrap_err();
+            let after = before + Duration::from_millis(11);
+            bucket.take(class, 0.0, after).unwrap();
+        };
+        check(Class::Bind, 20);
+        check(Class::Roster, 40);
+        check(Class::Archive, 60);
+        check(Class::Compaction, 80);
+    }
+
+    #[test]
+    fn a_large_batch_of_a_lower_class_waits_for_a_full_bucket() {
+        let (mut bucket, now) = bucket(100.0);
+        bucket.take(Class::Message, 10.0, now).unwrap();
+        let wait = bucket.take(Class::Archive, 1000.0, now).unwrap_err();
+        assert_eq!(wait.as_millis(), 100);
+        let (almost, then) = (Duration::from_millis(99), Duration::from_millis(101));
+        bucket
+            .take(Class::Archive, 1000.0, now + almost)
+            .unwrap_err();
+        bucket.take(Class::Archive, 1000.0, now + then).unwrap();
     }
 }

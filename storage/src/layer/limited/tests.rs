@@ -161,11 +161,10 @@ async fn waits_are_bounded() {
 /// What the store refuses is heard, whatever call it was; what is unknown is not.
 #[tokio::test(start_paused = true)]
 async fn every_call_is_heard() {
-    let heard = async |kind: ErrorKind, call: usize| {
+    let heard = async |kind: ErrorKind, call: usize, limiter: Arc<Limiter>| {
         let switchboard = Switchboard::new(1);
         switchboard.add(|_| true, When::Always, Fault::Fail(kind));
         let faulty = Arc::new(Faulty::new(Arc::new(MemoryTable::new()), switchboard));
-        let limiter = Limiter::new(LimiterOptions::default());
         let table = Arc::new(Limited::new(faulty, limiter.clone(), Class::Message));
         let batch = Batch::new().put(key(), "x", Condition::Any);
         match call {
@@ -182,8 +181,18 @@ async fn every_call_is_heard() {
         limiter.rate() < LimiterOptions::default().most
     };
     for call in 0..4 {
-        assert!(heard(ErrorKind::Throttled, call).await, "call {call}");
-        assert!(!heard(ErrorKind::Unavailable, call).await, "call {call}");
-        assert!(!heard(ErrorKind::Conflict, call).await, "call {call}");
+        for (kind, expected) in [
+            (ErrorKind::Throttled, true),
+            (ErrorKind::Unavailable, false),
+            (ErrorKind::Conflict, false),
+        ] {
+            let all = Limiter::new(LimiterOptions::default());
+            assert_eq!(heard(kind, call, all).await, expected, "{kind:?} {call}");
+            let told = Limiter::told(LimiterOptions::default());
+            assert!(!heard(kind, call, told).await, "{kind:?} {call}");
+        }
     }
+    let told = Limiter::told(LimiterOptions::default());
+    told.throttled();
+    assert!(told.rate() < LimiterOptions::default().most);
 }

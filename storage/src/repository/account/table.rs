@@ -230,8 +230,12 @@ impl AccountRepository for TableAccounts {
     async fn begin_erasure(&self, account: &BareJid) -> Result<()> {
         let batch = Batch::new()
             .check(record_key(account), Condition::Absent)
-            .put(mark_key(account)?, LEFT_OVER, Condition::Any);
-        self.table().write(batch).await
+            .put(mark_key(account)?, LEFT_OVER, Condition::Absent);
+        match self.table().write(batch).await {
+            // It is marked already, maybe as a removal that must be finished: that stays.
+            Err(error) if error.conflict_at().is_some_and(|at| at.index == 1) => Ok(()),
+            result => result,
+        }
     }
 
     async fn end_erasure(&self, account: &BareJid) -> Result<()> {

@@ -61,8 +61,16 @@ impl TableLogs {
             write_id,
             entries,
         } = append;
-        let drafts =
-            Drafts::put(&*self.blobs, &self.clock, archive, head + 1, entries, long).await?;
+        // Of the log itself nothing was asked yet: whatever the objects' store answered, nothing was appended.
+        let drafts = Drafts::put(&*self.blobs, &self.clock, archive, head + 1, entries, long)
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::Unavailable => {
+                    Error::new(ErrorKind::Throttled, "a large message was not stored")
+                        .with_source(error)
+                }
+                _ => error,
+            })?;
         let batch = append.batch(&drafts);
         let result = match (batch, drafts.check()) {
             (Ok(batch), Ok(())) => self.table.write(batch).await,

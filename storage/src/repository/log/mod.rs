@@ -11,6 +11,7 @@ mod change;
 mod codec;
 pub mod compact;
 mod contacts;
+pub mod extent;
 mod front;
 mod large;
 mod read;

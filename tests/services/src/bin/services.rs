@@ -1,7 +1,7 @@
 //! Runs a command while real servers run for it: `services BACKEND COMMAND...`.
 //!
 //! The command finds in `STARLING_TEST_STORAGE` what servers under test write under `[storage]`; `{prefix}` and
-//! `{directory}` there are of each such server. `BACKEND` is `memory`, `sqlite`, `postgresql`, `mariadb`, or
+//! `{directory}` there are of each such server. `BACKEND` is `memory`, `embedded`, `sqlite`, `postgresql`, `mariadb`, or
 //! `cloud`: DynamoDB, S3 and memcached.
 
 use std::{
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    say("usage: services memory|sqlite|postgresql|mariadb|cloud COMMAND...");
+    say("usage: services memory|embedded|sqlite|postgresql|mariadb|cloud COMMAND...");
     ExitCode::from(2)
 }
 
@@ -52,6 +52,7 @@ fn run(backend: &str, program: &str, arguments: &[String]) -> io::Result<Option<
     // Each server lives until its command has ended.
     match backend {
         "memory" => run("backend = \"memory\"\n"),
+        "embedded" => run("path = \"{directory}/store\"\nsync = false\n"),
         "sqlite" => run(&sql("sqlite", "sqlite://{directory}/starling.db")),
         "postgresql" => {
             let server = Postgres::start(&["max_connections=500"])?;

@@ -1,13 +1,15 @@
 //! The way of a home's messages into its log: one flush at a time, in order, until nothing waits.
 //!
 //! Why here: what may be done again and what was done is told by the place in the queue, and by nothing else.
+//! An append is judged by what the table has. What was compacted is there no more and refuses nobody, so nothing is written
+//! behind a head that was learned of long ago: it is read again first.
 //! Stored: the account's log.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use storage::{
-    ErrorKind,
-    repository::{EntryFlags, NewEntry},
+    Error, ErrorKind,
+    repository::{EntryFlags, LogRange, NewEntry},
 };
 
 use super::{After, Home, Parcel, Queued, State, messages::Numbers, tell, wait};
@@ -26,15 +28,21 @@ const MAX_APPEND: usize = 64;
 const MAX_APPEND_BYTES: usize = 60 << 10;
 /// How long a flush waits after a failure: at first, at most, and when senders are told.
 pub(super) const FIRST_DELAY: Duration = Duration::from_millis(20);
-const LAST_DELAY: Duration = Duration::from_secs(2);
+pub(super) const LAST_DELAY: Duration = Duration::from_secs(2);
 const GIVE_UP_DELAY: Duration = Duration::from_secs(1);
 /// How often a retraction is tried: for two minutes, in which a disk gets room or a store comes back.
 const RETRACTION_ATTEMPTS: u32 = 64;
+
+/// A head is read again when it was learned of longer ago than this. No log is compacted up to entries of less than a day
+/// (`maintenance.compact_after`).
+const HEAD_TRUSTED: Duration = Duration::from_secs(3_600);
 
 /// A write to the log. It stays as it is until it is known whether it was done.
 struct Append {
     /// Behind which number.
     head: u64,
+    /// When that was known to be the head.
+    head_known_ms: u64,
     /// By which the store recognises it.
     write_id: u64,
     entries: Vec<NewEntry>,
@@ -50,18 +58,10 @@ impl Home {
         loop {
             let next = repeat
                 .take()
-                .or_else(|| self.with(|state| state.next_append(router.random())));
+                .or_else(|| self.with(|state| state.next_append(&router)));
             let Some(mut append) = next else { return };
             let Some(writing) = self.write() else { return };
-            let result = if append.entries.is_empty() {
-                Ok(())
-            } else {
-                router
-                    .stores
-                    .logs
-                    .append(&self.account, append.head, append.write_id, &append.entries)
-                    .await
-            };
+            let result = self.append(&router, &mut append).await;
             drop(writing);
             match result {
                 Ok(()) => {
@@ -73,13 +73,20 @@ impl Home {
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     // Somebody else appended, so this is not in the log: take up behind it.
+                    let asked_ms = router.now_ms();
                     match router.stores.logs.tip(&self.account).await {
                         Ok(tip) => {
                             self.with(|state| {
                                 state.head = tip.head;
+                                state.head_known_ms = asked_ms;
                                 state.newest_ms = state.newest_ms.max(tip.time_ms);
                             });
-                            continue;
+                            if tip.head != append.head {
+                                continue;
+                            }
+                            // A conflict with nothing: asked at once it would say the same again.
+                            tracing::warn!(account = %self.account, %error, "log append refused without a newer entry");
+                            router.metrics.append_failures.inc();
                         }
                         Err(error) => {
                             tracing::warn!(account = %self.account, %error, "log head not read")
@@ -89,7 +96,6 @@ impl Home {
                 Err(error) => {
                     tracing::warn!(account = %self.account, %error, "log append failed");
                     router.metrics.append_failures.inc();
-                    append.maybe_done |= error.kind() == ErrorKind::Unavailable;
                 }
             }
             tokio::time::sleep(delay).await;
@@ -105,6 +111,52 @@ impl Home {
             // If the answer was lost the very same write is recognised; another one under its id would not be in the log.
             repeat = append.maybe_done.then_some(append);
         }
+    }
+
+    /// Writes an append, behind a head that may be trusted.
+    async fn append(&self, router: &Router, append: &mut Append) -> storage::Result<()> {
+        let logs = &router.stores.logs;
+        if append.entries.is_empty() {
+            return Ok(());
+        }
+        let now_ms = router.now_ms();
+        // A clock that went back says nothing about an age.
+        if Duration::from_millis(now_ms.abs_diff(append.head_known_ms)) > HEAD_TRUSTED {
+            let head = logs.head(&self.account).await?;
+            if head != append.head {
+                return match append.maybe_done && self.holds(router, append).await? {
+                    // Maybe somebody wrote behind it: what the head is now stays unknown.
+                    true => Ok(()),
+                    false => Err(Error::conflict(0, None)),
+                };
+            }
+            append.head_known_ms = now_ms;
+        }
+        let written = logs
+            .append(&self.account, append.head, append.write_id, &append.entries)
+            .await;
+        match &written {
+            Ok(()) => drop(self.with(|state| state.head_known_ms = now_ms)),
+            Err(error) => append.maybe_done |= error.kind() == ErrorKind::Unavailable,
+        }
+        written
+    }
+
+    /// Whether an append that may be done is: by what is there, since the table may have lost the write's id to a segment.
+    async fn holds(&self, router: &Router, append: &Append) -> storage::Result<bool> {
+        let (Some(first), number) = (append.entries.first(), append.head + 1) else {
+            return Ok(false);
+        };
+        let range = LogRange {
+            from: number,
+            to: number,
+        };
+        let found = router.stores.logs.read(&self.account, range, false, 1);
+        let found = found.await?;
+        let is_ours = |it: &storage::repository::LogEntry| {
+            it.time_ms == first.time_ms && it.peer == first.peer && it.stanza == first.stanza
+        };
+        Ok(found.first().is_some_and(is_ours))
     }
 
     /// The store has been failing: senders are told to try again later. What may be in the log already (the first `kept`
@@ -185,8 +237,8 @@ impl Home {
 
 impl State {
     /// The next append, from the front of the queue; nothing is taken off it.
-    fn next_append(&mut self, write_id: u64) -> Append {
-        let now = crate::clock::now_ms().max(self.newest_ms);
+    fn next_append(&mut self, router: &Router) -> Append {
+        let now = router.now_ms().max(self.newest_ms);
         let mut entries = Vec::new();
         let mut bytes = 0;
         for queued in &self.queue {
@@ -209,7 +261,8 @@ impl State {
         }
         Append {
             head: self.head,
-            write_id,
+            head_known_ms: self.head_known_ms,
+            write_id: router.random(),
             entries,
             maybe_done: false,
         }

@@ -198,6 +198,7 @@ impl Home {
 
     pub(super) async fn read(&self, router: &Router) -> storage::Result<Option<State>> {
         let (stores, account) = (&router.stores, &self.account);
+        let head_known_ms = router.now_ms();
         // At once: over a network each takes milliseconds.
         let (found, tip, mailbox, privacy, preferences) = tokio::try_join!(
             stores.accounts.load(account),
@@ -247,6 +248,7 @@ impl Home {
         Ok(Some(State {
             passing: false,
             head: tip.head,
+            head_known_ms,
             newest_ms: tip.time_ms,
             queue: VecDeque::new(),
             flushing: false,

@@ -70,9 +70,11 @@ impl Scan<'_> {
     /// # Errors
     /// The store did not answer.
     pub async fn ends(&self) -> Result<Option<(LogEntry, LogEntry)>, StanzaError> {
-        let first = self.collect(LogRange::ALL, false, 1, 0).await?.0.pop();
-        let last = self.collect(LogRange::ALL, true, 1, 0).await?.0.pop();
-        Ok(first.zip(last))
+        let ((mut first, _), (mut last, _)) = tokio::try_join!(
+            self.collect(LogRange::ALL, false, 1, 0),
+            self.collect(LogRange::ALL, true, 1, 0),
+        )?;
+        Ok(first.pop().zip(last.pop()))
     }
 
     /// An entry that must be there and be shown.

@@ -164,3 +164,41 @@ async fn what_moved_away_and_back_is_not_what_it_was() {
         assert_eq!(value(&one, key).await, None, "what {key} was before");
     }
 }
+
+/// The endpoint is not there when a node starts, and the node changes what others have cached.
+#[tokio::test]
+async fn what_changed_before_a_server_was_known_is_not_read() {
+    let [a, b] = [(); 2].map(|()| Running::start().unwrap());
+    let (endpoint, clock) = (Endpoint::start().await, clock());
+    let learn = async |node: &Memcached| {
+        clock.advance(options().poll);
+        node.maintain().await;
+    };
+    let keys: Vec<_> = (0..40).map(|n| format!("k{n}")).collect();
+    for changes in [false, true] {
+        let [knows, late] = [(); 2].map(|()| endpoint.node(&clock));
+        endpoint.lists(1, &[&a, &b]);
+        learn(&knows).await;
+        for key in &keys {
+            set(&knows, key, "old").await;
+        }
+        endpoint.says("ERROR\r\n");
+        learn(&late).await;
+        is_gone(late.remove("k1").await);
+        if changes {
+            late.distrust("k1");
+        }
+        endpoint.lists(1, &[&a, &b]);
+        learn(&late).await;
+        let expected = (!changes).then(|| b"old".to_vec());
+        for key in &keys {
+            assert_eq!(value(&late, key).await, expected, "{changes} {key}");
+            assert_eq!(value(&knows, key).await, expected, "{changes} {key}");
+        }
+        // Once is enough.
+        set(&late, "k1", "new").await;
+        endpoint.lists(2, &[&a, &b]);
+        learn(&late).await;
+        assert_eq!(value(&late, "k1").await, Some(b"new".to_vec()));
+    }
+}

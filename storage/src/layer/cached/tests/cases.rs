@@ -16,7 +16,10 @@ use crate::{
         FaultyBlobs, Switchboard,
         faulty::{Fault, When},
     },
-    repository::{Roster, RosterItem, Vcard},
+    repository::{
+        Roster, RosterItem, Vcard,
+        object::{self, Kind},
+    },
     shape::{Batch, Blobs, Cache, Condition, Consistency, Key, PutIf, Table},
     stores::Stores,
 };
@@ -280,7 +283,7 @@ async fn blobs_are_cached_by_names_that_are_used_once() {
         clock,
         bench.notes.clone(),
     );
-    let name = format!("{}1", key::account_blobs(&bob()));
+    let name = format!("{}1-2-3", object::prefix(&bob(), Kind::Value));
     let again = blobs.put(&name, "x".into(), PutIf::Any).await;
     assert_eq!(again.unwrap_err().kind(), ErrorKind::NotAllowed);
     assert_eq!(blobs.get(&name).await.unwrap(), None);
@@ -295,11 +298,17 @@ async fn blobs_are_cached_by_names_that_are_used_once() {
     switchboard.switch(false);
     blobs.remove(&name).await.unwrap();
     assert_eq!(blobs.get(&name).await.unwrap(), None);
-    let other = "segments/1";
-    blobs.put(other, "x".into(), PutIf::Any).await.unwrap();
-    bench.told();
-    blobs.get(other).await.unwrap();
-    assert_eq!(bench.told(), []);
+    let of_log = |kind| format!("{}1-2-3", object::prefix(&bob(), kind));
+    for other in [
+        "segments/1".to_owned(),
+        of_log(Kind::Segment),
+        of_log(Kind::Stanza),
+    ] {
+        blobs.put(&other, "x".into(), PutIf::Any).await.unwrap();
+        bench.told();
+        blobs.get(&other).await.unwrap();
+        assert_eq!(bench.told(), [], "{other}");
+    }
 }
 
 /// Every history is explainable: as many changes as were answered, none lost.

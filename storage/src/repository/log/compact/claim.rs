@@ -42,8 +42,8 @@ impl Claim {
         };
         let until = (keeping.now + CLAIMED_FOR).as_secs();
         let mut batch = Batch::new().put_until(key.clone(), Bytes::new(), Condition::Any, until);
-        if let Some(guard) = &keeping.guard {
-            batch = batch.check(guard.clone(), Condition::Exists);
+        if let Some((guard, condition)) = &keeping.guard {
+            batch = batch.check(guard.clone(), *condition);
         }
         match logs.table.write(batch).await {
             Ok(()) => Ok(Some(Self { key })),

@@ -7,8 +7,9 @@ use xmpp::BareJid;
 use crate::{
     error::Result,
     key,
+    layer::guarded::erasure_mark,
     repository::{Mailbox, MailboxRepository},
-    shape::Key,
+    shape::{Condition, Key},
 };
 
 /// When entries become a segment.
@@ -48,9 +49,9 @@ impl Default for Compaction {
 pub struct Keeping<'a> {
     /// Whose log.
     pub archive: &'a BareJid,
-    /// What must be there for the log to be: the account's record. While an account is erased nobody begins to work on
-    /// its log.
-    pub guard: Option<Key>,
+    /// What must hold for the log to be: that the account's record is there, or, in a place where that is not, that no
+    /// mark of its erasure is. While an account is erased nobody begins to work on its log.
+    pub guard: Option<(Key, Condition)>,
     /// What says from which number on something may still be to be delivered.
     pub mailboxes: Option<&'a dyn MailboxRepository>,
     /// Now, in time since 1970.
@@ -66,9 +67,19 @@ impl<'a> Keeping<'a> {
     ) -> Self {
         Self {
             archive: account,
-            guard: Some(key::of_account(account, key::ACCOUNT)),
+            guard: Some((key::of_account(account, key::ACCOUNT), Condition::Exists)),
             mailboxes: Some(mailboxes),
             now,
+        }
+    }
+
+    /// The same in a place where the account's own record is not.
+    #[must_use]
+    pub fn elsewhere(self) -> Self {
+        let mark = erasure_mark(key::account(self.archive));
+        Self {
+            guard: Some((mark, Condition::Absent)),
+            ..self
         }
     }
 

@@ -57,17 +57,6 @@ fn in_three_days() -> Duration {
     Duration::from_secs(SystemClock.seconds() + 3 * 86_400)
 }
 
-fn add(all: &mut Work, work: Work) {
-    all.accounts += work.accounts;
-    all.segments += work.segments;
-    all.entries += work.entries;
-    all.dropped += work.dropped;
-    all.objects += work.objects;
-    all.swept += work.swept;
-    all.failed += work.failed;
-    all.raced += work.raced;
-}
-
 /// Steps until the round is over.
 async fn round(stores: &Stores, now: Duration) -> Work {
     let maintenance = stores
@@ -76,7 +65,7 @@ async fn round(stores: &Stores, now: Duration) -> Work {
     let mut all = Work::default();
     for _ in 0..1_000 {
         match maintenance.step(now).await.unwrap() {
-            Step::Worked(work) => add(&mut all, work),
+            Step::Worked(work) => all += work,
             Step::Taken => {}
             Step::Idle { until } => {
                 assert_eq!(until, now + options().interval);
@@ -166,7 +155,7 @@ async fn several_nodes_share_a_round() {
         );
         let mut all = Work::default();
         for work in [done.0, done.1, done.2] {
-            add(&mut all, work);
+            all += work;
         }
         assert_eq!(all.accounts, ACCOUNTS, "each once");
         assert_eq!(all.dropped, 15 * 50);
@@ -197,7 +186,7 @@ async fn failures_cost_a_round_and_nothing_else() {
             .unwrap();
         for _ in 0..1_000 {
             match maintenance.step(now).await {
-                Ok(Step::Worked(work)) => add(&mut all, work),
+                Ok(Step::Worked(work)) => all += work,
                 Ok(Step::Idle { .. }) => break,
                 Ok(Step::Taken) => {}
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable),

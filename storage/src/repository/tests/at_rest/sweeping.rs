@@ -3,8 +3,9 @@
 use super::*;
 use crate::{
     clock::{Clock, ManualClock, SystemClock},
+    key,
     repository::{Credentials, Vcard},
-    shape::PutIf,
+    shape::{Batch, Condition, Key, PutIf, Space},
     stores::Stores,
     sweep::Sweep,
 };
@@ -141,6 +142,39 @@ async fn logs_alone_can_be_swept() {
     let left = names(&blobs).await;
     assert_eq!(left.len(), 2);
     assert!(left.iter().all(|name| name.contains("/v/")), "{left:?}");
+}
+
+/// A record that cannot be read may point at anything: of its owner no value goes, and the others are swept as ever.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_keeps_the_values_of_its_owner_only() {
+    let (table, blobs) = memory();
+    let (bob, bobby) = (archive(), BareJid::parse("bobby@example.org").unwrap());
+    for owner in [&bob, &bobby] {
+        fill(&table, &blobs, owner).await;
+    }
+    let mut kept = names(&blobs).await;
+    for owner in [&bob, &bobby] {
+        let (other, scratch) = memory();
+        fill(&other, &scratch, owner).await;
+        for name in names(&scratch).await {
+            let bytes = scratch.get(&name).await.unwrap().unwrap().bytes;
+            blobs.put(&name, bytes, PutIf::Absent).await.unwrap();
+            if owner == &bob && name.contains("/v/") {
+                kept.push(name);
+            }
+        }
+    }
+    kept.sort();
+    let unreadable = Key {
+        space: Space::Core,
+        partition: key::account(&bob),
+        sort: key::private_xml("x", "y"),
+    };
+    let batch = Batch::new().put(unreadable, vec![0xff; 9], Condition::Absent);
+    table.write(batch).await.unwrap();
+    let sweep = sweep(&table, &blobs);
+    assert!(sweep_all(&sweep, 5, SystemClock.now() + DAY * 2).await > 5);
+    assert_eq!(names(&blobs).await, kept);
 }
 
 /// A compaction and an append of a long stanza die at any operation: what a sweep removes then is nobody's.
