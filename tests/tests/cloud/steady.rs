@@ -17,7 +17,7 @@ const PACE: Duration = Duration::from_millis(40);
 /// Stanzas that may wait for their acknowledgement before a client falls silent.
 const WINDOW: usize = 32;
 /// How long everything may take when nothing goes wrong any more.
-const SETTLE: Duration = Duration::from_secs(60);
+const SETTLE: Duration = Duration::from_secs(90);
 
 /// What a client asks for in turn. All of it is there, so that no answer may say that it is not.
 const REQUESTS: [&str; 10] = [
