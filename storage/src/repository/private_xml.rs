@@ -91,7 +91,12 @@ impl TablePrivateXml {
 
     async fn put_once(&self, owner: &BareJid, sort: Bytes, xml: &[u8]) -> Result<u64> {
         let key = key::of_account(owner, sort);
-        let seen = self.values.version(&key).await?;
+        let seen = self
+            .values
+            .table
+            .get(&key, Consistency::Strong)
+            .await?
+            .map_or(0, |found| found.version);
         if seen == 0 && self.list(owner).await?.len() >= self.limits.max_elements {
             return Err(too_large("too many elements of private XML"));
         }

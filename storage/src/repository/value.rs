@@ -117,17 +117,6 @@ impl Values {
         Err(corrupt("a record whose blob is missing"))
     }
 
-    /// The version of a value, for who will replace it; 0: there is none. One strong get.
-    pub(crate) async fn version(&self, key: &Key) -> Result<u64> {
-        let Some(found) = self.table.get(key, Consistency::Strong).await? else {
-            return Ok(0);
-        };
-        if pointer_of(&found)?.is_none() {
-            self.without_blob.insert(key.clone(), found.version);
-        }
-        Ok(found.version)
-    }
-
     /// The head of a value and its version, as a cache may know it. One cached get; a blob only if the value has none.
     pub(crate) async fn head(&self, key: &Key) -> Result<Option<(Head, u64)>> {
         let Some(found) = self.table.get(key, Consistency::Cached).await? else {
