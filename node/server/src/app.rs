@@ -49,7 +49,7 @@ impl App {
     /// # Errors
     /// A store is not to be had, or as [`App::start_with`].
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let Opened { stores, table } = stores::open(&config, None).await?;
+        let Opened { stores, table } = Box::pin(stores::open(&config, None)).await?;
         Self::start_with(config, stores, table).await
     }
 

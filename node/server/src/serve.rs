@@ -42,7 +42,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         calls: calls.clone(),
         cache: calls.clone(),
     };
-    let Opened { stores, table } = stores::open(&config, Some(watching))
+    let Opened { stores, table } = Box::pin(stores::open(&config, Some(watching)))
         .await
         .context("opening the stores")?;
     let welcome = first_start(&stores, &config)
