@@ -31,7 +31,8 @@ impl Report {
         format!(
             "Prices of {} in {}: {}; {} and {} dollars for a million read and write units, {} and {} for a million gets and \
              puts of S3. Each operation was done {} times over TLS on one node; DynamoDB answered {} ms and S3 {} ms late, \
-             as they would from afar, so times here are round trips and little else. `cargo run -p tests --bin cost` \
+             as they would from afar. The build was one for development on a machine with other work: of the times compare one with \
+             another, the counts are exact. `cargo run -p tests --bin cost` \
              measures it where you are, `--prices FILE` with your prices.",
             prices.region,
             prices.date,
