@@ -91,6 +91,7 @@ fn requests_are_as_before(rows: &[Row]) {
     );
     check("vCard, get", only(&["core get vcard"]), 0.0);
     let large = only(&["blobs blob_get object", "core get vcard"]);
+    check("vCard with a photo, first get", large.clone(), 0.0);
     check("vCard with a photo, get", large, 0.0);
 }
 
@@ -131,6 +132,7 @@ async fn operations_cost_what_they_did() {
         ("login: SCRAM, bind, roster, presence", 2),
         ("login: SASL2 with a FAST token", 2),
         ("vCard, get", 1),
+        ("vCard with a photo, first get", 1),
         ("vCard with a photo, get", 2),
         ("message, recipient online", 0),
         ("archive, newest page of 250", 0),

@@ -69,6 +69,8 @@ pub struct Client {
     reason: Option<String>,
     /// The bound address, once there is one.
     pub jid: String,
+    /// Stanzas that came since stream management was enabled.
+    received: u32,
 }
 
 impl Client {
@@ -83,6 +85,7 @@ impl Client {
             scanner: Scanner::default(),
             reason: None,
             jid: String::new(),
+            received: 0,
         })
     }
 
@@ -128,8 +131,11 @@ impl Client {
             match self.scanner.next_item() {
                 Some(Item::Stanza(range)) => {
                     let text = String::from_utf8_lossy(self.scanner.bytes(&range)).into_owned();
-                    if name(&text) == "stream:error" {
-                        self.reason = Some(text.clone());
+                    match name(&text) {
+                        "stream:error" => self.reason = Some(text.clone()),
+                        "enabled" => self.received = 0,
+                        _ if counts(&text) => self.received = self.received.wrapping_add(1),
+                        _ => {}
                     }
                     return Ok(text);
                 }
@@ -375,6 +381,14 @@ impl Client {
     pub async fn acknowledge(&mut self, h: u32) -> io::Result<()> {
         self.send(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"))
             .await
+    }
+
+    /// Acknowledges all that came, as clients do when they are asked.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub async fn acknowledge_all(&mut self) -> io::Result<()> {
+        self.acknowledge(self.received).await
     }
 
     /// Ends the stream and waits for the server to end its own.

@@ -29,9 +29,7 @@ impl Stage<'_> {
     }
 
     async fn online(&mut self, alice: &mut Client) -> Result<()> {
-        let bob = login::classic(self.to, "bob").await?;
-        // Roster, own presence, answer to a ping.
-        let mut bob = Recipient { client: bob, h: 3 };
+        let mut bob = login::classic(self.to, "bob").await?;
         let mut single = Row::new("message, recipient online");
         for number in 0..self.times {
             let sent = one(alice, &mut bob, number);
@@ -42,7 +40,7 @@ impl Stage<'_> {
             let sent = many(alice, &mut bob);
             burst.measure(self.ledger(), sent).await?;
         }
-        self.leave(bob.client, "bob").await?;
+        self.leave(bob, "bob").await?;
         self.rows.extend([single, burst]);
         Ok(())
     }
@@ -76,37 +74,28 @@ fn to_bob(id: &str) -> String {
     message(account("bob").as_str(), id, body)
 }
 
-/// Somebody who acknowledges what he gets.
-struct Recipient {
-    client: Client,
-    h: u32,
-}
-
-impl Recipient {
-    async fn take(&mut self, count: usize) -> Result<()> {
-        for _ in 0..count {
-            let is_message = |text: &str| client::name(text) == "message";
-            self.client.until(is_message).await?;
-        }
-        self.h += u32::try_from(count)?;
-        Ok(self.client.acknowledge(self.h).await?)
+/// Takes messages and acknowledges them.
+async fn take(bob: &mut Client, count: usize) -> Result<()> {
+    for _ in 0..count {
+        bob.until(|text| client::name(text) == "message").await?;
     }
+    Ok(bob.acknowledge_all().await?)
 }
 
 /// It arrives, and its sender knows that it is safe.
-async fn one(alice: &mut Client, bob: &mut Recipient, number: u64) -> Result<()> {
+async fn one(alice: &mut Client, bob: &mut Client, number: u64) -> Result<()> {
     alice.send(&to_bob(&format!("m{number}"))).await?;
-    bob.take(1).await?;
+    take(bob, 1).await?;
     alice.handled().await?;
     Ok(())
 }
 
-async fn many(alice: &mut Client, bob: &mut Recipient) -> Result<()> {
+async fn many(alice: &mut Client, bob: &mut Client) -> Result<()> {
     let all: String = (0..MANY)
         .map(|number| to_bob(&format!("b{number}")))
         .collect();
     alice.send(&all).await?;
-    bob.take(MANY).await?;
+    take(bob, MANY).await?;
     alice.handled().await?;
     Ok(())
 }
@@ -127,9 +116,7 @@ async fn drained(to: SocketAddr) -> Result<Client> {
     let roster = "<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>";
     bob.ask(roster).await?;
     bob.send("<presence/>").await?;
-    // Roster and own presence come first.
-    let mut bob = Recipient { client: bob, h: 2 };
-    bob.take(MANY).await?;
-    login::pong(&mut bob.client).await?;
-    Ok(bob.client)
+    take(&mut bob, MANY).await?;
+    login::pong(&mut bob).await?;
+    Ok(bob)
 }
