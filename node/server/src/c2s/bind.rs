@@ -12,6 +12,7 @@ use xmpp::{
 
 use super::{
     managed::{self, Sent},
+    parking::Taken,
     session::SessionCore,
 };
 use crate::{
@@ -233,10 +234,17 @@ pub async fn resume(
         };
         return Err(managed::failed(condition, None));
     }
-    let Some(mut core) = router.parked.take(previd, &identity.account).await else {
-        outcome("not_found");
-        let handled = router.parked.handled_by(previd, &identity.account);
-        return Err(managed::failed("item-not-found", handled));
+    let mut core = match router.parked.take(previd, &identity.account).await {
+        Taken::Session(core) => core,
+        Taken::Absent => {
+            outcome("not_found");
+            let handled = router.parked.handled_by(previd, &identity.account);
+            return Err(managed::failed("item-not-found", handled));
+        }
+        Taken::Busy => {
+            outcome("busy");
+            return Err(managed::failed("resource-constraint", None));
+        }
     };
     let handled = core.inbound.h();
     let Some(mut managed) = core.managed.take() else {

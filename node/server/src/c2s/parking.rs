@@ -17,9 +17,9 @@ use xmpp::{BareJid, StreamErrorCondition as Condition};
 use super::session::SessionCore;
 use crate::routing::{Order, Posted, Router, SessionHandle};
 
-/// How long a session that lost its connection may take to finish what its client had sent.
+/// How long a session that cannot be resumed may take to finish what its client had sent.
 const SETTLE: Duration = Duration::from_secs(10);
-/// How long a live session may take to hand itself over.
+/// How long a session may take to hand itself over.
 const HANDOVER: Duration = Duration::from_secs(10);
 
 /// Sessions that ended and whose last `h` is remembered.
@@ -78,6 +78,16 @@ impl Slots {
     }
 }
 
+/// What became of a session that somebody wants to go on with.
+pub(super) enum Taken {
+    /// Here it is.
+    Session(Box<SessionCore>),
+    /// There is none (any more).
+    Absent,
+    /// It is not done with what its client had sent, because the store does not answer: it can be asked for again.
+    Busy,
+}
+
 enum Slot {
     /// It has a connection, as far as anybody knows.
     Live(Arc<SessionHandle>),
@@ -117,24 +127,31 @@ impl Parking {
         found.map(|(.., h)| *h)
     }
 
-    /// Takes a session of this account out, from its connection if it still has one. `None`: there is none (any more).
-    pub(super) async fn take(&self, id: &str, account: &BareJid) -> Option<Box<SessionCore>> {
+    /// Takes a session of this account out, from its connection if it still has one.
+    pub(super) async fn take(&self, id: &str, account: &BareJid) -> Taken {
         let handover = {
             let mut slots = self.0.lock();
-            match slots.by_id.get(id)? {
-                Slot::Parked(core, _) if core.home.account == *account => {
-                    return slots.take_parked(id);
+            match slots.by_id.get(id) {
+                Some(Slot::Parked(core, _)) if core.home.account == *account => {
+                    return slots.take_parked(id).map_or(Taken::Absent, Taken::Session);
                 }
-                Slot::Live(handle) if handle.jid.bare_str() == account.as_str() => {
+                Some(Slot::Live(handle)) if handle.jid.bare_str() == account.as_str() => {
                     let (sender, receiver) = oneshot::channel();
                     // Under the lock: a session that parks looks for this order under the same lock.
-                    (handle.mailbox.order(Order::Handover(sender)) == Posted::Yes)
-                        .then_some(receiver)?
+                    if handle.mailbox.order(Order::Handover(sender)) != Posted::Yes {
+                        return Taken::Absent;
+                    }
+                    receiver
                 }
-                _ => return None,
+                _ => return Taken::Absent,
             }
         };
-        tokio::time::timeout(HANDOVER, handover).await.ok()?.ok()
+        match tokio::time::timeout(HANDOVER, handover).await {
+            Ok(Ok(core)) => Taken::Session(core),
+            // It ended, or somebody else came for it as well.
+            Ok(Err(_)) => Taken::Absent,
+            Err(_) => Taken::Busy,
+        }
     }
 
     /// Takes out the parked session behind a handle, if it is parked.
@@ -167,14 +184,23 @@ impl Parking {
     }
 }
 
+/// Where somebody waits for a session, to go on with it.
+type Heir = Option<oneshot::Sender<Box<SessionCore>>>;
+
+/// Finishes what the client of a session that will not be resumed had sent. `None`: the session ended.
+pub(super) async fn settle(core: Box<SessionCore>) -> Option<Box<SessionCore>> {
+    let (core, _) = settle_until(core, None, Instant::now() + SETTLE).await?;
+    Some(core)
+}
+
 /// Finishes what the client had sent; orders that matter are obeyed. `None`: the session ended.
-pub(super) async fn settle(
+async fn settle_until(
     mut core: Box<SessionCore>,
-) -> Option<(Box<SessionCore>, Option<oneshot::Sender<Box<SessionCore>>>)> {
-    let until = tokio::time::Instant::now() + SETTLE;
+    mut heir: Heir,
+    until: Instant,
+) -> Option<(Box<SessionCore>, Heir)> {
     // `h` does not cover what was not begun: the client sends it again.
     core.held = VecDeque::new();
-    let mut heir = None;
     loop {
         while let Some(order) = core.handle.mailbox.take_order() {
             match order {
@@ -196,7 +222,7 @@ pub(super) async fn settle(
             return Some((core, heir));
         }
         let mail = std::future::poll_fn(|cx| core.handle.mailbox.poll_ready(cx, false));
-        if tokio::time::timeout_at(until, mail).await.is_err() {
+        if tokio::time::timeout_at(until.into(), mail).await.is_err() {
             // The store has not answered for long. What is not handled is not acknowledged: the client sends it again.
             core.end(None);
             return None;
@@ -206,57 +232,54 @@ pub(super) async fn settle(
 
 /// The connection broke: the session waits for its client, or ends if it may not.
 pub(super) async fn park(core: Box<SessionCore>) {
-    let resume = core.managed.as_ref().and_then(|managed| managed.resume);
-    let Some((mut core, heir)) = settle(core).await else {
-        return;
-    };
-    if let Some(heir) = heir {
-        give(core, heir);
-        return;
-    }
-    let Some(resume) = resume.filter(|_| core.handle.ending.get().is_none()) else {
-        core.end(None);
-        return;
-    };
-    let Some(id) = core.handle.sm_id.get().cloned() else {
-        core.end(None);
-        return;
-    };
-    core.shrink();
-    let router = core.router.clone();
-    let mut slots = router.parked.0.lock();
-    core.handle.mailbox.detach();
-    // An order given before the slot changed would be seen by nobody.
-    while let Some(order) = core.handle.mailbox.take_order() {
-        match order {
-            Order::Handover(heir) => {
-                drop(slots);
-                give(core, heir);
-                return;
-            }
-            Order::End(_) | Order::Shutdown => {
-                drop(slots);
-                core.end(None);
-                return;
-            }
-            _ => {}
-        }
-    }
-    slots.insert(id, Slot::Parked(core, Instant::now() + resume));
+    wait(core, None).await;
 }
 
-/// Another connection goes on with the session; the old one is told (RFC 6120 §4.9.3.3).
+/// Another connection goes on with the session, the latest that wants to.
 pub(super) async fn hand_over(core: Box<SessionCore>, heir: oneshot::Sender<Box<SessionCore>>) {
-    if let Some((core, newer)) = settle(core).await {
-        give(core, newer.unwrap_or(heir));
-    }
+    wait(core, Some(heir)).await;
 }
 
-fn give(core: Box<SessionCore>, heir: oneshot::Sender<Box<SessionCore>>) {
-    if let Err(core) = heir.send(core) {
-        // Whoever asked is gone: the session ends as if nobody had come in time.
-        tracing::debug!(jid = %core.handle.jid, "nobody took a session that was asked for");
-        core.end(None);
+/// As long as the session may be resumed it has time to settle: who cannot log in, because the store does not answer,
+/// cannot come back for it either.
+async fn wait(core: Box<SessionCore>, heir: Heir) {
+    let resume = core.managed.as_ref().and_then(|managed| managed.resume);
+    let until = Instant::now() + resume.unwrap_or(SETTLE);
+    let Some((mut core, mut heir)) = settle_until(core, heir, until).await else {
+        return;
+    };
+    loop {
+        if let Some(heir) = heir.take() {
+            match heir.send(core) {
+                Ok(()) => return,
+                // Whoever asked has not waited.
+                Err(back) => core = back,
+            }
+        }
+        let may_wait = resume.is_some() && core.handle.ending.get().is_none();
+        let Some(id) = core.handle.sm_id.get().filter(|_| may_wait).cloned() else {
+            return core.end(None);
+        };
+        core.shrink();
+        let router = core.router.clone();
+        let mut slots = router.parked.0.lock();
+        core.handle.mailbox.detach();
+        // An order given before the slot changed would be seen by nobody.
+        let mut ends = false;
+        while let Some(order) = core.handle.mailbox.take_order() {
+            match order {
+                Order::Handover(to) => heir = Some(to),
+                Order::End(_) | Order::Shutdown => ends = true,
+                _ => {}
+            }
+        }
+        if !ends && heir.is_none() {
+            return slots.insert(id, Slot::Parked(core, until));
+        }
+        drop(slots);
+        if ends {
+            return core.end(None);
+        }
     }
 }
 

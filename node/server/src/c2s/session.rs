@@ -106,7 +106,7 @@ impl Session {
             Ok(Flow::Closed) => {
                 // What it asked for before it said goodbye is done and answered first.
                 let (mut last, mut transport) = (Vec::new(), self.transport);
-                if let Some((mut core, _)) = super::parking::settle(self.core).await {
+                if let Some(mut core) = super::parking::settle(self.core).await {
                     // The last answers wait behind the first; who does not read gets no more of them.
                     while outbox::send(&mut core, &mut transport, CONGESTED).is_ok()
                         && core.backlog.is_empty()
