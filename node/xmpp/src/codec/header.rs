@@ -38,6 +38,28 @@ pub(super) struct Context {
     pub(super) default_ns: Option<Box<str>>,
 }
 
+/// A header that declares what another did.
+pub(super) fn rewritten(context: Option<&Context>, default_ns: &str) -> Vec<u8> {
+    let (name, prefixes) = match context {
+        Some(context) => (&*context.name, &*context.prefixes),
+        None => ("stream:stream", USUAL),
+    };
+    let default_ns = context
+        .and_then(|context| context.default_ns.as_deref())
+        .unwrap_or(default_ns);
+    let mut out = Vec::with_capacity(128);
+    out.push(b'<');
+    out.extend_from_slice(name.as_bytes());
+    if !default_ns.is_empty() {
+        declare(&mut out, "", default_ns);
+    }
+    for (prefix, namespace) in prefixes {
+        declare(&mut out, prefix, namespace);
+    }
+    out.push(b'>');
+    out
+}
+
 /// Reads the header from its start tag.
 pub(super) fn read(
     tag: &Fragment,

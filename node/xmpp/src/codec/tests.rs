@@ -577,3 +577,44 @@ fn limits_may_change_between_elements() {
         ]
     );
 }
+
+/// Wherever a stream is cut, a decoder that is fed the replay of another sees what that would have seen.
+#[test]
+fn a_stream_goes_on_in_another_decoder() {
+    let foreign =
+        "<s:stream xmlns='urn:odd' xmlns:s='http://etherx.jabber.org/streams' xmlns:p='urn:p'>";
+    let body = "<p:a><b>&lt;</b></p:a> <c xmlns='jabber:client'/><s:d/>";
+    let usual = body.replace("p:a", "a").replace("<s:d/>", "<stream:d/>");
+    for (header, body, close) in [
+        (HEADER, &*usual, "</stream:stream>"),
+        (foreign, body, "</s:stream>"),
+    ] {
+        let stream = format!("{header}{body}{close}");
+        let whole = decode(stream.as_bytes());
+        assert!(
+            matches!(
+                whole[..],
+                [Seen::Open(_), Seen::Element(_), .., Seen::Close]
+            ),
+            "{whole:?}"
+        );
+        for cut in header.len()..stream.len() {
+            let (first, rest) = stream.as_bytes().split_at(cut);
+            let (mut decoder, mut seen) = (Decoder::new(limits()), Vec::new());
+            feed(&mut decoder, first, &mut seen);
+            let replay = decoder.replay().unwrap();
+            let (mut other, mut again) = (Decoder::new(limits()), Vec::new());
+            feed(&mut other, &replay, &mut again);
+            assert!(matches!(again[..], [Seen::Open(_)]), "{again:?}");
+            feed(&mut other, rest, &mut seen);
+            assert_eq!(seen, whole, "cut at {cut}");
+        }
+        let mut ended = Decoder::new(limits());
+        feed(&mut ended, stream.as_bytes(), &mut Vec::new());
+        assert_eq!(ended.replay(), None);
+    }
+    let mut restarted = Decoder::new(limits());
+    feed(&mut restarted, HEADER.as_bytes(), &mut Vec::new());
+    restarted.restart();
+    assert_eq!(restarted.replay(), Some(Vec::new()));
+}
