@@ -14,6 +14,7 @@
 pub mod backend;
 pub mod bench;
 pub mod client;
+pub mod cluster;
 pub mod cost;
 pub mod credentials;
 pub mod dialogue;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use cluster::{NodeId, directory::Local};
 use storage::{Clock, Stores, SystemClock, shape::Table};
 
@@ -19,12 +20,12 @@ use crate::{
     },
     config::{Config, Security},
     home::Homes,
-    maintenance,
+    intake, maintenance,
     metrics::Metrics,
     module::{Module, Registry},
     modules,
     net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, TlsSettings, certificate},
-    routing::{Order, Router, Sessions},
+    routing::{Order, Router, Sessions, peers::Kind},
     shutdown::{Stop, Stopping, Tasks, signal},
     stores::{self, Opened},
     sweep,
@@ -87,6 +88,7 @@ impl App {
             rosters: Arc::new(modules::roster::Rosters::new(stores.rosters.clone())),
             config: config.clone(),
             stores,
+            peers: Arc::default(),
             directory: Local::default(),
             sessions: Sessions::default(),
             homes: Homes::default(),
@@ -217,6 +219,12 @@ impl App {
                 }
             }
         });
+    }
+
+    /// What takes the frames of other nodes to this one.
+    pub fn intake(&self) -> impl Fn(NodeId, Kind, &Bytes) + Send + Sync + 'static {
+        let (router, stopping) = (self.router.clone(), self.stopping.clone());
+        move |from, kind, body| intake::frame(&router, &stopping, from, kind, body)
     }
 
     /// Stops: nobody new comes in, every session is told, and what is under way may finish within the grace period.

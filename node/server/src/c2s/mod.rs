@@ -16,6 +16,7 @@ pub mod negotiation;
 mod outbox;
 mod pace;
 pub mod parking;
+pub mod passage;
 pub mod register;
 mod sasl2;
 pub mod session;

@@ -21,6 +21,7 @@ use super::{
     establish::refuse,
     features::{self, Offer},
     header,
+    passage::Passage,
     session::{self, SessionCore},
     stream::{End, Stream},
 };
@@ -76,6 +77,8 @@ enum Step {
     Secure,
     /// A session.
     Established(Box<SessionCore>),
+    /// A login; another node serves the account.
+    Elsewhere(Box<Passage>),
 }
 
 /// What SASL2 came to.
@@ -84,6 +87,8 @@ pub(super) enum Login {
     Authenticated(Identity),
     /// A resource was bound, or a session resumed, in the same step.
     Established(Box<SessionCore>),
+    /// Another node serves the account.
+    Elsewhere(Box<Passage>),
 }
 
 /// Serves one connection until it has a session, which goes on by itself. To be spawned, boxed.
@@ -119,10 +124,14 @@ async fn run(
     };
     Span::current().record("peer", field::display(peer));
     router.metrics.connections.inc();
-    let mut client = Client::new(router, listener, transport, peer, stopping, deadline);
+    let stream = Stream::new(transport, peer, router.config.limits.before_auth);
+    let mut client = Client::new(router, listener, stream, stopping, deadline);
     loop {
         match client.negotiate().await {
-            Ok(Step::Established(core)) => return client.start(permit, core),
+            Ok(Step::Established(core)) => return client.start(Some(permit), core),
+            Ok(Step::Elsewhere(passage)) => {
+                return Box::pin(client.carry(permit, *passage)).await;
+            }
             Ok(Step::Secure) => match client.secure().await {
                 Ok(secured) => client = secured,
                 Err(error) => return tracing::debug!(%error, "no TLS"),
@@ -165,12 +174,10 @@ impl Client {
     fn new(
         router: Arc<Router>,
         listener: Arc<ListenerContext>,
-        transport: Transport,
-        peer: SocketAddr,
+        stream: Stream,
         stopping: Stopping,
         deadline: Instant,
     ) -> Self {
-        let stream = Stream::new(transport, peer, router.config.limits.before_auth);
         Self {
             router,
             listener,
@@ -187,6 +194,26 @@ impl Client {
             registrations: 0,
             registered: false,
         }
+    }
+
+    /// One that has logged in at another node: nothing is left to be offered or secured.
+    pub(super) fn passed(router: Arc<Router>, stream: Stream, stopping: Stopping) -> Self {
+        let deadline = Instant::now() + router.config.auth.negotiation_timeout;
+        let listener = Arc::new(ListenerContext {
+            security: Security::Direct,
+            starttls: None,
+            direct: None,
+        });
+        Self::new(router, listener, stream, stopping, deadline)
+    }
+
+    /// What tells that the server stops.
+    pub(super) fn stopping(&self) -> Stopping {
+        self.stopping.clone()
+    }
+
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
     }
 
     /// The next element of the client, once it has taken what we sent: who does not read cannot ask for more.
@@ -235,6 +262,10 @@ impl Client {
                 (ns::TLS, "starttls") => return self.proceed(),
                 (ns::SASL, "auth") => {
                     if let Some(identity) = self.classic(root).await? {
+                        if self.router.elsewhere(identity.account.as_jid()).is_some() {
+                            self.stream.restart();
+                            return Ok(Step::Elsewhere(Box::new(Passage::classic(&identity))));
+                        }
                         self.restart(&identity).await?;
                         break identity;
                     }
@@ -243,6 +274,7 @@ impl Client {
                     match self.sasl2(root).await? {
                         Some(Login::Established(core)) => return Ok(Step::Established(core)),
                         Some(Login::Authenticated(identity)) => break identity,
+                        Some(Login::Elsewhere(passage)) => return Ok(Step::Elsewhere(passage)),
                         None => {}
                     }
                 }
@@ -355,7 +387,7 @@ impl Client {
     }
 
     /// The stream begins again for whom it now belongs to.
-    async fn restart(&mut self, identity: &Identity) -> Result<(), End> {
+    pub(super) async fn restart(&mut self, identity: &Identity) -> Result<(), End> {
         self.stream.restart();
         self.greet(Some(identity)).await?;
         self.send(&self.features(false))
@@ -368,13 +400,13 @@ impl Client {
             .with_child(server_caps(self.router.registry(), &self.domain))
     }
 
-    fn start(self, permit: Permit, core: Box<SessionCore>) {
+    pub(super) fn start(self, permit: Option<Permit>, core: Box<SessionCore>) {
         Span::current().record("jid", field::display(core.jid()));
         tracing::debug!("session established");
         session::start(self.router, self.stream, permit, core);
     }
 
-    async fn close(self, end: End) {
+    pub(super) async fn close(self, end: End) {
         // Before the first header it is the main domain that answers (RFC 6120 §4.9.1.2).
         let main = self
             .router

@@ -16,6 +16,7 @@ use super::{
     fast::Use,
     features::Profile,
     negotiation::{Client, Login},
+    passage::Passage,
     session::SessionCore,
     stream::End,
 };
@@ -38,7 +39,7 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn parse(root: Node<'a>) -> Result<Self, SaslFailure> {
+    pub(super) fn parse(root: Node<'a>) -> Result<Self, SaslFailure> {
         let initial = root
             .child("initial-response", ns::SASL2)
             .map(|it| decode(&it.text()))
@@ -93,7 +94,17 @@ impl Client {
         match attempt {
             Ok((request, proven, token)) => {
                 self.logged_in(&proven.identity, &name);
-                self.welcome(&request, proven, token).await.map(Some)
+                let Proven {
+                    identity,
+                    additional,
+                    ..
+                } = proven;
+                if self.router.elsewhere(identity.account.as_jid()).is_some() {
+                    let passage = Passage::sasl2(&identity, root, additional, token.as_ref());
+                    return Ok(Some(Login::Elsewhere(Box::new(passage))));
+                }
+                let welcome = self.welcome(&request, identity, additional, token);
+                welcome.await.map(Some)
             }
             Err(refused) => self.fail(Profile::Sasl2, &name, refused).map(|()| None),
         }
@@ -117,14 +128,14 @@ impl Client {
     }
 
     /// Does what was asked for inline, and tells.
-    async fn welcome(
+    pub(super) async fn welcome(
         &mut self,
         request: &Request<'_>,
-        proven: Proven,
+        identity: Identity,
+        additional: Option<Vec<u8>>,
         token: Option<Element>,
     ) -> Result<Login, End> {
-        let identity = proven.identity;
-        let data = proven.additional.map(|data| additional_data(&data));
+        let data = additional.map(|data| additional_data(&data));
         let success = |jid: &str, results: Vec<Element>| {
             Element::new("success", ns::SASL2)
                 .with_children(data)

@@ -43,7 +43,8 @@ struct Session {
     pinged: Option<Instant>,
     /// The client will send nothing more.
     gone: bool,
-    _permit: Permit,
+    /// Of its connection, if that is to this node.
+    _permit: Option<Permit>,
 }
 
 /// What woke a session.
@@ -70,7 +71,7 @@ pub(super) enum Flow {
 }
 
 /// Runs a bound or resumed session over its stream, as a task of its own.
-pub fn start(router: Arc<Router>, stream: Stream, permit: Permit, core: Box<SessionCore>) {
+pub fn start(router: Arc<Router>, stream: Stream, permit: Option<Permit>, core: Box<SessionCore>) {
     let (transport, decoder, events, fault) = stream.into_parts();
     // Boxed: a future would hold it twice, as what it was given and as what it works on.
     let mut session = Box::new(Session {

@@ -235,6 +235,41 @@ impl Stream {
         (self.transport, self.decoder, self.events, self.fault)
     }
 
+    /// A stream that began elsewhere: with what came in there, and whether its header is out.
+    pub fn replayed(
+        transport: Transport,
+        peer: SocketAddr,
+        limits: Limits,
+        mut replay: &[u8],
+        opened: bool,
+    ) -> Self {
+        let mut stream = Self::new(transport, peer, limits);
+        stream.opened = opened;
+        while stream.fault.is_none() {
+            match stream.decoder.next(&mut replay) {
+                // Answered there.
+                Ok(Some(StreamEvent::Open(_))) => {}
+                Ok(Some(event)) => stream.events.push_back(event),
+                Ok(None) => break,
+                Err(error) => stream.fault = Some(error),
+            }
+        }
+        stream
+    }
+
+    /// What came in already, for a stream that goes on elsewhere; `None`: it ends the stream.
+    pub fn replay(&self) -> Option<Vec<u8>> {
+        match self.fault {
+            None => self.decoder.replay(&self.events),
+            Some(_) => None,
+        }
+    }
+
+    /// Why the stream ends, once nothing more of it can be read.
+    pub fn fault(&self) -> Option<StreamError> {
+        self.fault.map(parse_error)
+    }
+
     /// Ends the stream, with an error if there is one: header first if it is not out yet (RFC 6120 §4.9.1.2).
     pub async fn close(mut self, error: Option<&StreamError>, from: &str) {
         if !self.opened && error.is_some() {

@@ -28,7 +28,7 @@ use super::{pending::Pending, render};
 use crate::{
     modules::vcard::Photo,
     pipeline::{archive_rule::Class, delivery},
-    routing::{Delivery, Origin, Progress, Router, SessionHandle},
+    routing::{Asker, Delivery, Origin, Progress, Router, SessionHandle},
 };
 
 /// Operations that may wait for a home to load, or entries for a flush: beyond this, senders are told to wait.
@@ -103,8 +103,16 @@ pub struct Parcel {
     pub class: Class,
     /// Who waits for the outcome.
     pub origin: Option<Origin>,
-    /// The sender's home, where a copy goes afterwards.
-    pub copy: Option<Arc<Home>>,
+    /// Where a copy goes afterwards, for the sender's archive and its other resources.
+    pub copy: Option<CopyTo>,
+}
+
+/// Where the copy of a message goes.
+pub enum CopyTo {
+    /// The sender's home.
+    Home(Arc<Home>),
+    /// The node where that is: it is told that the message is done, and sees to it.
+    Asker(Asker),
 }
 
 struct Queued {
@@ -255,7 +263,11 @@ impl Home {
         match after {
             After::Nothing => Progress::Pending,
             After::Done(mut parcel) => match parcel.copy.take() {
-                Some(sender) => sender.sent(router, parcel),
+                Some(CopyTo::Home(sender)) => sender.sent(router, parcel),
+                Some(CopyTo::Asker(asker)) => {
+                    asker.answer(true);
+                    Progress::Pending
+                }
                 None => Progress::Done,
             },
             After::Refuse(parcel, error) => {
@@ -369,6 +381,16 @@ async fn sent_later(router: Arc<Router>, account: BareJid, parcel: Parcel) {
             return tell(home.sent(&router, parcel), origin);
         }
     }
+}
+
+/// A message that another node was asked to deliver is done there: its sender's side follows.
+pub(crate) fn delivered(router: &Arc<Router>, mut parcel: Parcel, copied: bool) {
+    let origin = parcel.origin.clone();
+    let progress = match parcel.copy.take() {
+        Some(CopyTo::Home(sender)) if copied => sender.sent(router, parcel),
+        _ => Progress::Done,
+    };
+    tell(progress, origin);
 }
 
 /// Tells who waits, if nothing else will.

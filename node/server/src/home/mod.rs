@@ -21,8 +21,8 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use xmpp::BareJid;
 
-pub(crate) use account::wait;
-pub use account::{Home, Parcel};
+pub use account::{CopyTo, Home, Parcel};
+pub(crate) use account::{delivered, wait};
 
 use crate::routing::Router;
 

@@ -6,7 +6,7 @@
 //!
 //! Map: [`Listener`] takes connections in and says no to too many of them; each becomes a [`Transport`], plain at first,
 //! upgraded in place by an [`Acceptor`]. The files below them are `wire` (socket and unsent bytes), `secure` and `records`
-//! (TLS without buffers), `binding` (what the handshake leaves for authentication), `admission` (who may come in) and
+//! (TLS without buffers), `pipe` (in a socket's place where that is held elsewhere), `binding` (what the handshake leaves for authentication), `admission` (who may come in) and
 //! `proxy_protocol`.
 
 mod admission;
@@ -15,6 +15,7 @@ pub mod certificate;
 mod error;
 mod listener;
 mod peer_certificate;
+mod pipe;
 mod proxy_protocol;
 mod records;
 mod scratch;
@@ -27,6 +28,7 @@ pub use admission::{AdmissionLimits, Network, NetworkError, Permit, Refused, Ref
 pub use binding::ChannelBindings;
 pub use error::TlsError;
 pub use listener::{Accepted, Keepalive, Listener, ListenerSettings};
+pub use pipe::{Far, Pipe, PipeHandle, WINDOW};
 pub use proxy_protocol::{
     Header as ProxyHeader, ParseError as ProxyError, parse as parse_proxy_header,
 };

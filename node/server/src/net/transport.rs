@@ -14,6 +14,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
 use super::binding::{ChannelBindings, Witness};
+use super::pipe::Pipe;
 use super::scratch;
 use super::secure::{Fill, Secure, TlsInfo};
 use super::tls::Acceptor;
@@ -48,6 +49,14 @@ impl Transport {
     pub fn plain(stream: TcpStream) -> Self {
         Self {
             wire: Wire::new(stream),
+            tls: None,
+        }
+    }
+
+    /// A connection whose socket another task holds, secured there if it is to be.
+    pub fn piped(pipe: Pipe, peer: SocketAddr) -> Self {
+        Self {
+            wire: Wire::piped(pipe, peer),
             tls: None,
         }
     }

@@ -1,4 +1,4 @@
-//! Wire: a socket and the bytes it has not taken yet.
+//! Wire: a socket, or a pipe in its place, and the bytes it has not taken yet.
 //!
 //! Source: RFC 6120 §3; the readiness interface of tokio.
 //! Why here: plain and encrypted transports send in the same way: straight to the socket, keeping only what it refuses.
@@ -14,10 +14,20 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A socket and its unsent bytes.
+use super::pipe::Pipe;
+
+/// What the bytes go through.
+#[derive(Debug)]
+enum Line {
+    Socket(TcpStream),
+    /// To a client whose socket another task holds, and where that client is.
+    Pipe(Pipe, SocketAddr),
+}
+
+/// A line and its unsent bytes.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
+    line: Line,
     pending: VecDeque<u8>,
     end: End,
 }
@@ -33,19 +43,33 @@ enum End {
 
 impl Wire {
     pub(super) fn new(stream: TcpStream) -> Self {
+        Self::over(Line::Socket(stream))
+    }
+
+    pub(super) fn piped(pipe: Pipe, peer: SocketAddr) -> Self {
+        Self::over(Line::Pipe(pipe, peer))
+    }
+
+    fn over(line: Line) -> Self {
         Self {
-            stream,
+            line,
             pending: VecDeque::new(),
             end: End::Open,
         }
     }
 
     pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.peer_addr()
+        match &self.line {
+            Line::Socket(stream) => stream.peer_addr(),
+            Line::Pipe(_, peer) => Ok(*peer),
+        }
     }
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
+        match &self.line {
+            Line::Socket(stream) => stream.local_addr(),
+            Line::Pipe(..) => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     pub(super) fn pending(&self) -> usize {
@@ -60,21 +84,33 @@ impl Wire {
     pub(super) async fn readable(&self) -> io::Result<()> {
         // Not `TcpStream::readable`, whose future has 152 bytes (it serves any number of tasks) and does not count against
         // the task's budget.
-        std::future::poll_fn(|cx| self.stream.poll_read_ready(cx)).await
+        std::future::poll_fn(|cx| match &self.line {
+            Line::Socket(stream) => stream.poll_read_ready(cx),
+            Line::Pipe(pipe, _) => pipe.poll_readable(cx),
+        })
+        .await
     }
 
     /// Waits until the socket may take something. For one task at a time.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        std::future::poll_fn(|cx| self.stream.poll_write_ready(cx)).await
+        std::future::poll_fn(|cx| match &self.line {
+            Line::Socket(stream) => stream.poll_write_ready(cx),
+            Line::Pipe(pipe, _) => pipe.poll_writable(cx),
+        })
+        .await
     }
 
     /// Reads once. `None`: nothing there now. `Some(0)`: the peer is done.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let stream = match &mut self.line {
+            Line::Socket(stream) => stream,
+            Line::Pipe(pipe, _) => return pipe.read(buffer),
+        };
         // `poll_read`, other than `try_read`, clears readiness after a short read, which saves the second system call that
         // would only say "would block". It needs no waker: who waits, waits in `readable`, which sets its own.
         // `unconstrained`, since a `Pending` that means "your budget is spent" would look like "nothing there".
         let mut buffer = ReadBuf::new(buffer);
-        let read = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+        let read = std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer));
         let read = pin!(tokio::task::unconstrained(read));
         match read.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => Ok(Some(buffer.filled().len())),
@@ -86,7 +122,7 @@ impl Wire {
     /// Sends now what the socket takes, keeps the rest.
     pub(super) fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while self.pending.is_empty() && !bytes.is_empty() {
-            match taken(self.stream.try_write(bytes))? {
+            match self.line.write(&[IoSlice::new(bytes)])? {
                 Some(n) => bytes = &bytes[n..],
                 None => break,
             }
@@ -105,7 +141,7 @@ impl Wire {
             }
             let mut done = 0;
             if self.pending.is_empty() && parts.iter().any(|part| !part.is_empty()) {
-                done = taken(self.stream.try_write_vectored(&slices[..parts.len()]))?.unwrap_or(0);
+                done = self.line.write(&slices[..parts.len()])?.unwrap_or(0);
             }
             for part in parts {
                 let skip = done.min(part.len());
@@ -121,7 +157,7 @@ impl Wire {
         while !self.pending.is_empty() {
             let (head, tail) = self.pending.as_slices();
             let slices = [IoSlice::new(head), IoSlice::new(tail)];
-            match taken(self.stream.try_write_vectored(&slices))? {
+            match self.line.write(&slices)? {
                 Some(n) => drop(self.pending.drain(..n)),
                 None => return Ok(false),
             }
@@ -129,11 +165,7 @@ impl Wire {
         self.pending = VecDeque::new();
         if self.end == End::Wanted {
             self.end = End::Sent;
-            match SockRef::from(&self.stream).shutdown(Shutdown::Write) {
-                // The peer was faster with its reset: closed is closed.
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
-                other => other?,
-            }
+            self.line.shutdown()?;
         }
         Ok(true)
     }
@@ -142,6 +174,33 @@ impl Wire {
     pub(super) fn end(&mut self) {
         if self.end == End::Open {
             self.end = End::Wanted;
+        }
+    }
+}
+
+impl Line {
+    /// Sends what goes now; `None`: nothing does.
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        match self {
+            Self::Socket(stream) => match slices {
+                [slice] => taken(stream.try_write(slice)),
+                slices => taken(stream.try_write_vectored(slices)),
+            },
+            Self::Pipe(pipe, _) => pipe.write(slices),
+        }
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Socket(stream) => match SockRef::from(&*stream).shutdown(Shutdown::Write) {
+                // The peer was faster with its reset: closed is closed.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+                other => other,
+            },
+            Self::Pipe(pipe, _) => {
+                pipe.finish(true);
+                Ok(())
+            }
         }
     }
 }

@@ -40,7 +40,7 @@ pub fn presence(
     match kind {
         PresenceType::Subscribe | PresenceType::OtherSubscription => {
             let own = router.clone();
-            let task = async move { subscription(&own, &stanza).await };
+            let task = async move { subscription_here(&own, &stanza).await };
             poll_once::now_or_tell(router, task, origin)
         }
         PresenceType::Probe => {
@@ -114,6 +114,14 @@ fn forget_directed(router: &Router, entry: &Entry, stanza: &Stanza) {
 
 /// A subscription stanza for an account of ours, until its effects are committed or it is answered with an error.
 pub async fn subscription(router: &Arc<Router>, stanza: &Stanza) {
+    if stanza.to().is_some_and(|to| router.elsewhere(to).is_some()) {
+        return router.routed(stanza.clone()).await;
+    }
+    subscription_here(router, stanza).await;
+}
+
+/// The same at the account's home.
+async fn subscription_here(router: &Arc<Router>, stanza: &Stanza) {
     if let Err(error) = subscription_for(router, stanza).await {
         router.refuse(stanza, &error);
     }

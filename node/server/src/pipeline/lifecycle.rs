@@ -263,7 +263,7 @@ fn entry(router: &Router, handle: &SessionHandle) -> Option<Entry> {
 
 /// A presence to one contact: those nobody of whom is here cost one look-up.
 fn broadcast(router: &Arc<Router>, presence: &Stanza, to: &Jid, kind: PresenceType) {
-    if router.serves(to.domain()) && to.local().is_some() {
+    if router.serves(to.domain()) && to.local().is_some() && router.elsewhere(to).is_none() {
         if router.directory.lookup(to.bare_str()).is_some() {
             router.metrics.presences.inc();
             inbound::notify(router, &presence.readdressed(None, Some(to)), to, kind);
@@ -274,6 +274,10 @@ fn broadcast(router: &Arc<Router>, presence: &Stanza, to: &Jid, kind: PresenceTy
 }
 
 async fn probe(router: &Arc<Router>, contact: &Jid, handle: &SessionHandle) {
+    if let Some(node) = router.elsewhere(contact) {
+        router.peers.look(node, handle.jid.as_jid(), contact);
+        return;
+    }
     if router.serves(contact.domain()) && contact.local().is_some() {
         match probe::look(router, handle.jid.as_jid(), contact).await {
             Ok(presences) => {

@@ -3,6 +3,7 @@
 //! [`Router`] is what a stanza may need on its way; it is built once, in `app`.
 
 pub mod mailbox;
+pub mod peers;
 mod prune;
 pub mod sessions;
 
@@ -27,12 +28,13 @@ use xmpp::{
 };
 
 pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted, Shared};
+pub use peers::{Asker, Peers, Waiter};
 pub use sessions::{SessionHandle, Sessions};
 
 use crate::{
     c2s::stream_management::Ticket,
     config::Config,
-    home::{Homes, Parcel},
+    home::{CopyTo, Homes, Parcel},
     metrics::Metrics,
     module::{Context, LastActivity, Outlet, Registry},
     modules::{
@@ -64,17 +66,30 @@ const RETIREMENT_TICK: Duration = Duration::from_millis(5);
 
 /// Who waits for the outcome of a stanza.
 #[derive(Clone)]
-pub struct Origin {
-    /// The session.
-    pub handle: Arc<SessionHandle>,
-    /// Its ticket for the stanza.
-    pub ticket: Ticket,
+pub enum Origin {
+    /// A session.
+    Session {
+        /// Which.
+        handle: Arc<SessionHandle>,
+        /// Its ticket for the stanza.
+        ticket: Ticket,
+    },
+    /// Another node, where the one who waits is.
+    Node(Asker),
+    /// A task of ours.
+    Task(Waiter),
 }
 
 impl Origin {
     /// The effects are committed.
     pub fn done(self) {
-        self.handle.mailbox.post(Letter::Done(self.ticket));
+        match self {
+            Self::Session { handle, ticket } => {
+                handle.mailbox.post(Letter::Done(ticket));
+            }
+            Self::Node(asker) => asker.answer(false),
+            Self::Task(waiter) => waiter.done(),
+        }
     }
 }
 
@@ -96,7 +111,9 @@ pub struct Router {
     pub config: Arc<Config>,
     /// The repositories.
     pub stores: Stores,
-    /// Who is connected where.
+    /// The other nodes.
+    pub peers: Arc<Peers>,
+    /// Who is connected, of the accounts whose home is here.
     pub directory: Local,
     /// The sessions of this node.
     pub sessions: Sessions,
@@ -179,9 +196,8 @@ impl Router {
         }
     }
 
-    /// Posts to a session wherever it is.
+    /// Posts to a session.
     pub fn post(&self, entry: &Entry, letter: Letter) -> Posted {
-        // TODO(#4): a session of another node is reached over its link.
         match self.sessions.get(entry.session.number) {
             Some(handle) => handle.mailbox.post(letter),
             None => Posted::Closed,
@@ -190,11 +206,60 @@ impl Router {
 
     /// Sends a stanza whose `from` is stamped and whose sender's own policy is done.
     pub fn route(self: &Arc<Self>, stanza: Stanza, origin: Option<Origin>) -> Progress {
+        let Some(to) = stanza.to() else {
+            return Progress::Done;
+        };
+        if to.local().is_some()
+            && let Some(node) = self.elsewhere(to)
+        {
+            return self.forward(node, stanza, origin);
+        }
+        let copy = match (stanza.kind(), self.copy_home(&stanza, to)) {
+            (Kind::Message, Some(home)) => Some(CopyTo::Home(home)),
+            _ => None,
+        };
+        self.route_here(stanza, origin, copy)
+    }
+
+    /// The other node that serves this account of ours, if one does.
+    pub fn elsewhere(&self, account: &Jid) -> Option<NodeId> {
+        let node = self.peers.elsewhere(account.bare_str())?;
+        self.serves(account.domain()).then_some(node)
+    }
+
+    /// Sends a stanza to the node where its addressee's home is.
+    fn forward(self: &Arc<Self>, node: NodeId, stanza: Stanza, origin: Option<Origin>) -> Progress {
+        let is_message = stanza.kind() == Kind::Message;
+        let copy = stanza.to().filter(|_| is_message);
+        let copy = copy.and_then(|to| self.copy_home(&stanza, to));
+        let parcel = Parcel {
+            class: classify(&stanza),
+            stanza,
+            origin,
+            copy: copy.map(CopyTo::Home),
+        };
+        match self.peers.ask(node, parcel) {
+            Ok(()) => Progress::Pending,
+            Err(parcel) => {
+                let text = "the account's node cannot be reached now";
+                self.refuse(&parcel.stanza, &crate::home::wait(text));
+                Progress::Done
+            }
+        }
+    }
+
+    /// Routes what another node or this one has for this node. `copy` is where a message goes afterwards.
+    pub fn route_here(
+        self: &Arc<Self>,
+        stanza: Stanza,
+        origin: Option<Origin>,
+        copy: Option<CopyTo>,
+    ) -> Progress {
         let Some(to) = stanza.to().cloned() else {
             return Progress::Done;
         };
         if !self.serves(to.domain()) {
-            return self.elsewhere(&stanza, &to);
+            return self.abroad(&stanza, &to);
         }
         if to.local().is_none() {
             return match stanza.kind() {
@@ -209,21 +274,26 @@ impl Router {
         }
         match stanza.kind() {
             Kind::Message => {
-                let class = classify(&stanza);
-                let copy = self.copy_home(&stanza, &to);
                 self.metrics.messages.inc();
-                self.homes.get(self, &to.to_bare()).receive(
-                    self,
-                    Parcel {
-                        stanza,
-                        class,
-                        origin,
-                        copy,
-                    },
-                )
+                let parcel = Parcel {
+                    class: classify(&stanza),
+                    stanza,
+                    origin,
+                    copy,
+                };
+                self.homes.get(self, &to.to_bare()).receive(self, parcel)
             }
             Kind::Iq => iq::for_account(self, stanza, &to, origin),
             Kind::Presence => inbound::presence(self, stanza, &to, origin),
+        }
+    }
+
+    /// Routes a stanza; done when its effects are committed, wherever that is.
+    pub async fn routed(self: &Arc<Self>, stanza: Stanza) {
+        let (waiter, done) = Waiter::new();
+        if self.route(stanza, Some(Origin::Task(waiter))) == Progress::Pending {
+            // Dropped only when nobody will ever say more.
+            let _ = done.await;
         }
     }
 
@@ -231,11 +301,12 @@ impl Router {
     fn copy_home(self: &Arc<Self>, stanza: &Stanza, to: &Jid) -> Option<Arc<crate::home::Home>> {
         let from = stanza.from()?;
         let ours = from.local().is_some() && self.serves(from.domain());
-        (ours && from.bare_str() != to.bare_str()).then(|| self.homes.get(self, &from.to_bare()))
+        let here = ours && self.elsewhere(from).is_none();
+        (here && from.bare_str() != to.bare_str()).then(|| self.homes.get(self, &from.to_bare()))
     }
 
     /// A stanza for a domain that is not ours.
-    fn elsewhere(self: &Arc<Self>, stanza: &Stanza, to: &Jid) -> Progress {
+    fn abroad(self: &Arc<Self>, stanza: &Stanza, to: &Jid) -> Progress {
         if let Some(service) = self.registry().service_of(to.domain()) {
             service.receive(stanza, &self.context());
             return Progress::Done;
@@ -380,6 +451,7 @@ impl Outlet for Arc<Router> {
         // The home last: one that loads meanwhile pins what it is to be judged by, and is forgotten with it.
         self.rosters.forget(account);
         self.homes.forget(self, account.as_str());
+        self.peers.forget(account);
     }
 
     async fn retire(

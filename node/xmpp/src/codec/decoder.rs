@@ -124,14 +124,21 @@ impl Decoder {
         self.partial.as_ref().map_or(0, |partial| partial.buf.len())
     }
 
-    /// Bytes that bring a new decoder to where this one is: a header that declares the same, whose event is to be dropped,
-    /// and what is cut off. Without the header if none has come since the start. `None` behind the end of the stream.
-    pub fn replay(&self) -> Option<Vec<u8>> {
+    /// Bytes that bring a new decoder to where this one was before these events, which it gives again: a header that
+    /// declares the same, whose own event is to be dropped, the elements, and what is cut off. Without the header if none
+    /// has come since the start. `None` behind the end of the stream.
+    pub fn replay<'a>(&self, events: impl IntoIterator<Item = &'a StreamEvent>) -> Option<Vec<u8>> {
         let mut bytes = match self.state {
             State::Start | State::Restarted => Vec::new(),
             State::Open => header::rewritten(self.context.as_deref(), self.default_ns),
             State::Declared | State::Closed | State::Failed(_) => return None,
         };
+        for event in events {
+            match event {
+                StreamEvent::Element(element) => bytes.extend_from_slice(element.raw()),
+                StreamEvent::Open(_) | StreamEvent::Close => return None,
+            }
+        }
         if let Some(partial) = &self.partial {
             bytes.extend_from_slice(&partial.buf);
         }

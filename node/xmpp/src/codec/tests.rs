@@ -602,7 +602,7 @@ fn a_stream_goes_on_in_another_decoder() {
             let (first, rest) = stream.as_bytes().split_at(cut);
             let (mut decoder, mut seen) = (Decoder::new(limits()), Vec::new());
             feed(&mut decoder, first, &mut seen);
-            let replay = decoder.replay().unwrap();
+            let replay = decoder.replay([]).unwrap();
             let (mut other, mut again) = (Decoder::new(limits()), Vec::new());
             feed(&mut other, &replay, &mut again);
             assert!(matches!(again[..], [Seen::Open(_)]), "{again:?}");
@@ -611,10 +611,27 @@ fn a_stream_goes_on_in_another_decoder() {
         }
         let mut ended = Decoder::new(limits());
         feed(&mut ended, stream.as_bytes(), &mut Vec::new());
-        assert_eq!(ended.replay(), None);
+        assert_eq!(ended.replay([]), None);
     }
+    // What another decoder gave already is given again.
+    let (mut decoder, mut input) = (Decoder::new(limits()), format!("{HEADER}<a/><b><c/></b><d"));
+    let mut input = input.as_mut_str().as_bytes();
+    decoder.next(&mut input).unwrap();
+    let given = [
+        decoder.next(&mut input).unwrap().unwrap(),
+        decoder.next(&mut input).unwrap().unwrap(),
+    ];
+    assert_eq!(
+        decoder.next(&mut input).unwrap().is_none(),
+        input.is_empty()
+    );
+    let replay = String::from_utf8(decoder.replay(&given).unwrap()).unwrap();
+    assert_eq!(
+        replay.replace('"', "'"),
+        format!("{HEADER}<a/><b><c/></b><d")
+    );
     let mut restarted = Decoder::new(limits());
     feed(&mut restarted, HEADER.as_bytes(), &mut Vec::new());
     restarted.restart();
-    assert_eq!(restarted.replay(), Some(Vec::new()));
+    assert_eq!(restarted.replay([]), Some(Vec::new()));
 }

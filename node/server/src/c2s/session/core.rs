@@ -110,7 +110,7 @@ impl SessionCore {
     }
 
     pub(super) fn origin(&self, ticket: Ticket) -> Origin {
-        Origin {
+        Origin::Session {
             handle: self.handle.clone(),
             ticket,
         }

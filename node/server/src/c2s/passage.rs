@@ -1,0 +1,294 @@
+//! Passage: a client that has logged in here goes on at the home of its account, on another node.
+//!
+//! Why here: a session shares its account's state with it and nothing else, so it is where that is; this node keeps the
+//! socket, TLS and the proof that the client is who it says. What follows the login (binding, resumption, features) is said
+//! there, over a pipe that the session takes for its connection. So a client finds its session again whichever node it
+//! comes to, and a session outlives the node of its client's socket.
+//! Stored: nothing.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use minicbor::{Decode, Encode};
+use tracing::{Instrument as _, Span, field};
+use xmpp::{BareJid, Element, Fragment, StreamError, StreamErrorCondition as Condition, ns};
+
+use super::{
+    bind::{Identity, Proof},
+    negotiation::{Client, Login},
+    sasl2::Request,
+    stream::{End, Stream},
+};
+use crate::{
+    net::{Permit, Pipe, Read, Transport},
+    routing::{
+        Router,
+        peers::{Kind, frame},
+    },
+    shutdown::Stopping,
+};
+
+/// Unsent bytes of one side beyond which the other is not read.
+const CONGESTED: usize = 64 << 10;
+
+/// What the home of an account needs to know of a client that has logged in.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Passage {
+    #[n(0)]
+    account: String,
+    /// When the account was made, and the version of its credentials; none for an anonymous one.
+    #[n(1)]
+    proof: Option<(u64, u64)>,
+    /// The domain that its stream is for.
+    #[n(2)]
+    domain: String,
+    /// The language of its stream.
+    #[n(3)]
+    lang: Option<String>,
+    /// Where it is.
+    #[n(4)]
+    peer: String,
+    /// What came in already.
+    #[n(5)]
+    #[cbor(with = "minicbor::bytes")]
+    replay: Vec<u8>,
+    /// How it logged in by SASL2; by RFC 6120's profile if this is missing, and then its stream begins again.
+    #[n(6)]
+    sasl2: Option<Sasl2>,
+}
+
+/// What a client asked for with its login, and what it is to be told of that.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+struct Sasl2 {
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    authenticate: Vec<u8>,
+    /// The last word of the mechanism.
+    #[n(1)]
+    additional: Option<minicbor::bytes::ByteVec>,
+    /// The token that it gets.
+    #[n(2)]
+    token: Option<minicbor::bytes::ByteVec>,
+}
+
+impl Passage {
+    /// Of a client whose stream begins again.
+    pub(super) fn classic(identity: &Identity) -> Self {
+        Self {
+            account: identity.account.as_str().to_owned(),
+            proof: identity.proof.map(|it| (it.created_ms, it.version)),
+            domain: String::new(),
+            lang: None,
+            peer: String::new(),
+            replay: Vec::new(),
+            sasl2: None,
+        }
+    }
+
+    /// Of a client whose stream goes on.
+    pub(super) fn sasl2(
+        identity: &Identity,
+        authenticate: xmpp::Node<'_>,
+        additional: Option<Vec<u8>>,
+        token: Option<&Element>,
+    ) -> Self {
+        let bytes = |element: &Element| element.to_bytes(ns::CLIENT);
+        Self {
+            sasl2: Some(Sasl2 {
+                authenticate: bytes(&authenticate.to_element()),
+                additional: additional.map(Into::into),
+                token: token.map(|token| bytes(token).into()),
+            }),
+            ..Self::classic(identity)
+        }
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        let proof = self.proof.map(|(created_ms, version)| Proof {
+            created_ms,
+            version,
+        });
+        let account = BareJid::parse(&self.account).ok()?;
+        Some(Identity { account, proof })
+    }
+}
+
+impl Client {
+    /// Leaves the client to the home of its account and carries its bytes there and back until either side ends.
+    pub(super) async fn carry(mut self, permit: Permit, passage: Passage) {
+        let account = passage.account.clone();
+        let Some(node) = self.router.peers.elsewhere(&account) else {
+            // The view has changed since: the client comes again.
+            return self.close(unreachable().into()).await;
+        };
+        let domain = std::mem::take(&mut self.domain);
+        let lang = self.lang.take().map(String::from);
+        let peer = self.stream.peer;
+        let (router, mut stopping) = (self.router.clone(), self.stopping());
+        let stream = self.into_stream();
+        let Some(replay) = stream.replay() else {
+            let fault = stream.fault();
+            return stream.close(fault.as_ref(), &domain).await;
+        };
+        let passage = Passage {
+            domain: domain.clone(),
+            lang,
+            peer: peer.to_string(),
+            replay,
+            ..passage
+        };
+        let (pipe, number) = router.peers.open(node);
+        let encoded = minicbor::to_vec(&passage).unwrap_or_default();
+        let body = frame::numbered(number, &encoded);
+        if !router.peers.send(node, Kind::Passage, body) {
+            return stream.close(Some(&unreachable()), &domain).await;
+        }
+        tracing::debug!(account, node = node.0, "session served elsewhere");
+        let (transport, ..) = stream.into_parts();
+        // The permit lasts as long as the connection.
+        let _permit = permit;
+        Box::pin(between(
+            transport,
+            Transport::piped(pipe, peer),
+            &mut stopping,
+        ))
+        .await;
+    }
+}
+
+fn unreachable() -> StreamError {
+    StreamError::new(
+        Condition::RemoteConnectionFailed,
+        "the node that serves the account cannot be reached now",
+    )
+}
+
+/// Moves bytes from either side to the other until one has ended and the other has had the rest.
+async fn between(mut client: Transport, mut home: Transport, stopping: &mut Stopping) {
+    loop {
+        let to_home = home.pending_bytes() < CONGESTED;
+        let to_client = client.pending_bytes() < CONGESTED;
+        let moved = tokio::select! {
+            biased;
+            () = stopping.wait() => return,
+            ready = client.writable(), if client.pending_bytes() > 0 => ready.and_then(|()| client.try_flush()).map(|_| true),
+            ready = home.writable(), if home.pending_bytes() > 0 => ready.and_then(|()| home.try_flush()).map(|_| true),
+            ready = home.readable(), if to_client => ready.and_then(|()| pass(&mut home, &mut client)),
+            ready = client.readable(), if to_home => ready.and_then(|()| pass(&mut client, &mut home)),
+        };
+        match moved {
+            Ok(true) => {}
+            // What was said goes out; an end that was no end breaks the other side as well.
+            Ok(false) => return conclude(client, home).await,
+            Err(error) => return tracing::debug!(%error, "connection broken"),
+        }
+    }
+}
+
+/// Reads one side once and writes it to the other. False: the side has ended.
+fn pass(from: &mut Transport, to: &mut Transport) -> std::io::Result<bool> {
+    let mut written = Ok(());
+    let read = from.try_read_with(|bytes| {
+        if written.is_ok() {
+            written = to.write(bytes);
+        }
+    })?;
+    written?;
+    match read {
+        Read::Closed { clean: true } => {
+            to.start_close();
+            Ok(false)
+        }
+        Read::Closed { clean: false } => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        Read::Data(_) | Read::WouldBlock => Ok(true),
+    }
+}
+
+/// One side has said its last: the other gets it, and may still answer for a moment.
+async fn conclude(mut client: Transport, mut home: Transport) {
+    let rest = async {
+        loop {
+            let (to_client, to_home) = (client.pending_bytes() > 0, home.pending_bytes() > 0);
+            let moved = tokio::select! {
+                ready = client.writable(), if to_client => ready.and_then(|()| client.try_flush()).map(|_| true),
+                ready = home.writable(), if to_home => ready.and_then(|()| home.try_flush()).map(|_| true),
+                ready = home.readable(), if !to_client => ready.and_then(|()| pass(&mut home, &mut client)),
+                ready = client.readable(), if !to_home => ready.and_then(|()| pass(&mut client, &mut home)),
+            };
+            match moved {
+                Ok(true) => {}
+                Ok(false) | Err(_) => break,
+            }
+        }
+        let _ = (client.flush().await, home.flush().await);
+    };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(3), Box::pin(rest)).await;
+}
+
+/// Goes on with a client whose socket is at another node, over a pipe to it.
+pub async fn receive(router: Arc<Router>, stopping: Stopping, passage: Passage, pipe: Pipe) {
+    let id = format!("{:016x}", crate::random::number());
+    let span = tracing::info_span!(
+        "connection",
+        session.id = id,
+        peer = passage.peer,
+        jid = field::Empty
+    );
+    go_on(router, stopping, passage, pipe)
+        .instrument(span)
+        .await;
+}
+
+async fn go_on(router: Arc<Router>, stopping: Stopping, passage: Passage, pipe: Pipe) {
+    let (Some(identity), Ok(peer)) = (passage.identity(), passage.peer.parse::<SocketAddr>())
+    else {
+        return tracing::warn!("a client passed on in a way that is not understood");
+    };
+    Span::current().record("jid", field::display(&identity.account));
+    let transport = Transport::piped(pipe, peer);
+    let limits = router.config.limits.after_auth;
+    let opened = passage.sasl2.is_some();
+    let stream = Stream::replayed(transport, peer, limits, &passage.replay, opened);
+    let mut client = Client::passed(router, stream, stopping);
+    client.domain = passage.domain;
+    client.lang = passage.lang.map(Into::into);
+    client.from = Some(identity.account.clone());
+    let established = match passage.sasl2 {
+        None => client.restarted(&identity).await,
+        Some(login) => client.welcomed(identity, &login).await,
+    };
+    match established {
+        Ok(core) => client.start(None, core),
+        Err(end) => client.close(end).await,
+    }
+}
+
+impl Client {
+    async fn restarted(
+        &mut self,
+        identity: &Identity,
+    ) -> Result<Box<super::session::SessionCore>, End> {
+        self.restart(identity).await?;
+        self.establish(identity).await
+    }
+
+    async fn welcomed(
+        &mut self,
+        identity: Identity,
+        login: &Sasl2,
+    ) -> Result<Box<super::session::SessionCore>, End> {
+        let bad = |_| Condition::InternalServerError;
+        let authenticate = Fragment::parse(login.authenticate.clone().into(), ns::CLIENT);
+        let authenticate = authenticate.map_err(bad)?;
+        let request = Request::parse(authenticate.root()).map_err(|_| Condition::BadFormat)?;
+        let token = login.token.as_deref();
+        let token = token.map(|token| Element::parse(token, ns::CLIENT));
+        let token = token.transpose().map_err(bad)?;
+        let additional = login.additional.clone().map(Vec::from);
+        match self.welcome(&request, identity, additional, token).await? {
+            Login::Established(core) => Ok(core),
+            Login::Authenticated(identity) => self.establish(&identity).await,
+            // It is here that its account is served.
+            Login::Elsewhere(_) => Err(Condition::InternalServerError.into()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Intake: what other nodes send to this one.
+//!
+//! Why here: frames are the business of routing, sessions and homes, which do not know each other's insides.
+//! Stored: nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cluster::NodeId;
+use xmpp::{BareJid, Jid, Kind as StanzaKind, Stanza};
+
+use crate::{
+    c2s::passage::{self, Passage},
+    home::{self, CopyTo},
+    pipeline::probe,
+    routing::{
+        Asker, Origin, Progress, Router,
+        peers::{Kind, frame},
+    },
+    shutdown::Stopping,
+};
+
+/// Takes a frame. Frames of a node come in order, and nothing here waits.
+pub fn frame(router: &Arc<Router>, stopping: &Stopping, from: NodeId, kind: Kind, body: &Bytes) {
+    match kind {
+        Kind::Bytes | Kind::Credit | Kind::End => router.peers.piped(from, kind, body),
+        Kind::Look => look(router, body),
+        Kind::Forget => forget(router, body),
+        Kind::Passage | Kind::Route | Kind::Done => {
+            let Some((number, rest)) = frame::split(body) else {
+                return tracing::warn!(node = from.0, "a frame without a number");
+            };
+            match kind {
+                Kind::Passage => passage(router, stopping, from, number, &rest),
+                Kind::Route => route(router, from, number, rest),
+                _ => done(router, from, number, rest.first() == Some(&1)),
+            }
+        }
+    }
+}
+
+/// A node is gone: what it was asked is asked of whoever serves the accounts now.
+pub fn gone(router: &Arc<Router>, node: NodeId) {
+    for parcel in router.peers.gone(node) {
+        let origin = parcel.origin.clone();
+        if router.route(parcel.stanza, origin.clone()) == Progress::Done
+            && let Some(origin) = origin
+        {
+            origin.done();
+        }
+    }
+}
+
+fn passage(router: &Arc<Router>, stopping: &Stopping, from: NodeId, number: u64, rest: &[u8]) {
+    // Dropped, it tells the other end that there is nobody.
+    let pipe = router.peers.accept(from, number);
+    match minicbor::decode::<Passage>(rest) {
+        Ok(passage) => {
+            let task = passage::receive(router.clone(), stopping.clone(), passage, pipe);
+            router.spawn(Box::pin(task));
+        }
+        Err(error) => tracing::warn!(node = from.0, %error, "a client that cannot be taken over"),
+    }
+}
+
+fn route(router: &Arc<Router>, from: NodeId, number: u64, bytes: Bytes) {
+    let asker = Asker {
+        peers: router.peers.clone(),
+        node: from,
+        number,
+    };
+    let stanza = match Stanza::parse(bytes) {
+        Ok(stanza) => stanza,
+        Err(error) => {
+            tracing::warn!(node = from.0, ?error, "a stanza that is none");
+            return asker.answer(false);
+        }
+    };
+    let copy = (stanza.kind() == StanzaKind::Message).then(|| CopyTo::Asker(asker.clone()));
+    let origin = Some(Origin::Node(asker.clone()));
+    if router.route_here(stanza, origin, copy) == Progress::Done {
+        asker.answer(false);
+    }
+}
+
+fn done(router: &Arc<Router>, from: NodeId, number: u64, copy: bool) {
+    if let Some(parcel) = router.peers.answered(from, number) {
+        home::delivered(router, parcel, copy);
+    }
+}
+
+/// Somebody has just come, and looks who of its contacts is there.
+fn look(router: &Arc<Router>, body: &Bytes) {
+    let parsed = std::str::from_utf8(body)
+        .ok()
+        .and_then(|text| text.split_once('\n'))
+        .and_then(|(from, contact)| Some((Jid::parse(from).ok()?, Jid::parse(contact).ok()?)));
+    let Some((from, contact)) = parsed else {
+        return;
+    };
+    let router = router.clone();
+    router.clone().spawn(async move {
+        match probe::look(&router, &from, &contact).await {
+            Ok(presences) => {
+                for presence in presences {
+                    let _ = router.route(presence, None);
+                }
+            }
+            Err(error) => tracing::debug!(%contact, %error, "probe not answered"),
+        }
+    });
+}
+
+fn forget(router: &Arc<Router>, body: &Bytes) {
+    let account = std::str::from_utf8(body).ok();
+    if let Some(account) = account.and_then(|account| BareJid::parse(account).ok()) {
+        router.context().forget(&account);
+    }
+}

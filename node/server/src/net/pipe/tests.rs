@@ -1,0 +1,121 @@
+//! A pipe behaves as a socket does: bounded, in order, ended once.
+
+use std::sync::OnceLock;
+
+use super::*;
+use crate::net::{Read, Transport};
+
+/// The other end, in the same process.
+#[derive(Clone, Default)]
+struct There(Arc<OnceLock<PipeHandle>>);
+
+impl There {
+    fn handle(&self) -> &PipeHandle {
+        self.0.get().unwrap()
+    }
+}
+
+impl Far for There {
+    fn data(&self, bytes: Bytes) -> bool {
+        self.handle().data(bytes)
+    }
+
+    fn credit(&self, bytes: usize) {
+        self.handle().credit(bytes);
+    }
+
+    fn end(&self, clean: bool) {
+        if let Some(handle) = self.0.get() {
+            handle.end(clean);
+        }
+    }
+}
+
+fn pair() -> [Transport; 2] {
+    let (a_to_b, b_to_a) = (There::default(), There::default());
+    let (a, handle_of_a) = Pipe::new(a_to_b.clone());
+    let (b, handle_of_b) = Pipe::new(b_to_a.clone());
+    a_to_b.0.set(handle_of_b).ok().unwrap();
+    b_to_a.0.set(handle_of_a).ok().unwrap();
+    let address = "127.0.0.1:1".parse().unwrap();
+    [a, b].map(|pipe| Transport::piped(pipe, address))
+}
+
+async fn read(transport: &mut Transport) -> (Vec<u8>, Read) {
+    let mut all = Vec::new();
+    transport.readable().await.unwrap();
+    let read = transport.try_read(&mut all).unwrap();
+    (all, read)
+}
+
+#[tokio::test]
+async fn what_is_written_is_read_in_order() {
+    let [mut a, mut b] = pair();
+    a.write_many(&[b"one ", b"two "]).unwrap();
+    a.write(b"three").unwrap();
+    assert_eq!(
+        read(&mut b).await,
+        (b"one two three".to_vec(), Read::Data(13))
+    );
+    b.write(b"back").unwrap();
+    assert_eq!(read(&mut a).await.0, b"back");
+    assert_eq!(a.try_read(&mut Vec::new()).unwrap(), Read::WouldBlock);
+}
+
+#[tokio::test]
+async fn no_more_is_under_way_than_the_window() {
+    let [mut a, mut b] = pair();
+    let sent: Vec<u8> = (0..4 * WINDOW).map(|at| (at % 251) as u8).collect();
+    a.write(&sent).unwrap();
+    assert_eq!(a.pending_bytes(), sent.len() - WINDOW);
+    let mut got = Vec::new();
+    while got.len() < sent.len() {
+        b.readable().await.unwrap();
+        b.try_read(&mut got).unwrap();
+        a.try_flush().unwrap();
+    }
+    assert_eq!(got, sent);
+    assert_eq!(a.pending_bytes(), 0);
+}
+
+#[tokio::test]
+async fn the_writer_wakes_when_there_is_room() {
+    let [mut a, mut b] = pair();
+    a.write(&vec![7; 2 * WINDOW]).unwrap();
+    let reader = tokio::spawn(async move {
+        let mut got = Vec::new();
+        while got.len() < 2 * WINDOW {
+            b.readable().await.unwrap();
+            b.try_read(&mut got).unwrap();
+        }
+    });
+    a.flush().await.unwrap();
+    reader.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_end_comes_behind_what_was_sent() {
+    let [mut a, mut b] = pair();
+    a.write(b"last").unwrap();
+    a.start_close();
+    assert!(a.try_flush().unwrap());
+    assert_eq!(read(&mut b).await.0, b"last");
+    assert_eq!(read(&mut b).await.1, Read::Closed { clean: true });
+    assert!(b.write(b"too late").is_err());
+}
+
+#[tokio::test]
+async fn an_end_that_is_dropped_is_broken() {
+    let [a, mut b] = pair();
+    drop(a);
+    b.readable().await.unwrap();
+    assert!(b.try_read(&mut Vec::new()).is_err());
+}
+
+#[test]
+fn who_sends_beyond_the_window_is_refused() {
+    let (_pipe, handle) = Pipe::new(There::default());
+    let kilo = Bytes::from(vec![0; 1024]);
+    let taken = (0..1000).take_while(|_| handle.data(kilo.clone())).count();
+    assert_eq!(taken * 1024, WINDOW);
+}

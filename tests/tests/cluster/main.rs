@@ -1,0 +1,9 @@
+//! Several nodes: clients come to any of them and notice nothing of it; a node that dies takes nothing with it that was
+//! acknowledged.
+//!
+//! `STARLING_SEED` repeats the choices of a run.
+
+mod anywhere;
+mod dying;
+#[path = "../faults/play.rs"]
+mod play;
