@@ -11,8 +11,8 @@ use xmpp::{BareJid, Jid, Kind as StanzaKind, Stanza};
 
 use crate::{
     c2s::passage::{self, Passage},
-    home::{self, CopyTo},
-    pipeline::probe,
+    home::{self, CopyTo, Parcel},
+    pipeline::{archive_rule::classify, probe},
     routing::{
         Asker, Origin, Progress, Router,
         peers::{Kind, frame},
@@ -32,22 +32,44 @@ pub fn frame(router: &Arc<Router>, stopping: &Stopping, from: NodeId, kind: Kind
             };
             match kind {
                 Kind::Passage => passage(router, stopping, from, number, &rest),
-                Kind::Route => route(router, from, number, rest),
+                Kind::Route => route(router, from, number, &rest),
                 _ => done(router, from, number, rest.first() == Some(&1)),
             }
         }
     }
 }
 
-/// A node is gone: what it was asked is asked of whoever serves the accounts now.
+/// A node is gone: messages that it was asked to deliver are given to whoever serves their accounts now, and so is what
+/// may be done twice. The others are answered as what is lost on the way is.
 pub fn gone(router: &Arc<Router>, node: NodeId) {
     for parcel in router.peers.gone(node) {
         let origin = parcel.origin.clone();
-        if router.route(parcel.stanza, origin.clone()) == Progress::Done
+        if again(router, parcel) == Progress::Done
             && let Some(origin) = origin
         {
             origin.done();
         }
+    }
+}
+
+fn again(router: &Arc<Router>, parcel: Parcel) -> Progress {
+    let kind = parcel.stanza.type_attr();
+    let is_kept = parcel.class.archived() || parcel.class.stored_offline();
+    let repeats = match parcel.stanza.kind() {
+        StanzaKind::Message => is_kept,
+        StanzaKind::Presence => kind
+            .as_deref()
+            .is_some_and(|kind| kind.contains("subscribe")),
+        StanzaKind::Iq => false,
+    };
+    if !repeats {
+        let text = "the node that served the account is gone";
+        router.refuse(&parcel.stanza, &home::wait(text));
+        return Progress::Done;
+    }
+    match parcel.stanza.to().and_then(|to| router.elsewhere(to)) {
+        Some(node) => router.ask(node, parcel),
+        None => router.route_here(parcel),
     }
 }
 
@@ -63,22 +85,26 @@ fn passage(router: &Arc<Router>, stopping: &Stopping, from: NodeId, number: u64,
     }
 }
 
-fn route(router: &Arc<Router>, from: NodeId, number: u64, bytes: Bytes) {
+fn route(router: &Arc<Router>, from: NodeId, number: u64, rest: &Bytes) {
     let asker = Asker {
         peers: router.peers.clone(),
         node: from,
         number,
     };
-    let stanza = match Stanza::parse(bytes) {
-        Ok(stanza) => stanza,
-        Err(error) => {
-            tracing::warn!(node = from.0, ?error, "a stanza that is none");
-            return asker.answer(false);
-        }
+    let parsed = frame::routed(rest).map(|(doubt, bytes)| (doubt, Stanza::parse(bytes)));
+    let Some((doubt, Ok(stanza))) = parsed else {
+        tracing::warn!(node = from.0, "a stanza that is none");
+        return asker.answer(false);
     };
-    let copy = (stanza.kind() == StanzaKind::Message).then(|| CopyTo::Asker(asker.clone()));
-    let origin = Some(Origin::Node(asker.clone()));
-    if router.route_here(stanza, origin, copy) == Progress::Done {
+    let is_message = stanza.kind() == StanzaKind::Message;
+    let parcel = Parcel {
+        class: classify(&stanza),
+        stanza,
+        origin: Some(Origin::Node(asker.clone())),
+        copy: is_message.then(|| CopyTo::Asker(asker.clone())),
+        doubt,
+    };
+    if router.route_here(parcel) == Progress::Done {
         asker.answer(false);
     }
 }

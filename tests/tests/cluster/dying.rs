@@ -14,6 +14,31 @@ use crate::play::Play;
 
 const ACTORS: usize = 12;
 
+/// What survivors take over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_left_serves_all() {
+    let seed = seed();
+    println!("seed {seed}");
+    let mut dice = Dice::new(seed, u64::MAX);
+    let mut cluster = Cluster::start(4, Settings::default()).await.unwrap();
+    create_accounts(&cluster.stores(), (0..ACTORS).map(actor_name))
+        .await
+        .unwrap();
+    let mut play = Play::start(ACTORS, cluster.balancer.address, seed);
+    while cluster.len() > 1 {
+        tokio::time::sleep(dice.between_ms(500, 1500)).await;
+        let victim = dice.below(cluster.len() as u64) as usize;
+        cluster.kill(victim).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    play.settle().await;
+    let story = play.stop().await;
+    let counts = play.verify(&cluster.stores()).await;
+    println!("{counts:?}\n{story:?}");
+    assert!(counts.promised > 100);
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_die_take_nothing_with_them() {
     let (seed, kills) = (seed(), count("STARLING_NODE_KILLS", 4));

@@ -5,6 +5,7 @@
 //! leaves: nothing but mailboxes is locked while a home is.
 //! Stored: the account's log and its mailbox record.
 
+mod doubt;
 mod flush;
 mod keeping;
 mod known;
@@ -27,7 +28,7 @@ use xmpp::{BareJid, ErrorType, Jid, Stanza, StanzaError, StanzaErrorCondition as
 use super::{pending::Pending, render};
 use crate::{
     modules::vcard::Photo,
-    pipeline::{archive_rule::Class, delivery},
+    pipeline::archive_rule::Class,
     routing::{Asker, Delivery, Origin, Progress, Router, SessionHandle},
 };
 
@@ -105,6 +106,17 @@ pub struct Parcel {
     pub origin: Option<Origin>,
     /// Where a copy goes afterwards, for the sender's archive and its other resources.
     pub copy: Option<CopyTo>,
+    /// The node that was asked before is gone: it may be in the log already.
+    pub doubt: Option<Doubt>,
+}
+
+/// A message that may be in the log already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt {
+    /// Since when, in milliseconds since 1970 by the clock of who asked.
+    pub since_ms: u64,
+    /// What was in the log when this was asked does not have it.
+    pub looked: bool,
 }
 
 /// Where the copy of a message goes.
@@ -292,15 +304,7 @@ impl Home {
     pub fn release(self: &Arc<Self>, router: &Arc<Router>, numbers: Vec<u64>) {
         self.with(|state| {
             state.pending.release(numbers);
-            if state.pending.unclaimed() == 0 {
-                return;
-            }
-            let entries = router.entries(self.account.as_str());
-            let best = delivery::most_available(entries.iter().map(|e| e.priority));
-            let target = best.map(|place| entries[place].session.number);
-            if let Some(target) = target.and_then(|number| router.sessions.get(number)) {
-                state.give_waiting(&target);
-            }
+            state.give_to_best(router, &self.account);
         });
     }
 

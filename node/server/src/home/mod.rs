@@ -21,7 +21,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use xmpp::BareJid;
 
-pub use account::{CopyTo, Home, Parcel};
+pub use account::{CopyTo, Doubt, Home, Parcel};
 pub(crate) use account::{delivered, wait};
 
 use crate::routing::Router;

@@ -214,11 +214,16 @@ impl Router {
         {
             return self.forward(node, stanza, origin);
         }
-        let copy = match (stanza.kind(), self.copy_home(&stanza, to)) {
-            (Kind::Message, Some(home)) => Some(CopyTo::Home(home)),
-            _ => None,
-        };
-        self.route_here(stanza, origin, copy)
+        let is_message = stanza.kind() == Kind::Message;
+        let copy = stanza.to().filter(|_| is_message);
+        let copy = copy.and_then(|to| self.copy_home(&stanza, to));
+        self.route_here(Parcel {
+            class: classify(&stanza),
+            stanza,
+            origin,
+            copy: copy.map(CopyTo::Home),
+            doubt: None,
+        })
     }
 
     /// The other node that serves this account of ours, if one does.
@@ -237,8 +242,14 @@ impl Router {
             stanza,
             origin,
             copy: copy.map(CopyTo::Home),
+            doubt: None,
         };
-        match self.peers.ask(node, parcel) {
+        self.ask(node, parcel)
+    }
+
+    /// Asks a node to deliver a parcel; refuses it if it cannot be asked.
+    pub fn ask(self: &Arc<Self>, node: NodeId, parcel: Parcel) -> Progress {
+        match self.peers.ask(node, parcel, self.now_ms()) {
             Ok(()) => Progress::Pending,
             Err(parcel) => {
                 let text = "the account's node cannot be reached now";
@@ -248,16 +259,17 @@ impl Router {
         }
     }
 
-    /// Routes what another node or this one has for this node. `copy` is where a message goes afterwards.
-    pub fn route_here(
-        self: &Arc<Self>,
-        stanza: Stanza,
-        origin: Option<Origin>,
-        copy: Option<CopyTo>,
-    ) -> Progress {
-        let Some(to) = stanza.to().cloned() else {
+    /// Routes what another node or this one has for this node.
+    pub fn route_here(self: &Arc<Self>, parcel: Parcel) -> Progress {
+        let Some(to) = parcel.stanza.to().cloned() else {
             return Progress::Done;
         };
+        if to.local().is_some() && self.serves(to.domain()) && parcel.stanza.kind() == Kind::Message
+        {
+            self.metrics.messages.inc();
+            return self.homes.get(self, &to.to_bare()).receive(self, parcel);
+        }
+        let Parcel { stanza, origin, .. } = parcel;
         if !self.serves(to.domain()) {
             return self.abroad(&stanza, &to);
         }
@@ -273,16 +285,8 @@ impl Router {
             };
         }
         match stanza.kind() {
-            Kind::Message => {
-                self.metrics.messages.inc();
-                let parcel = Parcel {
-                    class: classify(&stanza),
-                    stanza,
-                    origin,
-                    copy,
-                };
-                self.homes.get(self, &to.to_bare()).receive(self, parcel)
-            }
+            // It went to a home above.
+            Kind::Message => Progress::Done,
             Kind::Iq => iq::for_account(self, stanza, &to, origin),
             Kind::Presence => inbound::presence(self, stanza, &to, origin),
         }

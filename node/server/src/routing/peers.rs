@@ -30,7 +30,7 @@ use xmpp::{BareJid, Jid};
 pub use frame::Kind;
 
 use crate::{
-    home::Parcel,
+    home::{Doubt, Parcel},
     net::{Far, Pipe, PipeHandle},
 };
 
@@ -48,6 +48,8 @@ pub trait Carrier: Send + Sync {
 /// What a node was asked.
 struct Asked {
     node: NodeId,
+    /// When, in milliseconds since 1970.
+    at_ms: u64,
     parcel: Parcel,
 }
 
@@ -94,9 +96,9 @@ impl Peers {
     ///
     /// # Errors
     /// The parcel: the node cannot be reached, or too much is under way.
-    pub fn ask(&self, node: NodeId, parcel: Parcel) -> Result<(), Box<Parcel>> {
+    pub fn ask(&self, node: NodeId, parcel: Parcel, at_ms: u64) -> Result<(), Box<Parcel>> {
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        let body = frame::numbered(number, parcel.stanza.raw());
+        let body = frame::route(number, parcel.doubt, parcel.stanza.raw());
         let shard = &self.asked[number as usize % SHARDS];
         {
             let mut asked = shard.lock();
@@ -104,7 +106,14 @@ impl Peers {
                 return Err(Box::new(parcel));
             }
             // Before the frame leaves: its answer may be fast.
-            asked.insert(number, Asked { node, parcel });
+            asked.insert(
+                number,
+                Asked {
+                    node,
+                    at_ms,
+                    parcel,
+                },
+            );
         }
         if self.send(node, Kind::Route, body) {
             return Ok(());
@@ -164,7 +173,14 @@ impl Peers {
             );
         }
         left.sort_unstable_by_key(|(number, _)| *number);
-        left.into_iter().map(|(_, asked)| asked.parcel).collect()
+        let in_doubt = |asked: Asked| Parcel {
+            doubt: Some(Doubt {
+                since_ms: asked.parcel.doubt.map_or(asked.at_ms, |it| it.since_ms),
+                looked: false,
+            }),
+            ..asked.parcel
+        };
+        left.into_iter().map(|(_, asked)| in_doubt(asked)).collect()
     }
 
     /// A new pipe to a node, and its number.

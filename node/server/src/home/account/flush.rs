@@ -56,12 +56,19 @@ impl Home {
         let mut delay = FIRST_DELAY;
         let mut repeat = None;
         loop {
+            let looked = match &repeat {
+                Some(_) => Ok(()),
+                None => self.settle_doubts(&router).await,
+            };
             let next = repeat
                 .take()
                 .or_else(|| self.with(|state| state.next_append(&router)));
             let Some(mut append) = next else { return };
             let Some(writing) = self.write() else { return };
-            let result = self.append(&router, &mut append).await;
+            let result = match looked {
+                Ok(()) => self.append(&router, &mut append).await,
+                Err(error) => Err(error),
+            };
             drop(writing);
             match result {
                 Ok(()) => {
@@ -75,7 +82,19 @@ impl Home {
                     // Somebody else appended, so this is not in the log: take up behind it.
                     let asked_ms = router.now_ms();
                     match router.stores.logs.tip(&self.account).await {
+                        Ok(tip) if tip.head > append.head => {
+                            match self.catch_up(&router, append.head, tip.head).await {
+                                Ok(()) => {
+                                    self.with(|state| state.head_known_ms = asked_ms);
+                                    continue;
+                                }
+                                Err(error) => {
+                                    tracing::warn!(account = %self.account, %error, "log not read behind what is known")
+                                }
+                            }
+                        }
                         Ok(tip) => {
+                            // Behind: the log was begun anew.
                             self.with(|state| {
                                 state.head = tip.head;
                                 state.head_known_ms = asked_ms;
@@ -207,7 +226,7 @@ impl Home {
         goes_on == Some(true)
     }
 
-    fn finish_all(self: &Arc<Self>, router: &Arc<Router>, done: Vec<Parcel>) {
+    pub(super) fn finish_all(self: &Arc<Self>, router: &Arc<Router>, done: Vec<Parcel>) {
         for parcel in done {
             let origin = parcel.origin.clone();
             tell(self.finish(router, After::Done(parcel)), origin);

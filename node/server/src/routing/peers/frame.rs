@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::home::Doubt;
+
 /// In the number of a pipe: for the end where the client's socket is.
 pub(super) const TO_FRONT: u64 = 1 << 63;
 
@@ -52,6 +54,28 @@ pub fn numbered(number: u64, rest: &[u8]) -> Bytes {
     body.extend_from_slice(&number.to_be_bytes());
     body.extend_from_slice(rest);
     body.into()
+}
+
+/// A stanza to be delivered: the number that its answer names, since when it may be in the log already (0: it is not),
+/// and its bytes.
+pub(super) fn route(number: u64, doubt: Option<Doubt>, stanza: &[u8]) -> Bytes {
+    let since_ms = doubt.map_or(0, |doubt| doubt.since_ms);
+    let mut body = Vec::with_capacity(16 + stanza.len());
+    body.extend_from_slice(&number.to_be_bytes());
+    body.extend_from_slice(&since_ms.to_be_bytes());
+    body.extend_from_slice(stanza);
+    body.into()
+}
+
+/// What of a stanza to be delivered follows its number.
+#[must_use]
+pub fn routed(rest: &Bytes) -> Option<(Option<Doubt>, Bytes)> {
+    let (since_ms, stanza) = split(rest)?;
+    let doubt = (since_ms > 0).then_some(Doubt {
+        since_ms,
+        looked: false,
+    });
+    Some((doubt, stanza))
 }
 
 /// The number, and what follows it.

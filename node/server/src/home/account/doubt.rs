@@ -1,0 +1,142 @@
+//! What another node may have written to a log: the one that served the account before, and died while it did.
+//!
+//! Why here: a home appends behind what it knows, so it learns of others' entries when the store refuses one of its own, or
+//! when it is told that a message was given to another before. Such a message is in the log if an entry is the same from
+//! sender to last byte, its id included, which no two messages are; one without an id is rather delivered twice than not.
+//! Stored: nothing.
+
+use std::{collections::HashSet, sync::Arc};
+
+use bytes::Bytes;
+use storage::repository::{EntryFlags, LogEntry, LogRange};
+use xmpp::Jid;
+
+use super::{Home, Queued, State};
+use crate::{home::pending::Deliverable, pipeline::delivery, routing::Router};
+
+/// What clocks of nodes may differ by, and what a message may take to be asked for.
+const SLACK_MS: u64 = 120_000;
+/// Entries that are looked through for messages in doubt, at most, and at once.
+const MAX_LOOKED: usize = 4_096;
+const PAGE: usize = 256;
+
+impl Home {
+    /// Looks whether messages in doubt are in the log, before they are appended.
+    ///
+    /// # Errors
+    /// The log cannot be read; nothing has changed.
+    pub(super) async fn settle_doubts(
+        self: &Arc<Self>,
+        router: &Arc<Router>,
+    ) -> storage::Result<()> {
+        let doubts = self.with(|state| {
+            let doubts = state.queue.iter().filter_map(|queued| queued.parcel.doubt);
+            let open = doubts.filter(|doubt| !doubt.looked);
+            (open.map(|doubt| doubt.since_ms).min(), state.head)
+        });
+        let Some((Some(since_ms), head)) = doubts else {
+            return Ok(());
+        };
+        let since_ms = since_ms.saturating_sub(SLACK_MS);
+        let mut found = HashSet::new();
+        let (mut to, mut looked) = (head, 0);
+        while to > 0 && looked < MAX_LOOKED {
+            let range = LogRange { from: 1, to };
+            let page = router.stores.logs.read(&self.account, range, true, PAGE);
+            let page = page.await?;
+            let Some(last) = page.last() else { break };
+            to = last.number - 1;
+            looked += page.len();
+            let is_over = last.time_ms < since_ms;
+            found.extend(page.into_iter().filter_map(received));
+            if is_over {
+                break;
+            }
+        }
+        self.drop_found(router, &found);
+        Ok(())
+    }
+
+    /// Others appended behind `known`: what is for this account waits, and what was in doubt is not appended again.
+    ///
+    /// # Errors
+    /// The log cannot be read; nothing has changed.
+    pub(super) async fn catch_up(
+        self: &Arc<Self>,
+        router: &Arc<Router>,
+        known: u64,
+        head: u64,
+    ) -> storage::Result<()> {
+        let mut from = known + 1;
+        let mut found = HashSet::new();
+        while from <= head {
+            let range = LogRange { from, to: head };
+            let page = router.stores.logs.read(&self.account, range, false, PAGE);
+            let page = page.await?;
+            let Some(last) = page.last() else { break };
+            from = last.number + 1;
+            self.with(|state| {
+                for entry in page.iter().filter(|entry| entry.number > state.head) {
+                    if entry.flags.contains(EntryFlags::DELIVER) {
+                        state.pending.add(Deliverable::from(entry), 0);
+                    }
+                }
+                state.head = state.head.max(last.number);
+                state.newest_ms = state.newest_ms.max(last.time_ms);
+            });
+            found.extend(page.into_iter().filter_map(received));
+        }
+        self.drop_found(router, &found);
+        self.with(|state| state.give_to_best(router, &self.account));
+        Ok(())
+    }
+
+    /// Messages in doubt that are among these are done; the others have been looked for.
+    fn drop_found(self: &Arc<Self>, router: &Arc<Router>, found: &HashSet<(Jid, Bytes)>) {
+        let mut done = Vec::new();
+        self.with(|state| {
+            let mut rest = std::collections::VecDeque::with_capacity(state.queue.len());
+            for mut queued in std::mem::take(&mut state.queue) {
+                if is_among(&queued, found) {
+                    done.push(queued.parcel);
+                    continue;
+                }
+                if let Some(doubt) = &mut queued.parcel.doubt {
+                    doubt.looked = true;
+                }
+                rest.push_back(queued);
+            }
+            state.queue = rest;
+        });
+        self.finish_all(router, done);
+    }
+}
+
+/// What identifies a message to this account.
+fn received(entry: LogEntry) -> Option<(Jid, Bytes)> {
+    (!entry.flags.contains(EntryFlags::SENT)).then_some((entry.peer, entry.stanza))
+}
+
+fn is_among(queued: &Queued, found: &HashSet<(Jid, Bytes)>) -> bool {
+    let stanza = &queued.parcel.stanza;
+    let in_doubt = queued.parcel.doubt.is_some() && stanza.id().is_some();
+    in_doubt
+        && stanza
+            .from()
+            .is_some_and(|from| found.contains(&(from.clone(), stanza.raw().clone())))
+}
+
+impl State {
+    /// Somebody who can take it gets all that waits and nobody holds.
+    pub(super) fn give_to_best(&self, router: &Router, account: &xmpp::BareJid) {
+        if self.pending.unclaimed() == 0 {
+            return;
+        }
+        let entries = router.entries(account.as_str());
+        let best = delivery::most_available(entries.iter().map(|e| e.priority));
+        let target = best.map(|place| entries[place].session.number);
+        if let Some(target) = target.and_then(|number| router.sessions.get(number)) {
+            self.give_waiting(&target);
+        }
+    }
+}
