@@ -161,6 +161,8 @@ impl Cluster {
                 intake(from, kind, &body);
             }
         });
+        // It followed the cluster before it became one of those that serve.
+        app.router.peers.set_members(self.members());
         self.nodes.push(Node {
             app,
             runtime,
@@ -183,26 +185,30 @@ impl Cluster {
         drop(node.app);
         self.agree();
         for node in &self.nodes {
-            let router = node.app.router.clone();
-            // On its own runtime, as its own doing.
             let _on = node.runtime.enter();
-            intake::gone(&router, dead);
+            intake::gone(&node.app.router, dead);
         }
         Ok(())
     }
 
+    fn members(&self) -> Vec<Member> {
+        let member = |node: &Node| Member {
+            node: node.id(),
+            weight: 1.0,
+        };
+        self.nodes.iter().map(member).collect()
+    }
+
     /// All nodes learn of all.
     fn agree(&self) {
-        let members: Vec<_> = self
-            .nodes
-            .iter()
-            .map(|node| Member {
-                node: node.id(),
-                weight: 1.0,
-            })
-            .collect();
+        let members = self.members();
         for node in &self.nodes {
             node.app.router.peers.set_members(members.clone());
+        }
+        for node in &self.nodes {
+            // On its own runtime, as its own doing.
+            let _on = node.runtime.enter();
+            intake::view_changed(&node.app.router);
         }
         let addresses = self.nodes.iter().filter_map(Node::address).collect();
         self.balancer.set(addresses);

@@ -10,7 +10,10 @@ use cluster::NodeId;
 use xmpp::{BareJid, Jid, Kind as StanzaKind, Stanza};
 
 use crate::{
-    c2s::passage::{self, Passage},
+    c2s::{
+        moving,
+        passage::{self, Passage},
+    },
     home::{self, CopyTo, Parcel},
     pipeline::{archive_rule::classify, probe},
     routing::{
@@ -26,13 +29,16 @@ pub fn frame(router: &Arc<Router>, stopping: &Stopping, from: NodeId, kind: Kind
         Kind::Bytes | Kind::Credit | Kind::End => router.peers.piped(from, kind, body),
         Kind::Look => look(router, body),
         Kind::Forget => forget(router, body),
-        Kind::Passage | Kind::Route | Kind::Done => {
+        Kind::Nudge => nudge(router, body),
+        Kind::Passage | Kind::Route | Kind::Done | Kind::Yield | Kind::Yielded => {
             let Some((number, rest)) = frame::split(body) else {
                 return tracing::warn!(node = from.0, "a frame without a number");
             };
             match kind {
                 Kind::Passage => passage(router, stopping, from, number, &rest),
                 Kind::Route => route(router, from, number, &rest),
+                Kind::Yield => yield_to(router, from, number, &rest),
+                Kind::Yielded => router.peers.yielded(from, number, rest),
                 _ => done(router, from, number, rest.first() == Some(&1)),
             }
         }
@@ -104,7 +110,12 @@ fn route(router: &Arc<Router>, from: NodeId, number: u64, rest: &Bytes) {
         copy: is_message.then(|| CopyTo::Asker(asker.clone())),
         doubt,
     };
-    if router.route_here(parcel) == Progress::Done {
+    // Its home may have moved on while the stanza was on its way.
+    let progress = match parcel.stanza.to().and_then(|to| router.elsewhere(to)) {
+        Some(node) => router.ask(node, parcel),
+        None => router.route_here(parcel),
+    };
+    if progress == Progress::Done {
         asker.answer(false);
     }
 }
@@ -138,8 +149,52 @@ fn look(router: &Arc<Router>, body: &Bytes) {
 }
 
 fn forget(router: &Arc<Router>, body: &Bytes) {
-    let account = std::str::from_utf8(body).ok();
-    if let Some(account) = account.and_then(|account| BareJid::parse(account).ok()) {
+    if let Some(account) = account(body) {
         router.context().forget(&account);
+    }
+}
+
+fn account(body: &[u8]) -> Option<BareJid> {
+    BareJid::parse(std::str::from_utf8(body).ok()?).ok()
+}
+
+/// Sessions are to come here: they come when their home is loaded.
+fn nudge(router: &Arc<Router>, body: &Bytes) {
+    if let Some(account) = account(body)
+        && router.peers.elsewhere(account.as_str()).is_none()
+    {
+        router.homes.get(router, &account);
+    }
+}
+
+/// The home of an account is at another node now.
+fn yield_to(router: &Arc<Router>, to: NodeId, number: u64, body: &Bytes) {
+    let account = account(body);
+    let router = router.clone();
+    router.clone().spawn(Box::pin(async move {
+        let home = account.and_then(|account| router.homes.loaded(account.as_str()));
+        let mut sessions = Vec::new();
+        if let Some(home) = home {
+            // While it loads nothing can be taken from it.
+            let _ = home.exists().await;
+            home.set_leaving();
+            sessions = moving::take_away(&router, &home).await;
+            if !home.leave(&router).await {
+                tracing::warn!(account = %home.account, "handed over before all was written");
+            }
+            router.homes.drop_gone(&home);
+            router.rosters.forget(&home.account);
+        }
+        router.peers.give_up(to, number, sessions);
+    }));
+}
+
+/// The view has changed: the new homes of accounts that have sessions here are told, and ask for them.
+pub fn view_changed(router: &Arc<Router>) {
+    let moves = |account: &BareJid| router.peers.elsewhere(account.as_str()).is_some();
+    for home in router.homes.of(moves) {
+        if router.directory.lookup(home.account.as_str()).is_some() {
+            router.peers.nudge(&home.account);
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod anywhere;
 mod dying;
+mod growing;
 #[expect(dead_code, reason = "the address of a balancer never changes")]
 #[path = "../faults/play.rs"]
 mod play;

@@ -183,8 +183,13 @@ pub async fn bind(
     if identity.is_anonymous() {
         router.set_flags(&handle, crate::routing::flags::ANONYMOUS, 0);
     }
+    let leaving = home.is_leaving();
     let core = SessionCore::new(router.clone(), handle, home, identity.is_anonymous());
     let core = Box::new(core);
+    if leaving {
+        core.end(None);
+        return Err(home::wait("the account is moving to another node").into());
+    }
     if let Err(refused) = identity.check(router).await {
         core.end(None);
         return Err(refused);
@@ -233,6 +238,12 @@ pub async fn resume(
             Refused::Answer(_) => "resource-constraint",
         };
         return Err(managed::failed(condition, None));
+    }
+    // A session that came with its account's home from another node is known when that is loaded.
+    let home = router.homes.get(router, &identity.account);
+    if home.exists().await.is_err() {
+        outcome("refused");
+        return Err(managed::failed("resource-constraint", None));
     }
     let mut core = match router.parked.take(previd, &identity.account).await {
         Taken::Session(core) => core,

@@ -48,6 +48,20 @@ pub struct Managed {
 }
 
 impl Managed {
+    /// Of a session that waits to be resumed, `h` stanzas of its client being handled.
+    pub(super) fn waiting(resume: Duration, outbound: Unacked<Sent>, h: u32) -> Self {
+        Self {
+            resume: Some(resume),
+            outbound,
+            tellable: h,
+            ack_owed: None,
+            ack_owed_next: None,
+            ack_timed: false,
+            unasked: false,
+            asked: false,
+        }
+    }
+
     /// Over a new connection, the client having been told that `h` of its stanzas are handled: what it has not acknowledged
     /// is returned, to be sent again.
     pub(super) fn resumed(self, h: u32, queue: usize) -> (Self, Vec<Sent>) {

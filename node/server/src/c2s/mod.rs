@@ -12,6 +12,7 @@ pub mod gate;
 mod header;
 pub mod managed;
 mod mechanisms;
+pub mod moving;
 pub mod negotiation;
 mod outbox;
 mod pace;

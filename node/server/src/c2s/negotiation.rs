@@ -262,7 +262,7 @@ impl Client {
                 (ns::TLS, "starttls") => return self.proceed(),
                 (ns::SASL, "auth") => {
                     if let Some(identity) = self.classic(root).await? {
-                        if self.router.elsewhere(identity.account.as_jid()).is_some() {
+                        if self.router.served_elsewhere(&identity.account).is_some() {
                             self.stream.restart();
                             return Ok(Step::Elsewhere(Box::new(Passage::classic(&identity))));
                         }

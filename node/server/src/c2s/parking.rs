@@ -104,6 +104,13 @@ impl Parking {
         }
     }
 
+    /// A session has gone to another node, which knows how many stanzas of its client are handled.
+    pub(super) fn remove(&self, handle: &SessionHandle) {
+        if let Some(id) = handle.sm_id.get() {
+            self.0.lock().remove(id);
+        }
+    }
+
     /// A session is over, so many stanzas of its client being handled.
     pub(super) fn forget(&self, handle: &SessionHandle, h: u32) {
         if let Some(id) = handle.sm_id.get() {
@@ -152,6 +159,30 @@ impl Parking {
             Ok(Err(_)) => Taken::Absent,
             Err(_) => Taken::Busy,
         }
+    }
+
+    /// A session waits to be resumed.
+    pub(super) fn insert_parked(&self, id: Arc<str>, core: Box<SessionCore>, until: Instant) {
+        self.0.lock().insert(id, Slot::Parked(core, until));
+    }
+
+    /// Takes a session out to be moved, from its connection if it has one. `None`: it has ended, or does not settle.
+    pub(super) async fn take_to_move(
+        &self,
+        handle: &Arc<SessionHandle>,
+    ) -> Option<Box<SessionCore>> {
+        let handover = {
+            let mut slots = self.0.lock();
+            if let Some(id) = handle.sm_id.get()
+                && let Some(core) = slots.take_parked(id)
+            {
+                return Some(core);
+            }
+            let (sender, receiver) = oneshot::channel();
+            handle.mailbox.order(Order::Move(sender));
+            receiver
+        };
+        tokio::time::timeout(HANDOVER, handover).await.ok()?.ok()
     }
 
     /// Takes out the parked session behind a handle, if it is parked.
@@ -204,7 +235,7 @@ async fn settle_until(
     loop {
         while let Some(order) = core.handle.mailbox.take_order() {
             match order {
-                Order::Handover(to) => heir = Some(to),
+                Order::Handover(to) | Order::Move(to) => heir = Some(to),
                 Order::Fetched(entries) => core.fetched(entries),
                 Order::End(_) | Order::Shutdown => {
                     core.end(None);
@@ -268,7 +299,7 @@ async fn wait(core: Box<SessionCore>, heir: Heir) {
         let mut ends = false;
         while let Some(order) = core.handle.mailbox.take_order() {
             match order {
-                Order::Handover(to) => heir = Some(to),
+                Order::Handover(to) | Order::Move(to) => heir = Some(to),
                 Order::End(_) | Order::Shutdown => ends = true,
                 _ => {}
             }

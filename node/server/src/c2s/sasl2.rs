@@ -99,7 +99,7 @@ impl Client {
                     additional,
                     ..
                 } = proven;
-                if self.router.elsewhere(identity.account.as_jid()).is_some() {
+                if self.router.served_elsewhere(&identity.account).is_some() {
                     let passage = Passage::sasl2(&identity, root, additional, token.as_ref());
                     return Ok(Some(Login::Elsewhere(Box::new(passage))));
                 }

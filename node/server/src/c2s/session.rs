@@ -68,6 +68,8 @@ pub(super) enum Flow {
     Broken,
     /// Somebody else goes on with it.
     Handover(tokio::sync::oneshot::Sender<Box<SessionCore>>),
+    /// It goes on at another node.
+    Move(tokio::sync::oneshot::Sender<Box<SessionCore>>),
 }
 
 /// Runs a bound or resumed session over its stream, as a task of its own.
@@ -125,6 +127,11 @@ impl Session {
             Ok(Flow::Broken) => {
                 drop(self.transport);
                 super::parking::park(self.core).await;
+            }
+            Ok(Flow::Move(to)) => {
+                // Without a word: the stream has not ended, its client resumes it.
+                drop(self.transport);
+                super::parking::hand_over(self.core, to).await;
             }
             Ok(Flow::Handover(to)) => {
                 // XEP-0198 §5: the former stream, if there still is one, is told; the new one does not wait for it.
@@ -344,6 +351,10 @@ impl Session {
                 }
             }
             Order::Handover(to) => Ok(Flow::Handover(to)),
+            Order::Move(to) => match &self.core.managed {
+                Some(managed) if managed.resume.is_some() => Ok(Flow::Move(to)),
+                _ => Err(super::moving::farewell()),
+            },
             Order::Fetched(entries) => {
                 self.core.fetched(entries);
                 Ok(Flow::Continue)

@@ -46,6 +46,8 @@ pub struct Home {
     writing: AtomicU32,
     /// What is still being loaded is of no use.
     forgotten: AtomicBool,
+    /// The account goes to another node: no session begins here any more.
+    leaving: AtomicBool,
 }
 
 /// A write to the store that is under way.
@@ -149,6 +151,7 @@ impl Home {
             inner: Mutex::new(Inner::Loading(Vec::new())),
             writing: AtomicU32::new(0),
             forgotten: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
         }
     }
 
@@ -166,6 +169,17 @@ impl Home {
     /// Whether a new lookup is needed.
     pub(super) fn is_gone(&self) -> bool {
         matches!(*self.inner.lock(), Inner::Gone)
+    }
+
+    /// The account goes to another node. Said before its sessions are looked for: one that begins either is found or finds
+    /// this.
+    pub fn set_leaving(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it does.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
     }
 
     /// Whether something is being written that was begun before the home was forgotten.

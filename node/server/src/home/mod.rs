@@ -86,6 +86,22 @@ impl Homes {
         self.shard(account).lock().get(account).cloned()
     }
 
+    /// Whether the home of an account is in memory, and not about to be dropped.
+    pub fn is_loaded(&self, account: &str) -> bool {
+        let shard = self.shard(account).lock();
+        shard.get(account).is_some_and(|home| !home.is_gone())
+    }
+
+    /// All that are in memory and of which this is true of the account.
+    pub fn of(&self, mut is: impl FnMut(&BareJid) -> bool) -> Vec<Arc<Home>> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            found.extend(shard.values().filter(|home| is(&home.account)).cloned());
+        }
+        found
+    }
+
     /// The account was made or removed: what was known of it counts no longer.
     pub fn forget(&self, router: &Arc<Router>, account: &str) {
         let home = self.shard(account).lock().remove(account);
@@ -100,7 +116,7 @@ impl Homes {
         self.absent.fetch_add(1, Ordering::Relaxed) < MAX_ABSENT
     }
 
-    pub(super) fn drop_gone(&self, home: &Arc<Home>) {
+    pub(crate) fn drop_gone(&self, home: &Arc<Home>) {
         let mut shard = self.shard(home.account.as_str()).lock();
         if shard
             .get(home.account.as_str())

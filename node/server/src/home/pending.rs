@@ -90,6 +90,17 @@ impl Pending {
         known
     }
 
+    /// A session that came from another node holds these.
+    pub fn hold(&mut self, numbers: &[u64]) {
+        for &number in numbers {
+            if let Some(index) = self.index(number) {
+                let waiting = &mut self.waiting[index];
+                self.free -= usize::from(waiting.holders == 0);
+                waiting.holders += 1;
+            }
+        }
+    }
+
     /// A session ended without its client acknowledging these. Returns those that nobody holds now.
     pub fn release(&mut self, numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
         let mut free = Vec::new();

@@ -58,7 +58,18 @@ pub struct Directed(BTreeSet<Jid>);
 #[error("too many recipients of directed presence")]
 pub struct TooMany;
 
+impl FromIterator<Jid> for Directed {
+    fn from_iter<T: IntoIterator<Item = Jid>>(jids: T) -> Self {
+        Self(jids.into_iter().take(Self::MAX).collect())
+    }
+}
+
 impl Directed {
+    /// Who was told.
+    pub fn iter(&self) -> impl Iterator<Item = &Jid> {
+        self.0.iter()
+    }
+
     /// How many it holds: each is a joined room or an acquaintance.
     pub const MAX: usize = 1_000;
 

@@ -135,6 +135,8 @@ pub enum Order {
     Shutdown,
     /// Another connection resumes this session: hand over and go.
     Handover(tokio::sync::oneshot::Sender<Box<SessionCore>>),
+    /// The session goes to another node.
+    Move(tokio::sync::oneshot::Sender<Box<SessionCore>>),
     /// Entries that were asked for with [`Letter::Logged`], read.
     Fetched(Vec<(u64, Option<Delivery>)>),
 }

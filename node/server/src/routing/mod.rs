@@ -229,7 +229,30 @@ impl Router {
     /// The other node that serves this account of ours, if one does.
     pub fn elsewhere(&self, account: &Jid) -> Option<NodeId> {
         let node = self.peers.elsewhere(account.bare_str())?;
-        self.serves(account.domain()).then_some(node)
+        // What is here is served here until it is handed over.
+        let is_here = self.peers.is_moving() && self.homes.is_loaded(account.bare_str());
+        (!is_here && self.serves(account.domain())).then_some(node)
+    }
+
+    /// The other node where a client of this account is to go on, if one serves it or is about to.
+    pub fn served_elsewhere(&self, account: &BareJid) -> Option<NodeId> {
+        let is_leaving = || {
+            let home = self.homes.loaded(account.as_str());
+            home.is_some_and(|home| home.is_leaving())
+        };
+        match self.elsewhere(account.as_jid()) {
+            None if self.peers.is_moving() && is_leaving() => {
+                self.peers.elsewhere(account.as_str())
+            }
+            node => node,
+        }
+    }
+
+    /// Fetches what is of an account where it was served before, if its home is here now.
+    pub async fn take_over(&self, account: &BareJid) {
+        if self.peers.elsewhere(account.as_str()).is_none() {
+            self.peers.take_over(account).await;
+        }
     }
 
     /// Sends a stanza to the node where its addressee's home is.

@@ -12,8 +12,9 @@ use std::{
     mem,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -38,6 +39,12 @@ use crate::{
 /// may have under way.
 const MAX_ASKED: usize = 1 << 20;
 const SHARDS: usize = 16;
+/// How long after a change of the view an account may still be where it was before.
+const MOVING: Duration = Duration::from_secs(60);
+/// Earlier views that are remembered.
+const MAX_FORMER: usize = 16;
+/// How long a node may take to hand an account over. Whoever waits longer goes on with what the store has.
+const YIELDING: Duration = Duration::from_secs(15);
 
 /// The way to other nodes.
 pub trait Carrier: Send + Sync {
@@ -63,6 +70,13 @@ pub struct Peers {
     next: AtomicU64,
     asked: [Mutex<HashMap<u64, Asked>>; SHARDS],
     pipes: Mutex<HashMap<(NodeId, u64), PipeHandle>>,
+    /// Views of before, and until when an account may still be where it was in them.
+    former: Mutex<Vec<(Instant, Arc<Vec<Member>>)>>,
+    /// Whether there are any.
+    moving: AtomicBool,
+    yields: Mutex<HashMap<u64, (NodeId, oneshot::Sender<Bytes>)>>,
+    /// Sessions that came and whose home is not loaded yet.
+    moved: Mutex<HashMap<BareJid, Vec<Vec<u8>>>>,
 }
 
 impl Peers {
@@ -74,7 +88,101 @@ impl Peers {
 
     /// These serve accounts from now on.
     pub fn set_members(&self, members: Vec<Member>) {
-        self.members.store(Arc::new(members));
+        let mut former = self.former.lock();
+        let before = self.members.swap(Arc::new(members));
+        let now = Instant::now();
+        former.retain(|(until, _)| *until > now);
+        if former.len() == MAX_FORMER {
+            former.remove(0);
+        }
+        if !before.is_empty() {
+            former.push((now + MOVING, before));
+        }
+        self.moving.store(!former.is_empty(), Ordering::Release);
+    }
+
+    /// Whether accounts may be where they were in an earlier view.
+    pub fn is_moving(&self) -> bool {
+        self.moving.load(Ordering::Acquire)
+    }
+
+    /// The nodes where an account may still be, its home being here: those that served it a while ago, the last first.
+    fn former(&self, account: &str) -> Vec<NodeId> {
+        if !self.is_moving() {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let mut former = self.former.lock();
+        former.retain(|(until, _)| *until > now);
+        self.moving.store(!former.is_empty(), Ordering::Release);
+        let members = self.members.load();
+        let mut nodes = Vec::new();
+        for (_, view) in former.iter().rev() {
+            let Some(node) = place(account.as_bytes(), view) else {
+                continue;
+            };
+            let lives = members.iter().any(|member| member.node == node);
+            if lives && Some(&node) != self.me.get() && !nodes.contains(&node) {
+                nodes.push(node);
+            }
+        }
+        nodes
+    }
+
+    /// Fetches what is of an account where it was served before, and keeps it for its home.
+    pub async fn take_over(&self, account: &BareJid) {
+        for node in self.former(account.as_str()) {
+            let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+            let (sender, answer) = oneshot::channel();
+            self.yields.lock().insert(number, (node, sender));
+            let body = frame::numbered(number, account.as_str().as_bytes());
+            let sent = self.send(node, Kind::Yield, body);
+            let answer = match sent {
+                true => tokio::time::timeout(YIELDING, answer).await,
+                false => Ok(Ok(Bytes::new())),
+            };
+            self.yields.lock().remove(&number);
+            match answer {
+                Ok(Ok(sessions)) => self.keep_moved(account, &sessions),
+                // It died: there is nothing to wait for.
+                Ok(Err(_)) => {}
+                Err(_) => tracing::warn!(%account, node = node.0, "an account was not handed over"),
+            }
+        }
+    }
+
+    fn keep_moved(&self, account: &BareJid, encoded: &[u8]) {
+        let Ok(sessions) = minicbor::decode::<Vec<minicbor::bytes::ByteVec>>(encoded) else {
+            return;
+        };
+        if !sessions.is_empty() {
+            let mut moved = self.moved.lock();
+            let kept = moved.entry(account.clone()).or_default();
+            kept.extend(sessions.into_iter().map(Vec::from));
+        }
+    }
+
+    /// The sessions that came for an account.
+    pub fn take_moved(&self, account: &BareJid) -> Vec<Vec<u8>> {
+        self.moved.lock().remove(account).unwrap_or_default()
+    }
+
+    /// A node has answered that it yields.
+    pub fn yielded(&self, by: NodeId, number: u64, sessions: Bytes) {
+        let mut yields = self.yields.lock();
+        if yields.get(&number).is_some_and(|(node, _)| *node == by)
+            && let Some((_, sender)) = yields.remove(&number)
+        {
+            let _ = sender.send(sessions);
+        }
+    }
+
+    /// Answers that an account is given up here, with its sessions.
+    pub fn give_up(&self, to: NodeId, number: u64, sessions: Vec<Vec<u8>>) {
+        let sessions: Vec<minicbor::bytes::ByteVec> =
+            sessions.into_iter().map(Into::into).collect();
+        let encoded = minicbor::to_vec(&sessions).unwrap_or_default();
+        self.send(to, Kind::Yielded, frame::numbered(number, &encoded));
     }
 
     /// The other node that serves an account, if one does.
@@ -133,9 +241,18 @@ impl Peers {
 
     /// Tells the home of an account that it was made.
     pub fn forget(&self, account: &BareJid) {
+        self.tell_home(account, Kind::Forget);
+    }
+
+    /// Tells the new home of an account that there are sessions of it here.
+    pub fn nudge(&self, account: &BareJid) {
+        self.tell_home(account, Kind::Nudge);
+    }
+
+    fn tell_home(&self, account: &BareJid, kind: Kind) {
         if let Some(node) = self.elsewhere(account.as_str()) {
             let body = Bytes::copy_from_slice(account.as_str().as_bytes());
-            self.send(node, Kind::Forget, body);
+            self.send(node, kind, body);
         }
     }
 
@@ -158,6 +275,7 @@ impl Peers {
             *of != node
         });
         ended.iter().for_each(|handle| handle.end(false));
+        self.yields.lock().retain(|_, (of, _)| *of != node);
         let mut left = Vec::new();
         for shard in &self.asked {
             let mut shard = shard.lock();

@@ -25,8 +25,7 @@ impl Handled {
         Self::default()
     }
     /// After `h` stanzas.
-    #[cfg(test)]
-    pub(super) fn resumed(h: u32) -> Self {
+    pub(in crate::c2s) fn resumed(h: u32) -> Self {
         Self {
             h,
             ..Self::default()

@@ -22,6 +22,9 @@ use crate::{
     routing::Router,
 };
 
+/// How long a home that goes to another node may take to write what it has.
+const LEAVING: std::time::Duration = std::time::Duration::from_secs(5);
+
 impl Home {
     /// The last resource went away: remember when, and what it said (XEP-0012). Written with the next sweep: who comes
     /// back at once, as phones do, costs no write.
@@ -45,7 +48,17 @@ impl Home {
 
     /// Writes how far the log was handed over, if that is not written yet.
     pub fn save(self: &Arc<Self>, router: &Arc<Router>) {
-        let work = self.with(|state| {
+        if let Some((mailbox, spent)) = self.take_unsaved() {
+            let (home, router) = (self.clone(), router.clone());
+            router
+                .clone()
+                .spawn(async move { home.store_mailbox(&router, mailbox, spent).await });
+        }
+    }
+
+    /// What is to be written of how far the log was handed over.
+    fn take_unsaved(&self) -> Option<(Mailbox, Vec<u64>)> {
+        self.with(|state| {
             if state.unsaved_acks == 0 || state.passing {
                 return None;
             }
@@ -53,38 +66,32 @@ impl Home {
             (state.mailbox.acked, state.mailbox.undelivered) =
                 state.pending.summary(state.head, Mailbox::MAX_UNDELIVERED);
             Some((state.mailbox.clone(), state.pending.take_spent()))
-        });
-        let Some(Some((mailbox, spent))) = work else {
-            return;
-        };
-        let (home, router) = (self.clone(), router.clone());
-        router.clone().spawn(async move {
-            let Some(_writing) = home.write() else { return };
-            home.forget_delivered(&router, mailbox.floor(), spent).await;
-            match router
-                .stores
-                .mailboxes
-                .store(&home.account, &mailbox, mailbox.version)
-                .await
-            {
-                Ok(version) => {
-                    home.with(|state| state.mailbox.version = version);
-                }
-                Err(error) if error.kind() == ErrorKind::Conflict => {
-                    // Another write came between; the next save names the version that is there now.
-                    if let Ok(current) = router.stores.mailboxes.load(&home.account).await {
-                        home.with(|state| {
-                            state.mailbox.version = current.version;
-                            state.unsaved_acks = state.unsaved_acks.max(1);
-                        });
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(account = %home.account, %error, "mailbox not saved");
-                    home.with(|state| state.unsaved_acks = state.unsaved_acks.max(1));
+        })?
+    }
+
+    async fn store_mailbox(&self, router: &Router, mailbox: Mailbox, spent: Vec<u64>) {
+        let Some(_writing) = self.write() else { return };
+        self.forget_delivered(router, mailbox.floor(), spent).await;
+        let mailboxes = &router.stores.mailboxes;
+        let stored = mailboxes.store(&self.account, &mailbox, mailbox.version);
+        match stored.await {
+            Ok(version) => {
+                self.with(|state| state.mailbox.version = version);
+            }
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                // Another write came between; the next save names the version that is there now.
+                if let Ok(current) = mailboxes.load(&self.account).await {
+                    self.with(|state| {
+                        state.mailbox.version = current.version;
+                        state.unsaved_acks = state.unsaved_acks.max(1);
+                    });
                 }
             }
-        });
+            Err(error) => {
+                tracing::warn!(account = %self.account, %error, "mailbox not saved");
+                self.with(|state| state.unsaved_acks = state.unsaved_acks.max(1));
+            }
+        }
     }
 
     /// What was handed over and no archive keeps goes from the log; an archive that was turned off stays. Before the
@@ -152,7 +159,11 @@ impl Home {
     }
 
     pub(in crate::home) async fn load(self: Arc<Self>, router: Arc<Router>) {
-        let loaded = self.read(&router).await;
+        router.take_over(&self.account).await;
+        let mut loaded = self.read(&router).await;
+        if let Ok(Some(state)) = &mut loaded {
+            self.adopt(&router, state);
+        }
         let failed = loaded.is_err();
         let state = match loaded {
             Ok(Some(state)) => Inner::Ready(Box::new(state)),
@@ -194,6 +205,42 @@ impl Home {
         for (after, origin) in outcomes {
             tell(self.finish(&router, after), origin);
         }
+    }
+
+    /// Takes in the sessions that came from where the account was served before.
+    fn adopt(self: &Arc<Self>, router: &Arc<Router>, state: &mut State) {
+        for session in router.peers.take_moved(&self.account) {
+            if let Some(adopted) = router.parked.adopt(router, self, &session) {
+                state.pending.hold(&adopted.held);
+                let presence = adopted.presence.map(|bytes| (adopted.number, bytes));
+                state.presences.extend(presence);
+            }
+        }
+        // What came when they had left.
+        state.give_to_best(router, &self.account);
+    }
+
+    /// The account is served elsewhere: writes what is not written, and is gone. Nothing comes any more. False: it could not
+    /// be written; the next home reads what the store has.
+    pub async fn leave(self: &Arc<Self>, router: &Arc<Router>) -> bool {
+        const ROUND: std::time::Duration = std::time::Duration::from_millis(2);
+        let until = tokio::time::Instant::now() + LEAVING;
+        let written = loop {
+            if let Some((mailbox, spent)) = self.take_unsaved() {
+                self.store_mailbox(router, mailbox, spent).await;
+            }
+            let busy = self
+                .with(|state| state.flushing || !state.queue.is_empty() || state.unsaved_acks > 0);
+            if busy != Some(true) && !self.is_writing() {
+                break true;
+            }
+            if tokio::time::Instant::now() >= until {
+                break false;
+            }
+            tokio::time::sleep(ROUND).await;
+        };
+        self.forget(router);
+        written
     }
 
     pub(super) async fn read(&self, router: &Router) -> storage::Result<Option<State>> {

@@ -27,6 +27,12 @@ pub enum Kind {
     Look = 7,
     /// An account was made: what was known of its name counts no longer.
     Forget = 8,
+    /// An account whose home is the sender's now: what is here of it is asked for; its number is named in the answer.
+    Yield = 9,
+    /// The answer to that: sessions, as a list.
+    Yielded = 10,
+    /// An account that has sessions here, whose home is the recipient's now.
+    Nudge = 11,
 }
 
 impl Kind {
@@ -42,6 +48,9 @@ impl Kind {
             6 => Self::Done,
             7 => Self::Look,
             8 => Self::Forget,
+            9 => Self::Yield,
+            10 => Self::Yielded,
+            11 => Self::Nudge,
             _ => return None,
         })
     }
