@@ -21,7 +21,7 @@ use aws_sdk_dynamodb::{
 use parking_lot::Mutex;
 use storage::{
     Error, Result,
-    layer::{Call, Observer, Usage},
+    layer::{Call, Class, Observer, Usage},
     shape::Space,
 };
 
@@ -140,6 +140,7 @@ impl Tally {
             call: self.call,
             space: self.space,
             record: self.record,
+            class: Class::current(),
             outcome: result.as_ref().map(drop).map_err(Error::kind),
             requests: self.wire.requests.load(Relaxed),
             retries: self.retries.load(Relaxed),

@@ -133,21 +133,21 @@ fn units(batch: &Batch) -> f64 {
 impl Table for Limited {
     async fn get(&self, key: &Key, consistency: Consistency) -> Result<Option<Record>> {
         self.enter(1.0).await?;
-        let result = self.inner.get(key, consistency).await;
+        let result = self.class.calling(self.inner.get(key, consistency)).await;
         self.limiter.hear(&result);
         result
     }
 
     async fn query(&self, query: &Query) -> Result<Page> {
         self.enter(1.0).await?;
-        let result = self.inner.query(query).await;
+        let result = self.class.calling(self.inner.query(query)).await;
         self.limiter.hear(&result);
         result
     }
 
     async fn write(&self, batch: Batch) -> Result<()> {
         self.enter(units(&batch)).await?;
-        let result = self.inner.write(batch).await;
+        let result = self.class.calling(self.inner.write(batch)).await;
         self.limiter.hear(&result);
         result
     }
@@ -158,12 +158,12 @@ impl Table for Limited {
             tokio::spawn(async move { done(self.write(batch).await) });
             return;
         }
-        let table = self.inner.clone();
+        let (table, class) = (self.inner.clone(), self.class);
         let hear = Box::new(move |result| {
             self.limiter.hear(&result);
             done(result);
         });
-        table.submit(batch, hear);
+        class.begin(|| table.submit(batch, hear));
     }
 
     fn trouble(&self) -> Option<Error> {
@@ -177,7 +177,8 @@ impl Table for Limited {
         limit: usize,
     ) -> Result<Vec<Bytes>> {
         self.enter(1.0).await?;
-        let result = self.inner.partitions(space, after, limit).await;
+        let call = self.inner.partitions(space, after, limit);
+        let result = self.class.calling(call).await;
         self.limiter.hear(&result);
         result
     }

@@ -3,7 +3,7 @@
 //! The backend itself tells it, because only there requests, retries and units are known. An observer adds them up by
 //! table, call and outcome, and knows the prices.
 
-use super::Call;
+use super::{Call, Class};
 use crate::{error::ErrorKind, shape::Space};
 
 /// What a call cost, over all its attempts. A transaction over several tables is told once for each, and what cannot
@@ -16,6 +16,8 @@ pub struct Usage {
     pub space: Option<Space>,
     /// What was asked for, in words ([`key::record_name`](crate::key::record_name)); of a batch its first record.
     pub record: &'static str,
+    /// Of which class, where calls have one ([`Class::current`]).
+    pub class: Option<Class>,
     /// How it ended.
     pub outcome: Result<(), ErrorKind>,
     /// Requests sent.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    layer::Class,
+};
 
 /// Which of the four tables a record lives in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -212,7 +215,14 @@ pub trait Table: Send + Sync + 'static {
     /// short. A backend that has a cheaper way than a task overrides it; otherwise it needs a runtime. When too much
     /// waits already the answer is `Throttled`.
     fn submit(self: Arc<Self>, batch: Batch, done: Done) {
-        tokio::spawn(async move { done(self.write(batch).await) });
+        let class = Class::current();
+        tokio::spawn(async move {
+            let write = self.write(batch);
+            done(match class {
+                Some(class) => class.calling(write).await,
+                None => write.await,
+            });
+        });
     }
     /// What keeps this table from taking writes on this node, if that is known. Trouble that all nodes would have is not
     /// told.

@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use serde::Serialize;
@@ -121,11 +124,21 @@ struct Sides {
 
 /// The observer that adds up.
 #[derive(Default)]
-pub struct Ledger(Mutex<Sides>);
+pub struct Ledger {
+    sides: Mutex<Sides>,
+    /// Calls to tables of accounts that were of no class.
+    unclassed: AtomicU64,
+}
 
 impl Ledger {
     fn sides(&self) -> MutexGuard<'_, Sides> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sides.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls for accounts that came past the limiter, which knows calls by their class.
+    #[must_use]
+    pub fn unclassed(&self) -> u64 {
+        self.unclassed.load(Ordering::Relaxed)
     }
 
     /// What operations spent since the last call.
@@ -145,6 +158,10 @@ impl Observer for Ledger {
     fn observe(&self, _: &Observation) {}
 
     fn spent(&self, usage: &Usage) {
+        // What is the node's own stands in `ctl` and is asked for by nobody.
+        if usage.class.is_none() && usage.space.is_some_and(|space| space != Space::Ctl) {
+            self.unclassed.fetch_add(1, Ordering::Relaxed);
+        }
         let mut sides = self.sides();
         let is_behind = usage.record == "mailbox" && usage.call == Call::Write;
         let side = match is_behind {
@@ -184,6 +201,7 @@ mod tests {
                 call,
                 space: Some(Space::Core),
                 record,
+                class: None,
                 outcome: Ok(()),
                 requests: 1,
                 retries: 0,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::{
@@ -89,8 +89,10 @@ impl Report {
         for cached in [false, true] {
             let node = Node::start(&cloud, cached).await?;
             let rows = scenarios::run(&node, times).await;
+            let unclassed = node.ledger.unclassed();
             node.stop().await;
             both.push(rows?);
+            ensure!(unclassed == 0, "{unclassed} calls of no class");
         }
         let cached = both.pop().unwrap_or_default();
         let plain = both.pop().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use prometheus::{CounterVec, IntCounterVec, Opts, Registry};
 use storage::{
-    layer::{CacheEvent, Cacheable, Usage},
+    layer::{CacheEvent, Cacheable, Class, Usage},
     shape::Space,
 };
 
@@ -25,8 +25,9 @@ impl Default for Costs {
         Self {
             requests: counters(
                 "xmpp_store_requests_total",
-                "Requests to a store that is paid by the request, by space, operation and outcome of the call",
-                &["space", "op", "outcome"],
+                "Requests to a store that is paid by the request, by space (a transaction over several counts for its first), \
+                 operation, class and outcome of the call",
+                &["space", "op", "class", "outcome"],
             ),
             retries: counters(
                 "xmpp_store_retries_total",
@@ -83,7 +84,9 @@ impl Costs {
                 counters.with_label_values(labels).inc_by(by);
             }
         };
-        add(&self.requests, &[space, op, outcome], usage.requests.into());
+        let class = usage.class.map_or("none", Class::name);
+        let labels = [space, op, class, outcome];
+        add(&self.requests, &labels, usage.requests.into());
         add(&self.retries, &[space, op], usage.retries.into());
         add(&self.throttled, &[space, op], usage.throttled.into());
         add(&self.bytes, &[space, "sent"], usage.sent);

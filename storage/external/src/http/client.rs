@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use storage::{Error, ErrorKind, Result};
 use tokio::{
     sync::Semaphore,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
@@ -158,11 +158,13 @@ impl Client {
                 Err(_) => (unavailable("the service does not answer in time"), None),
             };
             doubt |= call.writes && error.kind() == ErrorKind::Unavailable;
-            let next = Instant::now() + after.unwrap_or_default().max(jittered(pause));
-            if tries == self.options.attempts || next >= deadline {
+            // As long as a service says, which may be longer than there is time.
+            let wait = after.unwrap_or_default().max(jittered(pause));
+            let left = deadline.saturating_duration_since(Instant::now());
+            if tries == self.options.attempts || wait >= left {
                 return Err(told(error, doubt));
             }
-            sleep_until(next).await;
+            sleep(wait).await;
             tries += 1;
             pause *= 2;
         }

@@ -145,6 +145,7 @@ async fn what_passes_is_tried_again_and_what_stays_is_told() {
     check(&[Status(429), Status(500)], 3, Ok(())).await;
     check(&[RetryAfter(503, 1)], 2, Ok(())).await;
     check(&[RetryAfter(503, 3_600)], 1, Err(ErrorKind::Throttled)).await;
+    check(&[RetryAfter(429, u64::MAX)], 1, Err(ErrorKind::Throttled)).await;
     check(&[Status(503); 3], 3, Err(ErrorKind::Throttled)).await;
     check(&[Status(500); 3], 3, Err(ErrorKind::Unavailable)).await;
     check(&[], 1, Ok(())).await;

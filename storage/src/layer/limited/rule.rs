@@ -27,7 +27,27 @@ pub enum Class {
     Compaction,
 }
 
+tokio::task_local! {
+    static CURRENT: Class;
+}
+
 impl Class {
+    /// That of the call that this task is making, where a layer below or a backend tells what it cost.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(|class| *class).ok()
+    }
+
+    /// Makes a call as one of this class.
+    pub(crate) async fn calling<T>(self, call: impl Future<Output = T>) -> T {
+        CURRENT.scope(self, call).await
+    }
+
+    /// Begins a call as one of this class.
+    pub(crate) fn begin<T>(self, call: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self, call)
+    }
+
     /// All of them, highest first.
     pub const ALL: [Self; 5] = [
         Self::Message,

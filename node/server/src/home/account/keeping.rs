@@ -25,6 +25,21 @@ use crate::{
 /// How long a home that goes to another node may take to write what it has.
 const LEAVING: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// A home that is being loaded. However that ends, a panic included, what waits for it is not left waiting.
+struct Loading<'a> {
+    home: &'a Arc<Home>,
+    router: &'a Arc<Router>,
+    /// What it came to.
+    came: Inner,
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        let came = std::mem::replace(&mut self.came, Inner::Gone);
+        self.home.loaded(self.router, came);
+    }
+}
+
 impl Home {
     /// The last resource went away: remember when, and what it said (XEP-0012). Written with the next sweep: who comes
     /// back at once, as phones do, costs no write.
@@ -159,28 +174,36 @@ impl Home {
     }
 
     pub(in crate::home) async fn load(self: Arc<Self>, router: Arc<Router>) {
+        let mut loading = Loading {
+            home: &self,
+            router: &router,
+            came: Inner::Gone,
+        };
         router.take_over(&self.account).await;
-        let mut loaded = self.read(&router).await;
-        if let Ok(Some(state)) = &mut loaded {
-            self.adopt(&router, state);
-        }
-        let failed = loaded.is_err();
-        let state = match loaded {
-            Ok(Some(state)) => Inner::Ready(Box::new(state)),
+        loading.came = match self.read(&router).await {
+            Ok(Some(mut state)) => {
+                self.adopt(&router, &mut state);
+                Inner::Ready(Box::new(state))
+            }
             Ok(None) => Inner::Absent,
             Err(error) => {
                 tracing::warn!(account = %self.account, %error, "account not loaded");
                 Inner::Gone
             }
         };
+    }
+
+    /// What waited for the home to load goes on, or is told that it cannot.
+    fn loaded(self: &Arc<Self>, router: &Arc<Router>, came: Inner) {
+        let failed = matches!(came, Inner::Gone);
         let mut outcomes = Vec::new();
         {
             let mut inner = self.inner.lock();
-            let state = match self.forgotten.load(Ordering::Relaxed) {
+            let came = match self.forgotten.load(Ordering::Relaxed) {
                 true => Inner::Gone,
-                false => state,
+                false => came,
             };
-            let waiting = match std::mem::replace(&mut *inner, state) {
+            let waiting = match std::mem::replace(&mut *inner, came) {
                 Inner::Loading(waiting) => waiting,
                 _ => Vec::new(),
             };
@@ -189,21 +212,21 @@ impl Home {
                 match waiting {
                     Waiting::Receive(parcel) => {
                         let origin = parcel.origin.clone();
-                        outcomes.push((self.receive_in(&mut inner, &router, parcel), origin));
+                        outcomes.push((self.receive_in(&mut inner, router, parcel), origin));
                     }
                     Waiting::Sent(parcel) => {
                         let origin = parcel.origin.clone();
-                        outcomes.push((self.sent_in(&mut inner, &router, parcel), origin));
+                        outcomes.push((self.sent_in(&mut inner, router, parcel), origin));
                     }
                     Waiting::Then(then) => then(&inner),
                 }
             }
         }
         if failed || self.is_absent() && !router.homes.may_keep_absent() {
-            router.homes.drop_gone(&self);
+            router.homes.drop_gone(self);
         }
         for (after, origin) in outcomes {
-            tell(self.finish(&router, after), origin);
+            tell(self.finish(router, after), origin);
         }
     }
 
