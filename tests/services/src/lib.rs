@@ -4,6 +4,7 @@
 //! `tests/install` installs what is started here. A server is up when it answered a real request, not when its port opened.
 
 pub mod account;
+pub mod dns;
 pub mod dynoxide;
 pub mod faults;
 pub mod mariadb;
@@ -14,6 +15,7 @@ pub mod process;
 pub mod slapd;
 
 pub use account::Account;
+pub use dns::Dns;
 pub use mariadb::MariaDb;
 pub mod seaweedfs;
 

@@ -1,0 +1,3 @@
+//! Skeleton.
+/// Skeleton.
+pub struct Instance;
