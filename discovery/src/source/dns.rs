@@ -121,8 +121,9 @@ impl Discovery for Dns {
         let targets = self.targets(&mut answer).await?;
         // An answer without targets is one too.
         let mut answered = targets.is_empty();
-        for target in &targets {
-            let found = self.resolver.addresses(NAME, &target.host).await;
+        let hosts = targets.iter().map(|target| &*target.host);
+        let found = self.resolver.all_addresses(NAME, hosts).await;
+        for (target, found) in targets.iter().zip(found) {
             answer.is_fresh_for(found.fresh_for);
             for (family, addresses) in found.families {
                 let candidate = |ip| Candidate {

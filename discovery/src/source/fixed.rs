@@ -84,6 +84,11 @@ impl Discovery for Fixed {
 
     async fn candidates(&self) -> Result<Answer> {
         let (mut answer, mut answered) = (Answer::default(), false);
+        let names = self.hosts.iter().filter_map(|host| match host {
+            Host::Address(_) => None,
+            Host::Name(name, _) => Some(&**name),
+        });
+        let mut found = self.resolver.all_addresses(NAME, names).await.into_iter();
         for host in &self.hosts {
             let (name, port) = match host {
                 Host::Address(address) => {
@@ -93,15 +98,13 @@ impl Discovery for Fixed {
                 }
                 Host::Name(name, port) => (name, *port),
             };
-            let found = self.resolver.addresses(NAME, name).await;
+            let found = found.next().expect("each name was asked for");
             answer.is_fresh_for(found.fresh_for);
             for (family, addresses) in found.families {
-                let candidates = addresses.map(|addresses| {
-                    let candidate = |ip| Candidate::at((ip, port).into()).named(&**name);
-                    addresses.into_iter().map(candidate).collect()
-                });
+                let candidate = |ip| Candidate::at((ip, port).into()).named(&**name);
+                let found = addresses.map(|all| all.into_iter().map(candidate).collect());
                 let part = (host.clone(), family);
-                answered |= self.parts.settle(part, candidates, &mut answer);
+                answered |= self.parts.settle(part, found, &mut answer);
             }
         }
         if_answered(answered, answer)

@@ -3,6 +3,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,6 +14,8 @@ use hickory_resolver::{
     proto::rr::{Name, RData, Record, RecordType, rdata::SRV},
     system_conf::read_system_conf,
 };
+
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -42,6 +45,12 @@ pub(super) struct Addresses {
     /// The shortest TTL.
     pub(super) fresh_for: Option<Duration>,
 }
+
+/// For so long a question is under way, whatever the names that it may mean and the servers that do not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// So many names are resolved at the same time.
+const AT_ONCE: usize = 32;
 
 /// Records and their shortest TTL.
 type Records<T> = (Vec<T>, Duration);
@@ -113,9 +122,24 @@ impl Resolver {
         Ok(names)
     }
 
-    /// All records of a type. A name that may mean several does not exist if none of them does; an outage of one is not
-    /// hidden by another that does not exist.
+    /// All records of a type, or that they are not answered in time.
     async fn records<T>(
+        &self,
+        asked: &'static str,
+        name: &str,
+        kind: RecordType,
+        wanted: impl Fn(&RData) -> Option<T>,
+    ) -> Result<Records<T>> {
+        let answered = timeout(PATIENCE, self.ask(asked, name, kind, wanted)).await;
+        answered.unwrap_or_else(|_| {
+            let sentence = format!("asked for {kind} of `{name}`: no answer in time");
+            Err(Error::new(ErrorKind::Unavailable, asked, sentence))
+        })
+    }
+
+    /// A name that may mean several does not exist if none of them does; an outage of one is not
+    /// hidden by another that does not exist.
+    async fn ask<T>(
         &self,
         asked: &'static str,
         name: &str,
@@ -159,8 +183,28 @@ impl Resolver {
         self.records(asked, name, RecordType::SRV, srv).await
     }
 
+    /// The addresses of these names, in their order.
+    pub(super) async fn all_addresses<'a>(
+        &self,
+        asked: &'static str,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Vec<Addresses> {
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let mut asking = JoinSet::new();
+        for (index, name) in names.map(str::to_owned).enumerate() {
+            let (resolver, turns) = (self.clone(), turns.clone());
+            asking.spawn(async move {
+                let _turn = turns.acquire().await;
+                (index, resolver.addresses(asked, &name).await)
+            });
+        }
+        let mut all = asking.join_all().await;
+        all.sort_by_key(|(index, _)| *index);
+        all.into_iter().map(|(_, addresses)| addresses).collect()
+    }
+
     /// The addresses of a name. That it has none of one family is no trouble if it has of the other.
-    pub(super) async fn addresses(&self, asked: &'static str, name: &str) -> Addresses {
+    async fn addresses(&self, asked: &'static str, name: &str) -> Addresses {
         let of = |kind| self.records(asked, name, kind, RData::ip_addr);
         let (v4, v6) = tokio::join!(of(RecordType::A), of(RecordType::AAAA));
         let ttls = [&v4, &v6].map(|found| found.as_ref().ok().map(|(_, ttl)| *ttl));

@@ -28,6 +28,8 @@ pub struct Options {
     pub patience: Duration,
     /// After how many good answers in a row without it a candidate is gone.
     pub gone_after: u32,
+    /// How many candidates stand at most; of more, those with the smallest addresses, and trouble is told.
+    pub most: usize,
     /// How many events may wait for their reader. More are not made: what changed is told when there is room, as it is then.
     pub events: usize,
     /// This node's own addresses, which are no candidates.
@@ -40,6 +42,7 @@ impl Default for Options {
             pace: Pace::default(),
             patience: Duration::from_secs(15),
             gone_after: 3,
+            most: 10_000,
             events: 256,
             own: BTreeSet::new(),
         }

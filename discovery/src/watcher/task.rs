@@ -124,13 +124,19 @@ impl Task {
         })
     }
 
-    fn take(&mut self, answer: Answer) {
+    fn take(&mut self, mut answer: Answer) {
         self.standing.failures = 0;
         self.is_throttled = false;
         self.standing.fresh_for = answer.fresh_for;
         let own = &self.options.own;
-        let others = answer.candidates.into_iter();
-        let found = by_address(others.filter(|candidate| !own.contains(&candidate.address)));
+        let others = std::mem::take(&mut answer.candidates).into_iter();
+        let mut found = by_address(others.filter(|candidate| !own.contains(&candidate.address)));
+        if found.len() > self.options.most {
+            let sentence = format!("{} candidates are too many", found.len());
+            let trouble = Error::new(ErrorKind::Malformed, self.source.name(), sentence);
+            answer.troubles.push(trouble);
+            found = found.into_iter().take(self.options.most).collect();
+        }
         if self.known.take(found, self.options.gone_after) {
             let current = Arc::new(self.known.current().clone());
             debug!(

@@ -258,3 +258,15 @@ async fn watching_goes_on_without_a_reader_and_ends_when_stopped() {
     watcher.stop().await;
     assert!(current.changed().await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn too_many_are_bounded_and_told() {
+    let script = Script::new([Ok(vec![4, 3, 1, 2])]);
+    let options = Options {
+        most: 3,
+        ..options()
+    };
+    let (watcher, mut events) = Watcher::start(script.clone(), options, Arc::new(()));
+    assert_eq!(next(&mut events, 4).await, ["+1", "+2", "+3", "malformed"]);
+    assert_eq!(ports(&watcher), [1, 2, 3]);
+}

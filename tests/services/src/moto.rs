@@ -1,5 +1,5 @@
 //! moto: the APIs of EC2 and Auto Scaling, with lifecycle hooks that hold and a metadata service for each instance
-//! (`moto_server.py`). Installed by `tests/install` in a virtual environment.
+//! (`moto/server.py`). Installed by `tests/install` in a virtual environment.
 
 use std::{fmt::Write as _, io, path::PathBuf, process::Command};
 
@@ -57,7 +57,7 @@ impl Moto {
         let mut command = Command::new(cache().join("moto/bin/python"));
         command
             .current_dir(directory.path())
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/moto_server.py"))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/moto/server.py"))
             .args(["127.0.0.1", &port.to_string()])
             .env("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
             .env("PYTHONDONTWRITEBYTECODE", "1");
@@ -214,6 +214,16 @@ impl Moto {
         let path = format!("/control/{instance}/{path}");
         let body = body.unwrap_or_default().as_bytes();
         good(&path, http::ask(self.port, method, &path, "", body)?).map(drop)
+    }
+
+    /// Lets so many seconds pass for heartbeats and tokens; what is overdue then is done.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn advance(&self, seconds: u32) -> io::Result<()> {
+        let body = seconds.to_string();
+        let answer = http::ask(self.port, "PUT", "/clock", "", body.as_bytes())?;
+        good("clock", answer).map(drop)
     }
 
     /// No token of the instance is good any more.

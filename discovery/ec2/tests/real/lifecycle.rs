@@ -107,27 +107,32 @@ async fn a_drain_from_notice_to_end() {
     );
 }
 
-/// Heartbeats hold it longer than the hook's patience; without them it goes.
+/// Heartbeats hold it longer than the hook's patience, and not for ever; without them it goes.
 #[tokio::test]
 async fn heartbeats_hold_and_silence_lets_go() {
-    let cluster = Cluster::start(2, &[("drain", "TERMINATING", 2)]).await;
+    let cluster = Cluster::start(3, &[("drain", "TERMINATING", 600)]).await;
     let ids = cluster.ids();
     let lifecycle = Lifecycle::open(&cluster.access(), &ids[0]).await;
     let drain = terminating(&cluster, &lifecycle).await;
-    cluster.moto.scale(cluster.group, 0).unwrap();
-    // The other one sends none: when it is gone, the patience of both would have passed.
-    while state(&cluster, &ids[1]).is_some() {
-        assert_eq!(lifecycle.heartbeat(&drain).await.unwrap(), Held::Yes);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    cluster.moto.scale(cluster.group, 1).unwrap();
+    cluster.moto.advance(400).unwrap();
+    assert_eq!(lifecycle.heartbeat(&drain).await.unwrap(), Held::Yes);
+    cluster.moto.advance(400).unwrap();
+    // The other one sent none.
+    assert_eq!(state(&cluster, &ids[1]), None);
     assert_eq!(
         state(&cluster, &ids[0]).as_deref(),
         Some("Terminating:Wait")
     );
-    while state(&cluster, &ids[0]).is_some() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut held = 0;
+    while lifecycle.heartbeat(&drain).await.unwrap() == Held::Yes {
+        cluster.moto.advance(500).unwrap();
+        held += 1;
     }
-    assert_eq!(lifecycle.heartbeat(&drain).await.unwrap(), Held::No);
+    // 100 times its patience, of which 800 seconds had passed.
+    assert_eq!(held, (100 * 600 - 800) / 500 + 1);
+    assert_eq!(state(&cluster, &ids[0]), None);
+    assert_eq!(state(&cluster, &ids[2]).as_deref(), Some("InService"));
 }
 
 #[tokio::test]

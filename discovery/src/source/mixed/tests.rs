@@ -101,3 +101,55 @@ async fn of_one_address_the_first_source_speaks() {
         .collect();
     assert_eq!(found, [(7, 8, Some("a.test".into()))]);
 }
+
+/// A source whose answer takes a time, and counts how often it is asked.
+struct Slow(Duration, std::sync::atomic::AtomicU32);
+
+#[async_trait]
+impl Discovery for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+    async fn candidates(&self) -> Result<Answer> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        tokio::time::sleep(self.0).await;
+        Ok(Answer::of(vec![crate::Candidate::at(
+            ([10, 0, 0, 3], 3).into(),
+        )]))
+    }
+}
+
+/// Nobody waits for it longer than a round, and what it says is not lost.
+#[tokio::test(start_paused = true)]
+async fn a_slow_source_answers_a_later_round() {
+    let slow = Arc::new(Slow(Duration::from_secs(5), 0.into()));
+    let resolver = Resolver::of_servers(&[([127, 0, 0, 1], 9).into()]).unwrap();
+    let list = Fixed::new(vec!["10.0.0.1:1".parse().unwrap()], resolver);
+    let mixed = Mixed::new(vec![slow.clone(), Arc::new(list)]);
+    let begun = Instant::now();
+    for (seconds, expected, troubles) in [
+        (2, vec![1], 1),
+        (4, vec![1], 1),
+        (5, vec![1, 3], 0),
+        (7, vec![1, 3], 1),
+    ] {
+        let answer = mixed.candidates().await.unwrap();
+        assert_eq!(
+            (ports(&answer), answer.troubles.len()),
+            (expected, troubles)
+        );
+        assert_eq!(begun.elapsed().as_secs(), seconds);
+    }
+    assert_eq!(slow.1.load(std::sync::atomic::Ordering::SeqCst), 2);
+
+    // One that never answers is asked again when the patience with it has ended.
+    let never = Arc::new(Slow(Duration::from_secs(1_000_000), 0.into()));
+    let mixed = Mixed::new(vec![never.clone()]);
+    for _ in 0..100 {
+        let error = mixed.candidates().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let asked = never.1.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((2..=10).contains(&asked), "{asked}");
+}

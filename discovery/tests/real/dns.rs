@@ -87,19 +87,17 @@ async fn absent_is_an_answer_and_an_outage_is_none() {
         let answer = dns.candidates().await.unwrap();
         assert!(answer.candidates.is_empty());
         assert_eq!(answer.troubles[0].kind(), ErrorKind::Absent);
-
-        server.fail("test");
-        // What was known, nothing, stays known for SRV; a name alone is not answered.
-        match dns.candidates().await {
-            Ok(answer) => assert_eq!(answer.troubles[0].kind(), ErrorKind::Unavailable),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable),
-        }
-        server.mend();
     }
     server.fail("test");
     let dns = Dns::new(Query::Service(SERVICE.into()), resolver);
     let error = dns.candidates().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
+    // That there were none stays known while nobody can say more.
+    server.mend();
+    assert!(dns.candidates().await.unwrap().candidates.is_empty());
+    server.fail("test");
+    let answer = dns.candidates().await.unwrap();
+    assert_eq!(answer.troubles[0].kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test]
@@ -175,6 +173,27 @@ async fn names_of_a_list_are_resolved_in_each_round() {
     server.remove("b.test");
     let answer = list.candidates().await.unwrap();
     assert_eq!(text(&answer), all[1..]);
+}
+
+/// Servers that do not answer cost a bounded time, once for all names; addresses are given all the same.
+#[tokio::test]
+async fn silence_hides_no_addresses() {
+    let (server, resolver) = server().await;
+    server.silence("test");
+    let mut hosts: Vec<_> = (0..20)
+        .map(|n| format!("n{n}.test:1").parse().unwrap())
+        .collect();
+    hosts.push("10.0.0.7:7".parse().unwrap());
+    let list = Fixed::new(hosts, resolver);
+    let patience = Options::default().patience;
+    let answer = tokio::time::timeout(patience, list.candidates())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(text(&answer), ["10.0.0.7:7  0 0"]);
+    assert_eq!(answer.troubles.len(), 40);
+    let mut kinds = answer.troubles.iter().map(|error| error.kind());
+    assert!(kinds.all(|kind| kind == ErrorKind::Unavailable));
 }
 
 /// From the server's table to events, with a rate that the test allows.

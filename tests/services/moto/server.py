@@ -7,11 +7,12 @@
   role credentials, the target lifecycle state. Tests add what the platform would (spot notices) under
   ``/control/<instance id>/...``.
 * The instances of a group are spread over its subnets, and only those in service are registered with its target groups.
+* ``PUT /clock`` with a number of seconds lets them pass at once: what is overdue then is done before the answer.
 * Requests are served one at a time: moto's back ends lose updates of threads.
 
 A VPC may lie in 127.0.0.0/8, which AWS would refuse: then nodes can bind the addresses of their instances.
 
-Usage: ``moto_server.py HOST PORT``, with the Python whose environment has ``moto[server]`` (``tests/install``).
+Usage: ``server.py HOST PORT``, with the Python whose environment has ``moto[server]`` (``tests/install``).
 """
 
 import functools
@@ -31,7 +32,8 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import run_simple
 
-from moto_metadata import Metadata
+from clock import CLOCK
+from metadata import Metadata
 
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
@@ -41,7 +43,7 @@ TERMINATING_WAIT = "Terminating:Wait"
 # A lifecycle action ends after 100 heartbeat time-outs or 48 hours, whatever is sooner.
 MOST_HEARTBEATS = 100
 LONGEST_WAIT_SECONDS = 48 * 3600
-CLOCK_SECONDS = 0.1
+TICK_SECONDS = 0.1
 
 LOCK = threading.RLock()
 
@@ -58,14 +60,14 @@ class Action:
     def begin(cls, hook):
         """Holds from now on."""
         patience = int(hook.heartbeat_timeout)
-        now = time.monotonic()
+        now = CLOCK.now()
         longest = min(MOST_HEARTBEATS * patience, LONGEST_WAIT_SECONDS)
         return cls(hook, now + patience, now + longest)
 
     def heartbeat(self):
         """Another time-out from now, up to the end."""
         patience = int(self.hook.heartbeat_timeout)
-        self.deadline = min(time.monotonic() + patience, self.last_deadline)
+        self.deadline = min(CLOCK.now() + patience, self.last_deadline)
 
 
 # By the name of the group and the id of the instance.
@@ -125,16 +127,21 @@ def finish(group, state, result):
 
 
 def end_overdue_actions():
-    """Applies the default result where no heartbeat came; for ever."""
+    """Applies the default result where no heartbeat came."""
+    now = CLOCK.now()
+    for group in list(groups()):
+        for state in list(group.instance_states):
+            action = ACTIONS.get((group.name, state.instance.id))
+            if action and now > action.deadline:
+                finish(group, state, action.hook.default_result)
+
+
+def tick():
+    """Looks for what is overdue, for ever."""
     while True:
-        time.sleep(CLOCK_SECONDS)
+        time.sleep(TICK_SECONDS)
         with LOCK:
-            now = time.monotonic()
-            for group in list(groups()):
-                for state in list(group.instance_states):
-                    action = ACTIONS.get((group.name, state.instance.id))
-                    if action and now > action.deadline:
-                        finish(group, state, action.hook.default_result)
+            end_overdue_actions()
 
 
 # What moto does otherwise.
@@ -288,13 +295,21 @@ def main(host, port):
     apis = DomainDispatcherApplication(create_backend_app)
     metadata = Metadata(lifecycle_state)
 
+    def advance(environ, start_response):
+        CLOCK.advance(float(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))))
+        end_overdue_actions()
+        start_response("200 OK", [("Content-Length", "0")])
+        return [b""]
+
     def serve(environ, start_response):
         with LOCK:
+            if environ["PATH_INFO"] == "/clock":
+                return advance(environ, start_response)
             if environ["PATH_INFO"].startswith(("/imds/", "/control/")):
                 return metadata(environ, start_response)
             return list(apis(environ, start_response))
 
-    threading.Thread(target=end_overdue_actions, daemon=True).start()
+    threading.Thread(target=tick, daemon=True).start()
     run_simple(host, port, serve, threaded=True, request_handler=MotoRequestHandler)
 
 

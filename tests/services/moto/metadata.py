@@ -17,6 +17,8 @@ from urllib.parse import unquote
 
 from moto.ec2.models import ec2_backends
 
+from clock import CLOCK
+
 LONGEST_TOKEN_SECONDS = 21600
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
 
@@ -76,7 +78,7 @@ class Metadata:
         if environ["REQUEST_METHOD"] != "GET":
             return 405, b""
         owner, until = self.tokens.get(environ.get("HTTP_X_AWS_EC2_METADATA_TOKEN"), (None, 0))
-        if owner != instance_id or until < time.monotonic():
+        if owner != instance_id or until < CLOCK.now():
             return 401, b""
         if path == "latest/user-data":
             data = instance.user_data
@@ -94,7 +96,7 @@ class Metadata:
         if not seconds.isdigit() or not 1 <= int(seconds) <= LONGEST_TOKEN_SECONDS:
             return 400, b""
         token = base64.urlsafe_b64encode(random.randbytes(40)).decode()
-        self.tokens[token] = (instance_id, time.monotonic() + int(seconds))
+        self.tokens[token] = (instance_id, CLOCK.now() + int(seconds))
         return 200, token.encode()
 
     @staticmethod

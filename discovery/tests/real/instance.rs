@@ -114,6 +114,10 @@ async fn a_token_that_is_not_good_any_more_is_renewed() {
     instance.user_data().await.unwrap().unwrap();
     // Refused, a token, answered.
     assert_eq!(faults.asked(), 7);
+    // It ran out by itself.
+    moto.advance(21_601).unwrap();
+    instance.user_data().await.unwrap().unwrap();
+    assert_eq!(faults.asked(), 10);
 }
 
 #[tokio::test]
