@@ -4,10 +4,12 @@
 //! CompleteLifecycleAction, RecordLifecycleActionHeartbeat. A hook holds the instance until its action is completed or its
 //! heartbeats stop. Actions are named by group, hook and instance; no token of a notification is needed.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use aws_sdk_autoscaling::Client;
 use discovery::{Error, Instance, Result, bucket::Bucket};
+use tokio::time::sleep;
+use tracing::warn;
 
 use crate::{
     Access,
@@ -174,6 +176,29 @@ impl Lifecycle {
             asked.map_err(|error| failure(NAME, error))
         });
         held(done.await.map(drop))
+    }
+
+    /// Does some work, a drain say, while these hooks hold the instance: three heartbeats in each patience. One that fails
+    /// is logged, and the next comes all the same.
+    pub async fn hold_while<T>(&self, hooks: &[Hook], work: impl Future<Output = T>) -> T {
+        let beats = async {
+            let Some(patience) = hooks.iter().map(|hook| hook.patience).min() else {
+                return std::future::pending::<Infallible>().await;
+            };
+            loop {
+                sleep(patience / 3).await;
+                for hook in hooks {
+                    if let Err(error) = self.heartbeat(hook).await {
+                        let (hook, error) = (&*hook.name, error.chain());
+                        warn!(hook, error, "a heartbeat of the lifecycle action failed");
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            never = beats => match never {},
+        }
     }
 }
 

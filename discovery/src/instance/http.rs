@@ -63,10 +63,6 @@ impl Endpoint {
         })
     }
 
-    pub(super) fn text(&self) -> String {
-        format!("http://{}{}", self.authority, self.base)
-    }
-
     /// Sends a request with one header, on a connection of its own, and reads the whole answer within `patience`.
     pub(super) async fn exchange(
         &self,

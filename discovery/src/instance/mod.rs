@@ -151,27 +151,25 @@ impl Instance {
             let asked = new_token(&endpoint, attempt.min(until - begun)).await;
             let next = (begun + gap).max(Instant::now());
             let is_last = next + gap >= until;
-            match asked {
-                Asked::Token(token) => {
-                    let shared = Arc::new(Shared {
-                        endpoint,
-                        options,
-                        token: Mutex::new(Some(token)),
-                    });
-                    return Ok(Some(Self { shared }));
+            match verdict(asked, options.endpoint.is_some(), is_last) {
+                None => sleep_until(next).await,
+                Some(Ok(token)) => {
+                    return Ok(token.map(|token| Self::new(endpoint, options, token)));
                 }
-                Asked::Refused(error) if is_last || error.kind() == ErrorKind::Denied => {
-                    return Err(error);
-                }
-                Asked::SomebodyElse | Asked::Nobody if options.endpoint.is_none() && is_last => {
-                    return Ok(None);
-                }
-                Asked::SomebodyElse | Asked::Nobody if is_last => {
-                    let sentence = format!("no metadata service at {}", endpoint.text());
-                    return Err(Error::new(ErrorKind::Unavailable, NAME, sentence));
-                }
-                _ => sleep_until(next).await,
+                Some(Err(error)) => return Err(error),
             }
+        }
+    }
+
+    fn new(endpoint: Endpoint, options: Options, token: Token) -> Self {
+        let token = Mutex::new(Some(token));
+        let shared = Shared {
+            endpoint,
+            options,
+            token,
+        };
+        Self {
+            shared: Arc::new(shared),
         }
     }
 
@@ -274,6 +272,21 @@ impl Instance {
     }
 }
 
+/// What follows from asking: a token, that this is no instance, an error; `None`: it is asked again.
+fn verdict(asked: Asked, is_named: bool, is_last: bool) -> Option<Result<Option<Token>>> {
+    match asked {
+        Asked::Token(token) => Some(Ok(Some(token))),
+        Asked::Refused(error) if is_last || error.kind() == ErrorKind::Denied => Some(Err(error)),
+        Asked::SomebodyElse if !is_named => Some(Ok(None)),
+        Asked::Nobody if !is_named && is_last => Some(Ok(None)),
+        Asked::SomebodyElse | Asked::Nobody if is_last => {
+            let sentence = "there is no metadata service at the endpoint that was named";
+            Some(Err(Error::new(ErrorKind::Unavailable, NAME, sentence)))
+        }
+        _ => None,
+    }
+}
+
 /// What a status means that is neither an answer nor absence.
 fn refusal(path: &str, status: u16) -> Error {
     let (kind, why) = match status {
@@ -292,9 +305,8 @@ async fn new_token(endpoint: &Endpoint, patience: Duration) -> Asked {
     let asked = endpoint.exchange(Method::PUT, "latest/api/token", header, patience);
     match asked.await {
         Ok(Exchange { status: 200, body }) => {
-            let is_token = |value: &str| {
-                !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic())
-            };
+            let is_digit = |c: char| c.is_ascii_alphanumeric() || "-_=+/".contains(c);
+            let is_token = |value: &str| !value.is_empty() && value.chars().all(is_digit);
             match str::from_utf8(&body) {
                 Ok(value) if is_token(value) => Asked::Token(Token {
                     value: value.to_owned(),

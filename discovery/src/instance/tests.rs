@@ -58,7 +58,7 @@ async fn what_answers_there() {
     .await;
     check(
         "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
-        Ok("<html>"),
+        Ok("somebody else"),
     )
     .await;
     check(
@@ -99,6 +99,41 @@ async fn what_answers_there() {
     // As from a container whose packets have one hop too many.
     check("", Err(ErrorKind::Unavailable)).await;
     check("ssh-2.0\r\n", Err(ErrorKind::Unavailable)).await;
+}
+
+#[test]
+fn verdicts() {
+    let token = || {
+        Asked::Token(Token {
+            value: "t".into(),
+            since: Instant::now(),
+        })
+    };
+    let refused = |kind| Asked::Refused(Error::new(kind, NAME, "as was asked for"));
+    // (named, last): what is said at first, and at last, of an endpoint that was not named; and the same of one that was.
+    let check = |asked: &dyn Fn() -> Asked, expected: [Option<Result<bool, ErrorKind>>; 4]| {
+        let cases = [(false, false), (false, true), (true, false), (true, true)];
+        let found = cases.map(|(is_named, is_last)| {
+            let verdict = verdict(asked(), is_named, is_last);
+            verdict.map(|found| match found {
+                Ok(token) => Ok(token.is_some()),
+                Err(error) => Err(error.kind()),
+            })
+        });
+        assert_eq!(found, expected);
+    };
+    use ErrorKind::{Denied, Throttled, Unavailable};
+    check(&token, [Some(Ok(true)); 4]);
+    check(&|| refused(Denied), [Some(Err(Denied)); 4]);
+    let throttled = Some(Err(Throttled));
+    check(&|| refused(Throttled), [None, throttled, None, throttled]);
+    let not_there = Some(Err(Unavailable));
+    let no_instance = Some(Ok(false));
+    check(
+        &|| Asked::SomebodyElse,
+        [no_instance, no_instance, None, not_there],
+    );
+    check(&|| Asked::Nobody, [None, no_instance, None, not_there]);
 }
 
 #[tokio::test]

@@ -43,16 +43,12 @@ pub fn watch(instance: Instance, every: Duration) -> Notices {
 }
 
 impl Notices {
-    /// The next notice.
+    /// The next notice. `None`: watching has ended, which only a bug of ours can do.
     ///
     /// # Cancel safety
     /// No notice is lost.
-    pub async fn next(&mut self) -> Notice {
-        match self.notices.recv().await {
-            Some(notice) => notice,
-            // The task ends only with this.
-            None => std::future::pending().await,
-        }
+    pub async fn next(&mut self) -> Option<Notice> {
+        self.notices.recv().await
     }
 }
 

@@ -158,7 +158,10 @@ async fn notices_are_told_once_each() {
     let path = "events/recommendations/rebalance";
     let recommended = r#"{"noticeTime":"2026-11-22T08:20:00Z"}"#;
     moto.set_metadata(&ids[0], path, Some(recommended)).unwrap();
-    assert_eq!(notices.next().await, Notice::Rebalance(at(1_795_335_600)));
+    assert_eq!(
+        notices.next().await.unwrap(),
+        Notice::Rebalance(at(1_795_335_600))
+    );
 
     // What is not understood is no notice, and hides none.
     moto.set_metadata(&ids[0], path, Some("soon")).unwrap();
@@ -172,10 +175,10 @@ async fn notices_are_told_once_each() {
             at: at(seconds),
         })
     };
-    assert_eq!(notices.next().await, spot(1_795_335_720));
+    assert_eq!(notices.next().await.unwrap(), spot(1_795_335_720));
     let action = r#"{"action":"terminate","time":"2026-11-22T08:23:00Z"}"#;
     moto.set_metadata(&ids[0], path, Some(action)).unwrap();
-    assert_eq!(notices.next().await, spot(1_795_335_780));
+    assert_eq!(notices.next().await.unwrap(), spot(1_795_335_780));
 
     // The group shrinks: its oldest instance is held by the hook and told so.
     moto.scale(GROUP, 1).unwrap();
@@ -185,7 +188,7 @@ async fn notices_are_told_once_each() {
         "{members:?}"
     );
     assert_eq!(
-        notices.next().await,
+        notices.next().await.unwrap(),
         Notice::Terminating(LifecycleState::Terminated)
     );
 }
@@ -199,7 +202,7 @@ async fn an_outage_tells_nothing() {
     let mut notices = watch(instance(endpoint).await, Duration::from_millis(5));
     moto.scale(GROUP, 1).unwrap();
     assert_eq!(
-        notices.next().await,
+        notices.next().await.unwrap(),
         Notice::Terminating(LifecycleState::Terminated)
     );
     faults.clear();
@@ -211,5 +214,8 @@ async fn an_outage_tells_nothing() {
     let path = "events/recommendations/rebalance";
     let recommended = r#"{"noticeTime":"2026-11-22T08:20:00Z"}"#;
     moto.set_metadata(&ids[0], path, Some(recommended)).unwrap();
-    assert!(matches!(notices.next().await, Notice::Rebalance(_)));
+    assert!(matches!(
+        notices.next().await.unwrap(),
+        Notice::Rebalance(_)
+    ));
 }

@@ -91,7 +91,7 @@ async fn a_drain_from_notice_to_end() {
     let mut notices = watch(instance, Duration::from_millis(20));
     cluster.moto.scale(cluster.group, 0).unwrap();
     assert_eq!(
-        notices.next().await,
+        notices.next().await.unwrap(),
         Notice::Terminating(LifecycleState::Terminated)
     );
     assert_eq!(lifecycle.heartbeat(&drain).await.unwrap(), Held::Yes);
@@ -107,32 +107,68 @@ async fn a_drain_from_notice_to_end() {
     );
 }
 
-/// Heartbeats hold it longer than the hook's patience, and not for ever; without them it goes.
+/// Heartbeats hold it longer than the hook's patience, for 48 hours at most; without them it goes.
 #[tokio::test]
 async fn heartbeats_hold_and_silence_lets_go() {
-    let cluster = Cluster::start(3, &[("drain", "TERMINATING", 600)]).await;
+    let cluster = Cluster::start(3, &[("drain", "TERMINATING", 100_000)]).await;
     let ids = cluster.ids();
     let lifecycle = Lifecycle::open(&cluster.access(), &ids[0]).await;
     let drain = terminating(&cluster, &lifecycle).await;
     cluster.moto.scale(cluster.group, 1).unwrap();
-    cluster.moto.advance(400).unwrap();
-    assert_eq!(lifecycle.heartbeat(&drain).await.unwrap(), Held::Yes);
-    cluster.moto.advance(400).unwrap();
-    // The other one sent none.
-    assert_eq!(state(&cluster, &ids[1]), None);
-    assert_eq!(
-        state(&cluster, &ids[0]).as_deref(),
-        Some("Terminating:Wait")
-    );
-    let mut held = 0;
-    while lifecycle.heartbeat(&drain).await.unwrap() == Held::Yes {
-        cluster.moto.advance(500).unwrap();
-        held += 1;
+    let held = Some("Terminating:Wait");
+    for (seconds, first, second) in [
+        (90_000, held, held),
+        // The second one sent no heartbeat.
+        (20_000, held, None),
+        (60_000, held, None),
+    ] {
+        cluster.moto.advance(seconds).unwrap();
+        assert_eq!(state(&cluster, &ids[0]).as_deref(), first, "{seconds}");
+        assert_eq!(state(&cluster, &ids[1]).as_deref(), second, "{seconds}");
+        assert_eq!(lifecycle.heartbeat(&drain).await.unwrap(), Held::Yes);
     }
-    // 100 times its patience, of which 800 seconds had passed.
-    assert_eq!(held, (100 * 600 - 800) / 500 + 1);
+    cluster.moto.advance(3_000).unwrap();
+    assert_eq!(lifecycle.heartbeat(&drain).await.unwrap(), Held::No);
     assert_eq!(state(&cluster, &ids[0]), None);
     assert_eq!(state(&cluster, &ids[2]).as_deref(), Some("InService"));
+}
+
+/// While work goes on the instance is held, through heartbeats that fail.
+#[tokio::test]
+async fn held_while_work_goes_on() {
+    let cluster = Cluster::start(1, &[("drain", "TERMINATING", 600)]).await;
+    let id = cluster.ids().remove(0);
+    let lifecycle = Lifecycle::open(&cluster.access(), &id).await;
+    let drain = terminating(&cluster, &lifecycle).await;
+    cluster.moto.scale(cluster.group, 0).unwrap();
+    // It is in a greater hurry than the group, so that this takes no ten minutes.
+    let hasty = Hook {
+        patience: Duration::from_millis(30),
+        ..drain.clone()
+    };
+    cluster.faults.clear();
+    cluster
+        .faults
+        .add(1, Fault::query(403, "AccessDenied"), |_| true);
+    let work = async {
+        for _ in 0..3 {
+            let before = cluster.faults.asked();
+            // The first of two may have begun before the time passed.
+            cluster.moto.advance(250).unwrap();
+            while cluster.faults.asked() < before + 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        "drained"
+    };
+    assert_eq!(lifecycle.hold_while(&[hasty], work).await, "drained");
+    assert_eq!(cluster.faults.hits(), 1);
+    assert_eq!(
+        lifecycle.complete(&drain, Outcome::Continue).await.unwrap(),
+        Held::Yes
+    );
+    // Without hooks there is nothing but the work.
+    assert_eq!(lifecycle.hold_while(&[], async { 7 }).await, 7);
 }
 
 #[tokio::test]
