@@ -6,6 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | [`Instance`]: is this an instance at all; reads by path, with a token that is renewed |
+//! | `token.rs` | tokens, and what asking for one says about who is there |
 //! | `http.rs` | one request, its answer bounded in time and length |
 //! | `identity.rs` | [`Identity`]: id, addresses, VPC, zone, region |
 //! | `plan.rs` | [`LifecycleState`], [`SpotNotice`]: what the platform is about to do with it |
@@ -14,6 +15,7 @@
 mod http;
 mod identity;
 mod plan;
+mod token;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -26,7 +28,8 @@ use tokio::{
 };
 
 use crate::{Error, ErrorKind, Result, backoff::Backoff};
-use http::{Endpoint, Exchange, Failed};
+use http::{Endpoint, Exchange};
+use token::{Asked, RENEW_AFTER, Token, new_token, verdict};
 
 pub use identity::Identity;
 pub use plan::{LifecycleState, SpotNotice};
@@ -93,11 +96,6 @@ impl Options {
 /// What it is called in metrics and the log.
 pub(crate) const NAME: &str = "imds";
 
-/// For how long a token is asked: the most that there is.
-const TOKEN_SECONDS: u64 = 21_600;
-/// It is renewed at half of that.
-const RENEW_AFTER: Duration = Duration::from_secs(TOKEN_SECONDS / 2);
-
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(100),
     longest: Duration::from_secs(2),
@@ -113,23 +111,6 @@ struct Shared {
     endpoint: Endpoint,
     options: Options,
     token: Mutex<Option<Token>>,
-}
-
-#[derive(Clone)]
-struct Token {
-    value: String,
-    since: Instant,
-}
-
-/// What became of asking for a token.
-enum Asked {
-    Token(Token),
-    /// Somebody answers there, but no metadata service of EC2.
-    SomebodyElse,
-    /// Nobody is there.
-    Nobody,
-    /// It is there and gave none.
-    Refused(Error),
 }
 
 impl Instance {
@@ -272,21 +253,6 @@ impl Instance {
     }
 }
 
-/// What follows from asking: a token, that this is no instance, an error; `None`: it is asked again.
-fn verdict(asked: Asked, is_named: bool, is_last: bool) -> Option<Result<Option<Token>>> {
-    match asked {
-        Asked::Token(token) => Some(Ok(Some(token))),
-        Asked::Refused(error) if is_last || error.kind() == ErrorKind::Denied => Some(Err(error)),
-        Asked::SomebodyElse if !is_named => Some(Ok(None)),
-        Asked::Nobody if !is_named && is_last => Some(Ok(None)),
-        Asked::SomebodyElse | Asked::Nobody if is_last => {
-            let sentence = "there is no metadata service at the endpoint that was named";
-            Some(Err(Error::new(ErrorKind::Unavailable, NAME, sentence)))
-        }
-        _ => None,
-    }
-}
-
 /// What a status means that is neither an answer nor absence.
 fn refusal(path: &str, status: u16) -> Error {
     let (kind, why) = match status {
@@ -296,42 +262,6 @@ fn refusal(path: &str, status: u16) -> Error {
         _ => (ErrorKind::Malformed, "is not understood"),
     };
     Error::new(kind, NAME, format!("{path} {why} (status {status})"))
-}
-
-async fn new_token(endpoint: &Endpoint, patience: Duration) -> Asked {
-    let seconds = TOKEN_SECONDS.to_string();
-    let header = ("x-aws-ec2-metadata-token-ttl-seconds", seconds.as_str());
-    let since = Instant::now();
-    let asked = endpoint.exchange(Method::PUT, "latest/api/token", header, patience);
-    match asked.await {
-        Ok(Exchange { status: 200, body }) => {
-            let is_digit = |c: char| c.is_ascii_alphanumeric() || "-_=+/".contains(c);
-            let is_token = |value: &str| !value.is_empty() && value.chars().all(is_digit);
-            match str::from_utf8(&body) {
-                Ok(value) if is_token(value) => Asked::Token(Token {
-                    value: value.to_owned(),
-                    since,
-                }),
-                _ => Asked::SomebodyElse,
-            }
-        }
-        Ok(Exchange { status: 403, .. }) => {
-            let sentence = "the metadata service of this instance is switched off";
-            Asked::Refused(Error::new(ErrorKind::Denied, NAME, sentence))
-        }
-        Ok(Exchange { status, .. }) if status == 429 || status >= 500 => {
-            Asked::Refused(refusal("a token", status))
-        }
-        // Another cloud's service knows no tokens.
-        Ok(_) => Asked::SomebodyElse,
-        Err(Failed::NotReached(_)) => Asked::Nobody,
-        Err(failed) => {
-            let sentence = "a token is asked for and never comes; in a container, raise the hop limit of the \
-                            instance's metadata options to 2";
-            let error = Error::new(ErrorKind::Unavailable, NAME, sentence);
-            Asked::Refused(error.with_source(failed))
-        }
-    }
 }
 
 #[cfg(test)]

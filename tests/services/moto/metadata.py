@@ -20,7 +20,16 @@ from moto.ec2.models import ec2_backends
 from clock import CLOCK
 
 LONGEST_TOKEN_SECONDS = 21600
-REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
+TOKEN_PATH = "latest/api/token"
+TOKEN_TTL = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+}
 
 
 def find_instance(instance_id):
@@ -49,6 +58,9 @@ class Metadata:
         status, body = answer(environ, instance_id, path)
         length = str(len(body))
         headers = [("Content-Type", "text/plain"), ("Content-Length", length)]
+        if status == 200 and path == TOKEN_PATH:
+            # Without it the SDKs do not take the token.
+            headers.append((TOKEN_TTL, environ["HTTP_X_AWS_EC2_METADATA_TOKEN_TTL_SECONDS"]))
         start_response(f"{status} {REASONS[status]}", headers)
         return [body]
 
@@ -73,7 +85,7 @@ class Metadata:
             return 404, b""
         if instance_id in self.disabled:
             return 403, b""
-        if path == "latest/api/token":
+        if path == TOKEN_PATH:
             return self.new_token(environ, instance_id)
         if environ["REQUEST_METHOD"] != "GET":
             return 405, b""

@@ -286,3 +286,53 @@ async fn a_candidate_can_be_dialled() {
     assert_eq!(client.unwrap().peer_addr().unwrap().ip(), address.ip());
     server.unwrap();
 }
+
+/// Without keys and region: the instance's role and place, from the metadata of the one that asks.
+#[tokio::test]
+async fn as_the_role_of_the_instance() {
+    let cluster = Cluster::start(2, &[]).await;
+    let home = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let with_role = "ec2::with_the_role_of_the_instance";
+    child.args(["--exact", with_role, "--ignored"]);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AWS_") {
+            child.env_remove(name);
+        }
+    }
+    let metadata = cluster.moto.metadata(&cluster.ids()[0]);
+    child
+        .env("HOME", home.path())
+        .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata)
+        .env("STARLING_TEST_EC2", cluster.faults.url());
+    // The proxy lives on this thread.
+    let output = tokio::task::spawn_blocking(move || child.output()).await;
+    let output = output.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+    assert!(cluster.faults.asked() > 0);
+}
+
+/// The process of an instance.
+#[tokio::test]
+#[ignore = "run by as_the_role_of_the_instance, under its environment"]
+async fn with_the_role_of_the_instance() {
+    let options = discovery::instance::Options::from_environment(|name| std::env::var(name).ok());
+    let instance = discovery::Instance::detect(options).await.unwrap().unwrap();
+    let tags = TAGS.iter();
+    let options = Ec2Options {
+        access: Access {
+            endpoint: std::env::var("STARLING_TEST_EC2").ok(),
+            ..Access::default()
+        },
+        tags: tags.map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+        port: PORT,
+        ..Ec2Options::default()
+    };
+    let me = instance.identity().await.unwrap();
+    let source = Ec2::open(options.beside(&me)).await.unwrap();
+    assert_eq!(source.candidates().await.unwrap().candidates.len(), 1);
+}
