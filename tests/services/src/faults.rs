@@ -65,6 +65,20 @@ impl Fault {
         );
         Self::Answer(400, "application/x-amz-json-1.0", body)
     }
+    /// An error as EC2 gives it.
+    pub fn ec2(status: u16, code: &str) -> Self {
+        let body = format!(
+            r#"<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>{code}</Code><Message>as was asked for</Message></Error></Errors><RequestID>1</RequestID></Response>"#
+        );
+        Self::Answer(status, "text/xml", body)
+    }
+    /// An error as Auto Scaling gives it.
+    pub fn query(status: u16, code: &str) -> Self {
+        let body = format!(
+            r#"<ErrorResponse xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/"><Error><Type>Sender</Type><Code>{code}</Code><Message>as was asked for</Message></Error><RequestId>1</RequestId></ErrorResponse>"#
+        );
+        Self::Answer(status, "text/xml", body)
+    }
     /// An error as S3 gives it.
     pub fn s3(status: u16, code: &str) -> Self {
         let body = format!(

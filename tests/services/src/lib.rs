@@ -4,22 +4,27 @@
 //! `tests/install` installs what is started here. A server is up when it answered a real request, not when its port opened.
 
 pub mod account;
+pub mod dns;
 pub mod dynoxide;
 pub mod faults;
+mod http;
 pub mod mariadb;
 pub mod memcached;
+pub mod moto;
 pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod slapd;
 
 pub use account::Account;
+pub use dns::Dns;
 pub use mariadb::MariaDb;
 pub mod seaweedfs;
 
 pub use dynoxide::Dynoxide;
 pub use faults::{Fault, Faults};
 pub use memcached::Memcached;
+pub use moto::Moto;
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, Starting};
