@@ -8,6 +8,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    task::yield_now,
     time::{Duration, Instant, sleep_until},
 };
 use tokio_rustls::TlsStream;
@@ -29,6 +30,8 @@ type Tls = TlsStream<Metered>;
 const ACK_DELAY: Duration = Duration::from_millis(10);
 /// How often a beat is sent on the control connection.
 const BEATS: Duration = Duration::from_millis(200);
+/// What is encrypted in one turn, so that a large frame does not keep the thread from the others'.
+const TURN: usize = 64 * 1024;
 const READ: usize = 64 * 1024;
 /// From this size on a body stays where it was read. Smaller ones are copied out, so that a caller who keeps one does not
 /// keep the others that came with it.
@@ -72,7 +75,6 @@ impl Carrier {
 
     async fn read(&self, mut half: ReadHalf<Tls>) -> io::Result<()> {
         let mut buffer = BytesMut::with_capacity(READ);
-        let is_control = self.attached.lane.class == Class::Control;
         loop {
             let taken = self.take_in(&mut buffer);
             let taken = taken.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
@@ -81,8 +83,10 @@ impl Carrier {
             if half.read_buf(&mut buffer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if is_control {
-                self.peer.hears(Instant::now());
+            match self.attached.lane.class {
+                Class::Control => self.peer.hears(Instant::now()),
+                Class::Data => {}
+                Class::Bulk => yield_now().await,
             }
         }
     }
@@ -216,7 +220,12 @@ impl Carrier {
                 wait(&lane.wake, until).await;
                 continue;
             }
-            half.write_all(&out).await?;
+            for (part, bytes) in out.chunks(TURN).enumerate() {
+                if part > 0 {
+                    yield_now().await;
+                }
+                half.write_all(bytes).await?;
+            }
             half.flush().await?;
             out.clear();
             out.shrink_to(MOST_KEPT);

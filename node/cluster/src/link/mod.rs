@@ -12,10 +12,13 @@
 //!
 //! Nothing here persists: acknowledged means that the other process handed it to its [`Handler`].
 
+mod accept;
 mod admission;
+mod config;
 mod connection;
 mod dial;
 mod frame;
+mod handler;
 mod handshake;
 mod hello;
 mod inbound;
@@ -32,14 +35,15 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, io, ops::RangeInclusive, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::{Duration, Instant};
+use tokio::time::Duration;
 
+pub use config::{Config, Limits, LinkStartError};
 pub use dial::TargetInfo;
 pub use frame::MAX_BODY;
+pub use handler::{Declined, Event, Frame, Gone, Handler, LinkError, Request};
 pub use hello::{MAX_FACTS, PROTOCOLS, Refusal};
 pub use inbound::{Credit, Limit};
 use inner::Inner;
@@ -68,192 +72,6 @@ impl Class {
     fn of(byte: u8) -> Option<Self> {
         Self::ALL.get(usize::from(byte)).copied()
     }
-}
-
-/// For each class: what may be queued to a peer, and what it may have sent that this node's caller still holds. Frames in the
-/// sender's queue count 64 bytes more than their body.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Of [`Class::Control`].
-    pub control: Limit,
-    /// Of [`Class::Data`].
-    pub data: Limit,
-    /// Of [`Class::Bulk`].
-    pub bulk: Limit,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        const MIB: u32 = 1024 * 1024;
-        let limit = |frames, bytes| Limit { frames, bytes };
-        Self {
-            control: limit(8_192, 4 * MIB),
-            data: limit(32_768, 8 * MIB),
-            bulk: limit(1_024, 8 * MIB),
-        }
-    }
-}
-
-impl Limits {
-    fn of(&self, class: Class) -> Limit {
-        match class {
-            Class::Control => self.control,
-            Class::Data => self.data,
-            Class::Bulk => self.bulk,
-        }
-    }
-}
-
-/// What links need to know.
-#[derive(Clone)]
-pub struct Config {
-    /// This life of this node: random, and never used before.
-    pub node: NodeId,
-    /// The node's name, for people.
-    pub name: String,
-    /// The cluster's name: others are refused.
-    pub cluster: String,
-    /// Where to listen, `host:port`.
-    pub listen: String,
-    /// Where others reach this node; where it listens, if absent. Others take a refused connection there as the end of this
-    /// process.
-    pub advertised: Option<String>,
-    /// The cluster's secrets, the current one first.
-    pub secrets: Vec<Secret>,
-    /// What this node tells others of itself; at most [`MAX_FACTS`] bytes.
-    pub facts: Bytes,
-    /// The protocols to speak: [`PROTOCOLS`].
-    pub protocols: RangeInclusive<u16>,
-    /// Bounds.
-    pub limits: Limits,
-    /// The network.
-    pub network: Arc<dyn Network>,
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Config({:?} {:?} of {:?})",
-            self.node, self.name, self.cluster
-        )
-    }
-}
-
-/// A message from a peer.
-#[derive(Debug)]
-pub struct Frame {
-    /// From whom.
-    pub from: NodeId,
-    /// In which class.
-    pub class: Class,
-    /// The sender's kind.
-    pub kind: u8,
-    /// As it was sent; an allocation of its own, or one that it mostly fills.
-    pub body: Bytes,
-    /// What it takes of its sender's credit until this is dropped.
-    pub credit: Credit,
-}
-
-/// A request from a peer. It takes of the peer's credit until its answer has arrived.
-#[derive(Debug)]
-pub struct Request {
-    /// From whom.
-    pub from: NodeId,
-    /// In which class.
-    pub class: Class,
-    /// The sender's kind.
-    pub kind: u8,
-    /// As it was sent.
-    pub body: Bytes,
-}
-
-/// A request is not done, nor was any part of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Declined;
-
-/// Why a peer's process is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
-    /// Its host refuses connections to its address.
-    Refused,
-    /// Another life answers there.
-    Replaced(NodeId),
-}
-
-/// What became of a peer. Told one by one, and a state that lasts is always told; one that came and went meanwhile may not be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A new peer.
-    Up(NodeId),
-    /// Nothing was heard of it since then, which is more than 600 ms ago by this node's monotonic clock.
-    Silent(NodeId, Instant),
-    /// Its process is gone.
-    Gone(NodeId, Gone),
-    /// It is heard again after it was silent or gone.
-    Again(NodeId),
-    /// This peer declared this node's life over and will not talk to it again. Repeated as long as it is dialled.
-    Disowned(NodeId),
-    /// This process did not run for so long, so silence is measured anew: others may have declared it over meanwhile.
-    Stalled(Duration),
-}
-
-/// What takes what comes.
-#[async_trait]
-pub trait Handler: Send + Sync + 'static {
-    /// Takes a message. Called one by one for each peer and class, in order. Must not block: the connection waits for it. A
-    /// message counts as delivered when this begins.
-    fn frame(&self, frame: Frame);
-    /// Answers a request; requests run beside each other and messages do not wait for them. Dropped if the peer gives up.
-    ///
-    /// # Errors
-    /// It will not, and did nothing.
-    async fn request(&self, request: Request) -> Result<Bytes, Declined>;
-    /// Hears what became of peers. Called one by one. Must not block.
-    fn event(&self, event: Event);
-}
-
-/// Why something was not sent, or not answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LinkError {
-    /// There is no such peer, or its life is over. Nothing was sent.
-    #[error("no such peer")]
-    Unknown,
-    /// The peer declined: nothing was done.
-    #[error("the peer declined")]
-    Refused,
-    /// No answer in time. It may have been done.
-    #[error("no answer in time")]
-    Silent,
-    /// The peer's life was declared over meanwhile. A request may have been done.
-    #[error("the peer's life is over")]
-    Closed,
-    /// As much as may be waits for this peer. Nothing was sent.
-    #[error("too much waits for this peer")]
-    Full,
-    /// The body is larger than [`MAX_BODY`], or than the class' limit. Nothing was sent.
-    #[error("the body is too large")]
-    TooLarge,
-}
-
-/// Why links do not start.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkStartError {
-    /// Nobody could prove anything: none, or more than [`MAX_SECRETS`].
-    #[error("there must be a cluster secret, and at most {MAX_SECRETS}")]
-    Secrets,
-    /// Names are too long, facts too many, or there is no protocol.
-    #[error("this node's own hello would be refused: {0}")]
-    Hello(Refusal),
-    /// No key.
-    #[error("cannot make a key: {0}")]
-    Key(String),
-    /// No TLS.
-    #[error("cannot use TLS: {0}")]
-    Tls(#[from] rustls::Error),
-    /// It cannot listen.
-    #[error("cannot listen at {0:?}: {1}")]
-    Listen(String, #[source] io::Error),
 }
 
 /// The links of this node. They end when this is dropped, without a word to anybody.

@@ -160,8 +160,8 @@ fn look(peer: &Peer, heard: Instant, now: Instant) -> Option<Event> {
     }
     let mut told = peer.told.lock();
     let (next, event) = match (*told, gone) {
-        (Told::Nothing, _) if !is_away => (Told::Up, Event::Up(peer.node)),
-        (Told::Nothing, _) => return None,
+        // Also if its connection was gone at once: the caller must know whom it may have to forget.
+        (Told::Nothing, _) => (Told::Up, Event::Up(peer.node)),
         (Told::Up | Told::Silent, Some(gone)) => (Told::Gone(gone), Event::Gone(peer.node, gone)),
         (Told::Up, _) if is_silent => (Told::Silent, Event::Silent(peer.node, heard)),
         (Told::Silent | Told::Gone(_), None) if !is_away && !is_silent => {

@@ -6,7 +6,7 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::{
     network::Net,
-    node::{Node, body},
+    node::{Node, PANIC, body},
 };
 use crate::link::{Class, Event, Limit, LinkError, MAX_BODY};
 
@@ -270,4 +270,43 @@ async fn bulk_delays_neither_control_nor_data() {
         .filter(|e| matches!(e, Event::Silent(..)))
         .count();
     assert_eq!(silences, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_loses_that_message_and_no_other() {
+    let net = Net::new(1);
+    let (a, b) = pair(&net).await;
+    for (number, kind) in [(0, 0), (1, 0), (2, PANIC), (3, 0), (4, PANIC), (5, 0)] {
+        a.links
+            .send(b.id, Class::Data, kind, body(number, 8))
+            .await
+            .unwrap();
+    }
+    b.hears(|heard| heard.frames.len() == 4).await;
+    assert_eq!(b.numbers(a.id, Class::Data), [0, 1, 3, 5]);
+    assert!(a.links.settled(Duration::from_secs(9)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_hears_that_there_will_be_none() {
+    let net = Net::new(1);
+    let (a, b) = pair(&net).await;
+    let hold = Way {
+        hold: true,
+        ..Way::default()
+    };
+    net.set("a", "b", &hold, &hold);
+    let fill = async {
+        loop {
+            let sent = a.links.send(b.id, Class::Data, 0, body(0, 100_000)).await;
+            if let Err(error) = sent {
+                return error;
+            }
+        }
+    };
+    let forget = async {
+        sleep(MS(200)).await;
+        a.links.forget(b.id).len()
+    };
+    assert_eq!(tokio::join!(fill, forget), (LinkError::Closed, 83));
 }

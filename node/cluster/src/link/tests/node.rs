@@ -61,6 +61,8 @@ impl Recorder {
     }
 }
 
+/// The kind of a message that its handler does not survive.
+pub(in crate::link) const PANIC: u8 = 99;
 /// Kinds of requests, and what is done with them.
 pub(in crate::link) const ECHO: u8 = 1;
 pub(in crate::link) const DECLINE: u8 = 2;
@@ -76,6 +78,7 @@ impl Drop for Dropped<'_> {
 #[async_trait]
 impl Handler for Recorder {
     fn frame(&self, frame: Frame) {
+        assert_ne!(frame.kind, PANIC, "as it was told");
         self.note(|heard| {
             let (from, class, kind) = (frame.from, frame.class, frame.kind);
             heard.frames.push((from, class, kind, frame.body));

@@ -208,3 +208,21 @@ async fn a_life_that_was_declared_over_does_not_come_back() {
             .all(|target| target.is_asked || target.address != "a")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_did_not_run_calls_nobody_silent() {
+    let net = Net::new(1);
+    let (a, b) = pair(&net).await;
+    sleep(MS(1_000)).await;
+    tokio::time::advance(MS(10_000)).await;
+    sleep(MS(2_000)).await;
+    for (node, other) in [(&a, &b), (&b, &a)] {
+        let events = node.events();
+        assert_eq!(events.len(), 2, "{events:?}");
+        assert_eq!(events[0], Event::Up(other.id));
+        assert!(
+            matches!(events[1], Event::Stalled(stall) if stall >= MS(9_900)),
+            "{events:?}"
+        );
+    }
+}
