@@ -196,6 +196,8 @@ impl Carrier {
 
     async fn write(&self, mut half: WriteHalf<Tls>, first: Vec<u8>) -> io::Result<()> {
         let lane = &self.attached.lane;
+        // What was said on the connection before this one may be lost with it.
+        lane.ack_is_due(true);
         let mut out = first;
         let mut ack_at = None;
         let mut beat_at = (lane.class == Class::Control).then(Instant::now);
@@ -208,8 +210,8 @@ impl Carrier {
             if is_due && (is_urgent || !out.is_empty() || ack_at.is_some_and(|at| at <= now)) {
                 lane.ack().write(&mut out);
                 ack_at = None;
-            } else if is_due {
-                ack_at.get_or_insert(now + ACK_DELAY);
+            } else {
+                ack_at = is_due.then(|| ack_at.unwrap_or(now + ACK_DELAY));
             }
             if beat_at.is_some_and(|at| at <= now) {
                 self.peer.beat(now).write(&mut out);

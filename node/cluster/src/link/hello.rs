@@ -45,7 +45,7 @@ pub(super) struct Hello {
     pub(super) facts: ByteVec,
 }
 
-/// Why a connection is not taken. Told to both: who refuses logs it, the other gets it in a [`Verdict`].
+/// Why a connection is not taken. Told to both: who refuses logs it, the other is told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No secret in common.

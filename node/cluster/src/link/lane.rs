@@ -135,11 +135,12 @@ impl Lane {
     }
     /// Where a connection of this generation begins, as this side tells it.
     pub(super) fn welcome(&self, generation: u64, memory: u64) -> Welcome {
+        // One that is due stays due: this connection may come to nothing.
         let Ack {
             received,
             frames,
             bytes,
-        } = self.ack();
+        } = self.grants.ack(self.inbound.lock().received());
         Welcome {
             generation,
             memory,
