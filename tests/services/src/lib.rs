@@ -15,6 +15,7 @@ pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod slapd;
+pub mod wire;
 
 pub use account::Account;
 pub use dns::Dns;
@@ -30,3 +31,4 @@ pub use postgres::Postgres;
 pub use process::{Process, Starting};
 pub use seaweedfs::SeaweedFs;
 pub use slapd::{Certificate, Slapd};
+pub use wire::{Way, Ways, Wire, WireProxy};
