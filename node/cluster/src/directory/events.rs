@@ -16,12 +16,13 @@ pub enum Notice {
     Happened(Arc<[Event]>),
     /// Members came, went or moved on.
     View(Arc<View>),
-    /// The local replica was replaced (a new generation, or one that was behind by more than the log holds): say again
-    /// what this node holds, in chunks, once it is a member of the view.
+    /// A new generation began and knows nobody yet: say again what this node holds, in chunks, once it is a member of
+    /// the view.
     Replaced,
     /// This life was declared down: nothing it says counts any more. Begin a new one, and say again what it holds.
     Fallen,
-    /// Notices were missed: look at everything anew.
+    /// Notices were missed, by a slow listener or because the replica was behind by more than the log holds: look at
+    /// everything anew, also whether the sessions that this node holds are still there.
     Resync,
 }
 

@@ -135,3 +135,21 @@ impl Directory for Local {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        NodeId,
+        directory::{conformance, state::tests::member},
+    };
+
+    #[tokio::test]
+    async fn it_conforms() {
+        let local = Arc::new(Local::default());
+        local.apply(Command::NodeUp(member(7)));
+        conformance::all(&[(7, local.clone())]).await;
+        assert_eq!(local.apply(Command::NodeDown(NodeId(7))).0, Reply::Done);
+        assert_eq!(local.accounts(), 0);
+    }
+}

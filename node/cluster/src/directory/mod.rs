@@ -8,6 +8,7 @@
 pub mod events;
 pub mod local;
 pub mod member;
+pub mod raft;
 pub mod replica;
 pub mod state;
 pub mod submit;
@@ -162,3 +163,8 @@ pub enum Bound {
     /// The account has as many sessions as it may.
     TooMany,
 }
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod history;

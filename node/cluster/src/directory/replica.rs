@@ -173,7 +173,7 @@ impl Replica {
         }
     }
 
-    /// Becomes this. Whoever listens hears [`Notice::Replaced`] and the view.
+    /// Becomes this. Whoever listens hears the view.
     pub fn replace(&self, frozen: Frozen) {
         let mut members = self.members.write();
         let mut parts: Vec<Sessions> = (0..SHARDS).map(|_| Sessions::default()).collect();
@@ -186,7 +186,6 @@ impl Replica {
             drop(old);
         }
         *members = frozen.members;
-        self.hub.tell(Notice::Replaced);
         self.publish(&members);
     }
 

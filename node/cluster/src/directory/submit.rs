@@ -19,7 +19,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Command, Notice, Replica, Reply, SubmitError, replica::Frozen, wire::Batch};
+use super::{
+    Command, Notice, Replica, Reply, SubmitError, replica::Frozen, state::Members, wire::Batch,
+};
 use crate::NodeId;
 
 /// How many commands wait at most; what comes then is [`SubmitError::Busy`].
@@ -68,6 +70,8 @@ pub struct Core {
     replica: Replica,
     open: AtomicBool,
     queue: Mutex<Queue>,
+    /// The generation whose log is applied; held while applying, so that an older log ends before a newer one begins.
+    turn: Mutex<u64>,
     /// There is something to send.
     filled: Notify,
     /// The batch under way was dealt with.
@@ -82,6 +86,7 @@ impl Core {
             replica: Replica::default(),
             open: AtomicBool::new(false),
             queue: Mutex::default(),
+            turn: Mutex::default(),
             filled: Notify::new(),
             landed: Notify::new(),
         })
@@ -246,8 +251,25 @@ impl Core {
         self.landed.notify_one();
     }
 
-    /// Applies what the log has next.
-    pub fn apply(&self, bytes: &[u8]) {
+    /// Begins a generation: the replica is empty, and only its log is applied from now on.
+    pub fn begin(&self, generation: u64) {
+        let mut turn = self.turn.lock();
+        *turn = generation;
+        self.set_open(false);
+        self.replica.replace(Frozen {
+            members: Members::founded(generation),
+            accounts: Vec::new(),
+        });
+        self.replica.hub().tell(Notice::Replaced);
+        self.drop_flight(&SubmitError::Unknown);
+    }
+
+    /// Applies what the log of this generation has next.
+    pub fn apply(&self, generation: u64, bytes: &[u8]) {
+        let turn = self.turn.lock();
+        if *turn != generation {
+            return;
+        }
         let batch = match Batch::decode(bytes) {
             Ok(batch) => batch,
             Err(error) => {
@@ -276,9 +298,14 @@ impl Core {
         self.landed.notify_one();
     }
 
-    /// Becomes what another node had.
-    pub fn replace(&self, frozen: Frozen) {
+    /// Becomes what another node of this generation had.
+    pub fn replace(&self, generation: u64, frozen: Frozen) {
+        let turn = self.turn.lock();
+        if *turn != generation {
+            return;
+        }
         self.replica.replace(frozen);
+        self.replica.hub().tell(Notice::Resync);
         // The batch under way may be part of it; what it was answered is not.
         self.drop_flight(&SubmitError::Unknown);
         self.look_for_own_end();

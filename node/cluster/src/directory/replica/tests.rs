@@ -60,8 +60,11 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
     })
 }
 
+/// Members and accounts, in order.
+pub(crate) type Contents = (Members, Vec<(Arc<str>, Arc<[Entry]>)>);
+
 /// What a directory holds, comparably.
-pub(crate) fn contents(frozen: &Frozen) -> (Members, Vec<(Arc<str>, Arc<[Entry]>)>) {
+pub(crate) fn contents(frozen: &Frozen) -> Contents {
     let mut accounts = frozen.accounts.clone();
     accounts.sort_by(|a, b| a.0.cmp(&b.0));
     (frozen.members.clone(), accounts)
