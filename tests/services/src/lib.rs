@@ -11,6 +11,7 @@ pub mod memcached;
 pub mod port;
 pub mod postgres;
 pub mod process;
+pub mod redis;
 pub mod slapd;
 
 pub use account::Account;
@@ -23,5 +24,6 @@ pub use memcached::Memcached;
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, Starting};
+pub use redis::{Redis, Sentinel};
 pub use seaweedfs::SeaweedFs;
 pub use slapd::{Certificate, Slapd};

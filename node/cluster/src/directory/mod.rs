@@ -9,6 +9,7 @@ pub mod events;
 pub mod local;
 pub mod member;
 pub mod raft;
+pub mod redis;
 pub mod replica;
 pub mod state;
 pub mod submit;
