@@ -3,7 +3,14 @@
 //! One task applies the log; lookups come from any task and wait for one shard at most. Sharding changes nothing that can be
 //! seen: a command about sessions concerns one account, and commands about members go through all shards under one lock.
 
-use std::{hash::BuildHasher, mem, sync::Arc};
+use std::{
+    hash::BuildHasher,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
@@ -25,6 +32,9 @@ pub struct Replica {
     members: RwLock<Members>,
     view: ArcSwap<View>,
     hub: Hub,
+    /// What the generation before this one had, for look-ups only, until all had time to say again what they hold.
+    before: Box<[RwLock<Sessions>]>,
+    has_before: AtomicBool,
 }
 
 /// All of a directory at one moment, sharing memory with it.
@@ -44,22 +54,64 @@ impl Default for Replica {
             members: RwLock::default(),
             view: ArcSwap::default(),
             hub: Hub::default(),
+            before: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            has_before: AtomicBool::new(false),
         }
     }
 }
 
 impl Replica {
+    fn index(&self, account: &str) -> usize {
+        self.hasher.hash_one(account) as usize % SHARDS
+    }
+
     pub(super) fn shard(&self, account: &str) -> &RwLock<Sessions> {
-        &self.shards[self.hasher.hash_one(account) as usize % SHARDS]
+        &self.shards[self.index(account)]
     }
 
     pub(super) fn shards(&self) -> &[RwLock<Sessions>] {
         &self.shards
     }
 
-    /// The sessions of an account.
+    /// The sessions of an account; those of the generation before, as long as nothing was said of it in this one.
     pub fn lookup(&self, account: &str) -> Option<Arc<[Entry]>> {
-        self.shard(account).read().lookup(account).cloned()
+        let index = self.index(account);
+        let now = self.shards[index].read().lookup(account).cloned();
+        if now.is_some() || !self.has_before.load(Ordering::Acquire) {
+            return now;
+        }
+        self.before[index].read().lookup(account).cloned()
+    }
+
+    /// Begins a generation: nobody is a member and nothing is held, but look-ups go on from what was.
+    pub fn begin(&self, generation: u64) {
+        let mut members = self.members.write();
+        self.has_before.store(true, Ordering::Release);
+        for (shard, before) in self.shards.iter().zip(&self.before) {
+            let (mut shard, mut before) = (shard.write(), before.write());
+            // What an aborted generation did not hear of again stands as it was before.
+            for (account, entries) in shard.drain() {
+                before.put(account, entries);
+            }
+        }
+        *members = Members::founded(generation);
+        self.publish(&members);
+    }
+
+    /// Forgets the generation before.
+    pub fn forget_before(&self) {
+        if self.has_before.swap(false, Ordering::AcqRel) {
+            for before in &self.before {
+                *before.write() = Sessions::default();
+            }
+        }
+    }
+
+    /// In this generation something was said of an account.
+    fn supersede(&self, account: &str) {
+        if self.has_before.load(Ordering::Acquire) {
+            self.before[self.index(account)].write().remove(account);
+        }
     }
 
     /// Who is a member.
@@ -105,6 +157,7 @@ impl Replica {
         }
         if let Command::Reassert { node, entries, .. } = command {
             return state::reassert(node, entries, |account, entry| {
+                self.supersede(&account);
                 self.shard(&account).write().reassert(account, entry)
             });
         }
@@ -115,6 +168,7 @@ impl Replica {
         else {
             return (Reply::Stale, Vec::new());
         };
+        self.supersede(account);
         let (reply, event) = self.shard(account).write().apply(command);
         (reply, event.into_iter().collect())
     }
@@ -178,7 +232,7 @@ impl Replica {
         let mut members = self.members.write();
         let mut parts: Vec<Sessions> = (0..SHARDS).map(|_| Sessions::default()).collect();
         for (account, entries) in frozen.accounts {
-            parts[self.hasher.hash_one(&*account) as usize % SHARDS].put(account, entries);
+            parts[self.index(&account)].put(account, entries);
         }
         for (shard, part) in self.shards.iter().zip(parts) {
             // What was there is dropped behind the lock.

@@ -19,9 +19,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{
-    Command, Notice, Replica, Reply, SubmitError, replica::Frozen, state::Members, wire::Batch,
-};
+use super::{Command, Notice, Replica, Reply, SubmitError, replica::Frozen, wire::Batch};
 use crate::NodeId;
 
 /// How many commands wait at most; what comes then is [`SubmitError::Busy`].
@@ -34,6 +32,9 @@ const GIVE_UP: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(500);
 /// The rest between attempts that failed.
 const PAUSE: Duration = Duration::from_millis(25);
+
+/// How long look-ups go on from the generation before for what nobody said in the new one.
+pub const GRACE: Duration = Duration::from_secs(10);
 
 /// Why a batch is not in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct Core {
     queue: Mutex<Queue>,
     /// The generation whose log is applied; held while applying, so that an older log ends before a newer one begins.
     turn: Mutex<u64>,
+    /// When that generation began here.
+    begun: Mutex<Instant>,
     /// There is something to send.
     filled: Notify,
     /// The batch under way was dealt with.
@@ -87,6 +90,7 @@ impl Core {
             open: AtomicBool::new(false),
             queue: Mutex::default(),
             turn: Mutex::default(),
+            begun: Mutex::new(Instant::now()),
             filled: Notify::new(),
             landed: Notify::new(),
         })
@@ -256,12 +260,17 @@ impl Core {
         let mut turn = self.turn.lock();
         *turn = generation;
         self.set_open(false);
-        self.replica.replace(Frozen {
-            members: Members::founded(generation),
-            accounts: Vec::new(),
-        });
+        *self.begun.lock() = Instant::now();
+        self.replica.begin(generation);
         self.replica.hub().tell(Notice::Replaced);
         self.drop_flight(&SubmitError::Unknown);
+    }
+
+    /// Looks at the time: what was before this generation is forgotten when all had time to say again what they hold.
+    pub fn look(&self) {
+        if self.begun.lock().elapsed() >= GRACE {
+            self.replica.forget_before();
+        }
     }
 
     /// Applies what the log of this generation has next.

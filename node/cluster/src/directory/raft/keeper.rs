@@ -194,6 +194,7 @@ impl Keeper {
             let in_contact = silence.is_some_and(|s| s < FENCE);
             let open = in_contact && self.inner.is_member();
             self.inner.core.set_open(open);
+            self.inner.core.look();
             self.restrain_elections();
             self.live.retire();
             if self.live.leads() && in_contact {

@@ -15,6 +15,9 @@ use crate::directory::{
     replica::tests::contents,
 };
 
+/// How many schedules each storm goes through.
+const SEEDS: u64 = 5;
+
 fn leader(nodes: &[Node]) -> Option<u64> {
     let leads = |n: &&Node| n.1.status().role == Role::Leader && !n.1.status().fenced;
     nodes.iter().find(leads).map(|n| n.0)
@@ -110,14 +113,14 @@ async fn storm_with<F: Future<Output = ()>>(
 
 #[tokio::test(start_paused = true)]
 async fn changes_at_once_have_one_order() {
-    for seed in 1..=5 {
+    for seed in 1..=SEEDS {
         storm_with(seed, 3, |_, _| async {}).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn changes_have_one_order_over_a_bad_network() {
-    for seed in 1..=5 {
+    for seed in 1..=SEEDS {
         storm_with(seed, 5, |net, _| async move { net.lossy(30, 20) }).await;
     }
 }
@@ -125,7 +128,7 @@ async fn changes_have_one_order_over_a_bad_network() {
 /// Cuts shorter than what a node is declared down for: nobody falls, so no session is lost, and the search knows the end.
 #[tokio::test(start_paused = true)]
 async fn changes_have_one_order_while_leaders_are_cut_off() {
-    for seed in 1..=5 {
+    for seed in 1..=SEEDS {
         storm_with(seed, 5, |net, nodes| async move {
             for round in 0..3 {
                 sleep(Duration::from_millis(300)).await;
@@ -246,6 +249,9 @@ async fn a_lost_majority_is_replaced_by_a_new_generation_and_all_say_again_what_
     }
     let rest = without(&nodes, &[1, 2, 3]);
     until("a new generation", || {
+        // Look-ups go on all the time.
+        let there = |n: &Node| (1..=5).all(|a| n.1.lookup(&format!("a{a}@x")).is_some());
+        assert!(rest.iter().all(there));
         rest.iter().all(|n| n.1.status().generation == 2)
     })
     .await;
@@ -273,11 +279,14 @@ async fn a_lost_majority_is_replaced_by_a_new_generation_and_all_say_again_what_
         );
     }
     equal(&directories[3..]).await;
+    // Of the dead nobody says anything any more; those who live were there all the time.
     for (_, directory) in &rest {
-        for node in 1..=5 {
-            let there = directory.lookup(&format!("a{node}@x")).is_some();
-            assert_eq!(there, node > 3, "{node}");
-        }
+        until("what the dead held is forgotten", || {
+            let there = |node| directory.lookup(&format!("a{node}@x")).is_some();
+            assert!(there(4) && there(5));
+            !there(1) && !there(2) && !there(3)
+        })
+        .await;
     }
     // One founder: the record says who.
     let record = net.record().expect("it was founded");
@@ -410,4 +419,45 @@ async fn nodes_without_an_order_are_found_out() {
     }
     let contradiction = history.contradiction(&members, |account| nodes[0].1.lookup(account));
     assert!(contradiction.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_of_a_list_founds_and_joins_what_goes_on_without_it() {
+    let net = Net::new(8);
+    let fixed = |first, started| Arc::new(Fixed::new(first, started));
+    let mut nodes: Vec<Node> = Vec::new();
+    for node in [3, 2, 1] {
+        nodes.push((node, net.start_with(node, fixed(node == 1, 1_000))));
+        sleep(Duration::from_secs(3)).await;
+    }
+    settled(&nodes).await;
+    assert!(nodes.iter().all(|n| n.1.status().generation == 1_000));
+    // The first starts again, as a new life, while the others go on.
+    net.kill(1);
+    nodes.pop();
+    settled(&nodes).await;
+    nodes.push((11, net.start_with(11, fixed(true, 2_000))));
+    settled(&nodes).await;
+    assert!(nodes.iter().all(|n| n.1.status().generation == 1_000));
+}
+
+/// The leader reaches everybody; most of the others do not reach one.
+#[tokio::test(start_paused = true)]
+async fn whom_most_of_the_others_cannot_reach_is_declared_down() {
+    let net = Net::new(9);
+    let nodes = net.start_all(1..=5);
+    settled(&nodes).await;
+    let leader = leader(&nodes).expect("somebody leads");
+    let others: Vec<u64> = (1..=5).filter(|n| *n != leader).collect();
+    // One cannot reach another: nobody knows which of them is wrong.
+    net.cut(others[0], others[1]);
+    sleep(Duration::from_secs(10)).await;
+    settled(&nodes).await;
+    net.cut(others[2], others[1]);
+    let rest = without(&nodes, &[others[1]]);
+    settled(&rest).await;
+    until("it knows", || {
+        nodes[others[1] as usize - 1].1.status().fallen
+    })
+    .await;
 }

@@ -171,6 +171,7 @@ async fn keep(inner: &Arc<Inner>, mut calls: MultiplexedConnection) -> RedisResu
     let mut coming: Option<tokio::task::JoinHandle<_>> = None;
     loop {
         ticks.tick().await;
+        inner.core.look();
         let asked = Instant::now();
         let before = inner.position.lock().clone();
         let lease = inner.lease(inner.core.me());

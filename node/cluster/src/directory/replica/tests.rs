@@ -91,3 +91,41 @@ proptest! {
         prop_assert_eq!(other.view(), replica.view());
     }
 }
+
+#[test]
+fn look_ups_go_on_from_the_generation_before() {
+    let replica = Replica::default();
+    replica.begin(1);
+    replica.apply(Command::NodeUp(member(1)));
+    let session = |number| SessionRef {
+        node: NodeId(1),
+        number,
+    };
+    let bind = |account: &str, number| Command::Bind {
+        account: account.into(),
+        resource: "r".into(),
+        alternative: "s".into(),
+        session: session(number),
+        conflict: Conflict::Refuse,
+        limit: 9,
+    };
+    for (number, account) in ["a@x", "b@x", "c@x"].into_iter().enumerate() {
+        replica.apply(bind(account, number as u64));
+    }
+    replica.begin(2);
+    let there = |account| replica.lookup(account).is_some();
+    assert!(there("a@x") && there("b@x") && there("c@x"));
+    assert_eq!(replica.accounts(), 0);
+    replica.apply(Command::NodeUp(member(1)));
+    // What is said in the new one counts, also that something ended.
+    replica.apply(bind("a@x", 7));
+    let account = "b@x".into();
+    replica.apply(Command::Unbind {
+        account,
+        session: session(1),
+    });
+    assert_eq!(replica.lookup("a@x").unwrap()[0].session, session(7));
+    assert!(!there("b@x") && there("c@x"));
+    replica.forget_before();
+    assert!(there("a@x") && !there("c@x"));
+}

@@ -41,6 +41,16 @@ impl Sessions {
         self.accounts.insert(account, entries);
     }
 
+    /// Forgets an account.
+    pub fn remove(&mut self, account: &str) {
+        self.accounts.remove(account);
+    }
+
+    /// Takes everything out.
+    pub fn drain(&mut self) -> impl Iterator<Item = (Arc<str>, Arc<[Entry]>)> {
+        std::mem::take(&mut self.accounts).into_iter()
+    }
+
     /// All accounts with their sessions.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<[Entry]>)> {
         self.accounts.iter()

@@ -54,11 +54,16 @@ impl Net {
 
     /// Starts a node.
     pub(super) fn start(&self, node: u64) -> Arc<RaftDirectory> {
+        self.start_with(node, Arc::new(Port(self.clone(), node)))
+    }
+
+    /// Starts a node with this founder instead of the record.
+    pub(super) fn start_with(&self, node: u64, founder: Arc<dyn Founder>) -> Arc<RaftDirectory> {
         let directory = Arc::new(RaftDirectory::start(Setup {
             member: (*member(node)).clone(),
             peers: Arc::new(Port(self.clone(), node)),
             liveness: Arc::new(Port(self.clone(), node)),
-            founder: Arc::new(Port(self.clone(), node)),
+            founder,
         }));
         let weak = Arc::downgrade(&directory);
         self.wires.lock().nodes.insert(node, weak);
