@@ -133,6 +133,7 @@ async fn bind_all(nodes: &[Arc<dyn Directory>], sessions: u64) -> Result<u64, Bo
     Ok(refused)
 }
 
+#[expect(clippy::print_stdout, reason = "it is what the program is for")]
 async fn measure(
     what: &str,
     nodes: &[Arc<dyn Directory>],

@@ -24,7 +24,8 @@ use crate::NodeId;
 
 /// How many commands wait at most; what comes then is [`SubmitError::Busy`].
 pub const WAITING_MAX: usize = 65_536;
-/// How many commands a batch has at most.
+/// How many commands a batch has at most; each entry of a re-assertion counts as one, so a batch has one of those and what
+/// fits beside it. With names of usual length that is some 100 KiB.
 pub const BATCH_MAX: usize = 512;
 /// How long a batch is repeated before its fate is [`SubmitError::Unknown`].
 const GIVE_UP: Duration = Duration::from_secs(3);
@@ -201,7 +202,18 @@ impl Core {
         if queue.waiting.is_empty() {
             return None;
         }
-        let count = queue.waiting.len().min(BATCH_MAX);
+        let mut room = BATCH_MAX;
+        let fits = |(command, _): &&(Command, Waiter)| {
+            let weight = match command {
+                Command::Reassert { entries, .. } => entries.len().max(1),
+                _ => 1,
+            };
+            let first = room == BATCH_MAX;
+            let fits = first || weight <= room;
+            room = room.saturating_sub(weight);
+            fits
+        };
+        let count = queue.waiting.iter().take_while(fits).count();
         let (commands, waiters): (Vec<_>, Vec<_>) = queue.waiting.drain(..count).unzip();
         queue.last += 1;
         let number = queue.last;
@@ -333,5 +345,82 @@ fn answer(waiters: impl Iterator<Item = Waiter>, error: &SubmitError) {
     for waiter in waiters {
         // Who gave up waiting needs no answer.
         let _ = waiter.send(Err(error.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::{Entry, SessionRef};
+
+    fn reassertion(entries: usize) -> Command {
+        let entry = Entry {
+            session: SessionRef {
+                node: NodeId(1),
+                number: 1,
+            },
+            resource: "r".into(),
+            priority: None,
+            flags: 0,
+        };
+        Command::Reassert {
+            node: NodeId(1),
+            epoch: 1,
+            entries: vec![("a@x".into(), entry); entries],
+        }
+    }
+
+    /// How many commands the batches have that these are packed into.
+    #[track_caller]
+    fn check(commands: Vec<Command>, expected: &[usize]) {
+        let core = Core::new(NodeId(1));
+        let _told: Vec<_> = commands.into_iter().map(|c| core.put(c, true)).collect();
+        let mut batches = Vec::new();
+        while let Some((_, bytes)) = core.take() {
+            batches.push(Batch::decode(&bytes).unwrap().commands.len());
+        }
+        assert_eq!(batches, expected);
+    }
+
+    #[test]
+    fn batches_have_a_bound() {
+        let small = || Command::NodeReady(NodeId(1));
+        check(vec![], &[]);
+        check(vec![small(); 3], &[3]);
+        check(vec![small(); BATCH_MAX + 1], &[BATCH_MAX, 1]);
+        // A large one goes alone, whatever it is beside.
+        check(vec![reassertion(1_024), small(), small()], &[1, 2]);
+        check(vec![small(), reassertion(1_024), small()], &[1, 1, 1]);
+        check(vec![reassertion(300), reassertion(300), small()], &[1, 2]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_told_when_the_node_is_fenced_or_its_life_is_over() {
+        let core = Core::new(NodeId(1));
+        let submit = |command| core.submit(command);
+        let small = || Command::NodeReady(NodeId(1));
+        assert_eq!(submit(small()).await, Err(SubmitError::Unavailable));
+        core.set_open(true);
+        let (waits, ()) = tokio::join!(submit(small()), async { core.set_open(false) });
+        assert_eq!(waits, Err(SubmitError::Unavailable));
+        core.set_open(true);
+        let under_way = async {
+            assert!(core.take().is_some());
+            core.end();
+        };
+        let (waits, ()) = tokio::join!(submit(small()), under_way);
+        assert_eq!(waits, Err(SubmitError::Unknown));
+        assert_eq!(submit(small()).await, Err(SubmitError::Over));
+        assert_eq!(submit(reassertion(1_025)).await, Err(SubmitError::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn what_is_too_much_is_refused() {
+        let core = Core::new(NodeId(1));
+        core.set_open(true);
+        let small = || Command::NodeReady(NodeId(1));
+        let waiting: Vec<_> = (0..WAITING_MAX).map(|_| core.put(small(), false)).collect();
+        assert!(waiting.iter().all(Result::is_ok));
+        assert_eq!(core.submit(small()).await, Err(SubmitError::Busy));
     }
 }

@@ -88,6 +88,12 @@ async fn probe(inner: &Inner) -> Option<(u64, bool)> {
     best
 }
 
+/// The record, if there is one and it can be read in time.
+async fn read(inner: &Inner) -> Option<Record> {
+    let read = timeout(PROBE, inner.founder.read()).await;
+    read.ok()?.ok()?
+}
+
 /// Sees whether the record's beat stands still.
 #[derive(Default)]
 struct Watch(Option<(Record, Instant)>);
@@ -186,6 +192,10 @@ impl Keeper {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            if self.live.ways.absence() >= FENCE {
+                self.wake().await;
+            }
+            self.live.ways.look();
             let newest = self.live.ways.newer.load(Ordering::Acquire);
             if newest > self.live.ways.generation || self.inner.core.is_over() {
                 return newest;
@@ -210,6 +220,16 @@ impl Keeper {
                 self.look_around(silence.unwrap_or(self.begun.elapsed()))
                     .await;
             }
+        }
+    }
+
+    /// This process was stopped for a while, and the others may have gone on without it: a leader that is the only voter
+    /// would not notice by its quorum. It takes nothing before it has looked.
+    async fn wake(&self) {
+        if let Some(record) = read(&self.inner).await {
+            self.live.ways.heard_of(record.generation);
+        } else if let Some((generation, _)) = probe(&self.inner).await {
+            self.live.ways.heard_of(generation);
         }
     }
 
@@ -321,7 +341,7 @@ impl Keeper {
                 return;
             }
         }
-        let Ok(Some(record)) = self.inner.founder.read().await else {
+        let Some(record) = read(&self.inner).await else {
             return;
         };
         self.live.ways.heard_of(record.generation);

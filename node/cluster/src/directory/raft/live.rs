@@ -69,6 +69,8 @@ pub(super) struct Ways {
     voters: Mutex<Vec<BTreeSet<u64>>>,
     /// When a quorum was last heard of through a leader.
     contact: Mutex<Option<Instant>>,
+    /// When this node last looked at everything: one that was stopped for a while knows nothing until it has.
+    looked: Mutex<Instant>,
     /// The newest generation heard of.
     pub(super) newer: AtomicU64,
     incoming: Mutex<Incoming>,
@@ -101,6 +103,7 @@ impl Live {
             acks: Mutex::default(),
             voters: Mutex::default(),
             contact: Mutex::default(),
+            looked: Mutex::new(Instant::now()),
             newer: AtomicU64::new(generation),
             incoming: Mutex::default(),
             reports: Mutex::default(),
@@ -161,10 +164,12 @@ impl Live {
         let metrics = metrics.borrow();
         let config = metrics.membership_config.membership().get_joint_config();
         self.ways.voters.lock().clone_from(config);
-        if metrics.state == ServerState::Leader {
-            return self.ways.quorum_age();
-        }
-        (*self.ways.contact.lock()).map(|at| at.elapsed())
+        let heard = if metrics.state == ServerState::Leader {
+            self.ways.quorum_age()
+        } else {
+            (*self.ways.contact.lock()).map(|at| at.elapsed())
+        };
+        heard.map(|silence| silence.max(self.ways.absence()))
     }
 
     /// Answers a message of this generation that is Raft's.
@@ -268,6 +273,16 @@ impl Ways {
         };
         let worst = self.voters.lock().iter().filter_map(of).max()?;
         (worst < Duration::MAX).then_some(worst)
+    }
+
+    /// How long this node has not looked at anything: it may have been stopped.
+    pub(super) fn absence(&self) -> Duration {
+        self.looked.lock().elapsed()
+    }
+
+    /// It looks now.
+    pub(super) fn look(&self) {
+        *self.looked.lock() = Instant::now();
     }
 
     /// Notes a generation that somebody spoke of.

@@ -461,3 +461,55 @@ async fn whom_most_of_the_others_cannot_reach_is_declared_down() {
     })
     .await;
 }
+
+/// Stopped as by SIGSTOP: its runtime's only thread stands still while the other node founds a new generation. Its quorum is
+/// itself, so only the look around tells it.
+#[test]
+fn a_node_that_was_stopped_looks_before_it_takes_anything() {
+    let net = Net::new(10);
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (wake, woken) = std::sync::mpsc::channel::<()>();
+    let its = net.clone();
+    let thread = std::thread::spawn(move || {
+        runtime().expect("a runtime").block_on(async {
+            let node = its.start(1);
+            stopped.await.expect("the test goes on");
+            woken.recv().expect("the test goes on");
+            let mine = bind("a@x", "r", session(1, 1), Conflict::Refuse);
+            assert_eq!(
+                node.submit(mine.clone()).await,
+                Err(SubmitError::Unavailable)
+            );
+            until("it is in the new one", || {
+                node.status().generation == 2 && !node.status().fenced
+            })
+            .await;
+            // The other one took the name.
+            let reply = node.submit(mine).await;
+            assert_eq!(reply, Ok(Reply::Bound(super::super::Bound::Taken)));
+        });
+    });
+    runtime().expect("a runtime").block_on(async {
+        until("the first has founded", || net.record().is_some()).await;
+        let node = net.start(2);
+        until("it is a member", || !node.status().fenced).await;
+        stop.send(()).expect("it waits");
+        net.part(&[1]);
+        until("a new generation", || {
+            node.status().generation == 2 && !node.status().fenced
+        })
+        .await;
+        let taken = bind("a@x", "r", session(2, 1), Conflict::Refuse);
+        assert!(node.submit(taken).await.is_ok());
+        net.heal();
+        wake.send(()).expect("it waits");
+        // This one's share of the network runs here.
+        until("the first is done", || thread.is_finished()).await;
+    });
+    thread.join().expect("it found what it should");
+}
