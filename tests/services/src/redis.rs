@@ -1,4 +1,4 @@
-//! Redis and its Sentinel (Debian: `redis-server`, `redis-sentinel`): alone, as a replica, in cluster mode, with TLS and a
+//! Redis and its Sentinel (Debian: `redis-server`, `redis-tools`): alone, as a replica, in cluster mode, with TLS and a
 //! user of its own.
 
 use std::{

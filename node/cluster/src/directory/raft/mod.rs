@@ -196,7 +196,8 @@ impl Log for Inner {
         if leader == self.core.me() {
             return Err(AppendError::Not);
         }
-        let within = Duration::from_secs(2);
+        // A batch is done once, so a lost answer is asked for again soon.
+        let within = Duration::from_millis(400);
         match live.ways.ask(leader, Kind::Forward, &batch, within).await {
             Ok(Answer::Done(_)) => Ok(()),
             Ok(Answer::NotLeader | Answer::Newer(_)) | Err(CallError::NotSent) => {
