@@ -14,6 +14,7 @@ pub mod moto;
 pub mod port;
 pub mod postgres;
 pub mod process;
+pub mod redis;
 pub mod slapd;
 pub mod wire;
 
@@ -29,6 +30,7 @@ pub use moto::Moto;
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, Starting};
+pub use redis::{Redis, Sentinel};
 pub use seaweedfs::SeaweedFs;
 pub use slapd::{Certificate, Slapd};
 pub use wire::{Way, Ways, Wire, WireProxy};

@@ -1,37 +1,27 @@
-//! The directory of a single node: the state machine behind sharded locks.
+//! The directory of a single node: the replica alone, changed at once.
 
-use std::{hash::BuildHasher, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use parking_lot::RwLock;
+use async_trait::async_trait;
 
-use super::{Bound, Conflict, DirState, Entry, Event, Reply, SessionRef, state::Command};
-
-const SHARDS: usize = 64;
+use super::{
+    Bound, Conflict, Directory, Entry, Event, Events, Replica, Reply, Role, SessionRef, Status,
+    SubmitError, View, state::Command,
+};
 
 /// The directory of a single node.
-#[derive(Debug)]
+///
+/// Its own methods know no members: the only node is the one that asks. Through [`Directory`] the rules of members hold, as
+/// everywhere.
+#[derive(Debug, Default)]
 pub struct Local {
-    shards: Box<[RwLock<DirState>]>,
-    hasher: foldhash::fast::RandomState,
-}
-
-impl Default for Local {
-    fn default() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            hasher: foldhash::fast::RandomState::default(),
-        }
-    }
+    replica: Replica,
 }
 
 impl Local {
-    fn shard(&self, account: &str) -> &RwLock<DirState> {
-        &self.shards[self.hasher.hash_one(account) as usize % SHARDS]
-    }
-
     /// The sessions of an account.
     pub fn lookup(&self, account: &str) -> Option<Arc<[Entry]>> {
-        self.shard(account).read().lookup(account).cloned()
+        self.replica.lookup(account)
     }
 
     /// Takes a name for a session. `alternative` is the name to take under [`Conflict::Rename`].
@@ -52,9 +42,9 @@ impl Local {
             conflict,
             limit,
         };
-        match self.shard(account).write().apply(command).0 {
+        match self.change(account, command) {
             Reply::Bound(bound) => bound,
-            Reply::Done | Reply::Stale => unreachable!("a bind is answered by its outcome"),
+            _ => unreachable!("a bind is answered by its outcome"),
         }
     }
 
@@ -72,34 +62,36 @@ impl Local {
             priority,
             flags,
         };
-        self.shard(account).write().apply(command).0 == Reply::Done
+        self.change(account, command) == Reply::Done
     }
 
     /// Removes a session; whether it was still there.
     pub fn unbind(&self, account: &str, session: SessionRef) -> bool {
-        self.shard(account)
-            .write()
-            .apply(Command::Unbind {
-                account: account.into(),
-                session,
-            })
-            .0
-            == Reply::Done
+        let command = Command::Unbind {
+            account: account.into(),
+            session,
+        };
+        self.change(account, command) == Reply::Done
     }
 
-    /// Applies any command to the shard of its account.
-    pub fn apply(&self, account: &str, command: Command) -> (Reply, Vec<Event>) {
-        self.shard(account).write().apply(command)
+    /// Applies a change of a session to the shard of its account.
+    fn change(&self, account: &str, command: Command) -> Reply {
+        self.replica.shard(account).write().apply(command).0
+    }
+
+    /// Applies any command, as the rules of members have it.
+    pub fn apply(&self, command: Command) -> (Reply, Vec<Event>) {
+        self.replica.apply(command)
     }
 
     /// How many accounts have sessions.
     pub fn accounts(&self) -> usize {
-        self.shards.iter().map(|s| s.read().len()).sum()
+        self.replica.accounts()
     }
 
     /// Calls `visit` for every account with its sessions, shard by shard; each shard as it was at one moment.
     pub fn for_each(&self, mut visit: impl FnMut(&Arc<str>, &Arc<[Entry]>)) {
-        for shard in &self.shards {
+        for shard in self.replica.shards() {
             let snapshot: Vec<_> = shard
                 .read()
                 .iter()
@@ -109,5 +101,55 @@ impl Local {
                 visit(account, entries);
             }
         }
+    }
+}
+
+#[async_trait]
+impl Directory for Local {
+    fn lookup(&self, account: &str) -> Option<Arc<[Entry]>> {
+        self.replica.lookup(account)
+    }
+
+    fn view(&self) -> Arc<View> {
+        self.replica.view()
+    }
+
+    async fn submit(&self, command: Command) -> Result<Reply, SubmitError> {
+        super::check(&command)?;
+        Ok(self.replica.apply(command).0)
+    }
+
+    fn events(&self) -> Events {
+        self.replica.hub().listen()
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            role: Role::Alone,
+            leader: None,
+            generation: self.replica.view().generation(),
+            lag: 0,
+            silence: Duration::ZERO,
+            fenced: false,
+            fallen: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        NodeId,
+        directory::{conformance, state::tests::member},
+    };
+
+    #[tokio::test]
+    async fn it_conforms() {
+        let local = Arc::new(Local::default());
+        local.apply(Command::NodeUp(member(7)));
+        conformance::all(&[(7, local.clone())]).await;
+        assert_eq!(local.apply(Command::NodeDown(NodeId(7))).0, Reply::Done);
+        assert_eq!(local.accounts(), 0);
     }
 }

@@ -1,13 +1,20 @@
 //! DirState: the directory as a pure state machine, and the oracle of every implementation's tests.
 //!
-//! Each change names the session it expects; a stale one does nothing.
+//! Each change names the session it expects; a stale one does nothing, and neither does one of a node that is no member.
+
+pub mod members;
+pub mod sessions;
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+pub use members::Members;
+pub use sessions::Sessions;
 
-use super::{Bound, Conflict, Entry, SessionRef};
+use super::{Bound, Conflict, Entry, SessionRef, member::Member};
 use crate::NodeId;
+
+/// How many entries one [`Command::Reassert`] carries at most; callers say more in several.
+pub const REASSERT_MAX: usize = 1_024;
 
 /// A change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +53,8 @@ pub enum Command {
         from: SessionRef,
         /// Who it is.
         to: SessionRef,
+        /// Its priority and flags, if they changed with that.
+        changed: Option<(Option<i8>, u16)>,
     },
     /// A session ended.
     Unbind {
@@ -54,14 +63,22 @@ pub enum Command {
         /// Who.
         session: SessionRef,
     },
-    /// A node says again what it holds: the entry is put where nobody else took the name meanwhile.
+    /// A node says again what it holds: each entry is put where nobody else took the name meanwhile.
     Reassert {
-        /// The account.
-        account: Arc<str>,
-        /// The entry as the node has it.
-        entry: Entry,
+        /// The node; entries of others are not taken.
+        node: NodeId,
+        /// The epoch of the view that it saw itself in.
+        epoch: u64,
+        /// The entries as the node has them; [`REASSERT_MAX`] at most.
+        entries: Vec<(Arc<str>, Entry)>,
     },
-    /// A node is gone with all its sessions.
+    /// A node is caught up and becomes a member.
+    NodeUp(Arc<Member>),
+    /// A member begins to serve.
+    NodeReady(NodeId),
+    /// A member hands over and will go.
+    NodeDraining(NodeId),
+    /// A member is gone with all its sessions, for good: this life never comes again.
     NodeDown(NodeId),
 }
 
@@ -72,8 +89,12 @@ pub enum Reply {
     Done,
     /// To a bind.
     Bound(Bound),
-    /// The session named is not the one that is there.
+    /// To a re-assertion: whose names others have; those must end.
+    Reasserted(Vec<SessionRef>),
+    /// The session named is not the one that is there, or its node is not a member (any more).
     Stale,
+    /// There are as many members as there may be.
+    Full,
 }
 
 /// What others must hear of.
@@ -85,188 +106,84 @@ pub enum Event {
     Lost(Arc<str>, Entry),
 }
 
-/// The sessions of all accounts.
+/// Members and the sessions of all accounts.
 #[derive(Debug, Default, Clone)]
 pub struct DirState {
-    accounts: HashMap<Arc<str>, Arc<[Entry]>, foldhash::fast::RandomState>,
+    /// Who is a member.
+    pub members: Members,
+    /// Who is connected.
+    pub sessions: Sessions,
 }
 
 impl DirState {
-    /// The sessions of an account; empty if there are none.
+    /// An empty directory of this generation.
+    pub fn founded(generation: u64) -> Self {
+        Self {
+            members: Members::founded(generation),
+            sessions: Sessions::default(),
+        }
+    }
+
+    /// The sessions of an account; `None` if there are none.
     pub fn lookup(&self, account: &str) -> Option<&Arc<[Entry]>> {
-        self.accounts.get(account)
-    }
-
-    /// How many accounts have sessions.
-    pub fn len(&self) -> usize {
-        self.accounts.len()
-    }
-
-    /// Whether nobody is connected.
-    pub fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
-    }
-
-    /// All accounts with their sessions.
-    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<[Entry]>)> {
-        self.accounts.iter()
+        self.sessions.lookup(account)
     }
 
     /// Applies a change.
     pub fn apply(&mut self, command: Command) -> (Reply, Vec<Event>) {
+        if !self.members.admits(&command) {
+            return (Reply::Stale, Vec::new());
+        }
         match command {
-            Command::Bind {
-                account,
-                resource,
-                alternative,
-                session,
-                conflict,
-                limit,
-            } => self.bind(account, resource, alternative, session, conflict, limit),
-            Command::Update {
-                account,
-                session,
-                priority,
-                flags,
-            } => {
-                let changed = self.edit(&account, session, |entry| {
-                    entry.priority = priority;
-                    entry.flags = flags;
-                });
-                (if changed { Reply::Done } else { Reply::Stale }, Vec::new())
+            Command::NodeDown(node) => match self.members.apply(command) {
+                Reply::Done => (Reply::Done, self.sessions.node_down(node)),
+                other => (other, Vec::new()),
+            },
+            Command::NodeUp(_) | Command::NodeReady(_) | Command::NodeDraining(_) => {
+                (self.members.apply(command), Vec::new())
             }
-            Command::Relocate { account, from, to } => {
-                let changed = self.edit(&account, from, |entry| entry.session = to);
-                (if changed { Reply::Done } else { Reply::Stale }, Vec::new())
+            Command::Reassert { node, entries, .. } => reassert(node, entries, |account, entry| {
+                self.sessions.reassert(account, entry)
+            }),
+            command => {
+                let (reply, event) = self.sessions.apply(command);
+                (reply, event.into_iter().collect())
             }
-            Command::Unbind { account, session } => {
-                let Some(entries) = self.accounts.get(&account) else {
-                    return (Reply::Stale, Vec::new());
-                };
-                if !entries.iter().any(|e| e.session == session) {
-                    return (Reply::Stale, Vec::new());
-                }
-                let rest = entries
-                    .iter()
-                    .filter(|e| e.session != session)
-                    .cloned()
-                    .collect();
-                self.set(account, rest);
-                (Reply::Done, Vec::new())
-            }
-            Command::Reassert { account, entry } => self.reassert(account, entry),
-            Command::NodeDown(node) => (Reply::Done, self.node_down(node)),
         }
     }
 
-    fn bind(
+    /// Applies a node's batch, once: a repeat is `None`.
+    pub fn apply_batch(
         &mut self,
-        account: Arc<str>,
-        resource: Arc<str>,
-        alternative: Arc<str>,
-        session: SessionRef,
-        conflict: Conflict,
-        limit: usize,
-    ) -> (Reply, Vec<Event>) {
-        let mut entries: Vec<Entry> = self
-            .accounts
-            .get(&account)
-            .map(|e| e.to_vec())
-            .unwrap_or_default();
-        let taken = entries.iter().position(|e| e.resource == resource);
-        let (resource, replaced) = match (taken, conflict) {
-            (None, _) => (resource, None),
-            (Some(_), Conflict::Refuse) => return (Reply::Bound(Bound::Taken), Vec::new()),
-            (Some(index), Conflict::Replace) => (resource, Some(entries.remove(index).session)),
-            (Some(_), Conflict::Rename) if entries.iter().any(|e| e.resource == alternative) => {
-                return (Reply::Bound(Bound::Taken), Vec::new());
-            }
-            (Some(_), Conflict::Rename) => (alternative, None),
-        };
-        if entries.len() >= limit {
-            return (Reply::Bound(Bound::TooMany), Vec::new());
+        origin: NodeId,
+        number: u64,
+        commands: Vec<Command>,
+    ) -> Option<Vec<(Reply, Vec<Event>)>> {
+        if !self.members.is_new(origin, number) {
+            return None;
         }
-        entries.push(Entry {
-            session,
-            resource: resource.clone(),
-            priority: None,
-            flags: 0,
-        });
-        self.set(account, entries);
-        (
-            Reply::Bound(Bound::As { resource, replaced }),
-            replaced.map(Event::Ended).into_iter().collect(),
-        )
-    }
-
-    fn reassert(&mut self, account: Arc<str>, entry: Entry) -> (Reply, Vec<Event>) {
-        let mut entries: Vec<Entry> = self
-            .accounts
-            .get(&account)
-            .map(|e| e.to_vec())
-            .unwrap_or_default();
-        if let Some(same) = entries.iter_mut().find(|e| e.session == entry.session) {
-            // A session never changes its name.
-            (same.priority, same.flags) = (entry.priority, entry.flags);
-        } else if entries.iter().any(|e| e.resource == entry.resource) {
-            // Somebody took the name while this node was not heard: the later bind stands.
-            return (Reply::Stale, vec![Event::Ended(entry.session)]);
-        } else {
-            entries.push(entry);
-        }
-        self.set(account, entries);
-        (Reply::Done, Vec::new())
-    }
-
-    fn node_down(&mut self, node: NodeId) -> Vec<Event> {
-        let mut events = Vec::new();
-        self.accounts.retain(|account, entries| {
-            let (gone, rest): (Vec<_>, Vec<_>) = entries
-                .iter()
-                .cloned()
-                .partition(|e| e.session.node == node);
-            if gone.is_empty() {
-                return true;
-            }
-            events.extend(
-                gone.into_iter()
-                    .map(|entry| Event::Lost(account.clone(), entry)),
-            );
-            *entries = rest.into();
-            !entries.is_empty()
-        });
-        events
-    }
-
-    fn edit(
-        &mut self,
-        account: &Arc<str>,
-        session: SessionRef,
-        change: impl FnOnce(&mut Entry),
-    ) -> bool {
-        let Some(entries) = self.accounts.get_mut(account) else {
-            return false;
-        };
-        let Some(index) = entries.iter().position(|e| e.session == session) else {
-            return false;
-        };
-        // Readers hold the old list; they never see half a change.
-        change(&mut Arc::make_mut(entries)[index]);
-        true
-    }
-
-    fn set(&mut self, account: Arc<str>, entries: Vec<Entry>) {
-        if entries.is_empty() {
-            self.accounts.remove(&account);
-            if self.accounts.capacity() > 1024 && self.accounts.len() * 4 < self.accounts.capacity()
-            {
-                self.accounts.shrink_to_fit();
-            }
-        } else {
-            self.accounts.insert(account, entries.into());
-        }
+        let replies = commands.into_iter().map(|c| self.apply(c)).collect();
+        self.members.note(origin, number);
+        Some(replies)
     }
 }
 
+/// Puts what a node holds, entry by entry; who cannot stay must end.
+pub(crate) fn reassert(
+    node: NodeId,
+    entries: Vec<(Arc<str>, Entry)>,
+    mut put: impl FnMut(Arc<str>, Entry) -> bool,
+) -> (Reply, Vec<Event>) {
+    let mut refused = Vec::new();
+    for (account, entry) in entries {
+        let session = entry.session;
+        if session.node != node || !put(account, entry) {
+            refused.push(session);
+        }
+    }
+    let events = refused.iter().copied().map(Event::Ended).collect();
+    (Reply::Reasserted(refused), events)
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
