@@ -47,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "c2s",
             "gauges",
             "home",
+            "intake",
             "maintenance",
             "module",
             "modules",
@@ -56,6 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sweep",
         ],
     ),
+    ("intake", &["c2s", "home", "pipeline", "routing"]),
     ("sweep", &["home", "routing"]),
     ("maintenance", &["routing"]),
     ("admin", &["c2s", "module", "modules", "routing"]),
@@ -104,6 +106,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "routing",
         "modules",
         "the router holds the rosters: presence is routed by them",
+    ),
+    (
+        "routing",
+        "net",
+        "the router holds the pipes to clients whose sockets other nodes hold",
     ),
     (
         "pipeline",

@@ -74,6 +74,12 @@ impl Local {
         self.change(account, command) == Reply::Done
     }
 
+    /// Takes in a session that was bound elsewhere; false: its name is taken here.
+    pub fn take_in(&self, account: &str, entry: Entry) -> bool {
+        let shard = self.replica.shard(account);
+        shard.write().reassert(account.into(), entry)
+    }
+
     /// Applies a change of a session to the shard of its account.
     fn change(&self, account: &str, command: Command) -> Reply {
         self.replica.shard(account).write().apply(command).0

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cluster::directory::{Command, Entry, Reply, SessionRef};
+use cluster::directory::{Entry, SessionRef};
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use parking_lot::Mutex;
 use xmpp::{Jid, Stanza, StreamError, StreamErrorCondition as Condition};
@@ -245,16 +245,13 @@ impl Parking {
             node: router.node,
             number: router.sessions.next_number(),
         };
-        let reassert = Command::Reassert {
-            account: home.account.as_str().into(),
-            entry: Entry {
-                session,
-                resource: moved.resource.as_str().into(),
-                priority: moved.priority,
-                flags: moved.flags,
-            },
+        let entry = Entry {
+            session,
+            resource: moved.resource.as_str().into(),
+            priority: moved.priority,
+            flags: moved.flags,
         };
-        if router.directory.apply(home.account.as_str(), reassert).0 != Reply::Done {
+        if !router.directory.take_in(home.account.as_str(), entry) {
             return None;
         }
         let held = moved.unacked.iter().chain(&moved.waiting);
