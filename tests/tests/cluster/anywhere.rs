@@ -108,13 +108,9 @@ async fn an_archive_and_a_roster_are_the_same_everywhere() {
             .unwrap();
     }
     // Who comes later sees who is there, over nodes.
-    let mut three = Client::online(
-        cluster.address(0),
-        &alice.local().unwrap().to_string(),
-        "three",
-    )
-    .await
-    .unwrap();
+    let mut three = Client::online(cluster.address(0), alice.local().unwrap(), "three")
+        .await
+        .unwrap();
     let from = |text: &str| attr(text, "from").is_some_and(|from| from.ends_with("/desk"));
     three
         .until(|text| name(text) == "presence" && from(text))

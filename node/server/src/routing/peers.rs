@@ -339,13 +339,10 @@ impl Peers {
             return;
         };
         match kind {
-            Kind::Bytes => {
-                if !pipe.data(rest) {
-                    pipe.end(false);
-                }
-            }
             Kind::Credit => pipe.credit(frame::count(&rest)),
             Kind::End => pipe.end(rest.first() == Some(&1)),
+            // More than it has room for: whoever sends that is not to be trusted with it.
+            _ if !pipe.data(rest) => pipe.end(false),
             _ => {}
         }
     }
