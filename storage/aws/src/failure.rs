@@ -140,9 +140,7 @@ impl Failure {
             repeatable: doubt || no_credentials.is_some(),
             throttled: false,
             sentence: format!("{what}: {sentence}"),
-            cause: Cause(
-                no_credentials.map_or_else(|| chain(&error), |error| reason(error).to_owned()),
-            ),
+            cause: Cause(no_credentials.map_or_else(|| chain(&error), reason)),
         }
     }
 
@@ -268,7 +266,8 @@ fn credentials<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Credential
     None
 }
 
-fn chain(error: &dyn StdError) -> String {
+/// An error with its causes, in their own words.
+pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

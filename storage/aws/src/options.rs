@@ -17,7 +17,7 @@ use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError
 use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use storage::{Result, layer::RetryPolicy};
 
-use crate::setup::refusal;
+use crate::{failure::chain, setup::refusal};
 
 /// How long credentials are looked for before a start: an instance's role is asked for over the network, several times.
 const CREDENTIALS: Duration = Duration::from_secs(20);
@@ -222,7 +222,7 @@ impl Access {
         let asked = provider.provide_credentials();
         match tokio::time::timeout(CREDENTIALS, asked).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.no_credentials(reason(&error))),
+            Ok(Err(error)) => Err(self.no_credentials(&reason(&error))),
             Err(_) => Err(self.no_credentials("no answer in time")),
         }
     }
@@ -245,13 +245,12 @@ impl Access {
     }
 }
 
-/// Why there are none, in words of ours: the SDK's own quote requests.
-pub(crate) fn reason(error: &CredentialsError) -> &'static str {
+/// Why there are none: what it says of itself and its causes, without the requests that the SDK would quote.
+pub(crate) fn reason(error: &CredentialsError) -> String {
     match error {
-        CredentialsError::CredentialsNotLoaded(_) => "there are none",
-        CredentialsError::ProviderTimedOut(_) => "no answer in time",
-        CredentialsError::InvalidConfiguration(_) => "what is configured makes no sense",
-        _ => "who should give them failed",
+        CredentialsError::CredentialsNotLoaded(_) => "there are none".into(),
+        CredentialsError::ProviderTimedOut(_) => "no answer in time".into(),
+        other => chain(other),
     }
 }
 

@@ -207,9 +207,10 @@ async fn a_bucket_that_is_not_ours_stops_the_start() {
     refused(setup::check_bucket(&s3.options).await, sentence);
     s3.faults.clear();
     setup::check_bucket(&s3.options).await.unwrap();
+    let others = Dynoxide::start().unwrap();
     let wrong = S3Options {
         access: storage_aws::Access {
-            credentials_file: Some(Dynoxide::start().unwrap().credentials()),
+            credentials_file: Some(others.credentials()),
             ..s3.options.access.clone()
         },
         ..s3.options.clone()
