@@ -65,6 +65,6 @@ pub async fn place(directory: &Path) -> Result<Option<Place>> {
     let Some(storage) = storage(directory)? else {
         return Ok(None);
     };
-    stores::init(&storage).await?;
+    stores::init(&storage, &|_| ()).await?;
     Ok(Some(stores::main_place(&storage, None).await?))
 }

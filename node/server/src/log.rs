@@ -11,8 +11,9 @@ use tracing_subscriber::{
 
 use crate::config::Log;
 
-/// Libraries that tell at `info` what is not for operators, unless they are asked: where the SDK found credentials.
-const QUIET: &str = "aws_config=warn,aws_smithy_runtime=warn,sqlx=warn";
+/// Libraries that tell at `info` what is not for operators, unless they are asked: where the SDK found credentials. Its
+/// warnings that it found none quote whole requests; the start says so in a sentence.
+const QUIET: &str = "aws_config=error,aws_smithy_runtime=warn,sqlx=warn";
 
 /// Why logs cannot be set up.
 #[derive(Debug, thiserror::Error)]

@@ -97,27 +97,30 @@ fn layout(storage: &Storage, domain: &str, places: &HashMap<&str, Place>) -> Lay
     }
 }
 
-/// Makes what stores of the cloud need before they are used: tables, buckets. May be repeated, also while nodes run. Says
-/// what it did, a line for each.
+/// Who is told what is done, a line at a time.
+pub type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+/// Makes what stores of the cloud need before they are used: tables, buckets. May be repeated, also while nodes run. Tells
+/// each step when it is done.
 ///
 /// # Errors
-/// As [`open`].
-pub async fn init(storage: &Storage) -> Result<Vec<String>> {
-    let mut said = Vec::new();
+/// As [`open`]. What was done before was told.
+pub async fn init(storage: &Storage, tell: Tell<'_>) -> Result<()> {
     let others = storage.others.iter();
     let others = others.map(|(name, store)| (name.as_str(), store));
     for (name, store) in [("main", &storage.main)].into_iter().chain(others) {
-        let lines = match store {
-            Store::Memory | Store::Embedded { .. } => {
-                vec!["makes itself when it is opened".to_owned()]
+        let tell = |line: &str| tell(&format!("{name}: {line}"));
+        match store {
+            Store::Memory | Store::Embedded { .. } => tell("makes itself when it is opened"),
+            Store::DynamoDb(store) => aws::init(store, &tell).await?,
+            Store::Sql(store) => {
+                let lines = sql::init(store).await?;
+                lines.iter().for_each(|line| tell(line));
             }
-            Store::DynamoDb(store) => aws::init(store).await?,
-            Store::Sql(store) => sql::init(store).await?,
-            Store::External(_) => vec!["is another system, which makes itself".to_owned()],
-        };
-        said.extend(lines.into_iter().map(|line| format!("{name}: {line}")));
+            Store::External(_) => tell("is another system, which makes itself"),
+        }
     }
-    Ok(said)
+    Ok(())
 }
 
 /// Opens the main store with the cache in front of it.

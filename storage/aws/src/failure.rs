@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::config::http::HttpResponse;
 use storage::{
@@ -12,7 +13,7 @@ use storage::{
     layer::{Attempts, Retries},
 };
 
-use crate::tally::Tally;
+use crate::{options::reason, tally::Tally};
 
 /// A request that failed for another reason than its condition.
 #[derive(Debug)]
@@ -128,14 +129,18 @@ impl Failure {
             SdkError::DispatchFailure(_) => "not reached",
             _ => "no answer that can be understood",
         };
-        let doubt = !matches!(error, SdkError::ConstructionFailure(_));
+        let no_credentials = credentials(&error);
+        let sentence = no_credentials.map_or(sentence, |_| "no credentials could be got");
+        // Then nothing was sent.
+        let doubt = !matches!(error, SdkError::ConstructionFailure(_)) && no_credentials.is_none();
         Self {
             kind: ErrorKind::Unavailable,
             doubt,
-            repeatable: doubt,
+            // Who gives credentials may fail for a moment.
+            repeatable: doubt || no_credentials.is_some(),
             throttled: false,
             sentence: format!("{what}: {sentence}"),
-            cause: Cause(chain(&error)),
+            cause: Cause(no_credentials.map_or_else(|| chain(&error), reason)),
         }
     }
 
@@ -168,7 +173,7 @@ impl Failure {
             ),
             throttled: meaning == Meaning::Throttled,
             sentence: format!("{what}: {sentence}"),
-            cause: Cause(format!("{status} {code}: {message}")),
+            cause: Cause(answer(status, code, message)),
         }
     }
 
@@ -237,7 +242,32 @@ where
     }
 }
 
-fn chain(error: &dyn StdError) -> String {
+/// What was answered. An answer to `HEAD` has neither code nor message.
+fn answer(status: u16, code: &str, message: &str) -> String {
+    let mut text = status.to_string();
+    if !code.is_empty() {
+        text = format!("{text} {code}");
+    }
+    if !message.is_empty() {
+        text = format!("{text}: {message}");
+    }
+    text
+}
+
+/// Why there are no credentials, if that is what failed.
+fn credentials<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a CredentialsError> {
+    let mut error = Some(error);
+    while let Some(at) = error {
+        if let Some(found) = at.downcast_ref() {
+            return Some(found);
+        }
+        error = at.source();
+    }
+    None
+}
+
+/// An error with its causes, in their own words.
+pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -305,6 +335,21 @@ mod tests {
             (kind, doubt, again),
             "{status} {code}"
         );
+    }
+
+    #[test]
+    fn what_was_answered() {
+        let check = |status, code, message, expected: &str| {
+            let told = Failure::of_code("bucket", code, message, status).sentence();
+            assert_eq!(
+                told,
+                format!("bucket: not permitted for these credentials ({expected})")
+            );
+        };
+        check(403, "", "", "403");
+        check(403, "AccessDenied", "", "403 AccessDenied");
+        check(403, "AccessDenied", "no", "403 AccessDenied: no");
+        check(403, "", "no", "403: no");
     }
 
     #[test]

@@ -22,4 +22,4 @@ mod write_id;
 pub use dynamo::DynamoTable;
 pub use options::{Access, DynamoOptions, S3Options, Timeouts};
 pub use s3::{Presigned, S3Blobs};
-pub use setup::{Report, Step};
+pub use setup::{Report, Step, Tell};

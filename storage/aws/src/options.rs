@@ -13,8 +13,14 @@ use aws_config::{
     BehaviorVersion, Region, SdkConfig, profile::ProfileFileCredentialsProvider,
     retry::RetryConfig, timeout::TimeoutConfig,
 };
+use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
 use aws_sdk_s3::config::StalledStreamProtectionConfig;
-use storage::layer::RetryPolicy;
+use storage::{Result, layer::RetryPolicy};
+
+use crate::{failure::chain, setup::refusal};
+
+/// How long credentials are looked for before a start: an instance's role is asked for over the network, several times.
+const CREDENTIALS: Duration = Duration::from_secs(20);
 
 /// Whom to ask, and as whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,11 +105,16 @@ pub struct S3Options {
     pub part: usize,
     /// How long to wait.
     pub timeouts: Timeouts,
+    /// How long to wait where much is sent ([`S3Options::LARGE`] or more), or where S3 puts parts together.
+    pub large: Timeouts,
     /// How often to try.
     pub retry: RetryPolicy,
 }
 
 impl S3Options {
+    /// The bytes from which a request counts as large.
+    pub const LARGE: usize = 1 << 20;
+
     /// The usual options for this bucket.
     pub fn new(bucket: impl Into<String>) -> Self {
         Self {
@@ -113,10 +124,19 @@ impl S3Options {
             path_style: false,
             multipart_from: 16 << 20,
             part: 8 << 20,
-            // Long enough for a part on a line of a megabyte a second.
+            // A client's next requests wait behind its vCard: when S3 does not answer at all, that is told after 10 s
+            // at most, of which the last attempt, begun before the sixth second ends, has four. S3 begins to answer
+            // within some hundred milliseconds, and how long a download takes is not limited by these.
             timeouts: Timeouts {
                 connect: Duration::from_secs(2),
-                attempt: Duration::from_secs(15),
+                attempt: Duration::from_secs(4),
+                operation: Duration::from_secs(6),
+            },
+            // Long enough for the largest single put (16 MiB) on a line of a megabyte a second. Segments of logs, which
+            // no client waits for, and uploads in parts.
+            large: Timeouts {
+                connect: Duration::from_secs(2),
+                attempt: Duration::from_secs(20),
                 operation: Duration::from_secs(45),
             },
             retry: RetryPolicy {
@@ -148,7 +168,8 @@ impl Access {
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(timeouts.connect)
-                    .read_timeout(timeouts.attempt)
+                    // No time for reads: it would count the sending of the body, and requests that may take
+                    // longer than others would need connections of their own.
                     .operation_attempt_timeout(timeouts.attempt)
                     .build(),
             )
@@ -170,6 +191,66 @@ impl Access {
             loader = loader.credentials_provider(file_credentials(file, self.profile.as_deref()));
         }
         loader.load().await
+    }
+
+    /// Whether there are a region and credentials.
+    ///
+    /// # Errors
+    /// `Unavailable` with a sentence that says where they are looked for.
+    pub(crate) async fn check(&self, timeouts: &Timeouts) -> Result<()> {
+        if let Some(file) = &self.credentials_file {
+            let readable = std::fs::File::open(file).map_err(|error| {
+                let file = file.display();
+                refusal(format!(
+                    "the file of credentials {file} cannot be read: {error}"
+                ))
+            });
+            readable?;
+        }
+        let found = self.load(timeouts).await;
+        if found
+            .region()
+            .is_none_or(|region| region.as_ref().is_empty())
+        {
+            return Err(refusal(
+                "no region was found: write `region` in the configuration, or set AWS_REGION",
+            ));
+        }
+        let Some(provider) = found.credentials_provider() else {
+            return Err(self.no_credentials("nobody is to give them"));
+        };
+        let asked = provider.provide_credentials();
+        match tokio::time::timeout(CREDENTIALS, asked).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.no_credentials(&reason(&error))),
+            Err(_) => Err(self.no_credentials("no answer in time")),
+        }
+    }
+
+    fn no_credentials(&self, reason: &str) -> storage::Error {
+        let profile = self.profile.as_deref().unwrap_or("default");
+        let place = match &self.credentials_file {
+            Some(file) => format!(
+                "in {}, where a section [{profile}] must have aws_access_key_id and aws_secret_access_key",
+                file.display()
+            ),
+            None => format!(
+                "in the environment (AWS_ACCESS_KEY_ID), the profile {profile} of ~/.aws, a web identity, the role of \
+                 the container or of the instance; or name a file with `credentials`"
+            ),
+        };
+        refusal(format!(
+            "no credentials for AWS were found ({reason}): looked for them {place}"
+        ))
+    }
+}
+
+/// Why there are none: what it says of itself and its causes, without the requests that the SDK would quote.
+pub(crate) fn reason(error: &CredentialsError) -> String {
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => "there are none".into(),
+        CredentialsError::ProviderTimedOut(_) => "no answer in time".into(),
+        other => chain(other),
     }
 }
 

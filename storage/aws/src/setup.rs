@@ -18,7 +18,12 @@ pub enum Outcome {
     Present,
     /// It could not be, and why; what it is for is missing, but nothing else.
     Skipped(String),
+    /// It is otherwise than `init` makes it, how, and stays so: the operator chose it.
+    Kept(String),
 }
+
+/// Who is told what `init` does: a line for each step when it is done, and some while it waits.
+pub type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// A step of `init`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +41,28 @@ pub struct Report {
     pub steps: Vec<Step>,
 }
 
-impl Report {
+/// A report in the making: each step is told when it is done, so that it is known also if a later one fails.
+pub(crate) struct Progress<'a> {
+    pub(crate) tell: Tell<'a>,
+    pub(crate) report: Report,
+}
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(tell: Tell<'a>) -> Self {
+        Self {
+            tell,
+            report: Report::default(),
+        }
+    }
     pub(crate) fn add(&mut self, what: impl Into<String>, outcome: Outcome) {
         let what = what.into();
-        self.steps.push(Step { what, outcome });
+        let step = Step { what, outcome };
+        (self.tell)(&step.to_string());
+        self.report.steps.push(step);
     }
+}
+
+impl Report {
     /// Whether everything was there before.
     pub fn is_unchanged(&self) -> bool {
         !self.steps.iter().any(|step| step.outcome == Outcome::Done)
@@ -51,16 +73,21 @@ impl Report {
     }
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, outcome } = self;
+        match outcome {
+            Outcome::Done => write!(f, "{what}: done"),
+            Outcome::Present => write!(f, "{what}: as it should be"),
+            Outcome::Skipped(why) => write!(f, "{what}: left out ({why})"),
+            Outcome::Kept(how) => write!(f, "{what}: left as it is ({how})"),
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Step { what, outcome } in &self.steps {
-            match outcome {
-                Outcome::Done => writeln!(f, "{what}: done")?,
-                Outcome::Present => writeln!(f, "{what}: as it should be")?,
-                Outcome::Skipped(why) => writeln!(f, "{what}: left out ({why})")?,
-            }
-        }
-        Ok(())
+        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
     }
 }
 

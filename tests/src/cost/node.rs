@@ -42,7 +42,7 @@ impl Node {
         let directory = tempfile::tempdir()?;
         let mut config = Settings::default().config(directory.path());
         config.storage = backend::parse(&cloud.storage(cached))?;
-        stores::init(&config.storage).await?;
+        stores::init(&config.storage, &|_| ()).await?;
         let ledger = Arc::new(Ledger::default());
         let watching = Watching {
             calls: ledger.clone(),

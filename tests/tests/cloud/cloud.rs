@@ -40,7 +40,7 @@ impl Cloud {
             objects,
         };
         let storage = backend::parse(&cloud.lines()).unwrap();
-        stores::init(&storage).await.unwrap();
+        stores::init(&storage, &|_| ()).await.unwrap();
         create_accounts(&cloud.stores().await, accounts)
             .await
             .unwrap();

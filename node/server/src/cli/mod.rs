@@ -298,10 +298,7 @@ fn init(source: &SourceArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    for line in runtime.block_on(stores::init(&config.storage))? {
-        answer(&line);
-    }
-    Ok(())
+    Ok(runtime.block_on(stores::init(&config.storage, &answer))?)
 }
 
 /// What the command answers: standard output.

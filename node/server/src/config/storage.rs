@@ -7,7 +7,7 @@
 #[cfg_attr(not(feature = "external"), path = "storage/no_external.rs")]
 mod external;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use super::{
     Config, Secret,
@@ -407,18 +407,18 @@ fn dynamodb(section: &mut Section<'_>) -> Store {
     let mut table_prefix = "starling-".to_owned();
     let (mut tables, mut objects) = (Aws::default(), Bucket::default());
     section.read("table_prefix", &mut table_prefix, table_name);
-    section.read("region", &mut tables.region, some);
-    section.read("profile", &mut tables.profile, some);
+    section.read("region", &mut tables.region, filled);
+    section.read("profile", &mut tables.profile, filled);
     section.read("credentials", &mut tables.credentials, |node| {
         path(node).map(Some)
     });
-    section.read("endpoint", &mut tables.endpoint, some);
+    section.read("endpoint", &mut tables.endpoint, endpoint);
     objects.aws = Aws {
         endpoint: None,
         ..tables.clone()
     };
-    let named = section.read("bucket", &mut objects.name, text);
-    section.read("bucket_endpoint", &mut objects.aws.endpoint, some);
+    let named = section.read("bucket", &mut objects.name, bucket_name);
+    section.read("bucket_endpoint", &mut objects.aws.endpoint, endpoint);
     section.read("bucket_credentials", &mut objects.aws.credentials, |node| {
         path(node).map(Some)
     });
@@ -479,8 +479,57 @@ fn url_of(node: &Node, dialect: Dialect) -> Result<Secret, Wrong> {
     Err(Wrong::new("this is no URL of such a database", remedy))
 }
 
-fn some(node: &Node) -> Result<Option<String>, Wrong> {
-    text(node).map(Some)
+/// Something, if the key is there at all.
+fn filled(node: &Node) -> Result<Option<String>, Wrong> {
+    let text = text(node)?;
+    if text.trim().is_empty() {
+        let remedy = "write it, or leave the key out: then it is found as the SDK of AWS finds it";
+        return Err(Wrong::new("it is empty", remedy));
+    }
+    Ok(Some(text))
+}
+
+/// The address of a service.
+fn endpoint(node: &Node) -> Result<Option<String>, Wrong> {
+    let url = text(node)?;
+    let rest = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"));
+    let authority = rest.and_then(|rest| rest.split('/').next());
+    let good = authority.is_some_and(|authority| {
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !authority.ends_with(']') => (host, port),
+            _ => (authority, "0"),
+        };
+        !host.is_empty() && port.parse::<u16>().is_ok()
+    });
+    if good && !url.contains(|c: char| c.is_whitespace() || matches!(c, '@' | '?' | '#')) {
+        return Ok(Some(url));
+    }
+    Err(Wrong::new(
+        format!("\"{url}\" is no address of a service"),
+        "write one such as \"https://host:port\", or leave the key out for the service of AWS",
+    ))
+}
+
+/// What S3 takes as the name of a bucket ("Bucket naming rules" of its user guide), or the ARN of an access point.
+fn bucket_name(node: &Node) -> Result<String, Wrong> {
+    let name = text(node)?;
+    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits = |c: char| is_end(c) || matches!(c, '.' | '-');
+    let good = (3..=63).contains(&name.len())
+        && name.chars().all(fits)
+        && name.starts_with(is_end)
+        && name.ends_with(is_end)
+        && !name.contains("..")
+        && name.parse::<Ipv4Addr>().is_err();
+    if good || name.starts_with("arn:") {
+        return Ok(name);
+    }
+    Err(Wrong::new(
+        format!("\"{name}\" can be no bucket of S3"),
+        "write 3 to 63 lower-case letters, digits, `-` and `.`, with a letter or a digit at either end",
+    ))
 }
 
 /// What may begin the name of a table of SQL: three databases spell it alike.

@@ -596,6 +596,61 @@ backend = "sqlite"
 }
 
 #[test]
+fn where_a_service_of_aws_is_must_make_sense() {
+    let check = |line: &str, expected: Option<&str>| {
+        let bucket = match line.starts_with("bucket =") {
+            true => "",
+            false => "bucket = \"objects\"\n",
+        };
+        let head = "domains = [\"a.example\"]\n[storage]\nbackend = \"dynamodb\"\n";
+        let written = format!("{head}{bucket}{line}\n");
+        let Some(expected) = expected else {
+            good(&written);
+            return;
+        };
+        let found = mistakes(&written, &[]);
+        assert!(
+            found.iter().any(|it| it.contains(expected)),
+            "{line}: {found:?}"
+        );
+    };
+    for key in ["endpoint", "bucket_endpoint"] {
+        for url in [
+            "http://127.0.0.1:8000",
+            "https://s3.example",
+            "https://s3.example/path",
+            "http://[::1]:9000",
+            "http://[::1]",
+        ] {
+            check(&format!("{key} = \"{url}\""), None);
+        }
+        for url in [
+            "",
+            "localhost:8000",
+            "ftp://x",
+            "http://",
+            "http://:80",
+            "http://x:port",
+            "http://x y",
+            "http://x:99999",
+        ] {
+            let expected = format!("storage.{key}: \"{url}\" is no address of a service");
+            check(&format!("{key} = \"{url}\""), Some(&expected));
+        }
+    }
+    check("region = \"eu-west-1\"", None);
+    check("region = \"\"", Some("storage.region: it is empty"));
+    check("profile = \" \"", Some("storage.profile: it is empty"));
+    for name in ["abc", "a.b-c.9", "arn:aws:s3:eu-west-1:1:accesspoint/a"] {
+        check(&format!("bucket = \"{name}\""), None);
+    }
+    for name in ["", "ab", "Upper", "a_b", "-ab", "ab.", "a..b", "10.0.0.1"] {
+        let expected = format!("storage.bucket: \"{name}\" can be no bucket of S3");
+        check(&format!("bucket = \"{name}\""), Some(&expected));
+    }
+}
+
+#[test]
 fn what_is_kept_and_compacted_is_understood() {
     let check = |lines: &str, domain: &str, compacts: bool, kept: (Option<u64>, Option<u64>)| {
         let head = "domains = [\"a.example\", \"b.example\"]\n";
@@ -610,8 +665,8 @@ fn what_is_kept_and_compacted_is_understood() {
             "{lines}"
         );
     };
-    let dynamodb = "[storage]\nbackend = \"dynamodb\"\nbucket = \"b\"\n";
-    let apart = "[storage.stores.cloud]\nbackend = \"dynamodb\"\nbucket = \"b\"\n[storage.domains.\"b.example\"]\nmessages = \"cloud\"\n";
+    let dynamodb = "[storage]\nbackend = \"dynamodb\"\nbucket = \"objects\"\n";
+    let apart = "[storage.stores.cloud]\nbackend = \"dynamodb\"\nbucket = \"objects\"\n[storage.domains.\"b.example\"]\nmessages = \"cloud\"\n";
     check("", "a.example", false, (None, None));
     check(
         "[storage]\nbackend = \"sqlite\"\nurl = \"sqlite://x\"\n",

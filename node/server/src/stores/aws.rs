@@ -8,7 +8,7 @@ use storage::{
 };
 use storage_aws::{Access, DynamoOptions, DynamoTable, S3Blobs, S3Options};
 
-use super::Watching;
+use super::{Tell, Watching};
 use crate::config::{Aws, DynamoDbStore};
 
 fn options(store: &DynamoDbStore) -> (DynamoOptions, S3Options) {
@@ -33,7 +33,9 @@ fn options(store: &DynamoDbStore) -> (DynamoOptions, S3Options) {
 
 pub(super) async fn open(store: &DynamoDbStore, watching: Option<&Watching>) -> Result<Place> {
     let (tables, objects) = options(store);
-    storage_aws::setup::check_tables(&tables).await?;
+    for warning in storage_aws::setup::check_tables(&tables).await? {
+        tracing::warn!("{warning}");
+    }
     storage_aws::setup::check_bucket(&objects).await?;
     let limiter = Limiter::told(LimiterOptions::default());
     let told: Arc<dyn Observer> = Arc::new(Told {
@@ -51,11 +53,11 @@ pub(super) async fn open(store: &DynamoDbStore, watching: Option<&Watching>) -> 
     })
 }
 
-pub(super) async fn init(store: &DynamoDbStore) -> Result<Vec<String>> {
+pub(super) async fn init(store: &DynamoDbStore, tell: Tell<'_>) -> Result<()> {
     let (tables, objects) = options(store);
-    let mut report = storage_aws::setup::init_tables(&tables).await?;
-    report.append(storage_aws::setup::init_bucket(&objects).await?);
-    Ok(report.to_string().lines().map(str::to_owned).collect())
+    storage_aws::setup::init_tables(&tables, tell).await?;
+    storage_aws::setup::init_bucket(&objects, tell).await?;
+    Ok(())
 }
 
 /// Tells the limiter what the store refused because it was too much, which is not all that ends as `Throttled`.

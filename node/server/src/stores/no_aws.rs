@@ -2,13 +2,13 @@
 
 use storage::{Place, Result};
 
-use super::{Watching, unknown};
+use super::{Tell, Watching, unknown};
 use crate::config::DynamoDbStore;
 
 pub(super) async fn open(_: &DynamoDbStore, _: Option<&Watching>) -> Result<Place> {
     Err(unknown("DynamoDB", "aws"))
 }
 
-pub(super) async fn init(_: &DynamoDbStore) -> Result<Vec<String>> {
+pub(super) async fn init(_: &DynamoDbStore, _: Tell<'_>) -> Result<()> {
     Err(unknown("DynamoDB", "aws"))
 }

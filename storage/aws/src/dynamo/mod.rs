@@ -18,6 +18,7 @@ mod plan;
 mod read;
 pub(crate) mod setup;
 mod transaction;
+mod upkeep;
 mod write;
 
 use std::sync::Arc;

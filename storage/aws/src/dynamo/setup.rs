@@ -1,4 +1,4 @@
-//! The four tables: created by `init`, looked at by `check`.
+//! The four tables: created by `init`, looked at by `check`. What is set on them is in `upkeep.rs`.
 //!
 //! Encryption at rest is always on in DynamoDB (with a key of its own unless the table says otherwise), so there is no
 //! step for it.
@@ -9,72 +9,109 @@ use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     types::{
-        AttributeDefinition, BillingMode, KeySchemaElement, KeyType,
-        PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, ScalarAttributeType,
-        TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+        TableDescription, TableStatus,
     },
 };
 use storage::{Result, layer::Call};
+use tokio::time::Instant;
 
 use super::{
     DynamoTable,
-    item::{EXPIRES, PARTITION, SORT},
+    item::{PARTITION, SORT},
 };
 use crate::{
     DynamoOptions, Report,
     failure::{Failure, persist},
-    setup::{Outcome, refusal},
+    setup::{Outcome, Progress, Tell, refusal},
     tally::Tally,
 };
 
-/// How long a table may take to be there.
-const CREATION: Duration = Duration::from_secs(120);
+/// How long a table, or what is set on it, may take to be ready: backups of a new table take some minutes at times.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Who waits is told so this often.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
-/// Creates the tables that are missing, with billing by request; sets expiry and point-in-time recovery. May be repeated.
+/// Creates the tables that are missing, with billing by request; sets expiry and point-in-time recovery. May be repeated,
+/// and done by several at once.
 ///
 /// # Errors
 /// `Unavailable` with a sentence for the operator: not permitted, not reached, or a table of another form is in the way.
-pub async fn init_tables(options: &DynamoOptions) -> Result<Report> {
+/// What was done before was told.
+pub async fn init_tables(options: &DynamoOptions, tell: Tell<'_>) -> Result<Report> {
+    options.access.check(&options.timeouts).await?;
     let table = DynamoTable::open(options).await;
-    let mut report = Report::default();
+    let mut progress = Progress::new(tell);
     for name in table.names.iter() {
         let setup = Setup {
             table: &table,
             name,
         };
-        let outcome = setup.create().await?;
-        report.add(format!("table {name}"), outcome);
-        report.add(format!("table {name}: expiry"), setup.expiry().await?);
+        let (outcome, found) = setup.create(tell).await?;
+        let billing = provisioned(&found).map_or(outcome.clone(), Outcome::Kept);
+        progress.add(format!("table {name}"), outcome);
+        progress.add(format!("table {name}: billing by request"), billing);
+        let outcome = setup.set_expiry(tell).await?;
+        progress.add(format!("table {name}: expiry"), outcome);
         if options.point_in_time_recovery {
-            let outcome = setup.recovery().await?;
-            report.add(format!("table {name}: point-in-time recovery"), outcome);
+            let outcome = setup.set_recovery(tell).await?;
+            progress.add(format!("table {name}: point-in-time recovery"), outcome);
         }
     }
-    Ok(report)
+    Ok(progress.report)
 }
 
-/// Whether the tables are there, of the right form, and may be read and written. Changes nothing.
+/// Whether the tables are there, of the right form, and may be read and written. Changes nothing. Gives warnings: what a
+/// node can live with, and the operator should know.
 ///
 /// # Errors
 /// `Unavailable` with one sentence that names the table, what is wrong, and what helps.
-pub async fn check_tables(options: &DynamoOptions) -> Result<()> {
+pub async fn check_tables(options: &DynamoOptions) -> Result<Vec<String>> {
+    options.access.check(&options.timeouts).await?;
     let table = DynamoTable::open(options).await;
+    let mut warnings = Vec::new();
     for name in table.names.iter() {
         let setup = Setup {
             table: &table,
             name,
         };
-        match setup.describe().await? {
-            Some(found) => setup.check_form(&found)?,
-            None => {
-                return Err(refusal(format!(
-                    "DynamoDB table {name} does not exist; `starling init` creates it"
-                )));
-            }
+        let Some(found) = setup.describe().await? else {
+            return Err(refusal(format!(
+                "{} does not exist; `starling init` creates it",
+                setup.what()
+            )));
+        };
+        setup.check_form(&found)?;
+        if !setup.is_ready(&found)? {
+            return Err(refusal(format!(
+                "{} exists and is not ready yet: it is being made; try again in a minute",
+                setup.what()
+            )));
         }
+        warnings.extend(provisioned(&found).map(|how| format!("{}: {how}", setup.what())));
+        warnings.extend(setup.check_expiry().await?);
         setup.check_permissions().await?;
     }
-    Ok(())
+    Ok(warnings)
+}
+
+/// What is to be said of a table that is not billed by request.
+fn provisioned(found: &TableDescription) -> Option<String> {
+    let summary = found.billing_mode_summary();
+    let mode = summary.and_then(|summary| summary.billing_mode());
+    let throughput = found.provisioned_throughput();
+    let reads = throughput.and_then(|it| it.read_capacity_units());
+    let writes = throughput.and_then(|it| it.write_capacity_units());
+    let (reads, writes) = (reads.unwrap_or(0), writes.unwrap_or(0));
+    // Tables that were never billed by request have no summary.
+    let is_provisioned = mode.map_or(reads > 0, |mode| *mode == BillingMode::Provisioned);
+    is_provisioned.then(|| {
+        format!(
+            "its capacity is provisioned, {reads} units for reads and {writes} for writes, and what is beyond is throttled"
+        )
+    })
 }
 
 /// Work on one table.
@@ -83,19 +120,12 @@ pub(super) struct Setup<'a> {
     pub(super) name: &'a str,
 }
 
-/// What the service says to what it does not know.
-const UNKNOWN: [&str; 3] = [
-    "UnknownOperationException",
-    "UnsupportedOperation",
-    "NotImplemented",
-];
-
 impl Setup<'_> {
     pub(super) fn client(&self) -> &Client {
         &self.table.client
     }
 
-    fn what(&self) -> String {
+    pub(super) fn what(&self) -> String {
         format!("DynamoDB table {}", self.name)
     }
 
@@ -128,11 +158,24 @@ impl Setup<'_> {
         .await
     }
 
-    async fn create(&self) -> Result<Outcome> {
-        if let Some(found) = self.describe().await? {
-            self.check_form(&found)?;
-            return Ok(Outcome::Present);
-        }
+    /// Creates the table if there is none, and waits until it is ready, whoever makes it.
+    async fn create(&self, tell: Tell<'_>) -> Result<(Outcome, TableDescription)> {
+        let outcome = match self.describe().await? {
+            Some(found) => self.check_form(&found).map(|()| Outcome::Present)?,
+            None => self.create_missing().await?,
+        };
+        let ready = || async {
+            let Some(found) = self.describe().await? else {
+                return Ok(None);
+            };
+            Ok(self.is_ready(&found)?.then_some(found))
+        };
+        let found = self.wait("until it is there", tell, ready).await?;
+        self.check_form(&found)?;
+        Ok((outcome, found))
+    }
+
+    async fn create_missing(&self) -> Result<Outcome> {
         self.ask(|| async {
             let create = [PARTITION, SORT]
                 .into_iter()
@@ -158,34 +201,61 @@ impl Setup<'_> {
                 .await;
             match created {
                 // Another node was faster, or we were and did not hear of it.
-                Err(error) if is_code(&error, &["ResourceInUseException"]) => Ok(()),
+                Err(error) if is_code(&error, &["ResourceInUseException"]) => Ok(Outcome::Present),
                 Err(error) => Err(self.failure("dynamodb:CreateTable", error)),
-                Ok(_) => Ok(()),
+                Ok(_) => Ok(Outcome::Done),
             }
         })
-        .await?;
-        self.wait_until_active().await?;
-        Ok(Outcome::Done)
+        .await
     }
 
-    async fn wait_until_active(&self) -> Result<()> {
-        let wait = async {
-            loop {
-                let found = self.describe().await?;
-                let status = found.and_then(|found| found.table_status);
-                if status == Some(TableStatus::Active) {
-                    return Ok(());
-                }
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        };
-        let late = |_| {
-            refusal(format!(
-                "{} was asked for and is still not there",
+    /// Whether the table can be used: not yet, if somebody makes it. While it is changed (`UPDATING`) it can.
+    fn is_ready(&self, found: &TableDescription) -> Result<bool> {
+        match found.table_status() {
+            None | Some(TableStatus::Active | TableStatus::Updating) => Ok(true),
+            Some(TableStatus::Creating) => Ok(false),
+            Some(TableStatus::Deleting) => Err(refusal(format!(
+                "{} is being deleted; once it is gone `starling init` creates it anew",
                 self.what()
-            ))
-        };
-        tokio::time::timeout(CREATION, wait).await.map_err(late)?
+            ))),
+            Some(other) => Err(refusal(format!(
+                "{} cannot be used: its status is {other}",
+                self.what()
+            ))),
+        }
+    }
+
+    /// Asks until there is an answer, and says meanwhile that it waits.
+    pub(super) async fn wait<T, F>(
+        &self,
+        until: &str,
+        tell: Tell<'_>,
+        ask: impl Fn() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<Option<T>>> + Send,
+    {
+        let begun = Instant::now();
+        let mut tell_at = begun;
+        loop {
+            if let Some(ready) = ask().await? {
+                return Ok(ready);
+            }
+            let now = Instant::now();
+            let waited = now - begun;
+            if waited >= PATIENCE {
+                return Err(refusal(format!(
+                    "{}: waited {} s {until}; run `starling init` again later",
+                    self.what(),
+                    waited.as_secs()
+                )));
+            }
+            if now >= tell_at {
+                tell(&format!("table {}: waiting {until}", self.name));
+                tell_at = now + TOLD_EVERY;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     fn check_form(&self, found: &TableDescription) -> Result<()> {
@@ -208,88 +278,6 @@ impl Setup<'_> {
             "{} is not a table of ours: its keys must be {PARTITION} and {SORT}, both binary; choose another prefix",
             self.what()
         )))
-    }
-
-    async fn expiry(&self) -> Result<Outcome> {
-        let found = self
-            .ask(|| async {
-                let described = self.client().describe_time_to_live();
-                let described = described.table_name(self.name).send().await;
-                described.map_err(|error| self.failure("dynamodb:DescribeTimeToLive", error))
-            })
-            .await?;
-        let found = found.time_to_live_description;
-        let on = found.as_ref().is_some_and(|found| {
-            matches!(
-                found.time_to_live_status(),
-                Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
-            )
-        });
-        let attribute = found.and_then(|found| found.attribute_name);
-        match attribute {
-            Some(attribute) if on && attribute == EXPIRES => return Ok(Outcome::Present),
-            Some(attribute) if on => {
-                return Err(refusal(format!(
-                    "{} expires by the attribute {attribute}, not by {EXPIRES}",
-                    self.what()
-                )));
-            }
-            _ => {}
-        }
-        self.ask(|| async {
-            let expiry = TimeToLiveSpecification::builder()
-                .enabled(true)
-                .attribute_name(EXPIRES)
-                .build()
-                .map_err(|error| Failure::unexpected(self.name, error.to_string()))?;
-            let set = self.client().update_time_to_live();
-            let set = set.table_name(self.name).time_to_live_specification(expiry);
-            let set = set.send().await;
-            set.map_err(|error| self.failure("dynamodb:UpdateTimeToLive", error))
-        })
-        .await?;
-        Ok(Outcome::Done)
-    }
-
-    async fn recovery(&self) -> Result<Outcome> {
-        let skipped = || Outcome::Skipped("this endpoint does not know it".into());
-        let known = self
-            .ask(|| async {
-                let described = self.client().describe_continuous_backups();
-                match described.table_name(self.name).send().await {
-                    Ok(found) => Ok(Some(found.continuous_backups_description)),
-                    Err(error) if is_code(&error, &UNKNOWN) => Ok(None),
-                    Err(error) => Err(self.failure("dynamodb:DescribeContinuousBackups", error)),
-                }
-            })
-            .await?;
-        let Some(found) = known else {
-            return Ok(skipped());
-        };
-        let status = found
-            .and_then(|found| found.point_in_time_recovery_description)
-            .and_then(|found| found.point_in_time_recovery_status);
-        if status == Some(PointInTimeRecoveryStatus::Enabled) {
-            return Ok(Outcome::Present);
-        }
-        self.ask(|| async {
-            let recovery = PointInTimeRecoverySpecification::builder()
-                .point_in_time_recovery_enabled(true)
-                .build()
-                .map_err(|error| Failure::unexpected(self.name, error.to_string()))?;
-            let set = self.client().update_continuous_backups();
-            let set = set.table_name(self.name);
-            match set
-                .point_in_time_recovery_specification(recovery)
-                .send()
-                .await
-            {
-                Ok(_) => Ok(Outcome::Done),
-                Err(error) if is_code(&error, &UNKNOWN) => Ok(skipped()),
-                Err(error) => Err(self.failure("dynamodb:UpdateContinuousBackups", error)),
-            }
-        })
-        .await
     }
 }
 

@@ -17,7 +17,10 @@ pub(crate) mod setup;
 use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
-use aws_sdk_s3::Client;
+use aws_sdk_s3::{
+    Client,
+    config::{Builder, timeout::TimeoutConfig},
+};
 use bytes::Bytes;
 use storage::{
     Result,
@@ -40,9 +43,28 @@ struct Inner {
     client: Client,
     options: S3Options,
     retries: Retries,
+    /// Of what is large.
+    patient: Retries,
 }
 
 impl Inner {
+    /// The retries of requests that send so many bytes.
+    fn retries(&self, bytes: usize) -> &Retries {
+        match bytes {
+            S3Options::LARGE.. => &self.patient,
+            _ => &self.retries,
+        }
+    }
+    /// What differs for a request that sends so many bytes. The rest of the time-outs stays as it is.
+    fn time(&self, bytes: usize) -> Builder {
+        let timeouts = match bytes {
+            S3Options::LARGE.. => &self.options.large,
+            _ => &self.options.timeouts,
+        };
+        let time = TimeoutConfig::builder().operation_attempt_timeout(timeouts.attempt);
+        aws_sdk_s3::config::Config::builder().timeout_config(time.build())
+    }
+
     fn what(&self) -> String {
         format!("S3 bucket {}", self.options.bucket)
     }
@@ -55,13 +77,14 @@ impl S3Blobs {
     /// The blobs of this bucket. Asks nothing of the network: [`check`](crate::setup::check_bucket) does.
     pub async fn open(options: &S3Options) -> Self {
         let found = options.access.load(&options.timeouts).await;
-        let config = aws_sdk_s3::config::Builder::from(&found)
+        let config = Builder::from(&found)
             .force_path_style(options.path_style)
             .build();
         let inner = Inner {
             client: Client::from_conf(config),
             options: options.clone(),
             retries: Retries::new(options.timeouts.bound(&options.retry)),
+            patient: Retries::new(options.large.bound(&options.retry)),
         };
         Self {
             inner: Arc::new(inner),

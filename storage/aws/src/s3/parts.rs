@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::{Inner, put};
 use crate::{
+    S3Options,
     failure::{Failure, persist},
     tally::Tally,
     write_id::WriteId,
@@ -128,12 +129,13 @@ impl Upload {
                 .checksum_sha256(&checksum)
                 .body(ByteStream::from(bytes.clone()))
                 .customize()
+                .config_override(self.inner.time(bytes.len()))
                 .interceptor(self.tally.counting())
                 .send()
                 .await
                 .map_err(|error| Failure::of(&what, error))
         };
-        let sent = persist(&self.inner.retries, &self.tally, ask)
+        let sent = persist(self.inner.retries(bytes.len()), &self.tally, ask)
             .await
             .map_err(Failure::into_error)?;
         Ok(CompletedPart::builder()
@@ -165,6 +167,8 @@ impl Upload {
                 .set_if_match(if_match.clone())
                 .set_if_none_match(if_none_match.clone())
                 .customize()
+                // S3 puts the parts together before it answers.
+                .config_override(self.inner.time(S3Options::LARGE))
                 .interceptor(self.tally.counting())
                 .send()
                 .await
@@ -172,7 +176,7 @@ impl Upload {
             Ok(done.e_tag.unwrap_or_default())
         };
         self.inner
-            .settle(&self.object, write, &self.tally, attempt)
+            .settle(&self.object, write, S3Options::LARGE, &self.tally, attempt)
             .await
     }
 

@@ -71,7 +71,8 @@ impl Inner {
         let (object, id) = (self.object(key)?, WriteId::random());
         let (if_match, if_none_match) = headers(&condition);
         let checksum = checksum(&bytes);
-        self.settle(&object, &id, tally, || async {
+        let size = bytes.len();
+        self.settle(&object, &id, size, tally, || async {
             let put = self
                 .client
                 .put_object()
@@ -83,6 +84,7 @@ impl Inner {
                 .set_if_none_match(if_none_match.clone())
                 .body(ByteStream::from(bytes.clone()))
                 .customize()
+                .config_override(self.time(size))
                 .interceptor(tally.counting())
                 .send()
                 .await
@@ -92,18 +94,19 @@ impl Inner {
         .await
     }
 
-    /// Tries a put until it is done, refused, or given up.
+    /// Tries a put of this size until it is done, refused, or given up.
     pub(super) async fn settle<F>(
         &self,
         object: &str,
         id: &WriteId,
+        size: usize,
         tally: &Tally,
         attempt: impl Fn() -> F,
     ) -> Result<String>
     where
         F: Future<Output = Result<String, Refusal>> + Send,
     {
-        let (mut attempts, mut doubt) = (self.retries.start(), false);
+        let (mut attempts, mut doubt) = (self.retries(size).start(), false);
         loop {
             let failure = match attempt().await {
                 Ok(tag) => return Ok(tag),

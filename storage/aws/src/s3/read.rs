@@ -173,7 +173,7 @@ pub(super) fn code<E: aws_sdk_s3::error::ProvideErrorMetadata>(
 async fn collect(what: &str, found: GetObjectOutput) -> Result<Blob, Failure> {
     let tag = found.e_tag.unwrap_or_default();
     let cut = |error: aws_sdk_s3::primitives::ByteStreamError| {
-        Failure::unexpected(what, format!("the object broke off: {error:?}"))
+        Failure::unexpected(what, format!("the object broke off: {error}"))
     };
     let bytes = found.body.collect().await.map_err(cut)?.into_bytes();
     Ok(Blob { bytes, tag })

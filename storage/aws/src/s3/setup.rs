@@ -17,7 +17,7 @@ use super::{Inner, S3Blobs, read::code};
 use crate::{
     Report, S3Options,
     failure::{Failure, persist},
-    setup::{Outcome, refusal},
+    setup::{Outcome, Progress, Tell, refusal},
     tally::Tally,
 };
 
@@ -39,18 +39,19 @@ const UNKNOWN: [&str; 4] = [
 ///
 /// # Errors
 /// `Unavailable` with a sentence for the operator.
-pub async fn init_bucket(options: &S3Options) -> Result<Report> {
+pub async fn init_bucket(options: &S3Options, tell: Tell<'_>) -> Result<Report> {
+    options.access.check(&options.timeouts).await?;
     let blobs = S3Blobs::open(options).await;
     let setup = Setup(&blobs.inner);
-    let (mut report, name) = (Report::default(), format!("bucket {}", options.bucket));
-    report.add(name.clone(), setup.create().await?);
-    report.add(format!("{name}: no public access"), setup.private().await?);
-    report.add(format!("{name}: encryption"), setup.encryption().await?);
-    report.add(
+    let (mut progress, name) = (Progress::new(tell), format!("bucket {}", options.bucket));
+    progress.add(name.clone(), setup.create().await?);
+    progress.add(format!("{name}: no public access"), setup.private().await?);
+    progress.add(format!("{name}: encryption"), setup.encryption().await?);
+    progress.add(
         format!("{name}: end of broken uploads"),
         setup.lifecycle().await?,
     );
-    Ok(report)
+    Ok(progress.report)
 }
 
 /// Whether the bucket is there and objects may be listed, read, written and removed. Changes nothing.
@@ -58,6 +59,7 @@ pub async fn init_bucket(options: &S3Options) -> Result<Report> {
 /// # Errors
 /// `Unavailable` with one sentence that names the bucket, what is wrong, and what helps.
 pub async fn check_bucket(options: &S3Options) -> Result<()> {
+    options.access.check(&options.timeouts).await?;
     let blobs = S3Blobs::open(options).await;
     let setup = Setup(&blobs.inner);
     if !setup.exists().await? {

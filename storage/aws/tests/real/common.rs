@@ -50,6 +50,7 @@ pub(crate) fn s3_options(server: &SeaweedFs, url: String, bucket: &str) -> S3Opt
         },
         path_style: true,
         timeouts: timeouts(),
+        large: timeouts(),
         retry: retry(),
         ..S3Options::new(bucket)
     }
@@ -68,7 +69,7 @@ impl Dynamo {
         let server = Dynoxide::start().expect("dynoxide");
         let faults = Faults::start(&server.url()).await.expect("a proxy");
         let direct = dynamo_options(&server, server.url());
-        setup::init_tables(&direct).await.expect("tables");
+        setup::init_tables(&direct, &|_| ()).await.expect("tables");
         Self {
             options: dynamo_options(&server, faults.url()),
             server,
@@ -100,7 +101,9 @@ impl S3 {
         let server = SeaweedFs::start().expect("seaweedfs");
         let faults = Faults::start(&server.url()).await.expect("a proxy");
         let direct = s3_options(&server, server.url(), "starling");
-        setup::init_bucket(&direct).await.expect("a bucket");
+        setup::init_bucket(&direct, &|_| ())
+            .await
+            .expect("a bucket");
         Self {
             options: s3_options(&server, faults.url(), "starling"),
             server,

@@ -5,5 +5,6 @@ mod common;
 mod conformance;
 mod dynamo_faults;
 mod dynamo_rest;
+mod init;
 mod s3_faults;
 mod setup;

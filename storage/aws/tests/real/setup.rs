@@ -31,7 +31,7 @@ async fn tables_are_made_once() {
     let options = dynamo_options(&server, server.url());
     let missing = "DynamoDB table starling-core does not exist; `starling init` creates it";
     refused(setup::check_tables(&options).await, missing);
-    let report = setup::init_tables(&options).await.unwrap();
+    let report = setup::init_tables(&options, &|_| ()).await.unwrap();
     assert!(!report.is_unchanged());
     let text = report.to_string();
     for name in ["core", "log", "idx", "ctl"] {
@@ -51,7 +51,7 @@ async fn tables_are_made_once() {
         );
     }
     setup::check_tables(&options).await.unwrap();
-    let again: Report = setup::init_tables(&options).await.unwrap();
+    let again: Report = setup::init_tables(&options, &|_| ()).await.unwrap();
     assert!(again.is_unchanged(), "{again}");
     assert_eq!(again.steps.len(), report.steps.len());
 
@@ -60,8 +60,12 @@ async fn tables_are_made_once() {
         prefix: "other-".into(),
         ..options.clone()
     };
-    let (one, two) = tokio::join!(setup::init_tables(&other), setup::init_tables(&other));
-    one.and(two).unwrap();
+    let (one, two) = tokio::join!(
+        setup::init_tables(&other, &|_| ()),
+        setup::init_tables(&other, &|_| ())
+    );
+    one.unwrap();
+    two.unwrap();
     setup::check_tables(&other).await.unwrap();
 }
 
@@ -96,7 +100,7 @@ async fn a_table_of_another_form_stops_the_start() {
         .unwrap();
     let sentence = "DynamoDB table starling-core is not a table of ours";
     refused(setup::check_tables(&options).await, sentence);
-    refused(setup::init_tables(&options).await, sentence);
+    refused(setup::init_tables(&options, &|_| ()).await, sentence);
 }
 
 trait TestCredentials {
@@ -161,7 +165,7 @@ async fn a_bucket_is_made_once() {
     let options = s3_options(&server, server.url(), "made-once");
     let missing = "S3 bucket made-once does not exist; `starling init` creates it";
     refused(setup::check_bucket(&options).await, missing);
-    let report = setup::init_bucket(&options).await.unwrap();
+    let report = setup::init_bucket(&options, &|_| ()).await.unwrap();
     let text = report.to_string();
     assert_eq!(line(&text, "bucket made-once: d"), "bucket made-once: done");
     // SeaweedFS does not know it; AWS does.
@@ -173,7 +177,7 @@ async fn a_bucket_is_made_once() {
     line(&text, "bucket made-once: encryption: done");
     line(&text, "bucket made-once: end of broken uploads: done");
     setup::check_bucket(&options).await.unwrap();
-    let again = setup::init_bucket(&options).await.unwrap();
+    let again = setup::init_bucket(&options, &|_| ()).await.unwrap();
     assert!(again.is_unchanged(), "{again}");
 }
 
@@ -203,9 +207,10 @@ async fn a_bucket_that_is_not_ours_stops_the_start() {
     refused(setup::check_bucket(&s3.options).await, sentence);
     s3.faults.clear();
     setup::check_bucket(&s3.options).await.unwrap();
+    let others = Dynoxide::start().unwrap();
     let wrong = S3Options {
         access: storage_aws::Access {
-            credentials_file: Some(Dynoxide::start().unwrap().credentials()),
+            credentials_file: Some(others.credentials()),
             ..s3.options.access.clone()
         },
         ..s3.options.clone()
