@@ -1,5 +1,9 @@
 //! Intake: what other nodes send to this one.
 //!
+//! TODO(#4): before links carry frames: a session that begins where its account no longer is (`bind` and `resume` ask no view);
+//! homes loaded at the wrong node while the view changes; a yield that is late, longer than a frame, or not asked for again;
+//! answers that a full way drops; presence and IQs that come while a home moves; the epoch in `Route` and `Yield`.
+//!
 //! Why here: frames are the business of routing, sessions and homes, which do not know each other's insides.
 //! Stored: nothing.
 
@@ -149,8 +153,10 @@ fn look(router: &Arc<Router>, body: &Bytes) {
 }
 
 fn forget(router: &Arc<Router>, body: &Bytes) {
+    // Here alone: other nodes are told by who knows.
     if let Some(account) = account(body) {
-        router.context().forget(&account);
+        router.rosters.forget(&account);
+        router.homes.forget(router, account.as_str());
     }
 }
 

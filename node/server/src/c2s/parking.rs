@@ -276,6 +276,8 @@ pub(super) async fn hand_over(core: Box<SessionCore>, heir: oneshot::Sender<Box<
 async fn wait(core: Box<SessionCore>, heir: Heir) {
     let resume = core.managed.as_ref().and_then(|managed| managed.resume);
     let until = Instant::now() + resume.unwrap_or(SETTLE);
+    // That may be long, and nobody reads: what comes is kept as it is for one that waits.
+    core.handle.mailbox.detach();
     let Some((mut core, mut heir)) = settle_until(core, heir, until).await else {
         return;
     };

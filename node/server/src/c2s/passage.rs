@@ -30,8 +30,8 @@ use crate::{
 /// Unsent bytes of one side beyond which the other is not read.
 const CONGESTED: usize = 64 << 10;
 
-/// What the home of an account needs to know of a client that has logged in.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+/// What the home of an account needs to know of a client that has logged in. No `Debug`: it holds a token.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Passage {
     #[n(0)]
     account: String,
@@ -57,7 +57,7 @@ pub struct Passage {
 }
 
 /// What a client asked for with its login, and what it is to be told of that.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
 struct Sasl2 {
     #[n(0)]
     #[cbor(with = "minicbor::bytes")]
@@ -92,9 +92,16 @@ impl Passage {
         token: Option<&Element>,
     ) -> Self {
         let bytes = |element: &Element| element.to_bytes(ns::CLIENT);
+        // The proof stays where it was given.
+        let mut asked = Element::new("authenticate", ns::SASL2);
+        let mechanism = authenticate.attr("mechanism");
+        asked.set_attr("mechanism", mechanism.unwrap_or_default());
+        let proof = |child: &xmpp::Node<'_>| child.is("initial-response", ns::SASL2);
+        let children = authenticate.children().filter(|child| !proof(child));
+        let asked = asked.with_children(children.map(|child| child.to_element()));
         Self {
             sasl2: Some(Sasl2 {
-                authenticate: bytes(&authenticate.to_element()),
+                authenticate: bytes(&asked),
                 additional: additional.map(Into::into),
                 token: token.map(|token| bytes(token).into()),
             }),

@@ -43,8 +43,8 @@ struct Session {
     pinged: Option<Instant>,
     /// The client will send nothing more.
     gone: bool,
-    /// Of its connection, if that is to this node.
-    _permit: Option<Permit>,
+    /// Of its connection, if that is to this node; given back with it.
+    permit: Option<Permit>,
 }
 
 /// What woke a session.
@@ -84,7 +84,7 @@ pub fn start(router: Arc<Router>, stream: Stream, permit: Option<Permit>, core: 
         pace: Pace::default(),
         pinged: None,
         gone: false,
-        _permit: permit,
+        permit,
     });
     session.core.held.extend(events);
     router.clone().tasks.spawn(session.run());
@@ -125,12 +125,12 @@ impl Session {
                 stream::finish(transport, last).await;
             }
             Ok(Flow::Broken) => {
-                drop(self.transport);
+                drop((self.transport, self.permit));
                 super::parking::park(self.core).await;
             }
             Ok(Flow::Move(to)) => {
                 // Without a word: the stream has not ended, its client resumes it.
-                drop(self.transport);
+                drop((self.transport, self.permit));
                 super::parking::hand_over(self.core, to).await;
             }
             Ok(Flow::Handover(to)) => {

@@ -86,6 +86,8 @@ struct State {
     /// Time of the newest entry, so that times never go back.
     newest_ms: u64,
     queue: VecDeque<Queued>,
+    /// Something in it may be in the log already, and was not looked for.
+    in_doubt: bool,
     flushing: bool,
     pending: Pending,
     privacy: Arc<PrivacyData>,
@@ -406,6 +408,11 @@ pub(crate) fn delivered(router: &Arc<Router>, mut parcel: Parcel, copied: bool) 
     let origin = parcel.origin.clone();
     let progress = match parcel.copy.take() {
         Some(CopyTo::Home(sender)) if copied => sender.sent(router, parcel),
+        // Asked by one node and passed on to another: the first sees to it.
+        Some(CopyTo::Asker(asker)) if copied => {
+            asker.answer(true);
+            Progress::Pending
+        }
         _ => Progress::Done,
     };
     tell(progress, origin);

@@ -20,8 +20,8 @@ use super::pipe::Pipe;
 #[derive(Debug)]
 enum Line {
     Socket(TcpStream),
-    /// To a client whose socket another task holds, and where that client is.
-    Pipe(Pipe, SocketAddr),
+    /// To a client whose socket another task holds, and where that client is. Boxed: most lines are sockets.
+    Pipe(Box<(Pipe, SocketAddr)>),
 }
 
 /// A line and its unsent bytes.
@@ -47,7 +47,7 @@ impl Wire {
     }
 
     pub(super) fn piped(pipe: Pipe, peer: SocketAddr) -> Self {
-        Self::over(Line::Pipe(pipe, peer))
+        Self::over(Line::Pipe(Box::new((pipe, peer))))
     }
 
     fn over(line: Line) -> Self {
@@ -61,14 +61,14 @@ impl Wire {
     pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
         match &self.line {
             Line::Socket(stream) => stream.peer_addr(),
-            Line::Pipe(_, peer) => Ok(*peer),
+            Line::Pipe(pipe) => Ok(pipe.1),
         }
     }
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
         match &self.line {
             Line::Socket(stream) => stream.local_addr(),
-            Line::Pipe(..) => Err(io::ErrorKind::NotConnected.into()),
+            Line::Pipe(_) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -86,7 +86,7 @@ impl Wire {
         // the task's budget.
         std::future::poll_fn(|cx| match &self.line {
             Line::Socket(stream) => stream.poll_read_ready(cx),
-            Line::Pipe(pipe, _) => pipe.poll_readable(cx),
+            Line::Pipe(pipe) => pipe.0.poll_readable(cx),
         })
         .await
     }
@@ -95,7 +95,7 @@ impl Wire {
     pub(super) async fn writable(&self) -> io::Result<()> {
         std::future::poll_fn(|cx| match &self.line {
             Line::Socket(stream) => stream.poll_write_ready(cx),
-            Line::Pipe(pipe, _) => pipe.poll_writable(cx),
+            Line::Pipe(pipe) => pipe.0.poll_writable(cx),
         })
         .await
     }
@@ -104,7 +104,7 @@ impl Wire {
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let stream = match &mut self.line {
             Line::Socket(stream) => stream,
-            Line::Pipe(pipe, _) => return pipe.read(buffer),
+            Line::Pipe(pipe) => return pipe.0.read(buffer),
         };
         // `poll_read`, other than `try_read`, clears readiness after a short read, which saves the second system call that
         // would only say "would block". It needs no waker: who waits, waits in `readable`, which sets its own.
@@ -186,7 +186,7 @@ impl Line {
                 [slice] => taken(stream.try_write(slice)),
                 slices => taken(stream.try_write_vectored(slices)),
             },
-            Self::Pipe(pipe, _) => pipe.write(slices),
+            Self::Pipe(pipe) => pipe.0.write(slices),
         }
     }
 
@@ -197,8 +197,8 @@ impl Line {
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
                 other => other,
             },
-            Self::Pipe(pipe, _) => {
-                pipe.finish(true);
+            Self::Pipe(pipe) => {
+                pipe.0.finish(true);
                 Ok(())
             }
         }

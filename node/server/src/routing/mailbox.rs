@@ -256,7 +256,8 @@ impl Mailbox {
         if matches!(inner.state, State::Closed | State::Overrun) {
             return Poll::Ready(false);
         }
-        if inner.has_room() {
+        // A detached session drops what is out of date; what is being done for it must come to an end.
+        if inner.state == State::Lean || inner.has_room() {
             return Poll::Ready(true);
         }
         if !inner.waiting.iter().any(|w| w.will_wake(cx.waker())) {
@@ -362,6 +363,9 @@ impl Mailbox {
         }
         inner.bytes -= freed;
         inner.letters.shrink_to_fit();
+        let waiting = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// The opposite of [`Mailbox::detach`].

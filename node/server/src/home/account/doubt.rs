@@ -5,7 +5,10 @@
 //! sender to last byte, its id included, which no two messages are; one without an id is rather delivered twice than not.
 //! Stored: nothing.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use storage::repository::{EntryFlags, LogEntry, LogRange};
@@ -30,6 +33,9 @@ impl Home {
         router: &Arc<Router>,
     ) -> storage::Result<()> {
         let doubts = self.with(|state| {
+            if !state.in_doubt {
+                return (None, state.head);
+            }
             let doubts = state.queue.iter().filter_map(|queued| queued.parcel.doubt);
             let open = doubts.filter(|doubt| !doubt.looked);
             (open.map(|doubt| doubt.since_ms).min(), state.head)
@@ -37,7 +43,7 @@ impl Home {
         let Some((Some(since_ms), head)) = doubts else {
             return Ok(());
         };
-        let since_ms = since_ms.saturating_sub(SLACK_MS);
+        let back_to_ms = since_ms.saturating_sub(SLACK_MS);
         let mut found = HashSet::new();
         let (mut to, mut looked) = (head, 0);
         while to > 0 && looked < MAX_LOOKED {
@@ -47,13 +53,13 @@ impl Home {
             let Some(last) = page.last() else { break };
             to = last.number - 1;
             looked += page.len();
-            let is_over = last.time_ms < since_ms;
+            let is_over = last.time_ms < back_to_ms;
             found.extend(page.into_iter().filter_map(received));
             if is_over {
                 break;
             }
         }
-        self.drop_found(router, &found);
+        self.drop_found(router, &found, Some(since_ms));
         Ok(())
     }
 
@@ -86,23 +92,30 @@ impl Home {
             });
             found.extend(page.into_iter().filter_map(received));
         }
-        self.drop_found(router, &found);
+        self.drop_found(router, &found, None);
         self.with(|state| state.give_to_best(router, &self.account));
         Ok(())
     }
 
-    /// Messages in doubt that are among these are done; the others have been looked for.
-    fn drop_found(self: &Arc<Self>, router: &Arc<Router>, found: &HashSet<(Jid, Bytes)>) {
+    /// Messages in doubt that are among these are done. Those in doubt since `since_ms` or later have been looked for.
+    fn drop_found(
+        self: &Arc<Self>,
+        router: &Arc<Router>,
+        found: &HashSet<(Jid, Bytes)>,
+        since_ms: Option<u64>,
+    ) {
         let mut done = Vec::new();
         self.with(|state| {
-            let mut rest = std::collections::VecDeque::with_capacity(state.queue.len());
+            state.in_doubt = false;
+            let mut rest = VecDeque::with_capacity(state.queue.len());
             for mut queued in std::mem::take(&mut state.queue) {
                 if is_among(&queued, found) {
                     done.push(queued.parcel);
                     continue;
                 }
                 if let Some(doubt) = &mut queued.parcel.doubt {
-                    doubt.looked = true;
+                    doubt.looked |= since_ms.is_some_and(|since_ms| doubt.since_ms >= since_ms);
+                    state.in_doubt |= !doubt.looked;
                 }
                 rest.push_back(queued);
             }

@@ -321,6 +321,7 @@ impl Home {
             head_known_ms,
             newest_ms: tip.time_ms,
             queue: VecDeque::new(),
+            in_doubt: false,
             flushing: false,
             pending,
             privacy: Arc::new(privacy),

@@ -152,6 +152,7 @@ impl State {
                 wait("too many messages wait for this account"),
             );
         }
+        self.in_doubt |= queued.parcel.doubt.is_some();
         self.queue.push_back(queued);
         if !self.flushing {
             self.flushing = true;
