@@ -19,7 +19,7 @@ use crate::{
         passage::{self, Passage},
     },
     home::{self, CopyTo, Parcel},
-    pipeline::{archive_rule::classify, probe},
+    pipeline::probe,
     routing::{
         Asker, Origin, Progress, Router,
         peers::{Kind, frame},
@@ -108,11 +108,9 @@ fn route(router: &Arc<Router>, from: NodeId, number: u64, rest: &Bytes) {
     };
     let is_message = stanza.kind() == StanzaKind::Message;
     let parcel = Parcel {
-        class: classify(&stanza),
-        stanza,
-        origin: Some(Origin::Node(asker.clone())),
         copy: is_message.then(|| CopyTo::Asker(asker.clone())),
         doubt,
+        ..Parcel::new(stanza, Some(Origin::Node(asker.clone())))
     };
     // Its home may have moved on while the stanza was on its way.
     let progress = match parcel.stanza.to().and_then(|to| router.elsewhere(to)) {

@@ -31,7 +31,7 @@ use crate::{
 const CONGESTED: usize = 64 << 10;
 
 /// What the home of an account needs to know of a client that has logged in. No `Debug`: it holds a token.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Encode, Decode)]
 pub struct Passage {
     #[n(0)]
     account: String,
@@ -57,7 +57,7 @@ pub struct Passage {
 }
 
 /// What a client asked for with its login, and what it is to be told of that.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Encode, Decode)]
 struct Sasl2 {
     #[n(0)]
     #[cbor(with = "minicbor::bytes")]

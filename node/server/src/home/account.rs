@@ -23,12 +23,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use storage::repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, PrivacyData};
 use thin_vec::ThinVec;
-use xmpp::{BareJid, ErrorType, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
+use xmpp::{BareJid, ErrorType, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{pending::Pending, render};
 use crate::{
     modules::vcard::Photo,
-    pipeline::archive_rule::Class,
+    pipeline::archive_rule::{Class, classify},
     routing::{Asker, Delivery, Origin, Progress, Router, SessionHandle},
 };
 
@@ -112,6 +112,23 @@ pub struct Parcel {
     pub copy: Option<CopyTo>,
     /// The node that was asked before is gone: it may be in the log already.
     pub doubt: Option<Doubt>,
+}
+
+impl Parcel {
+    /// A stanza that was routed by nobody yet. What it is is asked of messages alone.
+    pub fn new(stanza: Stanza, origin: Option<Origin>) -> Self {
+        let class = match stanza.kind() {
+            Kind::Message => classify(&stanza),
+            Kind::Presence | Kind::Iq => Class::default(),
+        };
+        Self {
+            stanza,
+            class,
+            origin,
+            copy: None,
+            doubt: None,
+        }
+    }
 }
 
 /// A message that may be in the log already.

@@ -43,7 +43,7 @@ use crate::{
         roster::{Rosters, subscription::Sharing},
         vcard::Photo,
     },
-    pipeline::{archive_rule::classify, inbound, iq, lifecycle},
+    pipeline::{inbound, iq, lifecycle},
     shutdown::Tasks,
 };
 
@@ -218,11 +218,8 @@ impl Router {
         let copy = stanza.to().filter(|_| is_message);
         let copy = copy.and_then(|to| self.copy_home(&stanza, to));
         self.route_here(Parcel {
-            class: classify(&stanza),
-            stanza,
-            origin,
             copy: copy.map(CopyTo::Home),
-            doubt: None,
+            ..Parcel::new(stanza, origin)
         })
     }
 
@@ -261,11 +258,8 @@ impl Router {
         let copy = stanza.to().filter(|_| is_message);
         let copy = copy.and_then(|to| self.copy_home(&stanza, to));
         let parcel = Parcel {
-            class: classify(&stanza),
-            stanza,
-            origin,
             copy: copy.map(CopyTo::Home),
-            doubt: None,
+            ..Parcel::new(stanza, origin)
         };
         self.ask(node, parcel)
     }

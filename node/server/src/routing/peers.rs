@@ -347,11 +347,6 @@ impl Peers {
         }
     }
 
-    /// How many stanzas wait for another node's answer.
-    pub fn asked(&self) -> usize {
-        self.asked.iter().map(|shard| shard.lock().len()).sum()
-    }
-
     /// How many pipes end here.
     pub fn pipes(&self) -> usize {
         self.pipes.lock().len()
