@@ -6,19 +6,11 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::{
     network::Net,
-    node::{Node, PANIC, body},
+    node::{Node, PANIC, body, pair},
 };
 use crate::link::{Class, Event, Limit, LinkError, MAX_BODY};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
-
-async fn pair(net: &Net) -> (Node, Node) {
-    let (a, b) = (Node::on(net, "a", 1).await, Node::on(net, "b", 2).await);
-    a.links.connect("b");
-    a.connected(b.id).await;
-    b.connected(a.id).await;
-    (a, b)
-}
 
 #[tokio::test(start_paused = true)]
 async fn messages_arrive_as_they_were_sent() {

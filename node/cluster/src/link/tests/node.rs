@@ -188,3 +188,12 @@ pub(in crate::link) fn body(number: u64, length: usize) -> Bytes {
     body.resize(length.max(8), 0);
     body.into()
 }
+
+/// Two nodes that are linked.
+pub(super) async fn pair(net: &Net) -> (Node, Node) {
+    let (a, b) = (Node::on(net, "a", 1).await, Node::on(net, "b", 2).await);
+    a.links.connect("b");
+    a.connected(b.id).await;
+    b.connected(a.id).await;
+    (a, b)
+}

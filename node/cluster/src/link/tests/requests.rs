@@ -6,19 +6,11 @@ use tokio::time::{Duration, timeout};
 
 use super::{
     network::Net,
-    node::{DECLINE, ECHO, NEVER, Node, body},
+    node::{DECLINE, ECHO, NEVER, Node, body, pair},
 };
 use crate::link::{Class, Limit, LinkError, MAX_BODY};
 
 const SOON: Duration = Duration::from_secs(1);
-
-async fn pair(net: &Net) -> (Node, Node) {
-    let (a, b) = (Node::on(net, "a", 1).await, Node::on(net, "b", 2).await);
-    a.links.connect("b");
-    a.connected(b.id).await;
-    b.connected(a.id).await;
-    (a, b)
-}
 
 #[tokio::test(start_paused = true)]
 async fn each_outcome_is_told_apart() {

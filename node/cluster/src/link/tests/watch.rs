@@ -5,7 +5,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::{
     network::Net,
-    node::{Node, body},
+    node::{Node, body, pair},
 };
 use crate::link::{Class, Event, Gone, LinkError, PeerState, Unacknowledged};
 
@@ -22,14 +22,6 @@ fn deaf() -> Way {
         swallow: true,
         ..Way::default()
     }
-}
-
-async fn pair(net: &Net) -> (Node, Node) {
-    let (a, b) = (Node::on(net, "a", 1).await, Node::on(net, "b", 2).await);
-    a.links.connect("b");
-    a.connected(b.id).await;
-    b.connected(a.id).await;
-    (a, b)
 }
 
 #[tokio::test(start_paused = true)]
