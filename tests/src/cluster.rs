@@ -1,5 +1,6 @@
 //! A cluster in this process: nodes over the same stores, joined by queues instead of links, each on a runtime of its own so
-//! that it can die with everything it was at.
+//! that it can die with everything it was at. Each learns of a new view in its own time, and its way to others takes no larger
+//! frames than a link does.
 //!
 //! Why: what nodes do for each other is tested without what carries their words, which has tests of its own. Clients come
 //! through a [`Balancer`], as through that of a cloud: each connection to another node.
@@ -8,7 +9,9 @@ mod balancer;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -16,28 +19,46 @@ use cluster::NodeId;
 use cluster::place::Member;
 use starling::app::App;
 use starling::config::Security;
-use starling::intake;
-use starling::routing::peers::{Carrier, Kind};
+use starling::routing::peers::{Carrier, Kind, View};
 use storage::Stores;
 use storage::backend::memory::{MemoryBlobs, MemoryTable};
 use storage::shape::{Blobs, Table};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 pub use balancer::Balancer;
 
+use crate::faults::dice::{Dice, seed};
 use crate::faults::settings::Settings;
 
+/// What a link takes.
+const MAX_FRAME: usize = 1 << 20;
+/// How much later than others a node may learn of a view.
+const MAX_LAG_MS: u64 = 150;
+
+/// A view, and who is gone by it.
+type News = (View, Vec<NodeId>);
 type Frame = (NodeId, Kind, Bytes);
 
 /// The queues to all nodes that live.
 #[derive(Default)]
-struct Bus(Mutex<HashMap<NodeId, UnboundedSender<Frame>>>);
+struct Bus {
+    queues: Mutex<HashMap<NodeId, UnboundedSender<Frame>>>,
+    /// One in so many clients is not passed on; 0: none. (A message that is refused and sent again comes after others.)
+    refuses: AtomicU64,
+    sent: AtomicU64,
+}
 
 impl Bus {
     fn queues(&self) -> MutexGuard<'_, HashMap<NodeId, UnboundedSender<Frame>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuses(&self, kind: Kind) -> bool {
+        let one_in = self.refuses.load(Ordering::Relaxed);
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        one_in > 0 && kind == Kind::Passage && number % one_in == 0
     }
 }
 
@@ -49,6 +70,10 @@ struct Way {
 
 impl Carrier for Way {
     fn send(&self, to: NodeId, kind: Kind, body: Bytes) -> bool {
+        assert!(body.len() <= MAX_FRAME, "{kind:?} of {} bytes", body.len());
+        if self.bus.refuses(kind) {
+            return false;
+        }
         let queues = self.bus.queues();
         // What is dead says nothing more.
         queues.contains_key(&self.me)
@@ -62,6 +87,7 @@ impl Carrier for Way {
 struct Node {
     app: App,
     runtime: Runtime,
+    news: UnboundedSender<News>,
     _directory: TempDir,
 }
 
@@ -77,6 +103,14 @@ impl Node {
     }
 }
 
+/// Tells a node of views, some time after they came to be.
+async fn follow(tell: impl Fn(View, &[NodeId]), mut views: UnboundedReceiver<News>, lag: Duration) {
+    while let Some((view, gone)) = views.recv().await {
+        tokio::time::sleep(lag).await;
+        tell(view, &gone);
+    }
+}
+
 /// The cluster.
 pub struct Cluster {
     nodes: Vec<Node>,
@@ -84,6 +118,8 @@ pub struct Cluster {
     table: Arc<dyn Table>,
     blobs: Arc<dyn Blobs>,
     settings: Settings,
+    epoch: u64,
+    dice: Dice,
     /// Where clients connect.
     pub balancer: Balancer,
 }
@@ -100,6 +136,8 @@ impl Cluster {
             table: Arc::new(MemoryTable::new()),
             blobs: Arc::new(MemoryBlobs::new()),
             settings,
+            epoch: 0,
+            dice: Dice::new(seed(), MAX_LAG_MS),
             balancer: Balancer::start().await?,
         };
         for _ in 0..nodes {
@@ -161,14 +199,21 @@ impl Cluster {
                 intake(from, kind, &body);
             }
         });
+        let (news, views) = mpsc::unbounded_channel();
+        runtime.spawn(follow(
+            app.views(),
+            views,
+            self.dice.between_ms(0, MAX_LAG_MS),
+        ));
         // It followed the cluster before it became one of those that serve.
-        app.router.peers.set_members(self.members());
+        app.views()(self.view(), &[]);
         self.nodes.push(Node {
             app,
             runtime,
+            news,
             _directory: directory,
         });
-        self.agree();
+        self.agree(&[]);
         Ok(())
     }
 
@@ -183,12 +228,20 @@ impl Cluster {
         self.bus.queues().remove(&dead);
         node.runtime.shutdown_background();
         drop(node.app);
-        self.agree();
-        for node in &self.nodes {
-            let _on = node.runtime.enter();
-            intake::gone(&node.app.router, dead);
-        }
+        self.agree(&[dead]);
         Ok(())
+    }
+
+    /// From now on one in so many clients is not passed on, as if the way were full; with 0 none.
+    pub fn refuse_one_in(&self, frames: u64) {
+        self.bus.refuses.store(frames, Ordering::Relaxed);
+    }
+
+    fn view(&self) -> View {
+        View {
+            epoch: self.epoch,
+            members: self.members(),
+        }
     }
 
     fn members(&self) -> Vec<Member> {
@@ -199,19 +252,23 @@ impl Cluster {
         self.nodes.iter().map(member).collect()
     }
 
-    /// All nodes learn of all.
-    fn agree(&self) {
-        let members = self.members();
+    /// All nodes learn of all, each in its time.
+    fn agree(&mut self, gone: &[NodeId]) {
+        self.epoch += 1;
+        let view = self.view();
         for node in &self.nodes {
-            node.app.router.peers.set_members(members.clone());
-        }
-        for node in &self.nodes {
-            // On its own runtime, as its own doing.
-            let _on = node.runtime.enter();
-            intake::view_changed(&node.app.router);
+            let _ = node.news.send((view.clone(), gone.to_vec()));
         }
         let addresses = self.nodes.iter().filter_map(Node::address).collect();
         self.balancer.set(addresses);
+    }
+
+    /// Waits until all nodes know the same view.
+    pub async fn agreed(&self) {
+        let knows = |node: &Node| node.app.router.peers.view().epoch == self.epoch;
+        while !self.nodes.iter().all(knows) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// The place of the node where an account's home is.
@@ -219,9 +276,7 @@ impl Cluster {
     /// # Errors
     /// There is no node.
     pub fn home_of(&self, account: &str) -> Result<usize> {
-        let first = self.nodes.first().context("no nodes")?;
-        let home = first.app.router.peers.elsewhere(account);
-        let home = home.unwrap_or(first.id());
+        let home = self.view().home(account).context("no nodes")?;
         let place = self.nodes.iter().position(|node| node.id() == home);
         place.context("a home at no node")
     }

@@ -25,7 +25,10 @@ use crate::{
     module::{Module, Registry},
     modules,
     net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, TlsSettings, certificate},
-    routing::{Order, Router, Sessions, peers::Kind},
+    routing::{
+        Order, Router, Sessions,
+        peers::{Kind, View},
+    },
     shutdown::{Stop, Stopping, Tasks, signal},
     stores::{self, Opened},
     sweep,
@@ -225,6 +228,12 @@ impl App {
     pub fn intake(&self) -> impl Fn(NodeId, Kind, &Bytes) + Send + Sync + 'static {
         let (router, stopping) = (self.router.clone(), self.stopping.clone());
         move |from, kind, body| intake::frame(&router, &stopping, from, kind, body)
+    }
+
+    /// What tells this node who serves accounts, and who is gone.
+    pub fn views(&self) -> impl Fn(View, &[NodeId]) + Send + Sync + 'static {
+        let (router, stopping) = (self.router.clone(), self.stopping.clone());
+        move |view, gone| intake::view_changed(&router, &stopping, view, gone)
     }
 
     /// Stops: nobody new comes in, every session is told, and what is under way may finish within the grace period.

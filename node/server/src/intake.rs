@@ -1,8 +1,4 @@
-//! Intake: what other nodes send to this one.
-//!
-//! TODO(#4): before links carry frames: a session that begins where its account no longer is (`bind` and `resume` ask no view);
-//! homes loaded at the wrong node while the view changes; a yield that is late, longer than a frame, or not asked for again;
-//! answers that a full way drops; presence and IQs that come while a home moves; the epoch in `Route` and `Yield`.
+//! Intake: what other nodes send to this one, and what a change of the view asks of it.
 //!
 //! Why here: frames are the business of routing, sessions and homes, which do not know each other's insides.
 //! Stored: nothing.
@@ -22,46 +18,84 @@ use crate::{
     pipeline::probe,
     routing::{
         Asker, Origin, Progress, Router,
-        peers::{Kind, frame},
+        peers::{Kind, Piece, View, frame},
     },
     shutdown::Stopping,
 };
 
 /// Takes a frame. Frames of a node come in order, and nothing here waits.
 pub fn frame(router: &Arc<Router>, stopping: &Stopping, from: NodeId, kind: Kind, body: &Bytes) {
-    match kind {
-        Kind::Bytes | Kind::Credit | Kind::End => router.peers.piped(from, kind, body),
-        Kind::Look => look(router, body),
-        Kind::Forget => forget(router, body),
-        Kind::Nudge => nudge(router, body),
-        Kind::Passage | Kind::Route | Kind::Done | Kind::Yield | Kind::Yielded => {
-            let Some((number, rest)) = frame::split(body) else {
-                return tracing::warn!(node = from.0, "a frame without a number");
-            };
-            match kind {
-                Kind::Passage => passage(router, stopping, from, number, &rest),
-                Kind::Route => route(router, from, number, &rest),
-                Kind::Yield => yield_to(router, from, number, &rest),
-                Kind::Yielded => router.peers.yielded(from, number, rest),
-                _ => done(router, from, number, rest.first() == Some(&1)),
+    Intake {
+        router,
+        stopping,
+        from,
+        waited: false,
+    }
+    .take(kind, body);
+}
+
+/// The view has changed, and these nodes are gone: what they were asked and have not answered goes to whoever serves the
+/// accounts now, before anything that came later. The new homes of accounts that have sessions here are told. Nothing can be
+/// sent to who is gone when this is called.
+pub fn view_changed(router: &Arc<Router>, stopping: &Stopping, view: View, gone: &[NodeId]) {
+    let counts = router.peers.set_view(view);
+    for &node in gone {
+        self::gone(router, node);
+    }
+    loop {
+        let due = router.peers.due();
+        if due.is_empty() {
+            break;
+        }
+        for (from, kind, body) in due {
+            Intake {
+                router,
+                stopping,
+                from,
+                waited: true,
             }
+            .take(kind, &body);
+        }
+    }
+    if counts {
+        nudge_misplaced(router);
+    }
+}
+
+/// Asks again for what should have happened: homes that are to leave are asked for, and what waits for nobody is routed anew.
+pub fn sweep(router: &Arc<Router>) {
+    for (account, session) in router.peers.expired_moved() {
+        moving::give_up(router, &account, &session);
+    }
+    nudge_misplaced(router);
+}
+
+/// The homes of accounts that have sessions here are at other nodes: these are told, and ask for them.
+fn nudge_misplaced(router: &Arc<Router>) {
+    if router.peers.is_alone() {
+        return;
+    }
+    let moves = |account: &BareJid| router.peers.elsewhere(account.as_str()).is_some();
+    let misplaced = router.homes.of(moves);
+    router.peers.set_misplaced(!misplaced.is_empty());
+    for home in misplaced {
+        if router.directory.lookup(home.account.as_str()).is_some() {
+            router.peers.nudge(&home.account);
         }
     }
 }
 
-/// A node is gone: messages that it was asked to deliver are given to whoever serves their accounts now, and so is what
-/// may be done twice. The others are answered as what is lost on the way is.
-pub fn gone(router: &Arc<Router>, node: NodeId) {
-    for parcel in router.peers.gone(node) {
-        let origin = parcel.origin.clone();
-        if again(router, parcel) == Progress::Done
-            && let Some(origin) = origin
-        {
-            origin.done();
+fn gone(router: &Arc<Router>, node: NodeId) {
+    for account in router.peers.gone(node) {
+        while let Some(parcel) = router.peers.next_of(&account) {
+            let origin = parcel.origin.clone();
+            home::tell(again(router, parcel), origin);
         }
     }
 }
 
+/// Messages that a node which is gone was asked to deliver, and what may be done twice, are given to whoever serves their
+/// accounts now. The others are answered as what is lost on the way is.
 fn again(router: &Arc<Router>, parcel: Parcel) -> Progress {
     let kind = parcel.stanza.type_attr();
     let is_kept = parcel.class.archived() || parcel.class.stored_offline();
@@ -72,53 +106,193 @@ fn again(router: &Arc<Router>, parcel: Parcel) -> Progress {
             .is_some_and(|kind| kind.contains("subscribe")),
         StanzaKind::Iq => false,
     };
-    if !repeats {
+    if parcel.doubt.is_some() && !repeats {
         let text = "the node that served the account is gone";
         router.refuse(&parcel.stanza, &home::wait(text));
         return Progress::Done;
     }
-    match parcel.stanza.to().and_then(|to| router.elsewhere(to)) {
-        Some(node) => router.ask(node, parcel),
-        None => router.route_here(parcel),
-    }
+    router.deliver_first(parcel)
 }
 
-fn passage(router: &Arc<Router>, stopping: &Stopping, from: NodeId, number: u64, rest: &[u8]) {
-    // Dropped, it tells the other end that there is nobody.
-    let pipe = router.peers.accept(from, number);
-    match minicbor::decode::<Passage>(rest) {
-        Ok(passage) => {
-            let task = passage::receive(router.clone(), stopping.clone(), passage, pipe);
-            router.spawn(Box::pin(task));
+/// A frame that is being taken.
+struct Intake<'a> {
+    router: &'a Arc<Router>,
+    stopping: &'a Stopping,
+    from: NodeId,
+    /// It was put off before.
+    waited: bool,
+}
+
+impl Intake<'_> {
+    fn take(&self, kind: Kind, body: &Bytes) {
+        let (router, from) = (self.router, self.from);
+        match kind {
+            Kind::Bytes | Kind::Credit | Kind::End => router.peers.piped(from, kind, body),
+            Kind::Look => look(router, body),
+            Kind::Forget => forget(router, body),
+            Kind::Passage
+            | Kind::Route
+            | Kind::Done
+            | Kind::Yield
+            | Kind::Yielded
+            | Kind::Nudge => {
+                let Some((number, rest)) = frame::split(body) else {
+                    return tracing::warn!(node = from.0, "a frame without a number");
+                };
+                match kind {
+                    Kind::Passage => self.passage(number, &rest),
+                    Kind::Route => self.route(number, &rest, body),
+                    Kind::Yield => self.yield_to(number, &rest, body),
+                    Kind::Nudge => self.nudge(number, &rest, body),
+                    Kind::Yielded => yielded(router, from, number, &rest),
+                    _ => done(router, from, number, rest.first() == Some(&1)),
+                }
+            }
         }
-        Err(error) => tracing::warn!(node = from.0, %error, "a client that cannot be taken over"),
+    }
+
+    /// Whether a frame waits for the view of this epoch, which this node may not know yet.
+    fn is_put_off(&self, epoch: u64, kind: Kind, body: &Bytes) -> bool {
+        let peers = &self.router.peers;
+        peers.put_off(epoch, (self.from, kind, body), self.waited) == Some(true)
+    }
+
+    /// The epoch that matters for an account: none if it is served here anyway.
+    fn epoch_for(&self, account: &Jid, epoch: u64) -> u64 {
+        match self.router.elsewhere(account) {
+            Some(_) => epoch,
+            None => 0,
+        }
+    }
+
+    fn passage(&self, number: u64, rest: &[u8]) {
+        // Dropped, it tells the other end that there is nobody. What the client says comes right behind.
+        let pipe = self.router.peers.accept(self.from, number);
+        match minicbor::decode::<Passage>(rest) {
+            Ok(passage) => {
+                let (router, stopping) = (self.router.clone(), self.stopping.clone());
+                let task = passage::receive(router, stopping, passage, pipe);
+                self.router.spawn(Box::pin(task));
+            }
+            Err(error) => {
+                tracing::warn!(node = self.from.0, %error, "a client that cannot be taken over");
+            }
+        }
+    }
+
+    fn route(&self, number: u64, rest: &Bytes, body: &Bytes) {
+        let router = self.router;
+        let asker = Asker {
+            peers: router.peers.clone(),
+            node: self.from,
+            number,
+        };
+        let parsed = frame::routed(rest).map(|routed| {
+            let stanza = Stanza::parse(routed.stanza.clone());
+            (routed, stanza)
+        });
+        let Some((routed, Ok(stanza))) = parsed else {
+            tracing::warn!(node = self.from.0, "a stanza that is none");
+            return asker.answer(false);
+        };
+        let is_copied = stanza.kind() == StanzaKind::Message && !routed.sent;
+        let parcel = Parcel {
+            copy: is_copied.then(|| CopyTo::Asker(asker.clone())),
+            doubt: routed.doubt,
+            sent: routed.sent,
+            hops: routed.hops + 1,
+            ..Parcel::new(stanza, Some(Origin::Node(asker.clone())))
+        };
+        let account = parcel.address();
+        let epoch = account.map_or(0, |account| self.epoch_for(account, routed.epoch));
+        if self.is_put_off(epoch, Kind::Route, body) {
+            return;
+        }
+        // Its home may have moved on while the stanza was on its way.
+        if router.deliver(parcel) == Progress::Done {
+            asker.answer(false);
+        }
+    }
+
+    /// The home of an account is at another node now.
+    fn yield_to(&self, number: u64, rest: &Bytes, body: &Bytes) {
+        let Some((epoch, name)) = frame::split(rest) else {
+            return;
+        };
+        if self.is_put_off(epoch, Kind::Yield, body) {
+            return;
+        }
+        let (router, to) = (self.router.clone(), self.from);
+        let Some(account) = account(&name) else {
+            return;
+        };
+        // This node knows a later view, which the other is about to learn of.
+        if router.peers.elsewhere(account.as_str()) != Some(to) {
+            return router.peers.give_up(to, number, &account, Piece::Refused);
+        }
+        router.clone().spawn(Box::pin(async move {
+            leave(&router, to, number, &account).await
+        }));
+    }
+
+    /// Sessions are to come here: they are asked for when their home is loaded.
+    fn nudge(&self, epoch: u64, name: &Bytes, body: &Bytes) {
+        let Some(account) = account(name) else { return };
+        let epoch = self.epoch_for(account.as_jid(), epoch);
+        if self.is_put_off(epoch, Kind::Nudge, body) {
+            return;
+        }
+        let (router, from) = (self.router.clone(), self.from);
+        if router.peers.elsewhere(account.as_str()).is_none() {
+            router
+                .clone()
+                .spawn(async move { fetch(&router, from, &account).await });
+        }
     }
 }
 
-fn route(router: &Arc<Router>, from: NodeId, number: u64, rest: &Bytes) {
-    let asker = Asker {
-        peers: router.peers.clone(),
-        node: from,
-        number,
-    };
-    let parsed = frame::routed(rest).map(|(doubt, bytes)| (doubt, Stanza::parse(bytes)));
-    let Some((doubt, Ok(stanza))) = parsed else {
-        tracing::warn!(node = from.0, "a stanza that is none");
-        return asker.answer(false);
-    };
-    let is_message = stanza.kind() == StanzaKind::Message;
-    let parcel = Parcel {
-        copy: is_message.then(|| CopyTo::Asker(asker.clone())),
-        doubt,
-        ..Parcel::new(stanza, Some(Origin::Node(asker.clone())))
-    };
-    // Its home may have moved on while the stanza was on its way.
-    let progress = match parcel.stanza.to().and_then(|to| router.elsewhere(to)) {
-        Some(node) => router.ask(node, parcel),
-        None => router.route_here(parcel),
-    };
-    if progress == Progress::Done {
-        asker.answer(false);
+/// Fetches what another node has of an account that is served here.
+async fn fetch(router: &Arc<Router>, from: NodeId, account: &BareJid) {
+    let home = router.homes.get(router, account);
+    // Its load asks whom it knows of; what came while it was loaded, or from where it was longer ago, is asked for then.
+    if home.exists().await.is_ok()
+        && let Some(answer) = router.peers.ask_to_yield(from, account)
+    {
+        let _ = answer.await;
+        home.adopt_late(router);
+    }
+}
+
+/// Hands an account over, with its sessions, and is no longer its home.
+async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid) {
+    if let Some(home) = router.homes.loaded(account.as_str()) {
+        // While it loads nothing can be taken from it.
+        let _ = home.exists().await;
+        // Asked again, its sessions are on their way.
+        if home.set_leaving() {
+            let give = |session: Vec<u8>| router.peers.give_session(to, number, &session);
+            moving::take_away(router, &home, give).await;
+        }
+        if !home.leave(router).await {
+            tracing::warn!(%account, "handed over before all was written");
+        }
+        router.homes.drop_gone(&home);
+        router.rosters.forget(&home.account);
+    }
+    // What came here for a home that never was.
+    for session in router.peers.take_moved(account) {
+        router.peers.give_session(to, number, &session);
+    }
+    router.peers.give_up(to, number, account, Piece::Done);
+}
+
+/// A piece of an account that is handed over.
+fn yielded(router: &Arc<Router>, from: NodeId, number: u64, rest: &Bytes) {
+    // Nobody waits for it any more: its home is here, or will be.
+    if let Some(account) = router.peers.yielded(from, number, rest)
+        && let Some(home) = router.homes.loaded(account.as_str())
+    {
+        home.adopt_late(router);
     }
 }
 
@@ -139,6 +313,10 @@ fn look(router: &Arc<Router>, body: &Bytes) {
     };
     let router = router.clone();
     router.clone().spawn(async move {
+        if router.peers.is_settling() {
+            // Its sessions may be on their way.
+            let _ = router.homes.get(&router, &contact.to_bare()).exists().await;
+        }
         match probe::look(&router, &from, &contact).await {
             Ok(presences) => {
                 for presence in presences {
@@ -160,45 +338,4 @@ fn forget(router: &Arc<Router>, body: &Bytes) {
 
 fn account(body: &[u8]) -> Option<BareJid> {
     BareJid::parse(std::str::from_utf8(body).ok()?).ok()
-}
-
-/// Sessions are to come here: they come when their home is loaded.
-fn nudge(router: &Arc<Router>, body: &Bytes) {
-    if let Some(account) = account(body)
-        && router.peers.elsewhere(account.as_str()).is_none()
-    {
-        router.homes.get(router, &account);
-    }
-}
-
-/// The home of an account is at another node now.
-fn yield_to(router: &Arc<Router>, to: NodeId, number: u64, body: &Bytes) {
-    let account = account(body);
-    let router = router.clone();
-    router.clone().spawn(Box::pin(async move {
-        let home = account.and_then(|account| router.homes.loaded(account.as_str()));
-        let mut sessions = Vec::new();
-        if let Some(home) = home {
-            // While it loads nothing can be taken from it.
-            let _ = home.exists().await;
-            home.set_leaving();
-            sessions = moving::take_away(&router, &home).await;
-            if !home.leave(&router).await {
-                tracing::warn!(account = %home.account, "handed over before all was written");
-            }
-            router.homes.drop_gone(&home);
-            router.rosters.forget(&home.account);
-        }
-        router.peers.give_up(to, number, sessions);
-    }));
-}
-
-/// The view has changed: the new homes of accounts that have sessions here are told, and ask for them.
-pub fn view_changed(router: &Arc<Router>) {
-    let moves = |account: &BareJid| router.peers.elsewhere(account.as_str()).is_some();
-    for home in router.homes.of(moves) {
-        if router.directory.lookup(home.account.as_str()).is_some() {
-            router.peers.nudge(&home.account);
-        }
-    }
 }

@@ -14,6 +14,7 @@ use std::{
 use crate::{
     config::ClientLimits,
     home::HOME_SHARDS,
+    intake,
     routing::{Order, Router, sessions::SHARDS},
     shutdown::Stopping,
 };
@@ -41,6 +42,7 @@ pub async fn run(router: Arc<Router>, mut stop: Stopping) {
         router.homes.sweep_shards(&router, homes);
         if tidied.elapsed() >= TIDY {
             tidied = Instant::now();
+            intake::sweep(&router);
             router.homes.unpin(&router);
             router
                 .rosters

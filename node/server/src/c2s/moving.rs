@@ -11,9 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use cluster::directory::{Entry, SessionRef};
+use hashbrown::HashMap;
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use parking_lot::Mutex;
-use xmpp::{Jid, Stanza, StreamError, StreamErrorCondition as Condition};
+use xmpp::{BareJid, Jid, Stanza, StreamError, StreamErrorCondition as Condition};
 
 use super::{
     managed::{Managed, Sent},
@@ -25,8 +26,11 @@ use crate::{
     home::Home,
     modules::presence_rules::Directed,
     pipeline::archive_rule::{Class, classify},
-    routing::{Delivery, Letter, Mailbox, Posted, Router, SessionHandle},
+    routing::{Delivery, Letter, Mailbox, Order, Posted, Router, SessionHandle, Shared},
 };
+
+/// How long the sessions of an account that moves may take to finish what their clients had sent.
+const SETTLING: Duration = Duration::from_secs(8);
 
 /// A session on its way.
 #[derive(Debug, Encode, Decode)]
@@ -78,13 +82,19 @@ enum Kept {
     /// What waits in the log and nobody holds comes in this place.
     #[n(2)]
     Waiting,
+    /// In no log, and in the hands of so many sessions; the number is the same in all of them.
+    #[n(3)]
+    Shared(#[n(0)] ByteVec, #[n(1)] u64, #[n(2)] u32),
 }
+
+/// What several sessions of an account have that came together.
+type Sharing = HashMap<u64, Shared>;
 
 impl Kept {
     fn of_sent(sent: Sent) -> Self {
         match sent {
             Sent::Logged(number) => Self::Logged(number),
-            Sent::Message(delivery) => Self::stanza(&delivery.bytes),
+            Sent::Message(delivery) => Self::delivery(&delivery),
             Sent::Other(bytes) => Self::stanza(&bytes),
         }
     }
@@ -93,9 +103,19 @@ impl Kept {
         match letter {
             Letter::Logged(number) => Some(Self::Logged(number)),
             Letter::Stanza(delivery) if delivery.number != 0 => Some(Self::Logged(delivery.number)),
-            Letter::Stanza(delivery) => Some(Self::stanza(&delivery.bytes)),
+            Letter::Stanza(delivery) => Some(Self::delivery(&delivery)),
             Letter::Waiting => Some(Self::Waiting),
             Letter::Done(_) | Letter::LaneDone => None,
+        }
+    }
+
+    fn delivery(delivery: &Delivery) -> Self {
+        match &delivery.shared {
+            None => Self::stanza(&delivery.bytes),
+            Some(shared) => {
+                let bytes = delivery.bytes.to_vec().into();
+                Self::Shared(bytes, shared.identity(), shared.holders())
+            }
         }
     }
 
@@ -103,11 +123,10 @@ impl Kept {
         Self::Stanza(bytes.to_vec().into())
     }
 
-    fn into_sent(self) -> Option<(Sent, usize)> {
-        match self {
-            Self::Logged(number) => Some((Sent::Logged(number), 0)),
-            Self::Stanza(bytes) => {
-                let delivery = delivery(bytes);
+    fn into_sent(self, sharing: &mut Sharing) -> Option<(Sent, usize)> {
+        match self.into_letter(sharing) {
+            Letter::Logged(number) => Some((Sent::Logged(number), 0)),
+            Letter::Stanza(delivery) => {
                 let size = delivery.bytes.len();
                 let sent = match delivery.class.stored_offline() {
                     true => Sent::Message(delivery),
@@ -115,22 +134,30 @@ impl Kept {
                 };
                 Some((sent, size))
             }
-            Self::Waiting => None,
+            Letter::Waiting | Letter::Done(_) | Letter::LaneDone => None,
         }
     }
 
-    fn into_letter(self) -> Letter {
+    fn into_letter(self, sharing: &mut Sharing) -> Letter {
         match self {
             Self::Logged(number) => Letter::Logged(number),
             Self::Stanza(bytes) => Letter::Stanza(delivery(bytes)),
             Self::Waiting => Letter::Waiting,
+            Self::Shared(bytes, identity, holders) => {
+                let shared = sharing.entry(identity);
+                let shared = shared.or_insert_with(|| Shared::new(holders)).clone();
+                Letter::Stanza(Delivery {
+                    shared: Some(shared),
+                    ..delivery(bytes)
+                })
+            }
         }
     }
 
     fn number(&self) -> Option<u64> {
         match self {
             Self::Logged(number) => Some(*number),
-            Self::Stanza(_) | Self::Waiting => None,
+            Self::Stanza(_) | Self::Shared(..) | Self::Waiting => None,
         }
     }
 }
@@ -152,18 +179,30 @@ pub(super) fn farewell() -> StreamError {
     )
 }
 
-/// Takes the sessions of an account away from here, as bytes for its new home. Those that cannot be resumed end.
-pub async fn take_away(router: &Arc<Router>, home: &Arc<Home>) -> Vec<Vec<u8>> {
-    let mut taken = Vec::new();
-    for entry in router.entries(home.account.as_str()).iter() {
-        let Some(handle) = router.sessions.get(entry.session.number) else {
-            continue;
-        };
-        if let Some(core) = router.parked.take_to_move(&handle).await {
-            taken.extend(core.leave(entry));
+/// Takes the sessions of an account away from here, each as bytes for its new home as soon as it is settled. Those that
+/// cannot be resumed end, and so do those that do not settle in time; all are gone when this is done.
+pub async fn take_away(router: &Arc<Router>, home: &Arc<Home>, mut give: impl FnMut(Vec<u8>)) {
+    let entries = router.entries(home.account.as_str());
+    let handles = entries.iter().filter_map(|entry| {
+        let handle = router.sessions.get(entry.session.number)?;
+        // All are told before the first is waited for.
+        let moving = router.parked.order_to_move(&handle);
+        Some((entry, handle, moving))
+    });
+    let until = tokio::time::Instant::now() + SETTLING;
+    for (entry, handle, moving) in handles.collect::<Vec<_>>() {
+        match moving.session(until).await {
+            Some(core) => {
+                if let Some(session) = core.leave(entry) {
+                    give(session);
+                }
+            }
+            // It has ended, or it would never settle.
+            None => {
+                handle.mailbox.order(Order::End(farewell()));
+            }
         }
     }
-    taken
 }
 
 impl SessionCore {
@@ -230,16 +269,29 @@ pub struct Adopted {
 }
 
 impl Parking {
-    /// Takes in a session that came from another node: it waits for its client. `None`: its name is taken, or it is not
-    /// understood; what it held waits for others.
-    pub fn adopt(&self, router: &Arc<Router>, home: &Arc<Home>, bytes: &[u8]) -> Option<Adopted> {
-        let moved: Moved = match minicbor::decode(bytes) {
-            Ok(moved) => moved,
-            Err(error) => {
-                tracing::warn!(account = %home.account, %error, "a session that cannot be taken in");
-                return None;
-            }
-        };
+    /// Takes in sessions that came from another node: they wait for their clients. One that is not understood, or whose name
+    /// is taken, is not among them: what it held waits for others.
+    pub fn adopt(
+        &self,
+        router: &Arc<Router>,
+        home: &Arc<Home>,
+        sessions: &[Vec<u8>],
+    ) -> Vec<Adopted> {
+        let mut sharing = Sharing::default();
+        let adopted = sessions.iter().filter_map(|bytes| {
+            let moved = decoded(&home.account, bytes)?;
+            self.adopt_one(router, home, moved, &mut sharing)
+        });
+        adopted.collect()
+    }
+
+    fn adopt_one(
+        &self,
+        router: &Arc<Router>,
+        home: &Arc<Home>,
+        moved: Moved,
+        sharing: &mut Sharing,
+    ) -> Option<Adopted> {
         let jid = home.account.with_resource(&moved.resource).ok()?;
         let session = SessionRef {
             node: router.node,
@@ -251,9 +303,6 @@ impl Parking {
             priority: moved.priority,
             flags: moved.flags,
         };
-        if !router.directory.take_in(home.account.as_str(), entry) {
-            return None;
-        }
         let held = moved.unacked.iter().chain(&moved.waiting);
         let held = held.filter_map(Kept::number).collect();
         let sm_id: Arc<str> = moved.sm_id.into();
@@ -267,17 +316,13 @@ impl Parking {
             directed: Mutex::new(Directed::from_iter(directed)),
             sm_id: OnceLock::from(sm_id.clone()),
         });
-        router
-            .active_lists
-            .set(session, moved.active_list.as_deref());
-        router.sessions.insert(handle.clone());
         handle.mailbox.detach();
         for kept in moved.waiting {
-            if handle.mailbox.post(kept.into_letter()) == Posted::Closed {
+            if handle.mailbox.post(kept.into_letter(sharing)) == Posted::Closed {
                 tracing::warn!(jid = %handle.jid, "more waits for a session than it may have");
             }
         }
-        let mut core = SessionCore::new(router.clone(), handle, home.clone(), false);
+        let mut core = SessionCore::new(router.clone(), handle.clone(), home.clone(), false);
         let resume = Duration::from_millis(moved.resume_ms);
         core.lang = moved.lang.map(Into::into);
         core.inbound = Handled::resumed(moved.h);
@@ -287,15 +332,77 @@ impl Parking {
             ..Limits::default()
         };
         let mut outbound = Unacked::resumed(moved.acked, limits, AckPolicy::default());
-        for (sent, bytes) in moved.unacked.into_iter().filter_map(Kept::into_sent) {
-            outbound.push_anyway(sent, bytes);
+        for kept in moved.unacked {
+            if let Some((sent, bytes)) = kept.into_sent(sharing) {
+                outbound.push_anyway(sent, bytes);
+            }
         }
         core.managed = Some(Box::new(Managed::waiting(resume, outbound, moved.h)));
-        self.insert_parked(sm_id, Box::new(core), Instant::now() + resume);
+        // It can be found, and goes on where it was, before anybody sees it.
+        router
+            .active_lists
+            .set(session, moved.active_list.as_deref());
+        router.sessions.insert(handle);
+        self.insert_parked(sm_id.clone(), Box::new(core), Instant::now() + resume);
+        if !router.directory.take_in(home.account.as_str(), entry) {
+            self.abandon(router, &sm_id);
+            return None;
+        }
         Some(Adopted {
             number: session.number,
             presence: moved.presence.map(|bytes| Vec::from(bytes).into()),
             held,
         })
     }
+
+    /// Nobody goes on with a session that came: its name is another's by now. What it has and no log has is routed anew.
+    fn abandon(&self, router: &Arc<Router>, sm_id: &str) {
+        let Some(core) = self.take_by_id(sm_id) else {
+            return;
+        };
+        let SessionCore {
+            handle, managed, ..
+        } = *core;
+        let unacked = managed.into_iter().flat_map(|it| it.outbound.into_items());
+        let unacked = unacked.map(|sent| match sent {
+            Sent::Message(delivery) => Letter::Stanza(delivery),
+            Sent::Logged(number) => Letter::Logged(number),
+            Sent::Other(bytes) => bytes.into(),
+        });
+        router.sessions.remove(handle.session.number);
+        router.active_lists.ended(handle.session);
+        route_anew(router, unacked.chain(handle.mailbox.close()));
+    }
+}
+
+/// A session that came, for which no home was loaded for long: what it has and no log has is routed anew.
+pub fn give_up(router: &Arc<Router>, account: &BareJid, bytes: &[u8]) {
+    if let Some(moved) = decoded(account, bytes) {
+        let mut sharing = Sharing::default();
+        let kept = moved.unacked.into_iter().chain(moved.waiting);
+        route_anew(router, kept.map(|kept| kept.into_letter(&mut sharing)));
+    }
+}
+
+fn route_anew(router: &Arc<Router>, letters: impl Iterator<Item = Letter>) {
+    let unlogged = letters.filter_map(|letter| match letter {
+        Letter::Stanza(delivery) if delivery.number == 0 => delivery.give_up(),
+        _ => None,
+    });
+    let stanzas: Vec<Bytes> = unlogged.collect();
+    let router = router.clone();
+    // As a task: whoever takes sessions in holds the lock of their home.
+    router.clone().spawn(async move {
+        for stanza in stanzas.into_iter().flat_map(Stanza::parse) {
+            let _ = router.route(stanza, None);
+        }
+    });
+}
+
+fn decoded(account: &BareJid, bytes: &[u8]) -> Option<Moved> {
+    let moved = minicbor::decode(bytes);
+    if let Err(error) = &moved {
+        tracing::warn!(%account, %error, "a session that cannot be taken in");
+    }
+    moved.ok()
 }

@@ -153,11 +153,12 @@ impl Parking {
                 _ => return Taken::Absent,
             }
         };
-        match tokio::time::timeout(HANDOVER, handover).await {
-            Ok(Ok(core)) => Taken::Session(core),
+        let until = tokio::time::Instant::now() + HANDOVER;
+        match handed_over(handover, until).await {
+            Some(Some(core)) => Taken::Session(core),
             // It ended, or somebody else came for it as well.
-            Ok(Err(_)) => Taken::Absent,
-            Err(_) => Taken::Busy,
+            Some(None) => Taken::Absent,
+            None => Taken::Busy,
         }
     }
 
@@ -166,23 +167,22 @@ impl Parking {
         self.0.lock().insert(id, Slot::Parked(core, until));
     }
 
-    /// Takes a session out to be moved, from its connection if it has one. `None`: it has ended, or does not settle.
-    pub(super) async fn take_to_move(
-        &self,
-        handle: &Arc<SessionHandle>,
-    ) -> Option<Box<SessionCore>> {
-        let handover = {
-            let mut slots = self.0.lock();
-            if let Some(id) = handle.sm_id.get()
-                && let Some(core) = slots.take_parked(id)
-            {
-                return Some(core);
-            }
-            let (sender, receiver) = oneshot::channel();
-            handle.mailbox.order(Order::Move(sender));
-            receiver
-        };
-        tokio::time::timeout(HANDOVER, handover).await.ok()?.ok()
+    /// Takes a session out to be moved if it waits; tells it to come if it has a connection.
+    pub(super) fn order_to_move(&self, handle: &Arc<SessionHandle>) -> Moving {
+        let mut slots = self.0.lock();
+        if let Some(id) = handle.sm_id.get()
+            && let Some(core) = slots.take_parked(id)
+        {
+            return Moving::Here(core);
+        }
+        let (sender, receiver) = oneshot::channel();
+        handle.mailbox.order(Order::Move(sender));
+        Moving::Comes(receiver)
+    }
+
+    /// Takes out the session of this id, if it waits.
+    pub(super) fn take_by_id(&self, id: &str) -> Option<Box<SessionCore>> {
+        self.0.lock().take_parked(id)
     }
 
     /// Takes out the parked session behind a handle, if it is parked.
@@ -215,13 +215,42 @@ impl Parking {
     }
 }
 
-/// Where somebody waits for a session, to go on with it.
-type Heir = Option<oneshot::Sender<Box<SessionCore>>>;
+/// A session that is to be moved.
+pub(super) enum Moving {
+    Here(Box<SessionCore>),
+    Comes(oneshot::Receiver<Box<SessionCore>>),
+}
 
-/// Finishes what the client of a session that will not be resumed had sent. `None`: the session ended.
-pub(super) async fn settle(core: Box<SessionCore>) -> Option<Box<SessionCore>> {
-    let (core, _) = settle_until(core, None, Instant::now() + SETTLE).await?;
-    Some(core)
+impl Moving {
+    /// It. `None`: it has ended, or has not come in time.
+    pub(super) async fn session(self, until: tokio::time::Instant) -> Option<Box<SessionCore>> {
+        match self {
+            Self::Here(core) => Some(core),
+            Self::Comes(comes) => handed_over(comes, until).await?,
+        }
+    }
+}
+
+/// A session that hands itself over. `None`: it does not in time; `Some(None)`: it has ended.
+async fn handed_over(
+    mut comes: oneshot::Receiver<Box<SessionCore>>,
+    until: tokio::time::Instant,
+) -> Option<Option<Box<SessionCore>>> {
+    if let Ok(came) = tokio::time::timeout_at(until, &mut comes).await {
+        return Some(came.ok());
+    }
+    // It may come at this very moment: from now on it sees that nobody waits.
+    comes.close();
+    comes.try_recv().ok().map(Some)
+}
+
+/// Where somebody waits for a session, to go on with it.
+pub(super) type Heir = Option<oneshot::Sender<Box<SessionCore>>>;
+
+/// Finishes what the client of a session that will not be resumed had sent. Who waits for it is to be kept until it has ended.
+/// `None`: the session ended.
+pub(super) async fn settle(core: Box<SessionCore>) -> Option<(Box<SessionCore>, Heir)> {
+    settle_until(core, None, Instant::now() + SETTLE).await
 }
 
 /// Finishes what the client had sent; orders that matter are obeyed. `None`: the session ended.

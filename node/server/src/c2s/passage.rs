@@ -6,7 +6,7 @@
 //! comes to, and a session outlives the node of its client's socket.
 //! Stored: nothing.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use minicbor::{Decode, Encode};
 use tracing::{Instrument as _, Span, field};
@@ -29,6 +29,9 @@ use crate::{
 
 /// Unsent bytes of one side beyond which the other is not read.
 const CONGESTED: usize = 64 << 10;
+
+/// How long the last words of one side may take to the other.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// What the home of an account needs to know of a client that has logged in. No `Debug`: it holds a token.
 #[derive(Encode, Decode)]
@@ -54,6 +57,9 @@ pub struct Passage {
     /// How it logged in by SASL2; by RFC 6120's profile if this is missing, and then its stream begins again.
     #[n(6)]
     sasl2: Option<Sasl2>,
+    /// Of the view by which its home was found.
+    #[n(7)]
+    pub epoch: u64,
 }
 
 /// What a client asked for with its login, and what it is to be told of that.
@@ -81,7 +87,13 @@ impl Passage {
             peer: String::new(),
             replay: Vec::new(),
             sasl2: None,
+            epoch: 0,
         }
+    }
+
+    /// Whose client it is.
+    pub fn account(&self) -> &str {
+        &self.account
     }
 
     /// Of a client whose stream goes on.
@@ -123,7 +135,9 @@ impl Client {
     /// Leaves the client to the home of its account and carries its bytes there and back until either side ends.
     pub(super) async fn carry(mut self, permit: Permit, passage: Passage) {
         let account = passage.account.clone();
-        let Some(node) = self.router.peers.elsewhere(&account) else {
+        let view = self.router.peers.view().clone();
+        let home = view.home(&account);
+        let Some(node) = home.filter(|node| *node != self.router.node) else {
             // The view has changed since: the client comes again.
             return self.close(unreachable().into()).await;
         };
@@ -141,6 +155,7 @@ impl Client {
             lang,
             peer: peer.to_string(),
             replay,
+            epoch: view.epoch,
             ..passage
         };
         let (pipe, number) = router.peers.open(node);
@@ -169,6 +184,12 @@ fn unreachable() -> StreamError {
     )
 }
 
+/// The side that was lost.
+enum Lost {
+    Client,
+    Home,
+}
+
 /// Moves bytes from either side to the other until one has ended and the other has had the rest.
 async fn between(mut client: Transport, mut home: Transport, stopping: &mut Stopping) {
     loop {
@@ -177,58 +198,83 @@ async fn between(mut client: Transport, mut home: Transport, stopping: &mut Stop
         let moved = tokio::select! {
             biased;
             () = stopping.wait() => return,
-            ready = client.writable(), if client.pending_bytes() > 0 => ready.and_then(|()| client.try_flush()).map(|_| true),
-            ready = home.writable(), if home.pending_bytes() > 0 => ready.and_then(|()| home.try_flush()).map(|_| true),
-            ready = home.readable(), if to_client => ready.and_then(|()| pass(&mut home, &mut client)),
-            ready = client.readable(), if to_home => ready.and_then(|()| pass(&mut client, &mut home)),
+            ready = client.writable(), if client.pending_bytes() > 0 => {
+                ready.and_then(|()| client.try_flush()).map_or(Err(Lost::Client), |_| Ok(true))
+            }
+            ready = home.writable(), if home.pending_bytes() > 0 => {
+                ready.and_then(|()| home.try_flush()).map_or(Err(Lost::Home), |_| Ok(true))
+            }
+            _ = home.readable(), if to_client => {
+                pass(&mut home, &mut client).map_err(|from| if from { Lost::Home } else { Lost::Client })
+            }
+            _ = client.readable(), if to_home => {
+                pass(&mut client, &mut home).map_err(|from| if from { Lost::Client } else { Lost::Home })
+            }
         };
         match moved {
             Ok(true) => {}
-            // What was said goes out; an end that was no end breaks the other side as well.
+            // What was said goes out.
             Ok(false) => return conclude(client, home).await,
-            Err(error) => return tracing::debug!(%error, "connection broken"),
+            // The home learns of it as of an end that was none.
+            Err(Lost::Client) => return tracing::debug!("connection broken"),
+            // Its last words are for the client, whatever became of it.
+            Err(Lost::Home) => return conclude(client, home).await,
         }
     }
 }
 
 /// Reads one side once and writes it to the other. False: the side has ended.
-fn pass(from: &mut Transport, to: &mut Transport) -> std::io::Result<bool> {
+///
+/// # Errors
+/// Whether it was the side that is read which was lost.
+fn pass(from: &mut Transport, to: &mut Transport) -> Result<bool, bool> {
     let mut written = Ok(());
     let read = from.try_read_with(|bytes| {
         if written.is_ok() {
             written = to.write(bytes);
         }
-    })?;
-    written?;
-    match read {
+    });
+    written.map_err(|_| false)?;
+    match read.map_err(|_| true)? {
         Read::Closed { clean: true } => {
             to.start_close();
             Ok(false)
         }
-        Read::Closed { clean: false } => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        Read::Closed { clean: false } => Err(true),
         Read::Data(_) | Read::WouldBlock => Ok(true),
     }
 }
 
 /// One side has said its last: the other gets it, and may still answer for a moment.
 async fn conclude(mut client: Transport, mut home: Transport) {
+    let (mut client_speaks, mut home_listens) = (true, true);
     let rest = async {
         loop {
-            let (to_client, to_home) = (client.pending_bytes() > 0, home.pending_bytes() > 0);
-            let moved = tokio::select! {
-                ready = client.writable(), if to_client => ready.and_then(|()| client.try_flush()).map(|_| true),
-                ready = home.writable(), if to_home => ready.and_then(|()| home.try_flush()).map(|_| true),
-                ready = home.readable(), if !to_client => ready.and_then(|()| pass(&mut home, &mut client)),
-                ready = client.readable(), if !to_home => ready.and_then(|()| pass(&mut client, &mut home)),
-            };
-            match moved {
-                Ok(true) => {}
-                Ok(false) | Err(_) => break,
+            let to_client = client.pending_bytes() > 0;
+            let to_home = home_listens && home.pending_bytes() > 0;
+            let from_client = client_speaks && home_listens && !to_home;
+            tokio::select! {
+                ready = client.writable(), if to_client => {
+                    if ready.and_then(|()| client.try_flush()).is_err() {
+                        break;
+                    }
+                }
+                ready = home.writable(), if to_home => {
+                    home_listens = ready.and_then(|()| home.try_flush()).is_ok();
+                }
+                ready = home.readable(), if !to_client => {
+                    if ready.is_err() || !matches!(pass(&mut home, &mut client), Ok(true)) {
+                        break;
+                    }
+                }
+                ready = client.readable(), if from_client => {
+                    client_speaks = ready.is_ok() && matches!(pass(&mut client, &mut home), Ok(true));
+                }
             }
         }
         let _ = (client.flush().await, home.flush().await);
     };
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(3), Box::pin(rest)).await;
+    let _ = tokio::time::timeout(LAST_WORDS, Box::pin(rest)).await;
 }
 
 /// Goes on with a client whose socket is at another node, over a pipe to it.
@@ -259,6 +305,13 @@ async fn go_on(router: Arc<Router>, stopping: Stopping, passage: Passage, pipe: 
     client.domain = passage.domain;
     client.lang = passage.lang.map(Into::into);
     client.from = Some(identity.account.clone());
+    if client.router.served_elsewhere(&identity.account).is_some() {
+        // Who sent it may know a later view.
+        client.router.peers.reached(passage.epoch).await;
+    }
+    if client.router.served_elsewhere(&identity.account).is_some() {
+        return client.close(super::moving::farewell().into()).await;
+    }
     let established = match passage.sasl2 {
         None => client.restarted(&identity).await,
         Some(login) => client.welcomed(identity, &login).await,

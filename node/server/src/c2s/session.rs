@@ -109,7 +109,7 @@ impl Session {
             Ok(Flow::Closed) => {
                 // What it asked for before it said goodbye is done and answered first.
                 let (mut last, mut transport) = (Vec::new(), self.transport);
-                if let Some(mut core) = super::parking::settle(self.core).await {
+                if let Some((mut core, heir)) = super::parking::settle(self.core).await {
                     // The last answers wait behind the first; who does not read gets no more of them.
                     while outbox::send(&mut core, &mut transport, CONGESTED).is_ok()
                         && core.backlog.is_empty()
@@ -120,6 +120,7 @@ impl Session {
                         last = core.last_ack();
                     }
                     core.end(None);
+                    drop(heir);
                 }
                 last.extend_from_slice(b"</stream:stream>");
                 stream::finish(transport, last).await;
@@ -127,6 +128,14 @@ impl Session {
             Ok(Flow::Broken) => {
                 drop((self.transport, self.permit));
                 super::parking::park(self.core).await;
+            }
+            Ok(Flow::Move(to)) if !self.core.is_resumable() => {
+                let last = super::moving::farewell().to_bytes();
+                let last = [&last[..], b"</stream:stream>"].concat();
+                // Whoever moves the account goes on when it has ended.
+                self.core.end(None);
+                drop(to);
+                stream::finish(self.transport, last).await;
             }
             Ok(Flow::Move(to)) => {
                 // Without a word: the stream has not ended, its client resumes it.
@@ -351,10 +360,7 @@ impl Session {
                 }
             }
             Order::Handover(to) => Ok(Flow::Handover(to)),
-            Order::Move(to) => match &self.core.managed {
-                Some(managed) if managed.resume.is_some() => Ok(Flow::Move(to)),
-                _ => Err(super::moving::farewell()),
-            },
+            Order::Move(to) => Ok(Flow::Move(to)),
             Order::Fetched(entries) => {
                 self.core.fetched(entries);
                 Ok(Flow::Continue)

@@ -42,7 +42,7 @@ pub struct Home {
     /// Whose.
     pub account: BareJid,
     inner: Mutex<Inner>,
-    /// Writes to the store that are under way.
+    /// Writes to the store that are under way, and ends of sessions.
     writing: AtomicU32,
     /// What is still being loaded is of no use.
     forgotten: AtomicBool,
@@ -59,6 +59,15 @@ impl Drop for Writing<'_> {
     }
 }
 
+/// A session that is ending: its home stays until its contacts are told.
+pub struct Ending(Arc<Home>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.writing.fetch_sub(1, Ordering::Release);
+    }
+}
+
 enum Inner {
     Loading(Vec<Waiting>),
     /// There is no such account.
@@ -66,12 +75,16 @@ enum Inner {
     Ready(Box<State>),
     /// Could not be loaded, or was dropped from memory: look it up again.
     Gone,
+    /// The account is served by another node.
+    Left,
 }
 
 /// What waits for a home to load.
 enum Waiting {
     Receive(Parcel),
     Sent(Parcel),
+    /// A presence or an IQ.
+    Routed(Parcel),
     Then(Box<dyn FnOnce(&Inner) + Send>),
 }
 
@@ -98,6 +111,8 @@ struct State {
     photo: Option<Photo>,
     mailbox: Mailbox,
     unsaved_acks: u32,
+    /// Entries that sessions brought along and that are in the log behind what is known of it.
+    ahead: ThinVec<u64>,
 }
 
 /// A message on its way through a home.
@@ -112,6 +127,10 @@ pub struct Parcel {
     pub copy: Option<CopyTo>,
     /// The node that was asked before is gone: it may be in the log already.
     pub doubt: Option<Doubt>,
+    /// It is by the account that it is for now: for its archive and its other resources.
+    pub sent: bool,
+    /// How many nodes it has come over.
+    pub hops: u8,
 }
 
 impl Parcel {
@@ -127,7 +146,22 @@ impl Parcel {
             origin,
             copy: None,
             doubt: None,
+            sent: false,
+            hops: 0,
         }
+    }
+
+    /// Whom it is for.
+    pub fn address(&self) -> Option<&Jid> {
+        match self.sent {
+            true => self.stanza.from(),
+            false => self.stanza.to(),
+        }
+    }
+
+    /// The account that it is for.
+    pub fn account(&self) -> Option<BareJid> {
+        self.address().map(Jid::to_bare)
     }
 }
 
@@ -150,8 +184,6 @@ pub enum CopyTo {
 
 struct Queued {
     parcel: Parcel,
-    /// By this account, for its archive and its other resources; otherwise for this account.
-    sent: bool,
     /// How it goes into the log, if it does.
     flags: Option<EntryFlags>,
 }
@@ -161,6 +193,8 @@ enum After {
     Nothing,
     Done(Parcel),
     Refuse(Parcel, StanzaError),
+    /// Its account may be served elsewhere.
+    Again(Parcel),
 }
 
 impl Home {
@@ -185,15 +219,23 @@ impl Home {
         }
     }
 
+    /// Of an account that another node serves.
+    pub(super) fn elsewhere(account: BareJid) -> Self {
+        Self {
+            inner: Mutex::new(Inner::Left),
+            ..Self::loading(account)
+        }
+    }
+
     /// Whether a new lookup is needed.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(*self.inner.lock(), Inner::Gone)
+        matches!(*self.inner.lock(), Inner::Gone | Inner::Left)
     }
 
     /// The account goes to another node. Said before its sessions are looked for: one that begins either is found or finds
-    /// this.
-    pub fn set_leaving(&self) {
-        self.leaving.store(true, Ordering::SeqCst);
+    /// this. False: it was said already.
+    pub fn set_leaving(&self) -> bool {
+        !self.leaving.swap(true, Ordering::SeqCst)
     }
 
     /// Whether it does.
@@ -213,6 +255,16 @@ impl Home {
             self.writing.fetch_add(1, Ordering::Relaxed);
             Writing(self)
         })
+    }
+
+    /// Held while a session ends.
+    pub fn ends(self: &Arc<Self>) -> Ending {
+        self.writing.fetch_add(1, Ordering::Relaxed);
+        Ending(self.clone())
+    }
+
+    fn is_left(&self) -> bool {
+        matches!(*self.inner.lock(), Inner::Left)
     }
 
     fn is_absent(&self) -> bool {
@@ -237,6 +289,7 @@ impl Home {
             Inner::Ready(_) => Ok(true),
             Inner::Absent => Ok(false),
             Inner::Loading(_) | Inner::Gone => Err(wait("the account's data cannot be read now")),
+            Inner::Left => Err(wait("the account is moving to another node")),
         };
         let receiver = match &mut *self.inner.lock() {
             Inner::Loading(waiting) if waiting.len() >= MAX_QUEUE => {
@@ -277,11 +330,27 @@ impl Home {
                 After::Nothing
             }
             Inner::Loading(_) => After::Refuse(parcel, wait("too much waits for this account")),
+            Inner::Left => After::Again(parcel),
+        }
+    }
+
+    /// Puts a presence or an IQ off until the home is loaded, behind what waits already.
+    ///
+    /// # Errors
+    /// The parcel: the home is not being loaded.
+    pub fn put_off(self: &Arc<Self>, parcel: Parcel) -> Result<(), Box<Parcel>> {
+        match &mut *self.inner.lock() {
+            Inner::Loading(waiting) if waiting.len() < MAX_QUEUE => {
+                waiting.push(Waiting::Routed(parcel));
+                Ok(())
+            }
+            _ => Err(Box::new(parcel)),
         }
     }
 
     /// A copy of a message this account sent, after the recipient's side is done.
-    pub fn sent(self: &Arc<Self>, router: &Arc<Router>, parcel: Parcel) -> Progress {
+    pub fn sent(self: &Arc<Self>, router: &Arc<Router>, mut parcel: Parcel) -> Progress {
+        parcel.sent = true;
         let after = self.sent_in(&mut self.inner.lock(), router, parcel);
         self.finish(router, after)
     }
@@ -301,6 +370,7 @@ impl Home {
                 router.clone().spawn(later);
                 After::Nothing
             }
+            Inner::Left => After::Again(parcel),
         }
     }
 
@@ -319,6 +389,7 @@ impl Home {
                 router.refuse(&parcel.stanza, &error);
                 Progress::Done
             }
+            After::Again(parcel) => router.deliver(parcel),
         }
     }
 
@@ -397,7 +468,7 @@ impl Queued {
     /// What goes into the log, if anything does.
     fn entry(&self) -> Option<(EntryFlags, &Jid, &Bytes)> {
         let stanza = &self.parcel.stanza;
-        let peer = if self.sent {
+        let peer = if self.parcel.sent {
             stanza.to()
         } else {
             stanza.from()
@@ -413,9 +484,8 @@ async fn sent_later(router: Arc<Router>, account: BareJid, parcel: Parcel) {
         tokio::time::sleep(delay).await;
         delay = (delay * 2).min(flush::LAST_DELAY);
         let home = router.homes.get(&router, &account);
-        if home.exists().await.is_ok() {
-            let origin = parcel.origin.clone();
-            return tell(home.sent(&router, parcel), origin);
+        if home.is_left() || home.exists().await.is_ok() {
+            return deliver(&router, parcel);
         }
     }
 }
@@ -435,8 +505,14 @@ pub(crate) fn delivered(router: &Arc<Router>, mut parcel: Parcel, copied: bool) 
     tell(progress, origin);
 }
 
+/// Delivers a parcel, and tells who waits for it.
+pub(crate) fn deliver(router: &Arc<Router>, parcel: Parcel) {
+    let origin = parcel.origin.clone();
+    tell(router.deliver(parcel), origin);
+}
+
 /// Tells who waits, if nothing else will.
-fn tell(progress: Progress, origin: Option<Origin>) {
+pub(crate) fn tell(progress: Progress, origin: Option<Origin>) {
     if progress == Progress::Done
         && let Some(origin) = origin
     {

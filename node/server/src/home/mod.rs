@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use xmpp::BareJid;
 
 pub use account::{CopyTo, Doubt, Home, Parcel};
-pub(crate) use account::{delivered, wait};
+pub(crate) use account::{deliver, delivered, tell, wait};
 
 use crate::routing::Router;
 
@@ -56,13 +56,16 @@ impl Homes {
     }
 
     /// The home of an account, loading if it was not in memory. Whether there is such an account shows when it is
-    /// loaded.
+    /// loaded. Of an account that another node serves it is one that is moving.
     pub fn get(&self, router: &Arc<Router>, account: &BareJid) -> Arc<Home> {
         let mut shard = self.shard(account.as_str()).lock();
         if let Some(home) = shard.get(account.as_str())
             && !home.is_gone()
         {
             return home.clone();
+        }
+        if router.peers.elsewhere(account.as_str()).is_some() {
+            return Arc::new(Home::elsewhere(account.clone()));
         }
         let home = Arc::new(Home::loading(account.clone()));
         shard.insert(account.clone(), home.clone());
@@ -93,7 +96,7 @@ impl Homes {
     }
 
     /// All that are in memory and of which this is true of the account.
-    pub fn of(&self, mut is: impl FnMut(&BareJid) -> bool) -> Vec<Arc<Home>> {
+    pub fn of(&self, is: impl Fn(&BareJid) -> bool) -> Vec<Arc<Home>> {
         let mut found = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock();

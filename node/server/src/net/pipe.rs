@@ -6,13 +6,12 @@
 //! Stored: at most [`WINDOW`] bytes in each direction; a quiet pipe holds nothing.
 
 use std::{
-    collections::VecDeque,
     io::{self, IoSlice},
     sync::Arc,
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use parking_lot::Mutex;
 
 /// Bytes of one direction that are sent and not read: what a socket would hold.
@@ -32,7 +31,8 @@ pub trait Far: Send + Sync {
 
 #[derive(Default)]
 struct State {
-    incoming: VecDeque<Bytes>,
+    /// In one piece: what comes byte by byte takes no more room than what comes at once.
+    incoming: BytesMut,
     /// Read since the other end was last told.
     read: usize,
     /// Sent and not read there.
@@ -61,15 +61,12 @@ pub struct PipeHandle(Arc<Mutex<State>>);
 
 impl PipeHandle {
     /// Bytes came. False: more than the window allows, so the other end is not to be trusted with it.
-    pub fn data(&self, bytes: Bytes) -> bool {
+    pub fn data(&self, bytes: &[u8]) -> bool {
         let mut state = self.0.lock();
-        let held: usize = state.incoming.iter().map(Bytes::len).sum();
-        if held + bytes.len() > WINDOW || state.ended.is_some() {
+        if state.incoming.len() + bytes.len() > WINDOW || state.ended.is_some() {
             return false;
         }
-        if !bytes.is_empty() {
-            state.incoming.push_back(bytes);
-        }
+        state.incoming.extend_from_slice(bytes);
         let reader = state.reader.take();
         drop(state);
         wake([reader]);
@@ -137,20 +134,11 @@ impl Pipe {
     /// Reads what is there. `None`: nothing now; `Some(0)`: the other end is done.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let mut state = self.state.lock();
-        let mut filled = 0;
-        while filled < buffer.len()
-            && let Some(first) = state.incoming.front_mut()
-        {
-            let taken = first.len().min(buffer.len() - filled);
-            buffer[filled..filled + taken].copy_from_slice(&first[..taken]);
-            first.advance(taken);
-            filled += taken;
-            if first.is_empty() {
-                state.incoming.pop_front();
-            }
-        }
+        let filled = state.incoming.len().min(buffer.len());
+        buffer[..filled].copy_from_slice(&state.incoming[..filled]);
+        state.incoming.advance(filled);
         if state.incoming.is_empty() {
-            state.incoming = VecDeque::new();
+            state.incoming = BytesMut::new();
         }
         if filled == 0 {
             return match state.ended {

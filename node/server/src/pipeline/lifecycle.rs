@@ -263,7 +263,8 @@ fn entry(router: &Router, handle: &SessionHandle) -> Option<Entry> {
 
 /// A presence to one contact: those nobody of whom is here cost one look-up.
 fn broadcast(router: &Arc<Router>, presence: &Stanza, to: &Jid, kind: PresenceType) {
-    if router.serves(to.domain()) && to.local().is_some() && router.elsewhere(to).is_none() {
+    let is_ours = router.serves(to.domain()) && to.local().is_some();
+    if is_ours && router.elsewhere(to).is_none() && !router.peers.is_settling() {
         if router.directory.lookup(to.bare_str()).is_some() {
             router.metrics.presences.inc();
             inbound::notify(router, &presence.readdressed(None, Some(to)), to, kind);

@@ -65,6 +65,16 @@ impl Shared {
         Self(Arc::new(AtomicU32::new(holders)))
     }
 
+    /// How many have it still.
+    pub fn holders(&self) -> u32 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// What tells it from others while it lives.
+    pub fn identity(&self) -> u64 {
+        Arc::as_ptr(&self.0) as usize as u64
+    }
+
     /// One of them could not deliver it. True: nobody has it any more.
     pub fn give_up(&self) -> bool {
         self.0.fetch_sub(1, Ordering::AcqRel) == 1

@@ -28,7 +28,7 @@ use xmpp::{
 };
 
 pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted, Shared};
-pub use peers::{Asker, Peers, Waiter};
+pub use peers::{Asked, Asker, Peers, Waiter};
 pub use sessions::{SessionHandle, Sessions};
 
 use crate::{
@@ -63,6 +63,11 @@ pub mod flags {
 const RETIREMENT: Duration = Duration::from_secs(5);
 /// How often it is looked whether they have.
 const RETIREMENT_TICK: Duration = Duration::from_millis(5);
+
+/// How long what must be delivered waits when its node cannot be asked.
+const UNREACHABLE_DELAY: Duration = Duration::from_millis(200);
+/// How often a presence or an IQ waits for a home that moves.
+const MAX_PUT_OFF: u8 = 4;
 
 /// Who waits for the outcome of a stanza.
 #[derive(Clone)]
@@ -209,26 +214,29 @@ impl Router {
         let Some(to) = stanza.to() else {
             return Progress::Done;
         };
-        if to.local().is_some()
-            && let Some(node) = self.elsewhere(to)
-        {
-            return self.forward(node, stanza, origin);
-        }
+        let is_for_account = to.local().is_some() && self.serves(to.domain());
         let is_message = stanza.kind() == Kind::Message;
-        let copy = stanza.to().filter(|_| is_message);
-        let copy = copy.and_then(|to| self.copy_home(&stanza, to));
-        self.route_here(Parcel {
+        let copy = is_message.then(|| self.copy_home(&stanza, to)).flatten();
+        let parcel = Parcel {
             copy: copy.map(CopyTo::Home),
             ..Parcel::new(stanza, origin)
-        })
+        };
+        match is_for_account {
+            true => self.deliver(parcel),
+            false => self.route_out(parcel),
+        }
     }
 
     /// The other node that serves this account of ours, if one does.
     pub fn elsewhere(&self, account: &Jid) -> Option<NodeId> {
         let node = self.peers.elsewhere(account.bare_str())?;
-        // What is here is served here until it is handed over.
-        let is_here = self.peers.is_moving() && self.homes.is_loaded(account.bare_str());
-        (!is_here && self.serves(account.domain())).then_some(node)
+        let is_theirs = !self.is_here(account.bare_str()) && self.serves(account.domain());
+        is_theirs.then_some(node)
+    }
+
+    /// Whether an account is served here whatever the view says: what is here is served here until it is handed over.
+    fn is_here(&self, account: &str) -> bool {
+        self.peers.is_moving() && self.homes.is_loaded(account)
     }
 
     /// The other node where a client of this account is to go on, if one serves it or is about to.
@@ -245,30 +253,45 @@ impl Router {
         }
     }
 
-    /// Fetches what is of an account where it was served before, if its home is here now.
-    pub async fn take_over(&self, account: &BareJid) {
-        if self.peers.elsewhere(account.as_str()).is_none() {
-            self.peers.take_over(account).await;
+    /// Delivers to an account of ours, wherever it is served.
+    pub fn deliver(self: &Arc<Self>, parcel: Parcel) -> Progress {
+        if self.peers.is_alone() {
+            return self.deliver_here(parcel);
+        }
+        let is_here = |account: &str| self.is_here(account);
+        let asked = self.peers.ask(parcel, self.now_ms(), is_here);
+        self.asked(asked)
+    }
+
+    /// The same for what a home has that is not this node's any more. It comes back if it is.
+    pub fn deliver_away(self: &Arc<Self>, parcel: Parcel) -> Option<Parcel> {
+        let origin = parcel.origin.clone();
+        match self.peers.ask(parcel, self.now_ms(), |_| false) {
+            Asked::Here(parcel) => Some(parcel),
+            asked => {
+                crate::home::tell(self.asked(asked), origin);
+                None
+            }
         }
     }
 
-    /// Sends a stanza to the node where its addressee's home is.
-    fn forward(self: &Arc<Self>, node: NodeId, stanza: Stanza, origin: Option<Origin>) -> Progress {
-        let is_message = stanza.kind() == Kind::Message;
-        let copy = stanza.to().filter(|_| is_message);
-        let copy = copy.and_then(|to| self.copy_home(&stanza, to));
-        let parcel = Parcel {
-            copy: copy.map(CopyTo::Home),
-            ..Parcel::new(stanza, origin)
-        };
-        self.ask(node, parcel)
+    /// The same for what others wait behind.
+    pub fn deliver_first(self: &Arc<Self>, parcel: Parcel) -> Progress {
+        let is_here = |account: &str| self.is_here(account);
+        let asked = self.peers.ask_first(parcel, self.now_ms(), is_here);
+        self.asked(asked)
     }
 
-    /// Asks a node to deliver a parcel; refuses it if it cannot be asked.
-    pub fn ask(self: &Arc<Self>, node: NodeId, parcel: Parcel) -> Progress {
-        match self.peers.ask(node, parcel, self.now_ms()) {
-            Ok(()) => Progress::Pending,
-            Err(parcel) => {
+    fn asked(self: &Arc<Self>, asked: Asked) -> Progress {
+        match asked {
+            Asked::Pending => Progress::Pending,
+            Asked::Here(parcel) => self.deliver_here(parcel),
+            // It may have been delivered: who is told that it was not would be told a lie.
+            Asked::Unreachable(parcel) if parcel.doubt.is_some() || parcel.sent => {
+                self.deliver_later(*parcel);
+                Progress::Pending
+            }
+            Asked::Unreachable(parcel) => {
                 let text = "the account's node cannot be reached now";
                 self.refuse(&parcel.stanza, &crate::home::wait(text));
                 Progress::Done
@@ -276,36 +299,63 @@ impl Router {
         }
     }
 
-    /// Routes what another node or this one has for this node.
-    pub fn route_here(self: &Arc<Self>, parcel: Parcel) -> Progress {
-        let Some(to) = parcel.stanza.to().cloned() else {
+    fn deliver_later(self: &Arc<Self>, parcel: Parcel) {
+        let router = self.clone();
+        self.spawn(async move {
+            tokio::time::sleep(UNREACHABLE_DELAY).await;
+            let parcel = Parcel { hops: 0, ..parcel };
+            crate::home::deliver(&router, parcel);
+        });
+    }
+
+    /// Delivers to an account that is served here.
+    fn deliver_here(self: &Arc<Self>, mut parcel: Parcel) -> Progress {
+        let Some(account) = parcel.account() else {
             return Progress::Done;
         };
-        if to.local().is_some() && self.serves(to.domain()) && parcel.stanza.kind() == Kind::Message
-        {
+        if parcel.sent {
+            return self.homes.get(self, &account).sent(self, parcel);
+        }
+        let kind = parcel.stanza.kind();
+        if kind == Kind::Message {
             self.metrics.messages.inc();
-            return self.homes.get(self, &to.to_bare()).receive(self, parcel);
+            return self.homes.get(self, &account).receive(self, parcel);
+        }
+        // Its sessions may be on their way.
+        if self.peers.is_settling() && parcel.hops < MAX_PUT_OFF {
+            parcel.hops += 1;
+            match self.homes.get(self, &account).put_off(parcel) {
+                Ok(()) => return Progress::Pending,
+                Err(back) => parcel = *back,
+            }
         }
         let Parcel { stanza, origin, .. } = parcel;
+        let Some(to) = stanza.to().cloned() else {
+            return Progress::Done;
+        };
+        match kind {
+            Kind::Presence => inbound::presence(self, stanza, &to, origin),
+            Kind::Iq | Kind::Message => iq::for_account(self, stanza, &to, origin),
+        }
+    }
+
+    /// Routes what is for no account of ours.
+    fn route_out(self: &Arc<Self>, parcel: Parcel) -> Progress {
+        let Parcel { stanza, origin, .. } = parcel;
+        let Some(to) = stanza.to().cloned() else {
+            return Progress::Done;
+        };
         if !self.serves(to.domain()) {
             return self.abroad(&stanza, &to);
         }
-        if to.local().is_none() {
-            return match stanza.kind() {
-                Kind::Iq => iq::for_server(self, stanza, origin),
-                Kind::Message => {
-                    // RFC 6120 §10.5.3: the server itself reads no messages.
-                    self.refuse(&stanza, &Condition::ServiceUnavailable.into());
-                    Progress::Done
-                }
-                Kind::Presence => Progress::Done,
-            };
-        }
         match stanza.kind() {
-            // It went to a home above.
-            Kind::Message => Progress::Done,
-            Kind::Iq => iq::for_account(self, stanza, &to, origin),
-            Kind::Presence => inbound::presence(self, stanza, &to, origin),
+            Kind::Iq => iq::for_server(self, stanza, origin),
+            Kind::Message => {
+                // RFC 6120 §10.5.3: the server itself reads no messages.
+                self.refuse(&stanza, &Condition::ServiceUnavailable.into());
+                Progress::Done
+            }
+            Kind::Presence => Progress::Done,
         }
     }
 

@@ -4,60 +4,61 @@
 //! An account has one home, which every node computes from the members of the view. What is for an account is sent to its
 //! home's node and answered when its effects are committed there. A node that goes takes its answers with it: what it was
 //! asked is asked of whoever serves the account then.
-//! Stored: nothing. Bounds: [`MAX_ASKED`]; a pipe holds its window.
+//! Stored: nothing. Bounds: those of [`asked`]; a pipe holds its window.
 
+mod asked;
 pub mod frame;
+mod later;
+mod moves;
+mod pipes;
+mod view;
 
 use std::{
     mem,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use cluster::{
-    NodeId,
-    place::{Member, place},
-};
-use hashbrown::HashMap;
+use cluster::NodeId;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use xmpp::{BareJid, Jid};
 
-pub use frame::Kind;
-
-use crate::{
-    home::{Doubt, Parcel},
-    net::{Far, Pipe, PipeHandle},
+use self::{
+    asked::{Asking, Turn},
+    later::Later,
+    moves::Moves,
+    pipes::Pipes,
+    view::Views,
 };
+pub use self::{frame::Kind, moves::Piece, view::View};
+use crate::home::Parcel;
 
-/// Stanzas that other nodes were asked to deliver and have not answered. Sessions have windows; this is what all together
-/// may have under way.
-const MAX_ASKED: usize = 1 << 20;
-const SHARDS: usize = 16;
-/// How long after a change of the view an account may still be where it was before.
-const MOVING: Duration = Duration::from_secs(60);
-/// Earlier views that are remembered.
-const MAX_FORMER: usize = 16;
-/// How long a node may take to hand an account over. Whoever waits longer goes on with what the store has.
-const YIELDING: Duration = Duration::from_secs(15);
+/// Nodes that a stanza may come over. More only happens to one that nodes pass to and fro.
+const MAX_HOPS: u8 = 8;
+
+/// How far one node may be behind another that knows of a view.
+const BEHIND: Duration = Duration::from_secs(5);
 
 /// The way to other nodes.
 pub trait Carrier: Send + Sync {
-    /// Puts a frame on the ordered way to a node; false: there is none, or it is full.
+    /// Puts a frame on the ordered way to a node. False: there is no such node, or no room for a frame that may be refused
+    /// ([`Kind::may_be_refused`]).
     fn send(&self, to: NodeId, kind: Kind, body: Bytes) -> bool;
 }
 
-/// What a node was asked.
-struct Asked {
-    node: NodeId,
-    /// When, in milliseconds since 1970.
-    at_ms: u64,
-    parcel: Parcel,
+/// What became of a stanza for an account.
+pub enum Asked {
+    /// Another node was asked, or it waits for its turn.
+    Pending,
+    /// It is for this node.
+    Here(Parcel),
+    /// The node cannot be asked now.
+    Unreachable(Box<Parcel>),
 }
 
 /// The other nodes.
@@ -65,18 +66,12 @@ struct Asked {
 pub struct Peers {
     me: OnceLock<NodeId>,
     carrier: OnceLock<Arc<dyn Carrier>>,
-    /// Those that serve accounts, this node among them; empty while there is no other.
-    members: ArcSwap<Vec<Member>>,
+    views: Views,
     next: AtomicU64,
-    asked: [Mutex<HashMap<u64, Asked>>; SHARDS],
-    pipes: Mutex<HashMap<(NodeId, u64), PipeHandle>>,
-    /// Views of before, and until when an account may still be where it was in them.
-    former: Mutex<Vec<(Instant, Arc<Vec<Member>>)>>,
-    /// Whether there are any.
-    moving: AtomicBool,
-    yields: Mutex<HashMap<u64, (NodeId, oneshot::Sender<Bytes>)>>,
-    /// Sessions that came and whose home is not loaded yet.
-    moved: Mutex<HashMap<BareJid, Vec<Vec<u8>>>>,
+    asking: Asking,
+    pipes: Pipes,
+    moves: Moves,
+    later: Later,
 }
 
 impl Peers {
@@ -86,112 +81,63 @@ impl Peers {
         let _ = (self.me.set(me), self.carrier.set(carrier));
     }
 
-    /// These serve accounts from now on.
-    pub fn set_members(&self, members: Vec<Member>) {
-        let mut former = self.former.lock();
-        let before = self.members.swap(Arc::new(members));
-        let now = Instant::now();
-        former.retain(|(until, _)| *until > now);
-        if former.len() == MAX_FORMER {
-            former.remove(0);
+    /// These serve accounts from now on. What was under way to others keeps its order. False: a later view counts already.
+    /// What was put off is taken with [`Peers::due`] in any case, until there is no more.
+    pub fn set_view(&self, view: View) -> bool {
+        self.later.begin();
+        let counts = self.views.set(view);
+        if counts {
+            let view = self.view();
+            self.asking.detour(|account| view.home(account.as_str()));
         }
-        if !before.is_empty() {
-            former.push((now + MOVING, before));
-        }
-        self.moving.store(!former.is_empty(), Ordering::Release);
+        counts
+    }
+
+    /// Who serves accounts.
+    pub fn view(&self) -> arc_swap::Guard<Arc<View>> {
+        self.views.current()
+    }
+
+    /// Waits until this node knows the view of this epoch, or for [`BEHIND`].
+    pub async fn reached(&self, epoch: u64) {
+        let _ = tokio::time::timeout(BEHIND, self.views.reached(epoch)).await;
     }
 
     /// Whether accounts may be where they were in an earlier view.
     pub fn is_moving(&self) -> bool {
-        self.moving.load(Ordering::Acquire)
+        self.views.is_moving()
     }
 
-    /// The nodes where an account may still be, its home being here: those that served it a while ago, the last first.
-    fn former(&self, account: &str) -> Vec<NodeId> {
-        if !self.is_moving() {
-            return Vec::new();
-        }
-        let now = Instant::now();
-        let mut former = self.former.lock();
-        former.retain(|(until, _)| *until > now);
-        self.moving.store(!former.is_empty(), Ordering::Release);
-        let members = self.members.load();
-        let mut nodes = Vec::new();
-        for (_, view) in former.iter().rev() {
-            let Some(node) = place(account.as_bytes(), view) else {
-                continue;
-            };
-            let lives = members.iter().any(|member| member.node == node);
-            if lives && Some(&node) != self.me.get() && !nodes.contains(&node) {
-                nodes.push(node);
-            }
-        }
-        nodes
+    /// Whether a home here that is not in memory may have sessions that are on their way.
+    pub fn is_settling(&self) -> bool {
+        self.views.is_settling()
     }
 
-    /// Fetches what is of an account where it was served before, and keeps it for its home.
-    pub async fn take_over(&self, account: &BareJid) {
-        for node in self.former(account.as_str()) {
-            let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-            let (sender, answer) = oneshot::channel();
-            self.yields.lock().insert(number, (node, sender));
-            let body = frame::numbered(number, account.as_str().as_bytes());
-            let sent = self.send(node, Kind::Yield, body);
-            let answer = match sent {
-                true => tokio::time::timeout(YIELDING, answer).await,
-                false => Ok(Ok(Bytes::new())),
-            };
-            self.yields.lock().remove(&number);
-            match answer {
-                Ok(Ok(sessions)) => self.keep_moved(account, &sessions),
-                // It died: there is nothing to wait for.
-                Ok(Err(_)) => {}
-                Err(_) => tracing::warn!(%account, node = node.0, "an account was not handed over"),
-            }
-        }
+    /// Whether there are homes here that belong elsewhere.
+    pub fn set_misplaced(&self, misplaced: bool) {
+        self.views.set_misplaced(misplaced);
     }
 
-    fn keep_moved(&self, account: &BareJid, encoded: &[u8]) {
-        let Ok(sessions) = minicbor::decode::<Vec<minicbor::bytes::ByteVec>>(encoded) else {
-            return;
-        };
-        if !sessions.is_empty() {
-            let mut moved = self.moved.lock();
-            let kept = moved.entry(account.clone()).or_default();
-            kept.extend(sessions.into_iter().map(Vec::from));
-        }
+    /// The other nodes where an account may still be.
+    fn former(&self, account: &BareJid) -> Vec<NodeId> {
+        self.views.former(account.as_str(), self.me.get().copied())
     }
 
-    /// The sessions that came for an account.
-    pub fn take_moved(&self, account: &BareJid) -> Vec<Vec<u8>> {
-        self.moved.lock().remove(account).unwrap_or_default()
+    /// A number that was not used before.
+    fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A node has answered that it yields.
-    pub fn yielded(&self, by: NodeId, number: u64, sessions: Bytes) {
-        let mut yields = self.yields.lock();
-        if yields.get(&number).is_some_and(|(node, _)| *node == by)
-            && let Some((_, sender)) = yields.remove(&number)
-        {
-            let _ = sender.send(sessions);
-        }
-    }
-
-    /// Answers that an account is given up here, with its sessions.
-    pub fn give_up(&self, to: NodeId, number: u64, sessions: Vec<Vec<u8>>) {
-        let sessions: Vec<minicbor::bytes::ByteVec> =
-            sessions.into_iter().map(Into::into).collect();
-        let encoded = minicbor::to_vec(&sessions).unwrap_or_default();
-        self.send(to, Kind::Yielded, frame::numbered(number, &encoded));
+    /// Whether no other node is known.
+    pub fn is_alone(&self) -> bool {
+        self.view().members.is_empty()
     }
 
     /// The other node that serves an account, if one does.
     pub fn elsewhere(&self, account: &str) -> Option<NodeId> {
-        let members = self.members.load();
-        if members.is_empty() {
-            return None;
-        }
-        place(account.as_bytes(), &members).filter(|node| Some(node) != self.me.get())
+        let view = self.view();
+        view.home(account)
+            .filter(|node| Some(node) != self.me.get())
     }
 
     /// Sends a frame; whether it is on its way.
@@ -200,37 +146,100 @@ impl Peers {
         carrier.is_some_and(|carrier| carrier.send(to, kind, body))
     }
 
-    /// Asks a node to deliver a stanza.
-    ///
-    /// # Errors
-    /// The parcel: the node cannot be reached, or too much is under way.
-    pub fn ask(&self, node: NodeId, parcel: Parcel, at_ms: u64) -> Result<(), Box<Parcel>> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        let body = frame::route(number, parcel.doubt, parcel.stanza.raw());
-        let shard = &self.asked[number as usize % SHARDS];
-        {
-            let mut asked = shard.lock();
-            if asked.len() >= MAX_ASKED / SHARDS {
-                return Err(Box::new(parcel));
+    /// Asks the node that serves an account to deliver a stanza, behind what it or another was asked before; `is_here` says
+    /// whether this node serves it although the view has another.
+    pub fn ask(&self, parcel: Parcel, at_ms: u64, is_here: impl Fn(&str) -> bool) -> Asked {
+        match self.asking.turn(parcel) {
+            Turn::Waits => Asked::Pending,
+            Turn::By(node, parcel) => self.ask_of(Some(node), parcel, at_ms, is_here),
+            Turn::Home(parcel) => self.ask_of(None, parcel, at_ms, is_here),
+        }
+    }
+
+    /// The same for what others wait for: before what came later.
+    pub fn ask_first(&self, parcel: Parcel, at_ms: u64, is_here: impl Fn(&str) -> bool) -> Asked {
+        self.ask_of(None, parcel, at_ms, is_here)
+    }
+
+    fn ask_of(
+        &self,
+        by: Option<NodeId>,
+        mut parcel: Parcel,
+        at_ms: u64,
+        is_here: impl Fn(&str) -> bool,
+    ) -> Asked {
+        loop {
+            let generation = self.views.generation();
+            let view = self.view();
+            let Some(account) = parcel.address() else {
+                return Asked::Here(parcel);
+            };
+            let home = view.home(account.bare_str());
+            let home = home.filter(|node| Some(node) != self.me.get());
+            let node = match by.or(home) {
+                Some(node) if by.is_some() || !is_here(account.bare_str()) => node,
+                _ => return Asked::Here(parcel),
+            };
+            if parcel.hops >= MAX_HOPS {
+                return Asked::Unreachable(Box::new(parcel));
             }
+            let number = self.number();
+            let body = frame::route(number, view.epoch, &parcel);
             // Before the frame leaves: its answer may be fast.
-            asked.insert(
-                number,
-                Asked {
-                    node,
-                    at_ms,
-                    parcel,
-                },
-            );
+            if let Err(parcel) = self.asking.insert(number, node, at_ms, parcel) {
+                return Asked::Unreachable(parcel);
+            }
+            if generation == self.views.generation() {
+                if self.send(node, Kind::Route, body) {
+                    return Asked::Pending;
+                }
+                return match self.asking.remove(number, node) {
+                    Some(parcel) => Asked::Unreachable(Box::new(parcel)),
+                    // Answered although it could not be sent: by the end of the node, which routed it anew.
+                    None => Asked::Pending,
+                };
+            }
+            // Whoever changed the view may have missed it.
+            match self.asking.remove(number, node) {
+                Some(back) => parcel = back,
+                None => return Asked::Pending,
+            }
         }
-        if self.send(node, Kind::Route, body) {
-            return Ok(());
-        }
-        match shard.lock().remove(&number) {
-            Some(asked) => Err(Box::new(asked.parcel)),
-            // Answered although it could not be sent: by the end of the node, which routed it anew.
-            None => Ok(()),
-        }
+    }
+
+    /// How many stanzas other nodes were asked to deliver and have not answered.
+    pub fn asked(&self) -> usize {
+        self.asking.len()
+    }
+
+    /// What was asked under this number is answered.
+    pub fn answered(&self, by: NodeId, number: u64) -> Option<Parcel> {
+        self.asking.remove(number, by)
+    }
+
+    /// A node is gone: its pipes end, and nobody waits for it. The accounts of which it was asked something that it has not
+    /// answered: each is let go on with [`Peers::next_of`].
+    pub fn gone(&self, node: NodeId) -> Vec<BareJid> {
+        self.pipes.gone(node);
+        self.later.gone(node);
+        self.moves.gone(node);
+        self.asking.gone(node)
+    }
+
+    /// The next stanza that waits for an account; with `None` what comes goes on as usual.
+    pub fn next_of(&self, account: &BareJid) -> Option<Parcel> {
+        self.asking.next(account)
+    }
+
+    /// Puts off what is about a view that this node does not know yet; `waited`: it was put off before. `None`: it knows it;
+    /// false: there is no room.
+    pub fn put_off(&self, epoch: u64, frame: (NodeId, Kind, &Bytes), waited: bool) -> Option<bool> {
+        self.later.put_off(self.view().epoch, epoch, frame, waited)
+    }
+
+    /// What was put off, to be looked at again; empty when all was.
+    pub fn due(&self) -> Vec<(NodeId, Kind, Bytes)> {
+        self.later.due()
     }
 
     /// Asks the home of an account to show its presence to who has just come.
@@ -246,7 +255,12 @@ impl Peers {
 
     /// Tells the new home of an account that there are sessions of it here.
     pub fn nudge(&self, account: &BareJid) {
-        self.tell_home(account, Kind::Nudge);
+        let view = self.view();
+        let home = view.home(account.as_str());
+        if let Some(node) = home.filter(|node| Some(node) != self.me.get()) {
+            let body = frame::numbered(view.epoch, account.as_str().as_bytes());
+            self.send(node, Kind::Nudge, body);
+        }
     }
 
     fn tell_home(&self, account: &BareJid, kind: Kind) {
@@ -254,133 +268,6 @@ impl Peers {
             let body = Bytes::copy_from_slice(account.as_str().as_bytes());
             self.send(node, kind, body);
         }
-    }
-
-    /// What was asked under this number is answered.
-    pub fn answered(&self, by: NodeId, number: u64) -> Option<Parcel> {
-        let mut asked = self.asked[number as usize % SHARDS].lock();
-        if asked.get(&number)?.node != by {
-            return None;
-        }
-        asked.remove(&number).map(|asked| asked.parcel)
-    }
-
-    /// A node is gone: its pipes end. What it was asked and has not answered, in the order in which it was asked.
-    pub fn gone(&self, node: NodeId) -> Vec<Parcel> {
-        let mut ended = Vec::new();
-        self.pipes.lock().retain(|(of, _), handle| {
-            if *of == node {
-                ended.push(handle.clone());
-            }
-            *of != node
-        });
-        ended.iter().for_each(|handle| handle.end(false));
-        self.yields.lock().retain(|_, (of, _)| *of != node);
-        let mut left = Vec::new();
-        for shard in &self.asked {
-            let mut shard = shard.lock();
-            let numbers: Vec<u64> = shard
-                .iter()
-                .filter(|(_, asked)| asked.node == node)
-                .map(|(number, _)| *number)
-                .collect();
-            left.extend(
-                numbers
-                    .into_iter()
-                    .filter_map(|number| shard.remove_entry(&number)),
-            );
-        }
-        left.sort_unstable_by_key(|(number, _)| *number);
-        let in_doubt = |asked: Asked| Parcel {
-            doubt: Some(Doubt {
-                since_ms: asked.parcel.doubt.map_or(asked.at_ms, |it| it.since_ms),
-                looked: false,
-            }),
-            ..asked.parcel
-        };
-        left.into_iter().map(|(_, asked)| in_doubt(asked)).collect()
-    }
-
-    /// A new pipe to a node, and its number.
-    pub fn open(self: &Arc<Self>, node: NodeId) -> (Pipe, u64) {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        (self.pipe(node, number), number)
-    }
-
-    /// The other end of a pipe that a node opened under this number.
-    pub fn accept(self: &Arc<Self>, node: NodeId, number: u64) -> Pipe {
-        self.pipe(node, number | frame::TO_FRONT)
-    }
-
-    /// What comes back has the number of this end.
-    fn pipe(self: &Arc<Self>, node: NodeId, number: u64) -> Pipe {
-        let key = (node, number ^ frame::TO_FRONT);
-        let (pipe, handle) = Pipe::new(FarNode {
-            peers: self.clone(),
-            node,
-            number,
-            key,
-        });
-        self.pipes.lock().insert(key, handle);
-        pipe
-    }
-
-    fn pipe_of(&self, from: NodeId, number: u64) -> Option<PipeHandle> {
-        self.pipes.lock().get(&(from, number)).cloned()
-    }
-
-    /// Bytes of a pipe, credit for it, or its end.
-    pub fn piped(&self, from: NodeId, kind: Kind, body: &Bytes) {
-        let Some((number, rest)) = frame::split(body) else {
-            return;
-        };
-        let Some(pipe) = self.pipe_of(from, number) else {
-            // Its end has crossed this on the way.
-            return;
-        };
-        match kind {
-            Kind::Credit => pipe.credit(frame::count(&rest)),
-            Kind::End => pipe.end(rest.first() == Some(&1)),
-            // More than it has room for: whoever sends that is not to be trusted with it.
-            _ if !pipe.data(rest) => pipe.end(false),
-            _ => {}
-        }
-    }
-
-    /// How many pipes end here.
-    pub fn pipes(&self) -> usize {
-        self.pipes.lock().len()
-    }
-}
-
-/// The other end of a pipe, on its node.
-struct FarNode {
-    peers: Arc<Peers>,
-    node: NodeId,
-    number: u64,
-    key: (NodeId, u64),
-}
-
-impl Far for FarNode {
-    fn data(&self, bytes: Bytes) -> bool {
-        let body = frame::numbered(self.number, &bytes);
-        self.peers.send(self.node, Kind::Bytes, body)
-    }
-
-    fn credit(&self, bytes: usize) {
-        let body = frame::numbered(self.number, &(bytes as u64).to_be_bytes());
-        self.peers.send(self.node, Kind::Credit, body);
-    }
-
-    fn end(&self, clean: bool) {
-        let body = frame::numbered(self.number, &[u8::from(clean)]);
-        self.peers.send(self.node, Kind::End, body);
-    }
-}
-
-impl Drop for FarNode {
-    fn drop(&mut self) {
-        self.peers.pipes.lock().remove(&self.key);
     }
 }
 

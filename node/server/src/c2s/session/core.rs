@@ -87,6 +87,12 @@ impl SessionCore {
         &self.handle.jid
     }
 
+    /// Whether it outlives its connection.
+    pub(in crate::c2s) fn is_resumable(&self) -> bool {
+        let managed = self.managed.as_ref();
+        managed.is_some_and(|managed| managed.resume.is_some())
+    }
+
     /// Turns carbons on (XEP-0280), as Bind 2 asks inline.
     pub fn enable_carbons(&mut self) {
         self.router

@@ -60,6 +60,8 @@ impl SessionCore {
             }
         }
         let presence = presence.unwrap_or_else(|| inbound::unavailable(&handle.jid, None));
+        // Its home stays until all of this is done.
+        let ending = home.ends();
         // At once: what comes later may not overtake what this client did not get.
         router
             .directory
@@ -80,6 +82,7 @@ impl SessionCore {
             // Its list says who may hear that it ends.
             router.active_lists.ended(handle.session);
             router.sessions.remove(handle.session.number);
+            drop(ending);
             if anonymous {
                 router.homes.forget(&router, home.account.as_str());
             }

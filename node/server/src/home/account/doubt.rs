@@ -8,6 +8,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,6 +23,8 @@ const SLACK_MS: u64 = 120_000;
 /// Entries that are looked through for messages in doubt, at most, and at once.
 const MAX_LOOKED: usize = 4_096;
 const PAGE: usize = 256;
+/// When a home that has moved looks whether the former one has written more, each behind the one before.
+const PROBES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 impl Home {
     /// Looks whether messages in doubt are in the log, before they are appended.
@@ -84,10 +87,14 @@ impl Home {
             self.with(|state| {
                 for entry in page.iter().filter(|entry| entry.number > state.head) {
                     if entry.flags.contains(EntryFlags::DELIVER) {
-                        state.pending.add(Deliverable::from(entry), 0);
+                        let holders = state.ahead.iter().filter(|it| **it == entry.number);
+                        let holders = holders.count();
+                        state.pending.add(Deliverable::from(entry), holders);
                     }
                 }
                 state.head = state.head.max(last.number);
+                let head = state.head;
+                state.ahead.retain(|number| *number > head);
                 state.newest_ms = state.newest_ms.max(last.time_ms);
             });
             found.extend(page.into_iter().filter_map(received));
@@ -95,6 +102,36 @@ impl Home {
         self.drop_found(router, &found, None);
         self.with(|state| state.give_to_best(router, &self.account));
         Ok(())
+    }
+
+    /// The node that served the account may not know yet that it does not.
+    pub(in crate::home) async fn probe_later(self: Arc<Self>, router: Arc<Router>) {
+        for after in PROBES {
+            tokio::time::sleep(after).await;
+            self.clone().probe(router.clone()).await;
+        }
+    }
+
+    /// Looks for entries that another node wrote while it took itself for the home, or was that when this one was loaded.
+    pub(in crate::home) async fn probe(self: Arc<Self>, router: Arc<Router>) {
+        // As a flush: whoever appends meanwhile waits; one that is under way finds them itself.
+        let known = self.with(|state| {
+            let begins = !state.flushing && !state.passing;
+            state.flushing |= begins;
+            begins.then_some(state.head)
+        });
+        let Some(Some(known)) = known else { return };
+        let looked = match router.stores.logs.tip(&self.account).await {
+            Ok(tip) if tip.head > known => self.catch_up(&router, known, tip.head).await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = looked {
+            tracing::warn!(account = %self.account, %error, "log not looked at for entries of others");
+        }
+        if self.goes_on() {
+            self.flush(router).await;
+        }
     }
 
     /// Messages in doubt that are among these are done. Those in doubt since `since_ms` or later have been looked for.

@@ -188,7 +188,7 @@ impl Home {
             for queued in std::mem::take(&mut state.queue) {
                 if queued.entry().is_none() {
                     again.extend(state.hand_on(self, router, queued, 0, &mut done));
-                } else if kept > 0 || queued.sent {
+                } else if kept > 0 || queued.parcel.sent || queued.parcel.doubt.is_some() {
                     kept = kept.saturating_sub(1);
                     state.queue.push_back(queued);
                 } else {
@@ -218,7 +218,7 @@ impl Home {
     }
 
     /// Whether a flush goes on. Asked when what it did is handed on, or the next flush might overtake it.
-    fn goes_on(&self) -> bool {
+    pub(super) fn goes_on(&self) -> bool {
         let goes_on = self.with(|state| {
             state.flushing = !state.queue.is_empty();
             state.flushing
@@ -330,11 +330,7 @@ impl State {
         number: u64,
         done: &mut Vec<Parcel>,
     ) -> Option<Queued> {
-        let Queued {
-            parcel,
-            sent,
-            flags,
-        } = queued;
+        let Queued { parcel, flags } = queued;
         let numbered = |flag| {
             if flags.is_some_and(|f| f.contains(flag)) {
                 number
@@ -354,7 +350,7 @@ impl State {
                 .clone()
                 .spawn(async move { home.retract(&router, number, &retraction).await });
         }
-        if sent {
+        if parcel.sent {
             self.copy_to_others(&home.account, router, &parcel, numbers.archive);
         } else {
             let holders = self.deliver(&home.account, router, &parcel, numbers);
@@ -368,11 +364,7 @@ impl State {
             } else if flags.is_none() && holders == 0 && parcel.class.stored_offline() {
                 // As in `receive`: it is stored after all.
                 let flags = Some(EntryFlags::DELIVER);
-                return Some(Queued {
-                    parcel,
-                    sent,
-                    flags,
-                });
+                return Some(Queued { parcel, flags });
             }
         }
         done.push(parcel);

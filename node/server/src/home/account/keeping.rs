@@ -15,7 +15,7 @@ use storage::{
 use thin_vec::ThinVec;
 use xmpp::StanzaErrorCondition as Condition;
 
-use super::{After, Home, Inner, State, Waiting, tell};
+use super::{After, Doubt, Home, Inner, Parcel, Queued, State, Waiting, deliver, tell};
 use crate::{
     home::pending::{Deliverable, Pending},
     modules::blocking::rules,
@@ -24,6 +24,8 @@ use crate::{
 
 /// How long a home that goes to another node may take to write what it has.
 const LEAVING: std::time::Duration = std::time::Duration::from_secs(5);
+/// What a home has not written when it goes may have been tried for so long.
+const UNWRITTEN_MS: u64 = 600_000;
 
 /// A home that is being loaded. However that ends, a panic included, what waits for it is not left waiting.
 struct Loading<'a> {
@@ -140,7 +142,7 @@ impl Home {
                     && state.unsaved_acks == 0
                     && router.directory.lookup(self.account.as_str()).is_none()
             }
-            Inner::Absent | Inner::Gone => true,
+            Inner::Absent | Inner::Gone | Inner::Left => true,
             Inner::Loading(_) => false,
         };
         if idle {
@@ -156,14 +158,14 @@ impl Home {
             let mut inner = self.inner.lock();
             self.forgotten.store(true, Ordering::Relaxed);
             match &*inner {
-                Inner::Loading(_) => return,
+                Inner::Loading(_) | Inner::Left => return,
                 _ => std::mem::replace(&mut *inner, Inner::Gone),
             }
         };
         let Inner::Ready(state) = gone else { return };
         for queued in state.queue {
             let origin = queued.parcel.origin.clone();
-            let after = if queued.sent {
+            let after = if queued.parcel.sent {
                 // It was delivered; there is no archive any more to keep it.
                 After::Done(queued.parcel)
             } else {
@@ -179,7 +181,15 @@ impl Home {
             router: &router,
             came: Inner::Gone,
         };
-        router.take_over(&self.account).await;
+        // Whoever changes the view looks for homes after it, and a home that comes looks at the view: one sees the other.
+        let is_here = router.peers.elsewhere(self.account.as_str()).is_none();
+        if !is_here || !router.peers.take_over(&self.account).await {
+            loading.came = Inner::Left;
+            return;
+        }
+        if router.peers.is_moving() {
+            router.spawn(self.clone().probe_later(router.clone()));
+        }
         loading.came = match self.read(&router).await {
             Ok(Some(mut state)) => {
                 self.adopt(&router, &mut state);
@@ -195,6 +205,9 @@ impl Home {
 
     /// What waited for the home to load goes on, or is told that it cannot.
     fn loaded(self: &Arc<Self>, router: &Arc<Router>, came: Inner) {
+        if matches!(came, Inner::Left) {
+            return self.leave_behind(router);
+        }
         let failed = matches!(came, Inner::Gone);
         let mut outcomes = Vec::new();
         {
@@ -218,6 +231,10 @@ impl Home {
                         let origin = parcel.origin.clone();
                         outcomes.push((self.sent_in(&mut inner, router, parcel), origin));
                     }
+                    Waiting::Routed(parcel) => {
+                        let origin = parcel.origin.clone();
+                        outcomes.push((After::Again(parcel), origin));
+                    }
                     Waiting::Then(then) => then(&inner),
                 }
             }
@@ -230,25 +247,68 @@ impl Home {
         }
     }
 
+    /// The account is served elsewhere: what waits here goes there, and what comes meanwhile goes behind it. Then the home is
+    /// gone.
+    fn leave_behind(self: &Arc<Self>, router: &Arc<Router>) {
+        let mut back = Vec::new();
+        loop {
+            let waiting = {
+                let mut inner = self.inner.lock();
+                match &mut *inner {
+                    Inner::Loading(waiting) if !waiting.is_empty() => std::mem::take(waiting),
+                    _ => {
+                        *inner = Inner::Left;
+                        break;
+                    }
+                }
+            };
+            for waiting in waiting {
+                match waiting {
+                    Waiting::Then(then) => then(&Inner::Left),
+                    Waiting::Receive(parcel) | Waiting::Sent(parcel) | Waiting::Routed(parcel) => {
+                        back.extend(router.deliver_away(parcel));
+                    }
+                }
+            }
+        }
+        router.homes.drop_gone(self);
+        // The view has changed once more, and it is served here after all.
+        for parcel in back {
+            deliver(router, parcel);
+        }
+    }
+
     /// Takes in the sessions that came from where the account was served before.
     fn adopt(self: &Arc<Self>, router: &Arc<Router>, state: &mut State) {
-        for session in router.peers.take_moved(&self.account) {
-            if let Some(adopted) = router.parked.adopt(router, self, &session) {
-                state.pending.hold(&adopted.held);
-                let presence = adopted.presence.map(|bytes| (adopted.number, bytes));
-                state.presences.extend(presence);
-            }
+        let sessions = router.peers.take_moved(&self.account);
+        for adopted in router.parked.adopt(router, self, &sessions) {
+            state.pending.hold(&adopted.held);
+            let ahead = adopted.held.iter().filter(|number| **number > state.head);
+            state.ahead.extend(ahead.copied());
+            let presence = adopted.presence.map(|bytes| (adopted.number, bytes));
+            state.presences.extend(presence);
         }
         // What came when they had left.
         state.give_to_best(router, &self.account);
     }
 
-    /// The account is served elsewhere: writes what is not written, and is gone. Nothing comes any more. False: it could not
-    /// be written; the next home reads what the store has.
+    /// Takes in sessions that came when the home was loaded already.
+    pub fn adopt_late(self: &Arc<Self>, router: &Arc<Router>) {
+        self.with(|state| self.adopt(router, state));
+        // Where they were more was written perhaps.
+        router.spawn(self.clone().probe(router.clone()));
+    }
+
+    /// The account is served elsewhere: writes what is not written, and is gone. What comes goes to its new home, and so does
+    /// what could not be written; it may be in the log. False: not all was written; the next home reads what the store has.
     pub async fn leave(self: &Arc<Self>, router: &Arc<Router>) -> bool {
         const ROUND: std::time::Duration = std::time::Duration::from_millis(2);
         let until = tokio::time::Instant::now() + LEAVING;
         let written = loop {
+            if self.is_left() {
+                // Somebody else saw to it.
+                return true;
+            }
             if let Some((mailbox, spent)) = self.take_unsaved() {
                 self.store_mailbox(router, mailbox, spent).await;
             }
@@ -262,8 +322,31 @@ impl Home {
             }
             tokio::time::sleep(ROUND).await;
         };
-        self.forget(router);
+        self.give_up_all(router);
         written
+    }
+
+    /// What is still here goes to the new home; it may be in the log.
+    fn give_up_all(self: &Arc<Self>, router: &Arc<Router>) {
+        let since_ms = router.now_ms().saturating_sub(UNWRITTEN_MS);
+        let in_doubt = |queued: Queued| {
+            Waiting::Receive(Parcel {
+                doubt: queued.parcel.doubt.or(Some(Doubt {
+                    since_ms,
+                    looked: false,
+                })),
+                ..queued.parcel
+            })
+        };
+        {
+            let mut inner = self.inner.lock();
+            let Inner::Ready(state) = &mut *inner else {
+                return;
+            };
+            let queue = std::mem::take(&mut state.queue);
+            *inner = Inner::Loading(queue.into_iter().map(in_doubt).collect());
+        }
+        self.leave_behind(router);
     }
 
     pub(super) async fn read(&self, router: &Router) -> storage::Result<Option<State>> {
@@ -330,6 +413,7 @@ impl Home {
             photo: None,
             mailbox,
             unsaved_acks: 0,
+            ahead: ThinVec::new(),
         }))
     }
 }

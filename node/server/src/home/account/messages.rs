@@ -65,15 +65,7 @@ impl State {
         // An error waits for no store: what it answers is acknowledged already.
         let in_turn = class.message_type() != MessageType::Error && !self.queue.is_empty();
         if flags.is_some() || in_turn {
-            return self.enqueue(
-                home,
-                router,
-                Queued {
-                    parcel,
-                    sent: false,
-                    flags,
-                },
-            );
+            return self.enqueue(home, router, Queued { parcel, flags });
         }
         if self.deliver(account, router, &parcel, Numbers::default()) == 0 && class.stored_offline()
         {
@@ -100,15 +92,7 @@ impl State {
             return After::Refuse(parcel, offline_is_full());
         }
         let flags = Some(EntryFlags::DELIVER);
-        self.enqueue(
-            home,
-            router,
-            Queued {
-                parcel,
-                sent: false,
-                flags,
-            },
-        )
+        self.enqueue(home, router, Queued { parcel, flags })
     }
 
     pub(super) fn sent(
@@ -126,15 +110,7 @@ impl State {
             });
         if archived || !self.queue.is_empty() {
             let flags = archived.then_some(EntryFlags::SENT | EntryFlags::ARCHIVED);
-            return self.enqueue(
-                home,
-                router,
-                Queued {
-                    parcel,
-                    sent: true,
-                    flags,
-                },
-            );
+            return self.enqueue(home, router, Queued { parcel, flags });
         }
         self.copy_to_others(&home.account, router, &parcel, 0);
         After::Done(parcel)
@@ -146,7 +122,7 @@ impl State {
         router: &Arc<Router>,
         queued: Queued,
     ) -> After {
-        if self.queue.len() >= MAX_QUEUE && !queued.sent {
+        if self.queue.len() >= MAX_QUEUE && !queued.parcel.sent {
             return After::Refuse(
                 queued.parcel,
                 wait("too many messages wait for this account"),

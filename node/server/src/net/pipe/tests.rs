@@ -17,7 +17,7 @@ impl There {
 
 impl Far for There {
     fn data(&self, bytes: Bytes) -> bool {
-        self.handle().data(bytes)
+        self.handle().data(&bytes)
     }
 
     fn credit(&self, bytes: usize) {
@@ -116,6 +116,6 @@ async fn an_end_that_is_dropped_is_broken() {
 fn who_sends_beyond_the_window_is_refused() {
     let (_pipe, handle) = Pipe::new(There::default());
     let kilo = Bytes::from(vec![0; 1024]);
-    let taken = (0..1000).take_while(|_| handle.data(kilo.clone())).count();
+    let taken = (0..1000).take_while(|_| handle.data(&kilo)).count();
     assert_eq!(taken * 1024, WINDOW);
 }

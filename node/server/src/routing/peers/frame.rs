@@ -1,8 +1,10 @@
 //! What nodes say to each other about accounts and clients: a number, and what it is about.
 
 use bytes::Bytes;
+use xmpp::BareJid;
 
-use crate::home::Doubt;
+use super::Piece;
+use crate::home::{Doubt, Parcel};
 
 /// In the number of a pipe: for the end where the client's socket is.
 pub(super) const TO_FRONT: u64 = 1 << 63;
@@ -19,7 +21,7 @@ pub enum Kind {
     Credit = 3,
     /// The end of a pipe: 1 if it is done, 0 if it broke.
     End = 4,
-    /// A stanza for an account; its number is named in the answer.
+    /// A stanza for an account ([`Routed`]); its number is named in the answer.
     Route = 5,
     /// The answer to that: 1 if the sender's side is to follow.
     Done = 6,
@@ -27,15 +29,23 @@ pub enum Kind {
     Look = 7,
     /// An account was made: what was known of its name counts no longer.
     Forget = 8,
-    /// An account whose home is the sender's now: what is here of it is asked for; its number is named in the answer.
+    /// An account whose home is the sender's in the view of this epoch: what is here of it is asked for; its number is named
+    /// in the answer.
     Yield = 9,
-    /// The answer to that: sessions, as a list.
+    /// The answer to that, in pieces: what a piece is ([`super::Piece`]), and its bytes.
     Yielded = 10,
-    /// An account that has sessions here, whose home is the recipient's now.
+    /// An account that has sessions here, whose home is the recipient's in the view of this epoch.
     Nudge = 11,
 }
 
 impl Kind {
+    /// Whether a client is told that it did not go, and may try again. Of the others nobody would notice; what they are about
+    /// bounds them.
+    #[must_use]
+    pub fn may_be_refused(self) -> bool {
+        matches!(self, Self::Passage | Self::Route)
+    }
+
     /// The kind of this number, if there is one.
     #[must_use]
     pub fn of(number: u8) -> Option<Self> {
@@ -65,26 +75,71 @@ pub fn numbered(number: u64, rest: &[u8]) -> Bytes {
     body.into()
 }
 
-/// A stanza to be delivered: the number that its answer names, since when it may be in the log already (0: it is not),
-/// and its bytes.
-pub(super) fn route(number: u64, doubt: Option<Doubt>, stanza: &[u8]) -> Bytes {
-    let since_ms = doubt.map_or(0, |doubt| doubt.since_ms);
-    let mut body = Vec::with_capacity(16 + stanza.len());
+/// A stanza that a node is asked to deliver.
+#[derive(Debug)]
+pub struct Routed {
+    /// Of the view by which this node was found.
+    pub epoch: u64,
+    /// How many nodes it has come over.
+    pub hops: u8,
+    /// It is a copy for the account that sent it.
+    pub sent: bool,
+    /// It may be in the log already.
+    pub doubt: Option<Doubt>,
+    /// It.
+    pub stanza: Bytes,
+}
+
+/// The bytes of a stanza to be delivered, behind the number that its answer names: the epoch, since when it may be in the log
+/// already (0: it is not), hops, whether it is a copy, and the stanza as it is.
+pub(super) fn route(number: u64, epoch: u64, parcel: &Parcel) -> Bytes {
+    let stanza = parcel.stanza.raw();
+    let since_ms = parcel.doubt.map_or(0, |doubt| doubt.since_ms);
+    let mut body = Vec::with_capacity(26 + stanza.len());
     body.extend_from_slice(&number.to_be_bytes());
+    body.extend_from_slice(&epoch.to_be_bytes());
     body.extend_from_slice(&since_ms.to_be_bytes());
+    body.extend_from_slice(&[parcel.hops, u8::from(parcel.sent)]);
     body.extend_from_slice(stanza);
     body.into()
 }
 
 /// What of a stanza to be delivered follows its number.
 #[must_use]
-pub fn routed(rest: &Bytes) -> Option<(Option<Doubt>, Bytes)> {
-    let (since_ms, stanza) = split(rest)?;
+pub fn routed(rest: &Bytes) -> Option<Routed> {
+    let (epoch, rest) = split(rest)?;
+    let (since_ms, rest) = split(&rest)?;
+    let [hops, sent] = *rest.first_chunk::<2>()?;
     let doubt = (since_ms > 0).then_some(Doubt {
         since_ms,
         looked: false,
     });
-    Some((doubt, stanza))
+    Some(Routed {
+        epoch,
+        hops,
+        sent: sent != 0,
+        doubt,
+        stanza: rest.slice(2..),
+    })
+}
+
+/// An account that is asked for.
+pub(super) fn yields(number: u64, epoch: u64, account: &BareJid) -> Bytes {
+    let name = account.as_str().as_bytes();
+    let mut body = Vec::with_capacity(16 + name.len());
+    body.extend_from_slice(&number.to_be_bytes());
+    body.extend_from_slice(&epoch.to_be_bytes());
+    body.extend_from_slice(name);
+    body.into()
+}
+
+/// A piece of what is given up.
+pub(super) fn yielded(number: u64, kind: Piece, bytes: &[u8]) -> Bytes {
+    let mut body = Vec::with_capacity(9 + bytes.len());
+    body.extend_from_slice(&number.to_be_bytes());
+    body.push(kind as u8);
+    body.extend_from_slice(bytes);
+    body.into()
 }
 
 /// The number, and what follows it.

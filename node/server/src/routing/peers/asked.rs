@@ -1,0 +1,235 @@
+//! Asked: stanzas that other nodes were asked to deliver and have not answered, and the order in which those of an account go.
+//!
+//! While a node has something of an account, what follows goes the same way, even when the account's home is at another node
+//! by then: that node passes it on, in order. What a node that died had not answered is routed anew before anything that came
+//! later.
+//! Stored: nothing. Bounds: [`MAX_ASKED`], [`MAX_BYTES`].
+
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use cluster::NodeId;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use xmpp::BareJid;
+
+use crate::home::{Doubt, Parcel};
+
+/// Sessions have windows; this is what all together may have under way.
+const MAX_ASKED: usize = 1 << 20;
+/// The same in bytes of stanzas.
+const MAX_BYTES: usize = 256 << 20;
+const SHARDS: usize = 16;
+
+/// What a node was asked.
+struct Asked {
+    node: NodeId,
+    /// When, in milliseconds since 1970.
+    at_ms: u64,
+    parcel: Parcel,
+}
+
+/// Where stanzas of an account go instead of its home.
+enum Detour {
+    /// To a node that has something of it: so much, when the view changed.
+    By(NodeId),
+    /// They wait until what came before them is on its way again.
+    Waits(VecDeque<Parcel>),
+}
+
+/// What becomes of a stanza for an account.
+pub(super) enum Turn {
+    /// It goes where its account is served.
+    Home(Parcel),
+    /// It goes to this node, behind others.
+    By(NodeId, Parcel),
+    /// It waits behind others.
+    Waits,
+}
+
+/// All that is under way.
+#[derive(Default)]
+pub(super) struct Asking {
+    shards: [Mutex<HashMap<u64, Asked>>; SHARDS],
+    bytes: AtomicUsize,
+    detours: Mutex<HashMap<BareJid, Detour>>,
+    has_detours: AtomicBool,
+}
+
+impl Asking {
+    fn shard(&self, number: u64) -> &Mutex<HashMap<u64, Asked>> {
+        &self.shards[number as usize % SHARDS]
+    }
+
+    /// Notes a question.
+    ///
+    /// # Errors
+    /// The parcel: too much is under way.
+    pub(super) fn insert(
+        &self,
+        number: u64,
+        node: NodeId,
+        at_ms: u64,
+        parcel: Parcel,
+    ) -> Result<(), Box<Parcel>> {
+        let bytes = parcel.stanza.raw().len();
+        let mut shard = self.shard(number).lock();
+        let full = self.bytes.load(Ordering::Relaxed) + bytes > MAX_BYTES;
+        if full || shard.len() >= MAX_ASKED / SHARDS {
+            return Err(Box::new(parcel));
+        }
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let asked = Asked {
+            node,
+            at_ms,
+            parcel,
+        };
+        shard.insert(number, asked);
+        Ok(())
+    }
+
+    /// Takes a question back, or takes what was answered out.
+    pub(super) fn remove(&self, number: u64, by: NodeId) -> Option<Parcel> {
+        let asked = {
+            let mut shard = self.shard(number).lock();
+            if shard.get(&number)?.node != by {
+                return None;
+            }
+            shard.remove(&number)?
+        };
+        self.bytes
+            .fetch_sub(asked.parcel.stanza.raw().len(), Ordering::Relaxed);
+        if self.has_detours.load(Ordering::SeqCst) {
+            self.shorten(asked.parcel.account(), by);
+        }
+        Some(asked.parcel)
+    }
+
+    /// How many are under way.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// A detour ends with the last that took it.
+    fn shorten(&self, account: Option<BareJid>, by: NodeId) {
+        let Some(account) = account else { return };
+        let mut detours = self.detours.lock();
+        if matches!(detours.get(&account), Some(Detour::By(node)) if *node == by)
+            && !self.has(&account, by)
+        {
+            detours.remove(&account);
+            self.has_detours
+                .store(!detours.is_empty(), Ordering::SeqCst);
+        }
+    }
+
+    fn has(&self, account: &BareJid, by: NodeId) -> bool {
+        self.shards.iter().any(|shard| {
+            let shard = shard.lock();
+            let mut asked = shard.values().filter(|asked| asked.node == by);
+            asked.any(|asked| asked.parcel.account().as_ref() == Some(account))
+        })
+    }
+
+    /// Which way the next stanza for an account goes.
+    pub(super) fn turn(&self, parcel: Parcel) -> Turn {
+        if !self.has_detours.load(Ordering::SeqCst) {
+            return Turn::Home(parcel);
+        }
+        let Some(account) = parcel.account() else {
+            return Turn::Home(parcel);
+        };
+        match self.detours.lock().get_mut(&account) {
+            None => Turn::Home(parcel),
+            Some(Detour::By(node)) => Turn::By(*node, parcel),
+            Some(Detour::Waits(waiting)) => {
+                waiting.push_back(parcel);
+                Turn::Waits
+            }
+        }
+    }
+
+    /// The view has changed: what is under way to a node that lives and no longer serves the account keeps what follows
+    /// behind it.
+    pub(super) fn detour(&self, home: impl Fn(&BareJid) -> Option<NodeId>) {
+        let mut detours = self.detours.lock();
+        for shard in &self.shards {
+            for asked in shard.lock().values() {
+                let Some(account) = asked.parcel.account() else {
+                    continue;
+                };
+                if home(&account) != Some(asked.node) {
+                    detours.entry(account).or_insert(Detour::By(asked.node));
+                }
+            }
+        }
+        self.has_detours
+            .store(!detours.is_empty(), Ordering::SeqCst);
+    }
+
+    /// A node is gone: what it was asked and has not answered waits, in the order in which it was asked, and so does what
+    /// comes for the same accounts. The accounts, to be let go on with [`Asking::next`].
+    pub(super) fn gone(&self, node: NodeId) -> Vec<BareJid> {
+        let mut detours = self.detours.lock();
+        let mut left = Vec::new();
+        for shard in &self.shards {
+            let gone = shard
+                .lock()
+                .extract_if(|_, asked| asked.node == node)
+                .collect::<Vec<_>>();
+            left.extend(gone);
+        }
+        left.sort_unstable_by_key(|(number, _)| *number);
+        detours.retain(|_, detour| !matches!(detour, Detour::By(by) if *by == node));
+        let mut accounts = Vec::new();
+        for (_, asked) in left {
+            self.bytes
+                .fetch_sub(asked.parcel.stanza.raw().len(), Ordering::Relaxed);
+            let Some(account) = asked.parcel.account() else {
+                continue;
+            };
+            let detour = detours.entry(account.clone()).or_insert(Detour::By(node));
+            if let Detour::By(_) = detour {
+                *detour = Detour::Waits(VecDeque::new());
+                accounts.push(account);
+            }
+            if let Detour::Waits(waiting) = detour {
+                waiting.push_back(asked.in_doubt());
+            }
+        }
+        self.has_detours
+            .store(!detours.is_empty(), Ordering::SeqCst);
+        accounts
+    }
+
+    /// The next of what waits for an account; `None`: no more waits, and what comes goes on as usual.
+    pub(super) fn next(&self, account: &BareJid) -> Option<Parcel> {
+        let mut detours = self.detours.lock();
+        if let Some(Detour::Waits(waiting)) = detours.get_mut(account)
+            && let Some(parcel) = waiting.pop_front()
+        {
+            return Some(parcel);
+        }
+        if matches!(detours.get(account), Some(Detour::Waits(_))) {
+            detours.remove(account);
+            self.has_detours
+                .store(!detours.is_empty(), Ordering::SeqCst);
+        }
+        None
+    }
+}
+
+impl Asked {
+    /// The node may have done it.
+    fn in_doubt(self) -> Parcel {
+        Parcel {
+            doubt: Some(Doubt {
+                since_ms: self.parcel.doubt.map_or(self.at_ms, |it| it.since_ms),
+                looked: false,
+            }),
+            ..self.parcel
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Views: which nodes serve accounts, now and a moment ago.
+//!
+//! A route is decided by the view and counts only if that is still the view when what it asks for is noted
+//! ([`Views::generation`]): so who changes the view finds all that was asked under the one before.
+//! Stored: nothing. Bounds: [`MAX_FORMER`].
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use cluster::{
+    NodeId,
+    place::{Member, place},
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// How long after a change of the view an account may still be where it was before.
+const MOVING: Duration = Duration::from_secs(60);
+/// How long after it a home that is not in memory may be one with sessions, which it does not know of yet.
+const SETTLING: Duration = Duration::from_secs(5);
+/// Earlier views that are remembered.
+const MAX_FORMER: usize = 16;
+
+/// Who serves accounts. Every node computes the same places from the same view.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// Grows with each change.
+    pub epoch: u64,
+    /// Those that serve accounts, this node among them unless it leaves; empty while there is no other.
+    pub members: Vec<Member>,
+}
+
+impl View {
+    /// The node that serves an account.
+    pub fn home(&self, account: &str) -> Option<NodeId> {
+        place(account.as_bytes(), &self.members)
+    }
+
+    /// Whether this node serves accounts.
+    pub fn has(&self, node: NodeId) -> bool {
+        self.members.iter().any(|member| member.node == node)
+    }
+}
+
+/// The view, and those before it.
+#[derive(Default)]
+pub(super) struct Views {
+    current: ArcSwap<View>,
+    /// Counts the changes.
+    generation: AtomicU64,
+    former: Mutex<Vec<(Instant, Arc<View>)>>,
+    /// Whether there are former ones, or homes here that belong elsewhere.
+    moving: AtomicBool,
+    misplaced: AtomicBool,
+    settled: Mutex<Option<Instant>>,
+    settling: AtomicBool,
+    changed: Notify,
+}
+
+impl Views {
+    pub(super) fn current(&self) -> arc_swap::Guard<Arc<View>> {
+        self.current.load()
+    }
+
+    /// To be read before the view, and again when what was decided by it is noted.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// False: it is older than the one that counts.
+    pub(super) fn set(&self, view: View) -> bool {
+        let mut former = self.former.lock();
+        let before = self.current.load_full();
+        if view.epoch < before.epoch {
+            return false;
+        }
+        self.current.store(Arc::new(view));
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        let now = Instant::now();
+        former.retain(|(until, _)| *until > now);
+        if !before.members.is_empty() {
+            if former.len() == MAX_FORMER {
+                former.remove(0);
+            }
+            former.push((now + MOVING, before));
+            *self.settled.lock() = Some(now + SETTLING);
+            self.settling.store(true, Ordering::Release);
+        }
+        self.moving.store(!former.is_empty(), Ordering::Release);
+        self.changed.notify_waiters();
+        true
+    }
+
+    /// Waits until the view is of this epoch or a later one.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) async fn reached(&self, epoch: u64) {
+        loop {
+            let changed = self.changed.notified();
+            if self.current().epoch >= epoch {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether accounts may be where they were in an earlier view.
+    pub(super) fn is_moving(&self) -> bool {
+        self.moving.load(Ordering::Acquire) || self.misplaced.load(Ordering::Acquire)
+    }
+
+    /// Whether homes here may have sessions that have not come yet.
+    pub(super) fn is_settling(&self) -> bool {
+        if !self.settling.load(Ordering::Acquire) {
+            return false;
+        }
+        let settles = self
+            .settled
+            .lock()
+            .is_some_and(|until| until > Instant::now());
+        if !settles {
+            self.settling.store(false, Ordering::Release);
+        }
+        settles
+    }
+
+    /// Whether homes are in memory here that belong elsewhere.
+    pub(super) fn set_misplaced(&self, misplaced: bool) {
+        self.misplaced.store(misplaced, Ordering::Release);
+    }
+
+    /// The other nodes where an account may still be: those that served it a while ago, the last first.
+    pub(super) fn former(&self, account: &str, me: Option<NodeId>) -> Vec<NodeId> {
+        if !self.moving.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let mut former = self.former.lock();
+        former.retain(|(until, _)| *until > now);
+        self.moving.store(!former.is_empty(), Ordering::Release);
+        let mut nodes = Vec::new();
+        for (_, view) in former.iter().rev() {
+            if let Some(node) = view.home(account)
+                && Some(node) != me
+                && !nodes.contains(&node)
+            {
+                nodes.push(node);
+            }
+        }
+        nodes
+    }
+}
