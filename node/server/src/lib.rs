@@ -21,6 +21,7 @@ pub mod intake;
 pub mod keys;
 pub mod log;
 pub mod maintenance;
+pub mod membership;
 pub mod metrics;
 pub mod module;
 pub mod modules;

@@ -60,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("intake", &["c2s", "home", "pipeline", "routing"]),
     ("sweep", &["home", "routing"]),
     ("maintenance", &["routing"]),
+    ("membership", &["intake", "routing"]),
     ("admin", &["c2s", "module", "modules", "routing"]),
     ("first_start", &["net"]),
     ("transfer", &["modules"]),
