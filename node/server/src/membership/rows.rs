@@ -10,7 +10,7 @@ use cluster::{
     NodeId,
     directory::raft::{Founder, OutOfReach, Record},
 };
-use discovery::{Error, ErrorKind, Result, RegistryRows, Row};
+use discovery::{Error, ErrorKind, RegistryRows, Result, Row};
 use storage::repository::{Control, FounderRow, NodeRow};
 
 /// Over the rows of a cluster.

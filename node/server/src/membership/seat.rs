@@ -151,6 +151,11 @@ mod tests {
         };
         check("redis://a:1", None, None, "redis://a:1");
         check("redis://a:1", None, Some("s"), "redis://:s@a:1");
-        check("rediss://a:1/2", Some("u"), Some("p@:/"), "rediss://u:p%40%3A%2F@a:1/2");
+        check(
+            "rediss://a:1/2",
+            Some("u"),
+            Some("p@:/"),
+            "rediss://u:p%40%3A%2F@a:1/2",
+        );
     }
 }

@@ -193,6 +193,8 @@ pub struct Leaving {
 pub trait Report: Send + Sync {
     /// As it is now. Quick, and does not wait.
     fn status(&self) -> Status;
+    /// How far this node is.
+    fn phase(&self) -> Phase;
 }
 
 /// Where the status of this process is read, whichever life it is in. Clones share it.
@@ -204,6 +206,12 @@ impl Board {
     pub fn status(&self) -> Option<Status> {
         let report = self.0.read().clone();
         report.map(|report| report.status())
+    }
+
+    /// How far this node is; `None`: it is alone.
+    pub fn phase(&self) -> Option<Phase> {
+        let report = self.0.read().clone();
+        report.map(|report| report.phase())
     }
 
     /// From now on this one tells.

@@ -42,7 +42,9 @@ impl Whereabouts {
                     None => of_default_route(cluster.listen.ip()),
                 };
                 let Some(ip) = ip else {
-                    bail!("it is not known where other nodes reach this one: set cluster.advertise");
+                    bail!(
+                        "it is not known where other nodes reach this one: set cluster.advertise"
+                    );
                 };
                 Some(SocketAddr::new(ip, cluster.listen.port()))
             }
