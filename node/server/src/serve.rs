@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    admin::{Administrator, socket::AdminSocket},
+    admin::{Administrator, Alone, ClusterControl, Desk, socket::AdminSocket},
     app::App,
     config::{Config, Security, Store},
     first_start::first_start,
@@ -23,6 +23,7 @@ use crate::{
     metrics::StoreMetrics,
     ready_file::{Ready, write_ready_file},
     shutdown,
+    status::Facts,
     stores::{self, Opened, Watching},
 };
 
@@ -55,7 +56,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let router = app.router.clone();
     calls.register(router.metrics.registry());
     gauges::watch_router(&router.metrics, &router);
-    gauges::watch_store(&router.metrics, table);
+    gauges::watch_store(&router.metrics, table.clone());
+    let desk = desk(&app, &health, table, Arc::new(Alone));
 
     // The pages outlive the node: they tell that it stops.
     let (last, stopped) = shutdown::signal();
@@ -70,6 +72,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             listener,
             router.metrics.clone(),
             health.clone(),
+            desk.look.clone(),
             stopped.clone(),
         )));
     }
@@ -79,6 +82,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         accounts: router.accounts(),
         domains: config.domains.clone(),
         live: Some(Arc::new(router.clone())),
+        desk: Some(desk),
     };
     let administration = tokio::spawn(socket.serve(administrator, stopped));
 
@@ -136,13 +140,43 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
 /// While nothing can be stored here the node is not to be sent clients.
 fn watch_store(health: &Health, table: Arc<dyn Table>) {
-    health.watch(move || {
-        let error = table.trouble()?;
-        Some(match std::error::Error::source(&error) {
-            Some(cause) => format!("{error} ({cause})"),
-            None => error.to_string(),
-        })
-    });
+    health.watch(move || trouble(&*table));
+}
+
+/// What keeps a store from taking writes, in words.
+fn trouble(table: &dyn Table) -> Option<String> {
+    let error = table.trouble()?;
+    Some(match std::error::Error::source(&error) {
+        Some(cause) => format!("{error} ({cause})"),
+        None => error.to_string(),
+    })
+}
+
+/// What there is to operate a node by.
+fn desk(
+    app: &App,
+    health: &Health,
+    table: Arc<dyn Table>,
+    control: Arc<dyn ClusterControl>,
+) -> Desk {
+    let (router, health, asked) = (app.router.clone(), health.clone(), control.clone());
+    let look = move || Facts {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        domains: router.config.domains.clone(),
+        uptime_s: router.started.elapsed().as_secs(),
+        not_ready: health.reasons().into_iter().map(Into::into).collect(),
+        store_trouble: trouble(&*table),
+        accounts: router.directory.accounts(),
+        sessions: router.sessions.len(),
+        parked: router.parked.len(),
+        homes: router.homes.len(),
+        secret: asked.secret(),
+        cluster: asked.status(),
+    };
+    Desk {
+        look: Arc::new(look),
+        control,
+    }
 }
 
 #[cfg(test)]
