@@ -6,12 +6,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use services::{Dynoxide, Postgres, Process, SeaweedFs};
 use starling::config::Config;
+use starling::status::Facts;
 use starling::stores::{self, Opened};
 use storage::Stores;
 use tempfile::TempDir;
@@ -151,6 +152,31 @@ impl Node {
         Ok(answer)
     }
 
+    /// What it tells of itself and of its cluster.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn facts(&self) -> Result<Facts> {
+        let page = self.page("/status.json")?;
+        let (_, body) = page.split_once("\r\n\r\n").context("no body")?;
+        Ok(serde_json::from_str(body)?)
+    }
+
+    /// Runs a command with the configuration of this node.
+    ///
+    /// # Errors
+    /// It cannot be run; that it fails is no error.
+    pub fn command(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(starling_binary()?);
+        without_variables_of_tests(&mut command);
+        let at = |name: &str| self.room.path().join(name);
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(at("starling.toml"));
+        Ok(command.env("STARLING_DATA", at("data")).output()?)
+    }
+
     /// The value of a metric, as it is written with its labels.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<f64> {
@@ -240,6 +266,17 @@ impl Processes {
         tokio::task::block_in_place(|| node.process.kill());
         self.balance();
         node
+    }
+
+    /// Waits until a node that was told to has ended; how, and what it logged.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn ended(&mut self, at: usize) -> Result<(ExitStatus, String)> {
+        let mut node = self.nodes.remove(at);
+        self.balance();
+        let status = tokio::task::block_in_place(|| node.process.wait())?;
+        Ok((status, node.log()))
     }
 
     /// Stops a node as an operator does; how it ended, and what it logged.

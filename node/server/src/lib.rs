@@ -34,6 +34,7 @@ pub mod routing;
 pub mod serve;
 pub mod shutdown;
 pub mod specs;
+pub mod status;
 pub mod stores;
 pub mod sweep;
 pub mod transfer;

@@ -46,6 +46,13 @@ async fn three_find_each_other(shared: Shared, cluster: &str) {
         .map(|node| node.metric("xmpp_cluster_view_changes"))
         .collect();
     assert!(epochs.iter().all(|it| *it == epochs[0]), "{epochs:?}");
+    for node in &cluster.nodes {
+        let facts = node.facts().unwrap();
+        let (status, troubles) = (facts.cluster.as_ref().unwrap(), facts.troubles());
+        assert_eq!(status.members.len(), 3, "{status:?}");
+        assert_eq!(status.links.len(), 2, "{status:?}");
+        assert!(troubles.is_empty(), "{troubles:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

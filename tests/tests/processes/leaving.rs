@@ -33,5 +33,21 @@ async fn who_leaves_loses_nothing() {
     let story = play.stop().await;
     let counts = play.verify(&stores).await;
     println!("{counts:?}\n{story:?}");
-    assert!(counts.promised > 100);
+    assert!(counts.promised > 100 && counts.refused == 0);
+    let failed = |what: &String| what.starts_with("resumption failed");
+    assert!(!story.keys().any(failed), "{story:?}");
+}
+
+/// An operator at one node has another one leave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_leaves_when_another_is_told_so() {
+    let shared = Shared::database().unwrap();
+    let mut cluster = Processes::start(3, shared, "").await.unwrap();
+    let status = cluster.nodes[2].facts().unwrap().cluster.unwrap();
+    let command = ["cluster", "drain", &status.address];
+    let told = cluster.nodes[0].command(&command).unwrap();
+    assert!(told.status.success(), "{told:?}");
+    let (status, log) = cluster.ended(2).unwrap();
+    assert!(status.success(), "{log}");
+    cluster.agree(2).unwrap();
 }

@@ -11,7 +11,10 @@ use cluster::{
 };
 use tokio::sync::watch;
 
-use super::{lines::DIRECTORY, liveness::Liveness};
+use super::{
+    lines::{DIRECTORY, LEAVE},
+    liveness::Liveness,
+};
 use crate::routing::peers::Kind;
 
 /// What takes frames of other nodes.
@@ -25,6 +28,8 @@ pub(super) struct Hands {
     pub(super) directory: OnceLock<Weak<RaftDirectory>>,
     /// Whether this life is over.
     pub(super) fallen: watch::Sender<bool>,
+    /// Whether this node is to leave.
+    pub(super) leave: watch::Sender<bool>,
     /// Something of the peers changed.
     pub(super) changed: watch::Sender<()>,
 }
@@ -40,6 +45,10 @@ impl Handler for Hands {
     }
 
     async fn request(&self, request: Request) -> Result<Bytes, Declined> {
+        if request.kind == LEAVE {
+            self.leave.send_replace(true);
+            return Ok(Bytes::new());
+        }
         let directory = self.directory.get().and_then(Weak::upgrade);
         match directory {
             Some(directory) if request.kind == DIRECTORY => {

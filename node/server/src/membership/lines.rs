@@ -13,6 +13,8 @@ use cluster::{
 
 /// What requests of the directory are called among requests.
 pub(super) const DIRECTORY: u8 = 1;
+/// What the request is called that has a node leave.
+pub(super) const LEAVE: u8 = 2;
 /// Requests beyond this are long transfers.
 const LONG: usize = 64 << 10;
 

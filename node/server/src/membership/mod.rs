@@ -9,7 +9,7 @@
 //! | `mod.rs` | [`Membership`]: joins, and keeps this node's place |
 //! | `follow` | from what the directory says to what the router knows |
 //! | `serving` | who serves, from one view to the next; pure |
-//! | `leaving` | how a node goes |
+//! | `leaving`, `operating` | how a node goes; what an operator has nodes do |
 //! | `seat` | the directory, over Raft or Redis |
 //! | `lines`, `post`, `hands`, `liveness` | links: requests, frames out, what comes in, whom they cannot reach |
 //! | `sources`, `whereabouts` | where others are, and where this node is |
@@ -24,6 +24,7 @@ mod hands;
 mod leaving;
 mod lines;
 mod liveness;
+mod operating;
 mod post;
 mod report;
 mod rows;
@@ -48,10 +49,14 @@ use cluster::{
 };
 use discovery::{Registry, Watcher, watcher};
 use parking_lot::Mutex;
-use storage::{repository::Control, shape::Table};
+use storage::{
+    repository::{ClusterSecrets, Control},
+    shape::Table,
+};
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
 pub use hands::Intake;
+pub use operating::Refusal;
 pub use status::{Board, Phase, Status};
 
 use crate::{config::cluster::Cluster, routing::Router};
@@ -87,6 +92,10 @@ struct Inner {
     followed: Mutex<Followed>,
     phase: watch::Sender<Phase>,
     fallen: watch::Receiver<bool>,
+    leave: watch::Sender<bool>,
+    control: Arc<Control>,
+    /// The secrets that the store keeps, if it does.
+    secrets: Arc<Mutex<Option<ClusterSecrets>>>,
     leaving: Progress,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -104,17 +113,19 @@ impl Membership {
     ) -> anyhow::Result<Self> {
         let whereabouts = Whereabouts::find(cluster).await?;
         let control = Arc::new(Control::new(table, &cluster.name));
-        let (secrets, origin) = secrets::load(cluster, &control).await?;
+        let (secrets, stored) = secrets::load(cluster, &control).await?;
         let (lines, liveness) = (Arc::new(Lines::default()), Arc::new(Liveness::default()));
         // Before anything can come: what comes may want an answer.
         let post = Post::new(lines.clone(), Handle::current());
         router.peers.join(router.node, Arc::new(Carrying(post)));
         let (fell, fallen) = watch::channel(false);
+        let leave = watch::Sender::new(false);
         let hands = Arc::new(Hands {
             intake,
             liveness: liveness.clone(),
             directory: OnceLock::new(),
             fallen: fell,
+            leave: leave.clone(),
             changed: watch::Sender::new(()),
         });
         let config = links(cluster, router.node, &whereabouts, secrets);
@@ -139,6 +150,9 @@ impl Membership {
             followed: Mutex::default(),
             phase: watch::Sender::new(Phase::Joining),
             fallen,
+            leave,
+            control: control.clone(),
+            secrets: Arc::new(Mutex::new(stored)),
             leaving: Progress::default(),
             tasks: Mutex::default(),
         });
@@ -157,9 +171,8 @@ impl Membership {
         let _ = inner.seat.set(seat);
         inner.spawn(follow::run(inner.clone(), hands.clone()));
         inner.spawn(follow::keep_stage(inner.clone()));
-        if let secrets::Origin::Stored(stored) = origin {
-            inner.spawn(secrets::follow(control, inner.lines.clone(), stored));
-        }
+        let secrets = inner.secrets.clone();
+        inner.spawn(secrets::follow(control, inner.lines.clone(), secrets));
         let member = &inner.member;
         tracing::info!(cluster = %cluster.name, node = %status::hex(member.node), name = %member.name, %address, "looking for other nodes");
         Ok(Self(inner))

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use cluster::link::Secret;
+use parking_lot::Mutex;
 use storage::{
     ErrorKind,
     repository::{ClusterSecrets, Control},
@@ -18,38 +19,30 @@ use storage::{
 use super::{lines::Lines, rows::seconds};
 use crate::config::cluster::Cluster;
 
-/// Where the secrets are from.
-pub(super) enum Origin {
-    /// The configuration.
-    Written,
-    /// The store.
-    Stored(ClusterSecrets),
-}
-
-/// The secrets that count, the one that proves first.
+/// The secrets that count, the one that proves first, and as the store has them if they are its own.
 ///
 /// # Errors
 /// The file or the store cannot be read; what a file holds is no secret.
 pub(super) async fn load(
     cluster: &Cluster,
     control: &Control,
-) -> anyhow::Result<(Vec<Secret>, Origin)> {
+) -> anyhow::Result<(Vec<Secret>, Option<ClusterSecrets>)> {
     if let Some(file) = &cluster.secret_file {
         let place = || format!("reading the cluster's secrets in {}", file.display());
         let text = std::fs::read_to_string(file).with_context(place)?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let secrets: Result<Vec<_>, _> = lines.map(|line| Secret::new(line.as_bytes())).collect();
-        return Ok((secrets.with_context(place)?, Origin::Written));
+        return Ok((secrets.with_context(place)?, None));
     }
     if !cluster.secrets.is_empty() {
         let written = cluster.secrets.iter();
         let secrets = written.map(|secret| Secret::new(secret.expose().as_bytes()));
         let secrets: Result<Vec<_>, _> = secrets.collect();
-        return Ok((secrets?, Origin::Written));
+        return Ok((secrets?, None));
     }
     let stored = control.secrets(seconds(SystemTime::now())).await;
     let stored = stored.context("reading the cluster's secrets in the store")?;
-    Ok((usable(&stored)?, Origin::Stored(stored)))
+    Ok((usable(&stored)?, Some(stored)))
 }
 
 fn usable(stored: &ClusterSecrets) -> anyhow::Result<Vec<Secret>> {
@@ -58,28 +51,32 @@ fn usable(stored: &ClusterSecrets) -> anyhow::Result<Vec<Secret>> {
     Ok(secrets?)
 }
 
-/// Follows the secrets of the store for as long as the links are open.
-pub(super) async fn follow(control: Arc<Control>, lines: Arc<Lines>, first: ClusterSecrets) {
-    let (mut seen, mut since) = (first, Instant::now());
+/// Follows the secrets of the store, if it keeps them, for as long as the links are open.
+pub(super) async fn follow(
+    control: Arc<Control>,
+    lines: Arc<Lines>,
+    seen: Arc<Mutex<Option<ClusterSecrets>>>,
+) {
+    let Some(mut current) = seen.lock().clone() else {
+        return;
+    };
+    let mut since = Instant::now();
     loop {
         tokio::time::sleep(ClusterSecrets::READ_EVERY).await;
         let now = seconds(SystemTime::now());
-        let found = match control.secrets(now).await {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::warn!(%error, "reading the cluster's secrets");
-                continue;
+        match control.secrets(now).await {
+            Ok(found) if found.version != current.version => {
+                since = Instant::now();
+                current = found;
             }
-        };
-        if found.version != seen.version {
-            since = Instant::now();
-            seen = found;
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "reading the cluster's secrets"),
         }
-        match control.step_secrets(&seen, since.elapsed(), now).await {
+        match control.step_secrets(&current, since.elapsed(), now).await {
             Ok(Some(next)) => {
                 tracing::info!(rotation = ?next.rotation, "the cluster's secrets");
                 since = Instant::now();
-                seen = next;
+                current = next;
             }
             Ok(None) => {}
             // Another node took the step.
@@ -87,10 +84,11 @@ pub(super) async fn follow(control: Arc<Control>, lines: Arc<Lines>, first: Clus
             Err(error) => tracing::warn!(%error, "changing the cluster's secrets"),
         }
         let Some(links) = lines.links() else { return };
-        if let Ok(secrets) = usable(&seen)
+        if let Ok(secrets) = usable(&current)
             && let Err(error) = links.set_secrets(secrets)
         {
             tracing::error!(%error, "the cluster's secrets cannot be used");
         }
+        *seen.lock() = Some(current.clone());
     }
 }
