@@ -145,13 +145,15 @@ mod tests {
         }
     }
 
-    /// What became of going on: who is dead, and who serves; `None`: what was counts on.
+    /// Who is dead, and who serves if that changed; `None`: what was counts on.
+    type Expected<'a> = Option<(&'a [u64], Option<&'a [(u64, f64)]>)>;
+
     #[track_caller]
     fn check(
         serving: &mut Serving,
         view: &View,
         (age, unreachable): (u64, &[u64]),
-        expected: Option<(&[u64], Option<&[(u64, f64)]>)>,
+        expected: Expected<'_>,
     ) {
         let unreachable = unreachable.iter().copied().map(NodeId).collect();
         let step = serving.go_on(view, Duration::from_secs(age), &unreachable);
