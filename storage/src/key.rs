@@ -17,6 +17,7 @@
 //! | `idx` `U#` domain, localpart | the mark of an account that is being erased, where the account itself is not |
 //! | `idx` `W#` archive | contacts in a log; sort: block of numbers |
 //! | `idx` `V#` domain, field | words of vCards; sort: word, localpart |
+//! | `ctl` `C#` cluster | what the nodes of a cluster share; sort: what, or a node |
 //! | `ctl` `M#` domain | how far the maintenance of a domain is |
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -47,6 +48,12 @@ pub const VCARD: Bytes = Bytes::from_static(b"VC");
 pub const ARCHIVE_PREFERENCES: Bytes = Bytes::from_static(b"MAMP");
 /// Sort key of how far a maintenance is.
 pub const MAINTENANCE: Bytes = Bytes::from_static(b"AT");
+/// Sort key of the row that says which directory counts.
+pub const FOUNDER: Bytes = Bytes::from_static(b"FOUNDER");
+/// Sort key of a cluster's secrets.
+pub const SECRETS: Bytes = Bytes::from_static(b"SECRETS");
+/// What sort keys of nodes begin with.
+pub const CLUSTER_NODES: &[u8] = b"NODE#";
 /// What sort keys of those who work on a log begin with: beyond every number.
 pub const LOG_CLAIMS: &[u8] = &[0xff; 8];
 /// Sort key of the mark that an account is being erased, where the account itself is not.
@@ -155,6 +162,18 @@ pub fn log_claim(id: u64) -> Bytes {
 /// Partition of how far the maintenance of a domain is.
 pub fn maintenance(domain: &str) -> Bytes {
     partition_of_one(b"M#", domain)
+}
+
+/// Partition of what the nodes of a cluster share.
+pub fn cluster(name: &str) -> Bytes {
+    partition_of_one(b"C#", name)
+}
+
+/// Sort key of a node of a cluster.
+pub fn cluster_node(node: &str) -> Bytes {
+    Builder::new(CLUSTER_NODES, node.len())
+        .last(node.as_bytes())
+        .within(MAX_SORT)
 }
 
 /// Whether this is the partition of an account.
@@ -277,6 +296,7 @@ pub fn record_name(space: Space, partition: &[u8], sort: &[u8]) -> &'static str 
         (_, b"E#") => "erasures",
         (_, b"V#") => "vcard words",
         (_, b"M#") => "maintenance",
+        (Space::Ctl, b"C#") => "cluster",
         (_, b"G#") => "groups",
         (_, b"R#") => "room",
         (_, b"P#") => "pubsub node",

@@ -20,5 +20,6 @@ pub mod credentials;
 pub mod dialogue;
 pub mod faults;
 pub mod load;
+pub mod processes;
 pub mod server;
 pub mod xml;

@@ -79,6 +79,22 @@ impl App {
         table: Arc<dyn Table>,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
+        let mut app = Self::build(config, stores, table, clock, Metrics::default()).await?;
+        app.open()?;
+        Ok(app)
+    }
+
+    /// Builds a node that nobody can connect to yet: a member of a cluster takes clients once it is one.
+    ///
+    /// # Errors
+    /// The store cannot be read; two modules claim the same.
+    pub async fn build(
+        config: Config,
+        stores: Stores,
+        table: Arc<dyn Table>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+    ) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         let (stop, stopping) = signal();
         let secret = load_secret(&*table)
@@ -99,7 +115,7 @@ impl App {
             parked: Parking::default(),
             active_lists: Arc::default(),
             gate,
-            metrics: Metrics::default(),
+            metrics,
             tasks: Tasks::default(),
             started: Instant::now(),
             clock,
@@ -109,19 +125,27 @@ impl App {
             .registry
             .set(registry)
             .map_err(|_| anyhow::anyhow!("modules are registered once"))?;
-        let mut app = Self {
+        let app = Self {
             router,
             addresses: Vec::new(),
             stop,
             stopping,
         };
-        app.finish_removals();
-        app.listen()?;
         let sweep = sweep::run(app.router.clone(), app.stopping.clone());
         app.router.spawn(sweep);
-        let maintenance = maintenance::run(app.router.clone(), app.stopping.clone());
-        app.router.spawn(Box::pin(maintenance));
         Ok(app)
+    }
+
+    /// Opens the listeners, and begins what is done in the background.
+    ///
+    /// # Errors
+    /// A certificate or a port is not to be had.
+    pub fn open(&mut self) -> anyhow::Result<()> {
+        self.finish_removals();
+        self.listen()?;
+        let maintenance = maintenance::run(self.router.clone(), self.stopping.clone());
+        self.router.spawn(Box::pin(maintenance));
+        Ok(())
     }
 
     fn listen(&mut self) -> anyhow::Result<()> {

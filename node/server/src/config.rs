@@ -6,13 +6,14 @@
 //! | `values` | durations, sizes, addresses: text to value |
 //! | `reader` | takes a section apart; what nobody asked for is unknown |
 //! | `meaning` | every key: from what was written to [`Config`] |
-//! | `storage`, `maintenance`, `listeners`, `certificates`, `filter` | sections with rules of their own |
+//! | `storage`, `cluster`, `maintenance`, `listeners`, `certificates`, `filter` | sections with rules of their own |
 //! | `mistake` | what is wrong, where, and what to do |
 //! | `load` | finds the file, reads the environment, reports every mistake at once |
 //!
 //! Every key with its default stands in `docs/starling.example.toml`, which the tests hold to this code.
 
 mod certificates;
+pub mod cluster;
 mod filter;
 mod listeners;
 pub mod load;
@@ -31,11 +32,12 @@ use std::{
     time::Duration,
 };
 
-use cluster::directory::Conflict;
+use ::cluster::directory::Conflict;
 use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
 
 use crate::net::{AdmissionLimits, CertificateFiles, Network};
 
+pub use self::cluster::Cluster;
 pub use load::{Loaded, Overrides, Sources, load};
 pub use maintenance::Maintenance;
 pub use mistake::{Mistake, Mistakes};
@@ -56,6 +58,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where state is kept.
     pub storage: Storage,
+    /// This node as one of several; `None`: it is alone.
+    pub cluster: Option<Cluster>,
     /// Where clients connect.
     pub listeners: Vec<ListenerConfig>,
     /// Where metrics and health are served; `None`: nowhere.
@@ -224,6 +228,7 @@ impl Config {
                 cache_bytes: 32 << 20,
             }),
             data: path,
+            cluster: None,
             listeners: vec![
                 listener(5222, Security::StartTls { required: true }),
                 listener(5223, Security::Direct),

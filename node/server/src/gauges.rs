@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use storage::shape::Table;
 
 use crate::{
-    metrics::Metrics,
+    membership::{Board, Phase},
+    metrics::{ClusterMetrics, Metrics},
     net::{Acceptor, RefusedCounts},
     routing::Router,
 };
@@ -32,6 +33,42 @@ pub fn watch_store(metrics: &Metrics, table: Arc<dyn Table>) {
         gauges
             .store_writable
             .set(i64::from(table.trouble().is_none()));
+    });
+}
+
+/// Lets the metrics tell of this node's place in the cluster.
+pub fn watch_cluster(metrics: &Metrics, board: &Board) {
+    let cluster = ClusterMetrics::register(metrics.registry());
+    let board = board.clone();
+    metrics.on_scrape(move |_| {
+        let Some(status) = board.status() else { return };
+        let states = |state: &str| status.members.iter().filter(|it| it.state == state).count();
+        for state in ClusterMetrics::STAGES {
+            let members = cluster.members.with_label_values(&[state]);
+            members.set(count(states(state)));
+        }
+        for state in ClusterMetrics::LINKS {
+            let links = status.links.iter().filter(|it| it.state == state);
+            let gauge = cluster.links.with_label_values(&[state]);
+            gauge.set(count(links.count()));
+        }
+        for role in ClusterMetrics::ROLES {
+            let is = i64::from(status.directory.role == role);
+            cluster.role.with_label_values(&[role]).set(is);
+        }
+        for phase in Phase::ALL {
+            let is = i64::from(status.phase == phase);
+            cluster.phase.with_label_values(&[phase.name()]).set(is);
+        }
+        // Generation and change: a number that dashboards can show.
+        cluster.generation.set(number(status.epoch >> 32));
+        cluster
+            .changes
+            .set(number(status.epoch & u64::from(u32::MAX)));
+        let frames = status.links.iter().map(|link| link.queued_frames).sum();
+        cluster.unacknowledged.set(count(frames));
+        cluster.lag.set(number(status.directory.lag));
+        cluster.pipes.set(count(status.pipes));
     });
 }
 
@@ -77,6 +114,10 @@ pub fn watch_listener(
                 .set(i64::try_from(number).unwrap_or(i64::MAX));
         }
     });
+}
+
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn count(number: usize) -> i64 {

@@ -1,4 +1,4 @@
-//! HTTP for operators: `/metrics`, `/live`, `/ready`.
+//! HTTP for operators: `/metrics`, `/live`, `/ready`, `/status`, `/status.json`.
 //!
 //! Source: the Prometheus text format, version 0.0.4; health as Kubernetes and load balancers ask for it.
 //! Why here: it stops last, so that `/ready` says why while the node drains. Meant for a private network: no TLS, no
@@ -19,7 +19,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::{metrics::Metrics, shutdown::Stopping};
+use crate::{
+    metrics::Metrics,
+    shutdown::Stopping,
+    status::{
+        Look as Facts,
+        page::{self, Page},
+    },
+};
 
 /// Connections at a time; more wait in the kernel.
 pub const MAX_CONNECTIONS: usize = 64;
@@ -101,6 +108,7 @@ pub async fn serve(
     listener: TcpListener,
     metrics: Metrics,
     health: Health,
+    facts: Facts,
     mut stopping: Stopping,
 ) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -118,9 +126,13 @@ pub async fn serve(
             tokio::time::sleep(BACK_OFF).await;
             continue;
         };
-        let (metrics, health) = (metrics.clone(), health.clone());
+        let told = Told {
+            metrics: metrics.clone(),
+            health: health.clone(),
+            facts: facts.clone(),
+        };
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = respond(request.method(), request.uri().path(), &metrics, &health);
+            let response = respond(request.method(), request.uri().path(), &told);
             async move { Ok::<_, Infallible>(response) }
         });
         let connection = http1::Builder::new()
@@ -136,21 +148,16 @@ pub async fn serve(
     }
 }
 
-fn respond(
-    method: &Method,
-    path: &str,
-    metrics: &Metrics,
-    health: &Health,
-) -> Response<Full<Bytes>> {
-    const PLAIN: &str = "text/plain; charset=utf-8";
-    let page = |status, kind: &'static str, text: String| {
-        Response::builder()
-            .status(status)
-            .header(header::CONTENT_TYPE, kind)
-            .header(header::CACHE_CONTROL, "no-store")
-            .body(Full::from(text))
-            .expect("the parts are valid")
-    };
+/// What pages tell of.
+struct Told {
+    metrics: Metrics,
+    health: Health,
+    facts: Facts,
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+fn respond(method: &Method, path: &str, told: &Told) -> Response<Full<Bytes>> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         let mut response = page(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -166,10 +173,10 @@ fn respond(
         "/metrics" => page(
             StatusCode::OK,
             "text/plain; version=0.0.4",
-            metrics.render(),
+            told.metrics.render(),
         ),
         "/live" => page(StatusCode::OK, PLAIN, "live\n".to_owned()),
-        "/ready" => match health.reasons().as_slice() {
+        "/ready" => match told.health.reasons().as_slice() {
             [] => page(StatusCode::OK, PLAIN, "ready\n".to_owned()),
             reasons => page(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -177,12 +184,32 @@ fn respond(
                 format!("not ready: {}\n", reasons.join(", ")),
             ),
         },
+        "/status" => {
+            let text = Page(&(told.facts)()).to_string();
+            page(StatusCode::OK, "text/html; charset=utf-8", text)
+        }
+        "/status.json" => {
+            let text = serde_json::to_string(&(told.facts)());
+            let text = text.expect("facts are plain values");
+            page(StatusCode::OK, "application/json", text)
+        }
         _ => page(
             StatusCode::NOT_FOUND,
             PLAIN,
-            "there are /metrics, /live and /ready\n".to_owned(),
+            "there are /metrics, /live, /ready, /status and /status.json\n".to_owned(),
         ),
     }
+}
+
+fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, kind)
+        .header(header::CACHE_CONTROL, "no-store")
+        .header(header::CONTENT_SECURITY_POLICY, page::POLICY)
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .body(Full::from(text))
+        .expect("the parts are valid")
 }
 
 #[cfg(test)]
@@ -192,8 +219,16 @@ mod tests {
 
     use super::*;
 
+    fn told(health: &Health) -> Told {
+        Told {
+            metrics: Metrics::default(),
+            health: health.clone(),
+            facts: Arc::new(|| crate::status::samples::facts(None)),
+        }
+    }
+
     async fn check(method: Method, path: &str, health: &Health, status: u16, body: &str) {
-        let response = respond(&method, path, &Metrics::default(), health);
+        let response = respond(&method, path, &told(health));
         assert_eq!(response.status().as_u16(), status, "{path}");
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         assert!(
@@ -231,6 +266,8 @@ mod tests {
         .await;
         check(Method::GET, "/live", &health, 200, "live\n").await;
         check(Method::GET, "/metrics", &health, 200, "# HELP ").await;
+        check(Method::GET, "/status", &health, 200, "<!DOCTYPE html>").await;
+        check(Method::GET, "/status.json", &health, 200, "{\"version\":").await;
         check(Method::GET, "/", &health, 404, "there are").await;
         check(Method::POST, "/metrics", &health, 405, "only").await;
     }
@@ -244,6 +281,7 @@ mod tests {
             listener,
             Metrics::default(),
             Health::default(),
+            told(&Health::default()).facts,
             stopping,
         ));
         for _ in 0..2 * MAX_CONNECTIONS {
@@ -272,6 +310,7 @@ mod tests {
             listener,
             Metrics::default(),
             Health::default(),
+            told(&Health::default()).facts,
             stopping,
         ));
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();

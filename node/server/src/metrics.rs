@@ -4,6 +4,7 @@
 //! What is counted as it happens is a counter here; what is looked up is set by a callback at a scrape, see
 //! [`Metrics::on_scrape`] and [`crate::gauges`].
 
+mod cluster;
 mod cost;
 mod maintenance;
 mod process;
@@ -16,6 +17,7 @@ use prometheus::{
     Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+pub use cluster::ClusterMetrics;
 pub use maintenance::MaintenanceMetrics;
 pub use store::StoreMetrics;
 

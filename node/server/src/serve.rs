@@ -1,8 +1,12 @@
 //! Serve: one node from its configuration to its end.
 //!
-//! In order: directory, stores, first start, node, pages for operators, administration socket, ready file; then it waits
-//! for SIGTERM or SIGINT and stops in reverse: `/ready` turns red, the node drains, the pages go last. A second signal
-//! ends the process at once.
+//! In order: directory, stores, first start, pages for operators, node, its place among others, listeners, administration
+//! socket, ready file; then it waits for SIGTERM or SIGINT and stops in reverse: `/ready` turns red, the node drains, the
+//! pages go last. A second signal ends the process at once. A member of a cluster whose life is declared over begins
+//! another one, in the same process.
+
+mod desk;
+mod life;
 
 use std::{sync::Arc, time::Instant};
 
@@ -14,17 +18,18 @@ use tokio::{
 };
 
 use crate::{
-    admin::{Administrator, socket::AdminSocket},
-    app::App,
-    config::{Config, Security, Store},
+    config::{Config, Store},
     first_start::first_start,
     gauges,
     http::{self, Health},
-    metrics::StoreMetrics,
-    ready_file::{Ready, write_ready_file},
+    membership::{Board, Phase},
+    metrics::{Metrics, StoreMetrics},
     shutdown,
     stores::{self, Opened, Watching},
 };
+
+use desk::Present;
+use life::{End, Node};
 
 /// Runs a node until it is told to stop.
 ///
@@ -45,17 +50,20 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let Opened { stores, table } = Box::pin(stores::open(&config, Some(watching)))
         .await
         .context("opening the stores")?;
-    let welcome = first_start(&stores, &config)
+    let mut welcome = first_start(&stores, &config)
         .await
         .context("making the first account")?;
 
     let health = Health::default();
     watch_store(&health, table.clone());
-    let app = App::start_with(config.clone(), stores, table.clone()).await?;
-    let router = app.router.clone();
-    calls.register(router.metrics.registry());
-    gauges::watch_router(&router.metrics, &router);
-    gauges::watch_store(&router.metrics, table);
+    let (metrics, board) = (Metrics::default(), Board::default());
+    watch_cluster(&health, &board);
+    calls.register(metrics.registry());
+    gauges::watch_store(&metrics, table.clone());
+    if config.cluster.is_some() {
+        gauges::watch_cluster(&metrics, &board);
+    }
+    let present = Present::new(&config, health.clone(), table.clone(), board.clone());
 
     // The pages outlive the node: they tell that it stops.
     let (last, stopped) = shutdown::signal();
@@ -68,65 +76,32 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         http_port = Some(listener.local_addr()?.port());
         pages = Some(tokio::spawn(http::serve(
             listener,
-            router.metrics.clone(),
+            metrics.clone(),
             health.clone(),
-            stopped.clone(),
+            present.look(),
+            stopped,
         )));
     }
-    let socket = AdminSocket::bind(&config.admin_socket())
-        .with_context(|| format!("opening {}", config.admin_socket().display()))?;
-    let administrator = Administrator {
-        accounts: router.accounts(),
-        domains: config.domains.clone(),
-        live: Some(Arc::new(router.clone())),
+    let node = Node {
+        config,
+        stores,
+        table,
+        metrics,
+        health,
+        board,
+        present,
+        http_port,
+        began,
     };
-    let administration = tokio::spawn(socket.serve(administrator, stopped));
-
-    let port = |direct: bool| {
-        let found = app
-            .addresses
-            .iter()
-            .find(|(security, _)| (*security == Security::Direct) == direct);
-        found.map(|(_, address)| address.port())
-    };
-    let ready = Ready {
-        c2s: port(false),
-        c2s_tls: port(true),
-        http: http_port,
-        pid: std::process::id(),
-    };
-    if let Some(path) = &config.ready_file {
-        write_ready_file(path, &ready).with_context(|| format!("writing {}", path.display()))?;
-    }
-    health.started();
-    for (security, address) in &app.addresses {
-        tracing::info!(%address, ?security, "listening");
-    }
-    tracing::info!(elapsed_ms = began.elapsed().as_millis() as u64, domains = %config.domains.join(","), "ready");
-    if let Some(welcome) = welcome {
-        print(
-            &welcome
-                .listening(app.addresses.clone(), &config)
-                .to_string(),
-        );
-    }
-
-    signals.wait().await;
-    tracing::info!(
-        grace_ms = config.shutdown_grace.as_millis() as u64,
-        "stopping"
-    );
-    health.stopping();
-    tokio::select! {
-        () = app.shutdown() => {}
-        () = signals.wait() => tracing::warn!("told to stop twice: stopping at once"),
+    // A node that is alone has one life.
+    while node.live(&mut signals, welcome.take()).await? == End::Fallen {
+        tracing::warn!("a new life of the node begins");
     }
     last.stop();
-    let _ = administration.await;
     if let Some(pages) = pages {
         let _ = pages.await;
     }
-    if let Some(path) = &config.ready_file {
+    if let Some(path) = &node.config.ready_file {
         // It tells of a node that is gone; nobody misses it if somebody else removed it.
         let _ = std::fs::remove_file(path);
     }
@@ -134,15 +109,27 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// While a member of a cluster does not serve it is not to be sent clients.
+fn watch_cluster(health: &Health, board: &Board) {
+    let board = board.clone();
+    health.watch(move || match board.phase()? {
+        Phase::Serving => None,
+        phase => Some(format!("member of the cluster: {}", phase.name())),
+    });
+}
+
 /// While nothing can be stored here the node is not to be sent clients.
 fn watch_store(health: &Health, table: Arc<dyn Table>) {
-    health.watch(move || {
-        let error = table.trouble()?;
-        Some(match std::error::Error::source(&error) {
-            Some(cause) => format!("{error} ({cause})"),
-            None => error.to_string(),
-        })
-    });
+    health.watch(move || trouble(&*table));
+}
+
+/// What keeps a store from taking writes, in words.
+fn trouble(table: &dyn Table) -> Option<String> {
+    let error = table.trouble()?;
+    Some(match std::error::Error::source(&error) {
+        Some(cause) => format!("{error} ({cause})"),
+        None => error.to_string(),
+    })
 }
 
 #[cfg(test)]

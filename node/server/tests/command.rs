@@ -252,3 +252,52 @@ fn mistakes_have_an_exit_code_of_their_own() {
     check(home.path(), &["frobnicate"], "", 2);
     assert!(check(home.path(), &["--version"], "", 0).starts_with("starling "));
 }
+
+#[test]
+fn a_node_that_is_alone_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let here = home.path();
+    check(here, &["cluster", "status"], "", 1);
+    let node = Node::start(here, &["--memory"]);
+    let text = check(here, &["cluster", "status"], "", 0);
+    let starts = "alone: no cluster is configured\nthis node: starling ";
+    assert!(text.starts_with(starts), "{text}");
+    let json = check(here, &["cluster", "status", "--json"], "", 0);
+    let told: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(told["domains"], serde_json::json!(["localhost"]));
+    assert_eq!(
+        (&told["cluster"], &told["sessions"]),
+        (&Value::Null, &0.into())
+    );
+    // Nothing is done, and nothing claims to be.
+    check(here, &["cluster", "drain", "--self"], "", 6);
+    check(here, &["cluster", "drain", "other", "--no-wait"], "", 6);
+    check(here, &["cluster", "fence", "other"], "", 6);
+    check(here, &["cluster", "fence", "other", "--yes"], "", 6);
+    check(here, &["cluster", "secret-rotate"], "", 6);
+    check(here, &["cluster", "drain"], "", 2);
+    let ready: Value =
+        serde_json::from_str(&std::fs::read_to_string(here.join("ready.json")).unwrap()).unwrap();
+    let port = u16::try_from(ready["http"].as_u64().unwrap()).unwrap();
+    let page = get(port, "/status");
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+    for part in [
+        "\r\ncontent-type: text/html; charset=utf-8\r\n",
+        "\r\ncontent-security-policy: default-src 'none'; ",
+        "This node is alone",
+        "<p class=\"state well\">ready</p>",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+    // Who has an account is nobody's business here.
+    assert!(!page.contains("alice"), "{page}");
+    let json = get(port, "/status.json");
+    let (_, body) = json.split_once("\r\n\r\n").unwrap();
+    let told: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(
+        (&told["cluster"], &told["homes"]),
+        (&Value::Null, &0.into())
+    );
+    node.stop();
+    check(here, &["cluster", "status"], "", 1);
+}

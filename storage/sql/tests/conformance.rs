@@ -43,4 +43,17 @@ async fn stores(kind: Kind) {
     conformance::stores(&stores).await;
 }
 
-on_each!(table, table_without_gathering, blobs, stores);
+async fn what_clusters_share(kind: Kind) {
+    let (database, clock) = (Database::start(kind), ManualClock::at(NOW));
+    let its = Arc::new(clock.clone());
+    let sql = database.open_with(database.options(), its).await;
+    conformance::control(Arc::new(sql.table()), clock).await;
+}
+
+on_each!(
+    table,
+    table_without_gathering,
+    blobs,
+    stores,
+    what_clusters_share
+);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Subject, blobs, cache, table};
+use super::{Subject, blobs, cache, control, table};
 use crate::{
     backend::{
         directory::DirectoryBlobs,
@@ -130,4 +130,19 @@ async fn layers_of_blobs() {
         "run",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clusters_share() {
+    let clock = clock();
+    let memory = || Arc::new(MemoryTable::with_clock(Arc::new(clock.clone())));
+    control(memory(), clock.clone()).await;
+    let faulty = Arc::new(Faulty::new(memory(), Switchboard::new(1)));
+    let retrying = Retrying::new(faulty, Default::default());
+    control(Arc::new(retrying), clock.clone()).await;
+    control(Arc::new(cached(&clock).0), clock.clone()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let (options, its) = (EmbeddedOptions::default(), Arc::new(clock.clone()));
+    let embedded = Embedded::open_with_clock(directory.path(), options, its).unwrap();
+    control(Arc::new(embedded), clock.clone()).await;
 }

@@ -106,6 +106,14 @@ impl Process {
     /// It does not end.
     pub fn terminate(&mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::TERM)?;
+        self.wait()
+    }
+
+    /// Waits until it has ended, and does not tell it to: how it did.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait()? {

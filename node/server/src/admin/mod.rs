@@ -1,10 +1,12 @@
-//! Administration of accounts: the same few requests, on the stores of a node that is down or inside one that runs.
+//! Administration of accounts and of the cluster: a few requests. Those about accounts are done on the stores of a node that
+//! is down or inside one that runs, those about the cluster ([`cluster`]) only inside one that runs.
 //!
 //! Why here: `starling user` must work either way, and an embedded store opens once. A running node answers on a socket
 //! in its directory ([`socket`]); the command asks there first ([`client`]).
 //! Left out: rooms and messages (XEP-0133 is for clients).
 
 pub mod client;
+pub mod cluster;
 mod live;
 pub mod socket;
 #[cfg(test)]
@@ -16,11 +18,13 @@ use serde::{Deserialize, Serialize};
 use xmpp::{BareJid, StanzaError, StanzaErrorCondition as Condition};
 use zeroize::Zeroizing;
 
+pub use cluster::{Alone, ClusterControl, Declined, Desk};
 pub use live::Live;
 
 use crate::{
     module::Context,
     modules::register::{Accounts, Way},
+    status::Facts,
 };
 
 /// Most users of one page.
@@ -77,6 +81,20 @@ pub enum Request {
         /// Bare address.
         account: String,
     },
+    /// What is to be told of the node and of its cluster.
+    ClusterStatus,
+    /// Lets a member hand over what it has, and go.
+    Drain {
+        /// Its life, its name or its address; `None`: the node that is asked.
+        node: Option<String>,
+    },
+    /// Declares the life of a member over.
+    Fence {
+        /// Its life, its name or its address.
+        node: String,
+    },
+    /// Begins to replace the secret of the cluster.
+    RotateSecret,
 }
 
 /// What is answered, one JSON object a line.
@@ -89,6 +107,13 @@ pub enum Response {
     Users(Vec<User>),
     /// So many sessions end.
     Ended(usize),
+    /// What is to be told of the node and of its cluster.
+    Cluster(Box<Facts>),
+    /// It has begun.
+    Begun {
+        /// The life that it is about.
+        node: String,
+    },
     /// It is not done.
     Refused {
         /// What kind of refusal.
@@ -132,8 +157,12 @@ pub enum Why {
     NotRunning,
     /// Another system has the accounts: it is done there.
     Elsewhere,
-    /// The store says no.
+    /// The store, or who orders changes in the cluster, says no.
     Store,
+    /// There is no cluster.
+    Alone,
+    /// The like is under way.
+    Busy,
 }
 
 fn refused(why: Why, reason: impl Into<String>) -> Response {
@@ -185,6 +214,8 @@ pub struct Administrator {
     pub domains: Vec<String>,
     /// The node, if it runs.
     pub live: Option<Arc<dyn Live>>,
+    /// What there is to operate it, if it runs.
+    pub desk: Option<Desk>,
 }
 
 impl Administrator {
@@ -208,8 +239,28 @@ impl Administrator {
                 times,
             } => self.list(&domain, after.as_deref(), limit, times).await,
             Request::Kick { account } => self.kick(&account).await,
+            Request::ClusterStatus => self
+                .desk()
+                .map(|desk| Response::Cluster(Box::new((desk.look)()))),
+            Request::Drain { node } => match self.desk() {
+                Ok(desk) => desk.drain(node.as_deref()).await,
+                Err(refusal) => Err(refusal),
+            },
+            Request::Fence { node } => match self.desk() {
+                Ok(desk) => desk.fence(&node).await,
+                Err(refusal) => Err(refusal),
+            },
+            Request::RotateSecret => match self.desk() {
+                Ok(desk) => desk.rotate_secret().await,
+                Err(refusal) => Err(refusal),
+            },
         };
         outcome.unwrap_or_else(|refusal| refusal)
+    }
+
+    fn desk(&self) -> Result<&Desk, Response> {
+        let down = || refused(Why::NotRunning, "the node does not run");
+        self.desk.as_ref().ok_or_else(down)
     }
 
     fn account(&self, text: &str) -> Result<BareJid, Response> {

@@ -167,5 +167,9 @@ fn name(request: &Request) -> &'static str {
         Request::Enable { .. } => "enable",
         Request::List { .. } => "list",
         Request::Kick { .. } => "kick",
+        Request::ClusterStatus => "cluster status",
+        Request::Drain { .. } => "drain",
+        Request::Fence { .. } => "fence",
+        Request::RotateSecret => "rotate secret",
     }
 }

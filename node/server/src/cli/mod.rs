@@ -5,11 +5,14 @@
 //! | 0 | done |
 //! | 1 | failed: the message says at what |
 //! | 2 | the arguments make no sense |
-//! | 3 | refused: the account exists, is absent, or cannot be |
-//! | 4 | done in part: an import skipped something; an archive has problems |
+//! | 3 | refused: the account or the member exists, is absent, or cannot be |
+//! | 4 | done in part: an import skipped something; an archive has problems; a member still drains |
+//! | 5 | the status of a node tells of trouble |
+//! | 6 | the node is alone: there is no cluster |
 //! | 78 | the configuration has mistakes: all of them are listed |
 
 mod archive;
+mod cluster;
 mod opened;
 mod password;
 mod transfer;
@@ -28,6 +31,8 @@ use crate::{
 const FAILED: u8 = 1;
 const REFUSED: u8 = 3;
 const PARTLY: u8 = 4;
+const ILL: u8 = 5;
+const ALONE: u8 = 6;
 const CONFIGURATION: u8 = 78;
 
 /// Starling, an XMPP server.
@@ -95,6 +100,13 @@ enum Command {
     Archive {
         #[command(subcommand)]
         command: archive::ArchiveCommand,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Look at a cluster and change it, through a node that runs on this machine.
+    Cluster {
+        #[command(subcommand)]
+        command: cluster::ClusterCommand,
         #[command(flatten)]
         source: SourceArgs,
     },
@@ -167,6 +179,7 @@ pub fn main() -> ExitCode {
         ),
         Command::Import { files, source } => transfer::import(&files, &source),
         Command::Archive { command, source } => archive::run(&command, &source),
+        Command::Cluster { command, source } => cluster::run(&command, &source),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
@@ -342,6 +355,7 @@ mod tests {
                 "export",
                 "import",
                 "archive",
+                "cluster",
                 "completions",
             ] {
                 assert!(text.contains(command), "{shell} {command}");
@@ -381,5 +395,14 @@ mod tests {
         check("archive compact", false);
         check("archive status", false);
         check("archive status a@b --config c", true);
+        check("cluster", false);
+        check("cluster status --json --data d", true);
+        check("cluster drain", false);
+        check("cluster drain a --no-wait", true);
+        check("cluster drain --self --timeout 10", true);
+        check("cluster drain a --self", false);
+        check("cluster fence", false);
+        check("cluster fence 0123 --yes", true);
+        check("cluster secret-rotate", true);
     }
 }

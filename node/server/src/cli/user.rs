@@ -214,6 +214,7 @@ impl Asked {
             ),
             domains: config.domains.clone(),
             live: None,
+            desk: None,
         };
         Ok(Self::Store(runtime, Box::new(administrator)))
     }

@@ -25,10 +25,11 @@ const PREFIX: &str = "STARLING_";
 /// Variables that are no keys: the file, and what the command line reads by itself.
 const RESERVED: [&str; 1] = ["CONFIG"];
 /// First words of keys.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "domains",
     "data",
     "storage",
+    "cluster",
     "listeners",
     "http",
     "certificates",
@@ -37,6 +38,7 @@ const KEYS: [&str; 16] = [
     "limits",
     "stream_management",
     "archive",
+    "maintenance",
     "offline",
     "contacts",
     "admins",

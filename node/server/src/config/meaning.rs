@@ -15,6 +15,7 @@ use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
 use super::{
     Auth, ClientLimits, Config,
     certificates::{Written, certificates},
+    cluster::cluster,
     filter::filter,
     listeners::{http, listeners},
     maintenance::{maintenance, retention},
@@ -59,6 +60,9 @@ pub(super) fn config(
     }
     root.read("data", &mut config.data, path);
     storage(root.section("storage"), &mut config);
+    if root.has("cluster") {
+        cluster(root.section("cluster"), &mut config);
+    }
     let taken = listeners(&mut root, &mut config);
     let place = root.read("http", &mut config.http, |node| match node.value {
         Value::Boolean(false) => Ok(None),

@@ -82,6 +82,12 @@ impl<'m> Section<'m> {
         });
     }
 
+    /// Whether a key is there.
+    pub(super) fn has(&mut self, key: &'static str) -> bool {
+        self.known.push(key);
+        self.table.contains_key(key)
+    }
+
     /// Takes a value out.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node> {
         self.known.push(key);

@@ -1,5 +1,6 @@
 //! The documented example, the defaults, and what each mistake is told.
 
+mod cluster;
 #[cfg(feature = "external")]
 mod external;
 

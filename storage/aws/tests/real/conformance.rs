@@ -47,3 +47,10 @@ async fn repositories() {
     let stores = Stores::over(Arc::new(dynamo.direct().await), Arc::new(s3.direct().await));
     conformance::stores(&stores).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clusters_share() {
+    let (dynamo, clock) = (Dynamo::start().await, ManualClock::at(1_800_000_000));
+    let table = dynamo.direct().await.with_clock(Arc::new(clock.clone()));
+    conformance::control(Arc::new(table), clock).await;
+}

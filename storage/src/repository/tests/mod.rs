@@ -16,6 +16,7 @@ use crate::{
         embedded::{Embedded, EmbeddedOptions},
         memory::{MemoryBlobs, MemoryTable},
     },
+    clock::ManualClock,
     conformance,
     repository::Vcard,
     shape::Blobs,
@@ -24,6 +25,13 @@ use crate::{
 
 fn memory() -> (Arc<MemoryTable>, Arc<MemoryBlobs>) {
     (Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()))
+}
+
+/// A table whose clock can be moved.
+fn clocked() -> (Arc<MemoryTable>, ManualClock) {
+    let clock = ManualClock::at(1_800_000_000);
+    let table = MemoryTable::with_clock(Arc::new(clock.clone()));
+    (Arc::new(table), clock)
 }
 
 #[tokio::test]
@@ -49,6 +57,9 @@ async fn a_table_of_short_pages_that_lets_others_in_between_conforms() {
         let (table, blobs) = memory();
         let unruly = Arc::new(Unruly::over(table, blobs).with_page(page));
         conformance::stores(&Stores::over(unruly.clone(), unruly)).await;
+        let (table, clock) = clocked();
+        let unruly = Unruly::over(table, memory().1).with_page(page);
+        conformance::control(Arc::new(unruly), clock).await;
     }
 }
 
@@ -58,6 +69,9 @@ async fn a_layer_that_repeats_every_write_conforms() {
     let (table, blobs) = memory();
     let unruly = Arc::new(Unruly::over(table, blobs).with_fault(Fault::RepeatWrites));
     conformance::stores(&Stores::over(unruly.clone(), unruly)).await;
+    let (table, clock) = clocked();
+    let unruly = Unruly::over(table, memory().1).with_fault(Fault::RepeatWrites);
+    conformance::control(Arc::new(unruly), clock).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,146 @@
+//! The section `cluster`.
+
+use super::{good, mistakes};
+use crate::config::cluster::{Cluster, Directory, RedisPlace, Source};
+
+const SHARED: &str = "domains = [\"example.org\"]\n[storage]\nbackend = \"postgresql\"\nurl = \"postgresql://s@db.example.org/s\"\n";
+
+fn read(lines: &str) -> Cluster {
+    let config = good(&format!("{SHARED}[cluster]\n{lines}"));
+    config.cluster.expect("the section is there")
+}
+
+#[track_caller]
+fn check(lines: &str, expected: &str) {
+    let found = mistakes(&format!("{SHARED}[cluster]\n{lines}"), &[]);
+    assert!(
+        found.len() == 1 && found[0].contains(expected),
+        "{lines}: {found:#?}"
+    );
+}
+
+#[test]
+fn without_the_section_a_node_is_alone() {
+    assert_eq!(good(SHARED).cluster, None);
+}
+
+#[test]
+fn an_empty_section_is_enough() {
+    let cluster = read("");
+    assert_eq!(cluster.name, "starling");
+    assert_eq!(cluster.listen.to_string(), "0.0.0.0:7269");
+    assert_eq!(cluster.sources, [Source::Registry]);
+    assert_eq!(cluster.directory, Directory::Raft);
+    assert!(cluster.secrets.is_empty() && cluster.advertise.is_none());
+}
+
+#[test]
+fn addresses_take_the_port_where_the_node_listens() {
+    let cluster = read(
+        "listen = \":7000\"\nadvertise = \"10.0.0.1\"\nnodes = [\"10.0.0.2\", \"a.example.org\", \"b:1\"]",
+    );
+    assert_eq!(cluster.advertise, Some("10.0.0.1:7000".parse().unwrap()));
+    let hosts = ["10.0.0.2:7000", "a.example.org:7000", "b:1"];
+    let hosts = hosts.map(|host| host.parse().unwrap()).to_vec();
+    assert_eq!(cluster.sources, [Source::Nodes(hosts)]);
+}
+
+#[test]
+fn sources_are_those_that_are_named() {
+    let names = |lines: &str| -> Vec<&str> {
+        let name = |source: &Source| match source {
+            Source::Nodes(_) => "nodes",
+            Source::Dns(_) => "dns",
+            Source::Registry => "registry",
+            Source::Ec2(_) => "ec2",
+        };
+        read(lines).sources.iter().map(name).collect()
+    };
+    assert_eq!(names("dns = \"_starling._tcp.example.org\""), ["dns"]);
+    assert_eq!(
+        names("dns = \"nodes.example.org\"\nregistry = true"),
+        ["dns", "registry"]
+    );
+    assert_eq!(names("ec2 = \"cluster=one\"\nnodes = []"), ["nodes", "ec2"]);
+}
+
+#[test]
+fn redis_is_one_of_three() {
+    let place =
+        |lines: &str| match read(&format!("directory = \"redis\"\n[cluster.redis]\n{lines}"))
+            .directory
+        {
+            Directory::Redis(redis) => redis.place,
+            Directory::Raft => panic!("{lines}"),
+        };
+    let url = "redis://a:1".to_owned();
+    assert_eq!(
+        place("url = \"redis://a:1\""),
+        RedisPlace::Server(url.clone())
+    );
+    assert_eq!(
+        place("servers = [\"redis://a:1\"]"),
+        RedisPlace::Cluster(vec![url.clone()])
+    );
+    let master = "m".to_owned();
+    let sentinels = vec![url];
+    assert_eq!(
+        place("sentinels = [\"redis://a:1\"]\nmaster = \"m\""),
+        RedisPlace::Sentinel { sentinels, master }
+    );
+}
+
+#[test]
+fn what_cannot_be_is_said() {
+    check("name = \"two words\"", "\"two words\" is no name");
+    check("secret = \"short\"", "at least 16 bytes");
+    check(
+        "secret = \"0123456789abcdef\"\nsecret_file = \"s\"",
+        "more than one way",
+    );
+    check(
+        "secrets = [\"0123456789abcdef0\", \"0123456789abcdef1\", \"0123456789abcdef2\", \"0123456789abcdef3\", \"0123456789abcdef4\"]",
+        "at most 4 secrets",
+    );
+    check("listen = \"0.0.0.0:0\"", "port 0");
+    check(
+        "advertise = \"0.0.0.0\"",
+        "no address that others could dial",
+    );
+    check("weight = 0", "out of range");
+    check("registry = false", "nothing says where other nodes are");
+    check("ec2 = [\"tag\"]", "no tag with a value");
+    check("dns = \"10.0.0.1\"", "no name to look up");
+    check("directory = \"redis\"", "where Redis is");
+    check(
+        "[cluster.redis]\nurl = \"redis://a:1\"",
+        "the directory is raft",
+    );
+    check(
+        "directory = \"redis\"\n[cluster.redis]\nurl = \"redis://me:secret@a:1\"",
+        "no user and no password",
+    );
+    check(
+        "directory = \"redis\"\n[cluster.redis]\nurl = \"redis://a:1\"\nservers = [\"redis://a:1\"]",
+        "more than one way",
+    );
+    check("nane = \"a\"", "did you mean `name`?");
+}
+
+#[test]
+fn a_store_of_one_machine_is_no_store_of_a_cluster() {
+    let toml = "domains = [\"example.org\"]\n[cluster]\n";
+    let found = mistakes(toml, &[]);
+    assert!(
+        found.len() == 1 && found[0].contains("share their store"),
+        "{found:#?}"
+    );
+    assert!(found[0].starts_with("starling.toml:2:"), "{found:#?}");
+}
+
+#[test]
+fn the_environment_makes_a_cluster() {
+    let (sources, _kept) = super::sources(Some(SHARED), &[("STARLING_CLUSTER__NAME", "one")]);
+    let config = crate::config::load(&sources).unwrap().config;
+    assert_eq!(config.cluster.unwrap().name, "one");
+}

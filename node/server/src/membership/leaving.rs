@@ -1,0 +1,145 @@
+//! Leaving: how a node goes without losing anything. Its steps, in order:
+//!
+//! 1. the directory is told, so that nothing is placed on it any more and the others ask for what it has;
+//! 2. accounts with sessions go to their new homes, as at any change of the view;
+//! 3. (the caller) connections end and what is under way finishes, while the links still carry it;
+//! 4. the links have delivered what was sent, and this life is declared over by itself.
+//!
+//! Each step has a deadline. What is not handed over by then is as after a death: what was promised is in the store.
+
+use std::time::Duration;
+
+use cluster::directory::{Command, Stage};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    Inner, Membership,
+    status::{Leaving, Phase, Step},
+};
+use crate::intake;
+
+/// How long the directory may take to let this node drain.
+const TOLD: Duration = Duration::from_secs(5);
+/// How often is looked what is left.
+const LOOK: Duration = Duration::from_millis(50);
+/// How often new homes are told again that there is something for them.
+const NUDGE: Duration = Duration::from_millis(500);
+/// How long the links may take to deliver what was sent.
+const SETTLED: Duration = Duration::from_secs(2);
+/// How long the directory may take to declare this life over.
+const SIGNED_OFF: Duration = Duration::from_secs(3);
+
+/// How far leaving is.
+#[derive(Debug, Default)]
+pub(super) struct Progress(Mutex<Option<(Step, usize, Instant)>>);
+
+impl Progress {
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
+    fn set(&self, step: Step, accounts: usize) {
+        let mut progress = self.0.lock();
+        let (accounts, since) = match *progress {
+            Some((_, accounts, since)) => (accounts, since),
+            None => (accounts, Instant::now()),
+        };
+        *progress = Some((step, accounts, since));
+    }
+
+    /// With so many accounts left.
+    pub(super) fn told(&self, left: usize) -> Option<Leaving> {
+        let (step, accounts, since) = (*self.0.lock())?;
+        Some(Leaving {
+            step,
+            accounts,
+            left,
+            elapsed_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+impl Membership {
+    /// Hands over what this node has: steps 1 and 2. How many accounts with sessions are still here.
+    pub async fn hand_over(&self) -> usize {
+        let inner = &self.0;
+        inner.leaving.set(Step::Told, inner.left());
+        inner.phase.send_replace(Phase::Leaving);
+        let told = timeout(TOLD, async {
+            while inner.stage() == Some(Stage::Ready) {
+                sleep(LOOK).await;
+            }
+        });
+        if told.await.is_err() {
+            tracing::warn!("the others do not hear that this node leaves");
+        }
+        inner.leaving.set(Step::HandingOver, 0);
+        let until = Instant::now() + inner.cluster.hand_over;
+        let mut nudged = Instant::now();
+        while inner.left() > 0 && Instant::now() < until && inner.has_heirs() {
+            sleep(LOOK).await;
+            if nudged.elapsed() >= NUDGE {
+                nudged = Instant::now();
+                intake::view_changed(&inner.router);
+            }
+        }
+        inner.leaving.set(Step::Closing, 0);
+        inner.left()
+    }
+
+    /// Says good-bye: step 4. This node is no member after it.
+    pub async fn sign_off(self) {
+        let inner = &self.0;
+        inner.leaving.set(Step::SigningOff, 0);
+        if let Some(registry) = &inner.registry
+            && let Err(error) = registry.withdraw().await
+        {
+            tracing::warn!(%error, "this node's row stays until it expires");
+        }
+        let settled = timeout(SETTLED, async {
+            while inner.lines.owes() {
+                sleep(LOOK).await;
+            }
+        });
+        if settled.await.is_err() {
+            tracing::warn!("not all that was sent to other nodes was acknowledged");
+        }
+        if let Ok(false) | Err(_) = timeout(SIGNED_OFF, inner.end_life()).await {
+            tracing::warn!("the others will find out by themselves that this node is gone");
+        }
+        inner.close().await;
+        inner.leaving.set(Step::Gone, 0);
+    }
+}
+
+impl Inner {
+    /// How far this node is, by what it goes by.
+    fn stage(&self) -> Option<Stage> {
+        self.followed.lock().serving.stage(self.me())
+    }
+
+    /// Has this life declared over; whether it is.
+    async fn end_life(&self) -> bool {
+        let Some(seat) = self.seat() else {
+            return true;
+        };
+        let mut fallen = self.fallen.clone();
+        let down = Command::NodeDown(self.me());
+        tokio::select! {
+            submitted = seat.directory().submit(down) => submitted.is_ok(),
+            // Who hears of it first closes its links, and by that this node knows.
+            heard = fallen.wait_for(|fallen| *fallen) => heard.is_ok(),
+        }
+    }
+
+    /// Accounts with sessions that are here.
+    pub(super) fn left(&self) -> usize {
+        self.router.directory.accounts()
+    }
+
+    /// Whether somebody can take over what is here.
+    fn has_heirs(&self) -> bool {
+        self.followed.lock().serving.has_others(self.me())
+    }
+}

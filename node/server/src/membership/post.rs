@@ -1,0 +1,120 @@
+//! Post: frames on their way to other nodes, all in the class where order is kept.
+//!
+//! Why a queue of its own: what asks for something may be refused when the way is full, and whoever asks knows what to do
+//! then. An answer may not: who waits for it would wait for ever. So answers wait here until there is room, and nothing
+//! overtakes them.
+//! Bound: [`MAX_LATE`] for each node; what was asked has bounds of its own.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use cluster::{
+    NodeId,
+    link::{Class, LinkError},
+};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::lines::Lines;
+use crate::routing::peers::{Carrier, Kind};
+
+/// Answers that wait for room on the way to one node.
+const MAX_LATE: usize = 1 << 20;
+
+type Late = HashMap<NodeId, VecDeque<(Kind, Bytes)>>;
+
+/// See the file's head.
+pub(super) struct Post {
+    lines: Arc<Lines>,
+    runtime: Handle,
+    late: Mutex<Late>,
+    /// Nodes in `late`.
+    full: AtomicUsize,
+}
+
+/// Whether a frame waits for room: nobody would notice that it was refused.
+fn waits(kind: Kind) -> bool {
+    !matches!(kind, Kind::Route | Kind::Bytes | Kind::Passage)
+}
+
+impl Post {
+    /// Over these links; what waits is sent by tasks of this runtime.
+    pub(super) fn new(lines: Arc<Lines>, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            lines,
+            runtime,
+            late: Mutex::default(),
+            full: AtomicUsize::new(0),
+        })
+    }
+
+    fn try_send(&self, to: NodeId, kind: Kind, body: &Bytes) -> Result<(), LinkError> {
+        let links = self.lines.links().ok_or(LinkError::Closed)?;
+        links.try_send(to, Class::Data, kind as u8, body.clone())
+    }
+
+    /// Behind what waits, if something does; `None`: nothing waits for this node.
+    fn behind(&self, to: NodeId, kind: Kind, body: &Bytes) -> Option<bool> {
+        let mut late = self.late.lock();
+        let queue = late.get_mut(&to)?;
+        let takes = waits(kind) && queue.len() < MAX_LATE;
+        if takes {
+            queue.push_back((kind, body.clone()));
+        }
+        Some(takes)
+    }
+
+    /// Sends what waits, until nothing does.
+    async fn send_late(self: Arc<Self>, to: NodeId) {
+        loop {
+            let first = {
+                let mut late = self.late.lock();
+                let first = late.get_mut(&to).and_then(VecDeque::pop_front);
+                if first.is_none() && late.remove(&to).is_some() {
+                    self.full.fetch_sub(1, Ordering::Release);
+                }
+                first
+            };
+            let Some((kind, body)) = first else { return };
+            let Some(links) = self.lines.links() else {
+                continue;
+            };
+            // To a node that is gone nothing is sent: its queue empties itself.
+            let _ = links.send(to, Class::Data, kind as u8, body).await;
+        }
+    }
+}
+
+/// The carrier, which needs to hand itself to tasks.
+pub(super) struct Carrying(pub(super) Arc<Post>);
+
+impl Carrier for Carrying {
+    fn send(&self, to: NodeId, kind: Kind, body: Bytes) -> bool {
+        let post = &self.0;
+        if post.full.load(Ordering::Acquire) > 0
+            && let Some(taken) = post.behind(to, kind, &body)
+        {
+            return taken;
+        }
+        match post.try_send(to, kind, &body) {
+            Ok(()) => true,
+            Err(LinkError::Full) if waits(kind) => {
+                let mut late = post.late.lock();
+                let is_new = !late.contains_key(&to);
+                late.entry(to).or_default().push_back((kind, body));
+                if is_new {
+                    post.full.fetch_add(1, Ordering::Release);
+                    post.runtime.spawn(post.clone().send_late(to));
+                }
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}

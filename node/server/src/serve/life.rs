@@ -1,0 +1,202 @@
+//! A life of a node: it joins the others, where there are any, serves, and ends.
+
+use std::{sync::Arc, time::Instant};
+
+use anyhow::Context as _;
+use storage::{Stores, SystemClock, shape::Table};
+use tokio::task::JoinHandle;
+
+use super::{Signals, desk::Present};
+use crate::{
+    admin::{Administrator, socket::AdminSocket},
+    app::App,
+    config::{Config, Security},
+    first_start::Welcome,
+    gauges,
+    http::Health,
+    membership::{Board, Intake, Membership},
+    metrics::Metrics,
+    ready_file::{Ready, write_ready_file},
+    shutdown::{self, Stopping},
+};
+
+/// How a life ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The process was told to stop.
+    Stopped,
+    /// The other nodes declared it over.
+    Fallen,
+}
+
+/// What all lives of a node share.
+pub(super) struct Node {
+    pub(super) config: Config,
+    pub(super) stores: Stores,
+    pub(super) table: Arc<dyn Table>,
+    pub(super) metrics: Metrics,
+    pub(super) health: Health,
+    pub(super) board: Board,
+    pub(super) present: Arc<Present>,
+    pub(super) http_port: Option<u16>,
+    pub(super) began: Instant,
+}
+
+impl Node {
+    /// One life: from joining the others, where there are any, to its end.
+    pub(super) async fn live(
+        &self,
+        signals: &mut Signals,
+        welcome: Option<Welcome>,
+    ) -> anyhow::Result<End> {
+        let mut app = Box::pin(App::build(
+            self.config.clone(),
+            self.stores.clone(),
+            self.table.clone(),
+            Arc::new(SystemClock),
+            self.metrics.clone(),
+        ))
+        .await?;
+        let router = app.router.clone();
+        gauges::watch_router(&self.metrics, &router);
+        let membership = match self.join(&app).await? {
+            Some(membership) => {
+                membership.tell(&self.board);
+                self.present.begin(&router, Some(membership.clone()));
+                let joined = tokio::select! {
+                    joined = membership.joined() => Some(joined),
+                    () = signals.wait() => None,
+                };
+                match joined {
+                    Some(true) => {}
+                    Some(false) => return Ok(self.give_up(app, membership).await),
+                    None => {
+                        self.health.stopping();
+                        membership.sign_off().await;
+                        app.shutdown().await;
+                        return Ok(End::Stopped);
+                    }
+                }
+                Some(membership)
+            }
+            None => {
+                self.present.begin(&router, None);
+                None
+            }
+        };
+        app.open()?;
+        let (stop, stopped) = shutdown::signal();
+        let administration = self.administer(&app, stopped)?;
+        self.tell(&app, welcome)?;
+        let end = tokio::select! {
+            () = signals.wait() => End::Stopped,
+            end = told_by_others(membership.as_ref()) => end,
+        };
+        let end = match (end, membership) {
+            (End::Fallen, Some(membership)) => self.give_up(app, membership).await,
+            (_, membership) => {
+                tracing::info!(
+                    grace_ms = self.config.shutdown_grace.as_millis() as u64,
+                    "stopping"
+                );
+                self.health.stopping();
+                tokio::select! {
+                    () = leave(app, membership) => {}
+                    () = signals.wait() => tracing::warn!("told to stop twice: stopping at once"),
+                }
+                End::Stopped
+            }
+        };
+        stop.stop();
+        let _ = administration.await;
+        Ok(end)
+    }
+
+    async fn join(&self, app: &App) -> anyhow::Result<Option<Membership>> {
+        let Some(cluster) = &self.config.cluster else {
+            return Ok(None);
+        };
+        let intake: Intake = Box::new(app.intake());
+        let joining = Membership::start(cluster, &app.router, intake, self.table.clone());
+        Ok(Some(Box::pin(joining).await?))
+    }
+
+    /// Ends a life that others declared over: nothing is said in its name, and its clients come again.
+    async fn give_up(&self, app: App, membership: Membership) -> End {
+        membership.abandon().await;
+        app.shutdown().await;
+        End::Fallen
+    }
+
+    fn administer(&self, app: &App, stopped: Stopping) -> anyhow::Result<JoinHandle<()>> {
+        let path = self.config.admin_socket();
+        let socket =
+            AdminSocket::bind(&path).with_context(|| format!("opening {}", path.display()))?;
+        let administrator = Administrator {
+            accounts: app.router.accounts(),
+            domains: self.config.domains.clone(),
+            live: Some(Arc::new(app.router.clone())),
+            desk: Some(self.present.desk()),
+        };
+        Ok(tokio::spawn(socket.serve(administrator, stopped)))
+    }
+
+    /// Tells that the node listens, and where.
+    fn tell(&self, app: &App, welcome: Option<Welcome>) -> anyhow::Result<()> {
+        let port = |direct: bool| {
+            let found = app
+                .addresses
+                .iter()
+                .find(|(security, _)| (*security == Security::Direct) == direct);
+            found.map(|(_, address)| address.port())
+        };
+        let ready = Ready {
+            c2s: port(false),
+            c2s_tls: port(true),
+            http: self.http_port,
+            pid: std::process::id(),
+        };
+        if let Some(path) = &self.config.ready_file {
+            write_ready_file(path, &ready)
+                .with_context(|| format!("writing {}", path.display()))?;
+        }
+        self.health.started();
+        for (security, address) in &app.addresses {
+            tracing::info!(%address, ?security, "listening");
+        }
+        tracing::info!(elapsed_ms = self.began.elapsed().as_millis() as u64, domains = %self.config.domains.join(","), "ready");
+        if let Some(welcome) = welcome {
+            let listening = welcome.listening(app.addresses.clone(), &self.config);
+            super::print(&listening.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// That the other nodes declare this life over, or an operator at one of them has this node go.
+async fn told_by_others(membership: Option<&Membership>) -> End {
+    let Some(membership) = membership else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        () = membership.fallen() => End::Fallen,
+        () = membership.asked_to_leave() => {
+            tracing::info!("asked to leave the cluster");
+            End::Stopped
+        }
+    }
+}
+
+/// Stops a node that serves: what it has goes to the others first, if there are any.
+async fn leave(app: App, membership: Option<Membership>) {
+    if let Some(membership) = &membership {
+        let left = membership.hand_over().await;
+        if left > 0 {
+            tracing::warn!(accounts = left, "not handed over");
+        }
+    }
+    app.shutdown().await;
+    if let Some(membership) = membership {
+        membership.sign_off().await;
+    }
+}

@@ -1,0 +1,117 @@
+//! `kill -9` of processes under load.
+//!
+//! `STARLING_PROCESS_KILLS`: how many nodes die, one after the other, each replaced by a new one (2).
+
+use std::time::{Duration, Instant};
+
+use services::Redis;
+use tests::faults::actor::actor_name;
+use tests::faults::dice::{Dice, count, seed};
+use tests::faults::node::create_accounts;
+use tests::processes::{Processes, Shared};
+
+use crate::{ACTORS, play::Play};
+
+async fn nodes_that_die_take_nothing_with_them(lines: &str) {
+    let (seed, kills) = (seed(), count("STARLING_PROCESS_KILLS", 2));
+    println!("seed {seed}, {kills} kills");
+    let mut dice = Dice::new(seed, u64::MAX);
+    let shared = Shared::database().unwrap();
+    let mut cluster = Processes::start(3, shared, lines).await.unwrap();
+    let stores = cluster.stores().await.unwrap();
+    create_accounts(&stores, (0..ACTORS).map(actor_name))
+        .await
+        .unwrap();
+    let mut play = Play::start(ACTORS, cluster.balancer.address, seed);
+    for _ in 0..kills {
+        tokio::time::sleep(dice.between_ms(1_000, 2_000)).await;
+        let victim = dice.below(cluster.nodes.len() as u64) as usize;
+        drop(cluster.kill(victim));
+        let died = Instant::now();
+        cluster.agree(2).unwrap();
+        println!(
+            "the others go on without it {:?} after its death",
+            died.elapsed()
+        );
+        tokio::time::sleep(dice.between_ms(300, 800)).await;
+        println!(
+            "another takes clients after {:?}",
+            cluster.launch().unwrap()
+        );
+        cluster.agree(3).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    play.settle().await;
+    let story = play.stop().await;
+    let counts = play.verify(&stores).await;
+    println!("{counts:?}\n{story:?}");
+    assert!(counts.promised > 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_die_take_nothing_with_them_over_raft() {
+    nodes_that_die_take_nothing_with_them("").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_die_take_nothing_with_them_over_redis() {
+    let redis = tokio::task::block_in_place(Redis::start).unwrap();
+    let lines = format!(
+        "directory = \"redis\"\n[cluster.redis]\nurl = \"{}\"",
+        redis.url()
+    );
+    nodes_that_die_take_nothing_with_them(&lines).await;
+}
+
+/// Two of three die at once: the one that is left has no majority, and founds the directory anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_left_serves_all() {
+    let seed = seed();
+    println!("seed {seed}");
+    let shared = Shared::database().unwrap();
+    let mut cluster = Processes::start(3, shared, "").await.unwrap();
+    let stores = cluster.stores().await.unwrap();
+    create_accounts(&stores, (0..ACTORS).map(actor_name))
+        .await
+        .unwrap();
+    let mut play = Play::start(ACTORS, cluster.balancer.address, seed);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drop(cluster.kill(0));
+    drop(cluster.kill(0));
+    let died = Instant::now();
+    cluster.agree(1).unwrap();
+    println!(
+        "the last goes on alone {:?} after their death",
+        died.elapsed()
+    );
+    play.settle().await;
+    let story = play.stop().await;
+    let counts = play.verify(&stores).await;
+    println!("{counts:?}\n{story:?}");
+    assert!(counts.promised > 50);
+}
+
+/// A process that stood still for a while was declared over meanwhile: it begins a new life by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_frozen_begins_a_new_life() {
+    let shared = Shared::database().unwrap();
+    let cluster = Processes::start(3, shared, "").await.unwrap();
+    let frozen = cluster.nodes[2].process();
+    frozen.freeze().unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    let serving = |at: usize| cluster.nodes[at].metric("xmpp_cluster_members{stage=\"ready\"}");
+    while (0..2).any(|at| serving(at) != Some(2.0)) {
+        assert!(Instant::now() < until, "it is not declared over");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    frozen.thaw().unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while !cluster.nodes[2]
+        .log()
+        .contains("a new life of the node begins")
+    {
+        assert!(Instant::now() < until, "{}", cluster.nodes[2].log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cluster.agree(3).unwrap();
+}

@@ -1,0 +1,54 @@
+//! SIGTERM under load: a node hands over what it has, and goes.
+
+use std::time::{Duration, Instant};
+
+use tests::faults::actor::actor_name;
+use tests::faults::dice::seed;
+use tests::faults::node::create_accounts;
+use tests::processes::{Processes, Shared};
+
+use crate::{ACTORS, play::Play};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_loses_nothing() {
+    let seed = seed();
+    println!("seed {seed}");
+    let shared = Shared::database().unwrap();
+    let mut cluster = Processes::start(3, shared, "").await.unwrap();
+    let stores = cluster.stores().await.unwrap();
+    create_accounts(&stores, (0..ACTORS).map(actor_name))
+        .await
+        .unwrap();
+    let mut play = Play::start(ACTORS, cluster.balancer.address, seed);
+    for left in [2, 1] {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let began = Instant::now();
+        let (status, log) = cluster.stop(0).unwrap();
+        println!("a node has left after {:?}", began.elapsed());
+        assert!(status.success(), "{log}");
+        let ours = [" WARN starling::membership", " WARN starling::serve"];
+        assert!(!ours.iter().any(|warning| log.contains(warning)), "{log}");
+        cluster.agree(left).unwrap();
+    }
+    play.settle().await;
+    let story = play.stop().await;
+    let counts = play.verify(&stores).await;
+    println!("{counts:?}\n{story:?}");
+    assert!(counts.promised > 100 && counts.refused == 0);
+    let failed = |what: &String| what.starts_with("resumption failed");
+    assert!(!story.keys().any(failed), "{story:?}");
+}
+
+/// An operator at one node has another one leave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_leaves_when_another_is_told_so() {
+    let shared = Shared::database().unwrap();
+    let mut cluster = Processes::start(3, shared, "").await.unwrap();
+    let status = cluster.nodes[2].facts().unwrap().cluster.unwrap();
+    let command = ["cluster", "drain", &status.address];
+    let told = cluster.nodes[0].command(&command).unwrap();
+    assert!(told.status.success(), "{told:?}");
+    let (status, log) = cluster.ended(2).unwrap();
+    assert!(status.success(), "{log}");
+    cluster.agree(2).unwrap();
+}

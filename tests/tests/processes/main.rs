@@ -1,0 +1,13 @@
+//! Several processes over one store: they find each other by it, serve as one, and lose nothing when one dies or leaves.
+//!
+//! `STARLING_SEED` repeats the choices of a run.
+
+mod dying;
+mod forming;
+mod leaving;
+#[expect(dead_code, reason = "the address of a balancer never changes")]
+#[path = "../faults/play.rs"]
+mod play;
+
+/// Actors of a play.
+const ACTORS: usize = 12;
