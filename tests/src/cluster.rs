@@ -19,6 +19,7 @@ use cluster::NodeId;
 use cluster::place::Member;
 use starling::app::App;
 use starling::config::Security;
+use starling::intake::Intake;
 use starling::routing::peers::{Carrier, Kind, View};
 use storage::Stores;
 use storage::backend::memory::{MemoryBlobs, MemoryTable};
@@ -104,10 +105,10 @@ impl Node {
 }
 
 /// Tells a node of views, some time after they came to be.
-async fn follow(tell: impl Fn(View, &[NodeId]), mut views: UnboundedReceiver<News>, lag: Duration) {
+async fn follow(intake: Intake, mut views: UnboundedReceiver<News>, lag: Duration) {
     while let Some((view, gone)) = views.recv().await {
         tokio::time::sleep(lag).await;
-        tell(view, &gone);
+        intake.view_changed(view, &gone);
     }
 }
 
@@ -196,17 +197,17 @@ impl Cluster {
         let intake = app.intake();
         runtime.spawn(async move {
             while let Some((from, kind, body)) = frames.recv().await {
-                intake(from, kind, &body);
+                intake.frame(from, kind, &body);
             }
         });
         let (news, views) = mpsc::unbounded_channel();
         runtime.spawn(follow(
-            app.views(),
+            app.intake(),
             views,
             self.dice.between_ms(0, MAX_LAG_MS),
         ));
         // It followed the cluster before it became one of those that serve.
-        app.views()(self.view(), &[]);
+        app.intake().view_changed(self.view(), &[]);
         self.nodes.push(Node {
             app,
             runtime,

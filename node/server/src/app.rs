@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use cluster::{NodeId, directory::Local};
 use storage::{Clock, Stores, SystemClock, shape::Table};
 
@@ -20,15 +19,13 @@ use crate::{
     },
     config::{Config, Security},
     home::Homes,
-    intake, maintenance,
+    intake::Intake,
+    maintenance,
     metrics::Metrics,
     module::{Module, Registry},
     modules,
     net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, TlsSettings, certificate},
-    routing::{
-        Order, Router, Sessions,
-        peers::{Kind, View},
-    },
+    routing::{Order, Router, Sessions},
     shutdown::{Stop, Stopping, Tasks, signal},
     stores::{self, Opened},
     sweep,
@@ -248,16 +245,9 @@ impl App {
         });
     }
 
-    /// What takes the frames of other nodes to this one.
-    pub fn intake(&self) -> impl Fn(NodeId, Kind, &Bytes) + Send + Sync + 'static {
-        let (router, stopping) = (self.router.clone(), self.stopping.clone());
-        move |from, kind, body| intake::frame(&router, &stopping, from, kind, body)
-    }
-
-    /// What tells this node who serves accounts, and who is gone.
-    pub fn views(&self) -> impl Fn(View, &[NodeId]) + Send + Sync + 'static {
-        let (router, stopping) = (self.router.clone(), self.stopping.clone());
-        move |view, gone| intake::view_changed(&router, &stopping, view, gone)
+    /// What takes what other nodes send to this one.
+    pub fn intake(&self) -> Intake {
+        Intake::new(self.router.clone(), self.stopping.clone())
     }
 
     /// Stops: nobody new comes in, every session is told, and what is under way may finish within the grace period.

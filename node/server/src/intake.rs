@@ -23,42 +23,54 @@ use crate::{
     shutdown::Stopping,
 };
 
-/// Takes a frame. Frames of a node come in order, and nothing here waits.
-pub fn frame(router: &Arc<Router>, stopping: &Stopping, from: NodeId, kind: Kind, body: &Bytes) {
-    Intake {
-        router,
-        stopping,
-        from,
-        waited: false,
-    }
-    .take(kind, body);
+/// What takes what other nodes send, and what the directory says of them.
+#[derive(Clone)]
+pub struct Intake {
+    router: Arc<Router>,
+    stopping: Stopping,
 }
 
-/// The view has changed, and these nodes are gone: what they were asked and have not answered goes to whoever serves the
-/// accounts now, before anything that came later. The new homes of accounts that have sessions here are told. Nothing can be
-/// sent to who is gone when this is called.
-pub fn view_changed(router: &Arc<Router>, stopping: &Stopping, view: View, gone: &[NodeId]) {
-    let counts = router.peers.set_view(view);
-    for &node in gone {
-        self::gone(router, node);
+impl Intake {
+    /// Of this node.
+    pub fn new(router: Arc<Router>, stopping: Stopping) -> Self {
+        Self { router, stopping }
     }
-    loop {
-        let due = router.peers.due();
-        if due.is_empty() {
-            break;
+
+    /// Takes a frame. Frames of a node come in order, and nothing here waits.
+    pub fn frame(&self, from: NodeId, kind: Kind, body: &Bytes) {
+        self.from(from, false).take(kind, body);
+    }
+
+    fn from(&self, from: NodeId, waited: bool) -> Taking<'_> {
+        Taking {
+            router: &self.router,
+            stopping: &self.stopping,
+            from,
+            waited,
         }
-        for (from, kind, body) in due {
-            Intake {
-                router,
-                stopping,
-                from,
-                waited: true,
+    }
+
+    /// The view has changed, and these nodes are gone: what they were asked and have not answered goes to whoever serves the
+    /// accounts now, before anything that came later. The new homes of accounts that have sessions here are told. Nothing can
+    /// be sent to who is gone when this is called.
+    pub fn view_changed(&self, view: View, gone: &[NodeId]) {
+        let router = &self.router;
+        let counts = router.peers.set_view(view);
+        for &node in gone {
+            self::gone(router, node);
+        }
+        loop {
+            let due = router.peers.due();
+            if due.is_empty() {
+                break;
             }
-            .take(kind, &body);
+            for (from, kind, body) in due {
+                self.from(from, true).take(kind, &body);
+            }
         }
-    }
-    if counts {
-        nudge_misplaced(router);
+        if counts {
+            nudge(router);
+        }
     }
 }
 
@@ -67,11 +79,11 @@ pub fn sweep(router: &Arc<Router>) {
     for (account, session) in router.peers.expired_moved() {
         moving::give_up(router, &account, &session);
     }
-    nudge_misplaced(router);
+    nudge(router);
 }
 
 /// The homes of accounts that have sessions here are at other nodes: these are told, and ask for them.
-fn nudge_misplaced(router: &Arc<Router>) {
+pub fn nudge(router: &Arc<Router>) {
     if router.peers.is_alone() {
         return;
     }
@@ -115,7 +127,7 @@ fn again(router: &Arc<Router>, parcel: Parcel) -> Progress {
 }
 
 /// A frame that is being taken.
-struct Intake<'a> {
+struct Taking<'a> {
     router: &'a Arc<Router>,
     stopping: &'a Stopping,
     from: NodeId,
@@ -123,7 +135,7 @@ struct Intake<'a> {
     waited: bool,
 }
 
-impl Intake<'_> {
+impl Taking<'_> {
     fn take(&self, kind: Kind, body: &Bytes) {
         let (router, from) = (self.router, self.from);
         match kind {

@@ -13,7 +13,7 @@ use cluster::{
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval, sleep};
 
 use super::{Inner, hands::Hands, serving::Serving, status::Phase};
-use crate::intake;
+use crate::routing::peers::View as Serves;
 
 /// How often is looked without being told: reachability is a matter of time.
 const TICK: Duration = Duration::from_millis(200);
@@ -113,21 +113,18 @@ impl Inner {
             tracing::info!(node = %super::status::hex(*node), "a node is gone");
             self.lines.forget(*node);
         }
-        let is_moved = step.members.is_some();
-        if let Some(members) = step.members {
+        if step.changes {
             tracing::info!(
                 epoch = view.epoch,
-                members = members.len(),
+                members = step.members.len(),
                 "who serves has changed"
             );
-            self.router.peers.set_members(members);
         }
-        for node in step.dead {
-            intake::gone(&self.router, node);
-        }
-        if is_moved {
-            intake::view_changed(&self.router);
-        }
+        let serving = Serves {
+            epoch: view.epoch,
+            members: step.members,
+        };
+        self.intake.view_changed(serving, &step.dead);
         if stage == Some(Stage::Ready) {
             self.phase.send_if_modified(|phase| {
                 let joins = *phase == Phase::Joining;

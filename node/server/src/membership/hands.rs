@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock, Weak};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::{
-    NodeId,
     directory::raft::RaftDirectory,
     link::{Class, Declined, Event, Frame, Handler, Request},
 };
@@ -15,10 +14,7 @@ use super::{
     lines::{DIRECTORY, LEAVE},
     liveness::Liveness,
 };
-use crate::routing::peers::Kind;
-
-/// What takes frames of other nodes.
-pub type Intake = Box<dyn Fn(NodeId, Kind, &Bytes) + Send + Sync>;
+use crate::{intake::Intake, routing::peers::Kind};
 
 /// See the file's head.
 pub(super) struct Hands {
@@ -39,7 +35,7 @@ impl Handler for Hands {
     fn frame(&self, frame: Frame) {
         match (frame.class, Kind::of(frame.kind)) {
             // Its credit is given back when it is taken in: what it asks for counts where it goes on.
-            (Class::Data, Some(kind)) => (self.intake)(frame.from, kind, &frame.body),
+            (Class::Data, Some(kind)) => self.intake.frame(frame.from, kind, &frame.body),
             _ => tracing::warn!(node = frame.from.0, kind = frame.kind, "an unknown frame"),
         }
     }

@@ -81,7 +81,7 @@ impl Membership {
             sleep(LOOK).await;
             if nudged.elapsed() >= NUDGE {
                 nudged = Instant::now();
-                intake::view_changed(&inner.router);
+                intake::nudge(&inner.router);
             }
         }
         inner.leaving.set(Step::Closing, 0);

@@ -55,11 +55,10 @@ use storage::{
 };
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
-pub use hands::Intake;
 pub use operating::Refusal;
 pub use status::{Board, Phase, Status};
 
-use crate::{config::cluster::Cluster, routing::Router};
+use crate::{config::cluster::Cluster, intake::Intake, routing::Router};
 use follow::Followed;
 use hands::Hands;
 use leaving::Progress;
@@ -82,6 +81,7 @@ pub struct Membership(Arc<Inner>);
 
 struct Inner {
     router: Arc<Router>,
+    intake: Intake,
     cluster: Cluster,
     member: Member,
     lines: Arc<Lines>,
@@ -121,7 +121,7 @@ impl Membership {
         let (fell, fallen) = watch::channel(false);
         let leave = watch::Sender::new(false);
         let hands = Arc::new(Hands {
-            intake,
+            intake: intake.clone(),
             liveness: liveness.clone(),
             directory: OnceLock::new(),
             fallen: fell,
@@ -140,6 +140,7 @@ impl Membership {
         let sources = sources::open(cluster, router.node, address, &whereabouts, sources).await?;
         let inner = Arc::new(Inner {
             router: router.clone(),
+            intake,
             cluster: cluster.clone(),
             member: member(cluster, router.node, address, &whereabouts),
             lines,

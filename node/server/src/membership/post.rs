@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 use super::lines::Lines;
 use crate::routing::peers::{Carrier, Kind};
 
-/// Answers that wait for room on the way to one node.
+/// Frames that wait for room on the way to one node: answers, and the bytes of pipes, which have windows.
 const MAX_LATE: usize = 1 << 20;
 
 type Late = HashMap<NodeId, VecDeque<(Kind, Bytes)>>;
@@ -40,7 +40,7 @@ pub(super) struct Post {
 
 /// Whether a frame waits for room: nobody would notice that it was refused.
 fn waits(kind: Kind) -> bool {
-    !matches!(kind, Kind::Route | Kind::Bytes | Kind::Passage)
+    !kind.may_be_refused()
 }
 
 impl Post {

@@ -32,8 +32,10 @@ pub(super) struct Serving {
 pub(super) struct Step {
     /// These lives are over: their links are forgotten.
     pub(super) dead: Vec<NodeId>,
-    /// These serve from now on; `None`: as before.
-    pub(super) members: Option<Vec<Member>>,
+    /// These serve from now on.
+    pub(super) members: Vec<Member>,
+    /// They are others than before.
+    pub(super) changes: bool,
 }
 
 impl Serving {
@@ -80,7 +82,8 @@ impl Serving {
         let (was, is) = (before.members(), self.members());
         Some(Step {
             dead: dead.collect(),
-            members: (was != is).then_some(is),
+            changes: was != is,
+            members: is,
         })
     }
 
@@ -157,16 +160,16 @@ mod tests {
     ) {
         let unreachable = unreachable.iter().copied().map(NodeId).collect();
         let step = serving.go_on(view, Duration::from_secs(age), &unreachable);
-        let expected = expected.map(|(dead, members)| Step {
-            dead: dead.iter().copied().map(NodeId).collect(),
-            members: members.map(|all| {
-                let member = |(node, weight): &(u64, f64)| Member {
-                    node: NodeId(*node),
-                    weight: *weight,
-                };
-                all.iter().map(member).collect()
-            }),
+        let member = |(node, weight): &(u64, f64)| Member {
+            node: NodeId(*node),
+            weight: *weight,
+        };
+        let expected = expected.map(|(dead, members)| {
+            let dead: Vec<_> = dead.iter().copied().map(NodeId).collect();
+            let members = members.map(|all| all.iter().map(member).collect::<Vec<_>>());
+            (dead, members)
         });
+        let step = step.map(|step| (step.dead, step.changes.then_some(step.members)));
         assert_eq!(step, expected);
     }
 
@@ -224,7 +227,7 @@ mod tests {
         let mut it = Serving::default();
         let both = view(1, 1, &[(1, Draining), (2, Ready)]);
         let step = it.go_on(&both, Duration::ZERO, &BTreeSet::new());
-        let members = step.unwrap().members.unwrap();
+        let members = step.unwrap().members;
         for key in 0..1_000_u32 {
             assert_eq!(place(&key.to_be_bytes(), &members), Some(NodeId(2)));
         }

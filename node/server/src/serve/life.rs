@@ -14,7 +14,7 @@ use crate::{
     first_start::Welcome,
     gauges,
     http::Health,
-    membership::{Board, Intake, Membership},
+    membership::{Board, Membership},
     metrics::Metrics,
     ready_file::{Ready, write_ready_file},
     shutdown::{self, Stopping},
@@ -116,8 +116,7 @@ impl Node {
         let Some(cluster) = &self.config.cluster else {
             return Ok(None);
         };
-        let intake: Intake = Box::new(app.intake());
-        let joining = Membership::start(cluster, &app.router, intake, self.table.clone());
+        let joining = Membership::start(cluster, &app.router, app.intake(), self.table.clone());
         Ok(Some(Box::pin(joining).await?))
     }
 

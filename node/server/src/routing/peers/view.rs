@@ -80,11 +80,12 @@ impl Views {
         if view.epoch < before.epoch {
             return false;
         }
+        let is_same = view.members == before.members;
         self.current.store(Arc::new(view));
         self.generation.fetch_add(1, Ordering::SeqCst);
         let now = Instant::now();
         former.retain(|(until, _)| *until > now);
-        if !before.members.is_empty() {
+        if !before.members.is_empty() && !is_same {
             if former.len() == MAX_FORMER {
                 former.remove(0);
             }
