@@ -118,3 +118,75 @@ impl Carrier for Carrying {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use cluster::link::{Config, Limit, Limits, Links, PROTOCOLS, Secret, Tcp};
+    use tokio::sync::{mpsc, watch};
+
+    use super::*;
+    use crate::membership::{hands::Hands, liveness::Liveness};
+
+    /// Links with little room, and what comes over them.
+    async fn end(node: u64) -> (Arc<Lines>, mpsc::UnboundedReceiver<(Kind, Bytes)>) {
+        let (came, comes) = mpsc::unbounded_channel();
+        let hands = Hands {
+            intake: Box::new(move |_, kind, body| came.send((kind, body.clone())).unwrap()),
+            liveness: Arc::new(Liveness::default()),
+            directory: OnceLock::new(),
+            fallen: watch::Sender::new(false),
+            leave: watch::Sender::new(false),
+            changed: watch::Sender::new(()),
+        };
+        let (frames, bytes) = (8, 1_024);
+        let config = Config {
+            node: NodeId(node),
+            name: "n".to_owned(),
+            cluster: "tests".to_owned(),
+            listen: "127.0.0.1:0".to_owned(),
+            advertised: None,
+            secrets: vec![Secret::new(b"sixteen bytes...").unwrap()],
+            facts: Bytes::new(),
+            protocols: PROTOCOLS,
+            limits: Limits {
+                data: Limit { frames, bytes },
+                ..Limits::default()
+            },
+            network: Arc::new(Tcp),
+        };
+        let lines = Arc::new(Lines::default());
+        lines.open(Links::start(config, Arc::new(hands)).await.unwrap());
+        (lines, comes)
+    }
+
+    #[tokio::test]
+    async fn answers_wait_for_room_in_their_order_and_what_asks_is_refused() {
+        let ((one, _kept), (two, mut comes)) = (end(1).await, end(2).await);
+        one.connect(&two.address());
+        while one.peers().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let post = Post::new(one.clone(), Handle::current());
+        let carrier = Carrying(post.clone());
+        let body = |number: u32| Bytes::copy_from_slice(&number.to_be_bytes());
+        for number in 0..1_000 {
+            assert!(carrier.send(NodeId(2), Kind::Done, body(number)));
+        }
+        // Nothing was written yet: this task has not rested.
+        assert!(!carrier.send(NodeId(2), Kind::Route, body(0)));
+        for number in 0..1_000 {
+            assert_eq!(comes.recv().await, Some((Kind::Done, body(number))));
+        }
+        while post.full.load(Ordering::Acquire) > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(carrier.send(NodeId(2), Kind::Route, body(7)));
+        assert_eq!(comes.recv().await, Some((Kind::Route, body(7))));
+        assert!(
+            !carrier.send(NodeId(3), Kind::Done, body(0)),
+            "there is no such node"
+        );
+    }
+}
