@@ -121,25 +121,33 @@ impl Carrier for Carrying {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
-
-    use cluster::link::{Config, Limit, Limits, Links, PROTOCOLS, Secret, Tcp};
-    use tokio::sync::{mpsc, watch};
+    use async_trait::async_trait;
+    use cluster::link::{
+        Config, Declined, Event, Frame, Handler, Limit, Limits, Links, PROTOCOLS, Request, Secret,
+        Tcp,
+    };
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
     use super::*;
-    use crate::membership::{hands::Hands, liveness::Liveness};
+
+    type Came = (Option<Kind>, Bytes);
+
+    struct Keeps(UnboundedSender<Came>);
+
+    #[async_trait]
+    impl Handler for Keeps {
+        fn frame(&self, frame: Frame) {
+            self.0.send((Kind::of(frame.kind), frame.body)).unwrap();
+        }
+        async fn request(&self, _: Request) -> Result<Bytes, Declined> {
+            Err(Declined)
+        }
+        fn event(&self, _: Event) {}
+    }
 
     /// Links with little room, and what comes over them.
-    async fn end(node: u64) -> (Arc<Lines>, mpsc::UnboundedReceiver<(Kind, Bytes)>) {
-        let (came, comes) = mpsc::unbounded_channel();
-        let hands = Hands {
-            intake: Box::new(move |_, kind, body| came.send((kind, body.clone())).unwrap()),
-            liveness: Arc::new(Liveness::default()),
-            directory: OnceLock::new(),
-            fallen: watch::Sender::new(false),
-            leave: watch::Sender::new(false),
-            changed: watch::Sender::new(()),
-        };
+    async fn end(node: u64) -> (Arc<Lines>, UnboundedReceiver<Came>) {
+        let (came, comes) = unbounded_channel();
         let (frames, bytes) = (8, 1_024);
         let config = Config {
             node: NodeId(node),
@@ -157,7 +165,7 @@ mod tests {
             network: Arc::new(Tcp),
         };
         let lines = Arc::new(Lines::default());
-        lines.open(Links::start(config, Arc::new(hands)).await.unwrap());
+        lines.open(Links::start(config, Arc::new(Keeps(came))).await.unwrap());
         (lines, comes)
     }
 
@@ -177,13 +185,13 @@ mod tests {
         // Nothing was written yet: this task has not rested.
         assert!(!carrier.send(NodeId(2), Kind::Route, body(0)));
         for number in 0..1_000 {
-            assert_eq!(comes.recv().await, Some((Kind::Done, body(number))));
+            assert_eq!(comes.recv().await, Some((Some(Kind::Done), body(number))));
         }
         while post.full.load(Ordering::Acquire) > 0 {
             tokio::task::yield_now().await;
         }
         assert!(carrier.send(NodeId(2), Kind::Route, body(7)));
-        assert_eq!(comes.recv().await, Some((Kind::Route, body(7))));
+        assert_eq!(comes.recv().await, Some((Some(Kind::Route), body(7))));
         assert!(
             !carrier.send(NodeId(3), Kind::Done, body(0)),
             "there is no such node"
