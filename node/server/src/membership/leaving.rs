@@ -25,6 +25,8 @@ const TOLD: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(50);
 /// How often new homes are told again that there is something for them.
 const NUDGE: Duration = Duration::from_millis(500);
+/// How long it may be that no account goes, before those that are left are given up.
+const STALLED: Duration = Duration::from_secs(10);
 /// How long the links may take to deliver what was sent.
 const SETTLED: Duration = Duration::from_secs(2);
 /// How long the directory may take to declare this life over.
@@ -76,8 +78,15 @@ impl Membership {
         }
         inner.leaving.set(Step::HandingOver, 0);
         let until = Instant::now() + inner.cluster.hand_over;
-        let mut nudged = Instant::now();
-        while inner.left() > 0 && Instant::now() < until && inner.has_heirs() {
+        let (mut nudged, mut moved) = (Instant::now(), (usize::MAX, Instant::now()));
+        while Instant::now() < until && inner.has_heirs() {
+            let left = inner.left();
+            if left < moved.0 {
+                moved = (left, Instant::now());
+            }
+            if left == 0 || moved.1.elapsed() >= STALLED {
+                break;
+            }
             sleep(LOOK).await;
             if nudged.elapsed() >= NUDGE {
                 nudged = Instant::now();

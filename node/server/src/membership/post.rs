@@ -118,3 +118,83 @@ impl Carrier for Carrying {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use cluster::link::{
+        Config, Declined, Event, Frame, Handler, Limit, Limits, Links, PROTOCOLS, Request, Secret,
+        Tcp,
+    };
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+    use super::*;
+
+    type Came = (Option<Kind>, Bytes);
+
+    struct Keeps(UnboundedSender<Came>);
+
+    #[async_trait]
+    impl Handler for Keeps {
+        fn frame(&self, frame: Frame) {
+            self.0.send((Kind::of(frame.kind), frame.body)).unwrap();
+        }
+        async fn request(&self, _: Request) -> Result<Bytes, Declined> {
+            Err(Declined)
+        }
+        fn event(&self, _: Event) {}
+    }
+
+    /// Links with little room, and what comes over them.
+    async fn end(node: u64) -> (Arc<Lines>, UnboundedReceiver<Came>) {
+        let (came, comes) = unbounded_channel();
+        let (frames, bytes) = (8, 1_024);
+        let config = Config {
+            node: NodeId(node),
+            name: "n".to_owned(),
+            cluster: "tests".to_owned(),
+            listen: "127.0.0.1:0".to_owned(),
+            advertised: None,
+            secrets: vec![Secret::new(b"sixteen bytes...").unwrap()],
+            facts: Bytes::new(),
+            protocols: PROTOCOLS,
+            limits: Limits {
+                data: Limit { frames, bytes },
+                ..Limits::default()
+            },
+            network: Arc::new(Tcp),
+        };
+        let lines = Arc::new(Lines::default());
+        lines.open(Links::start(config, Arc::new(Keeps(came))).await.unwrap());
+        (lines, comes)
+    }
+
+    #[tokio::test]
+    async fn answers_wait_for_room_in_their_order_and_what_asks_is_refused() {
+        let ((one, _kept), (two, mut comes)) = (end(1).await, end(2).await);
+        one.connect(&two.address());
+        while one.peers().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let post = Post::new(one.clone(), Handle::current());
+        let carrier = Carrying(post.clone());
+        let body = |number: u32| Bytes::copy_from_slice(&number.to_be_bytes());
+        for number in 0..1_000 {
+            assert!(carrier.send(NodeId(2), Kind::Done, body(number)));
+        }
+        // Nothing was written yet: this task has not rested.
+        assert!(!carrier.send(NodeId(2), Kind::Route, body(0)));
+        for number in 0..1_000 {
+            assert_eq!(comes.recv().await, Some((Some(Kind::Done), body(number))));
+        }
+        while post.full.load(Ordering::Acquire) > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(carrier.send(NodeId(2), Kind::Route, body(7)));
+        assert_eq!(comes.recv().await, Some((Some(Kind::Route), body(7))));
+        assert!(
+            !carrier.send(NodeId(3), Kind::Done, body(0)),
+            "there is no such node"
+        );
+    }
+}

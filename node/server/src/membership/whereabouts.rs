@@ -107,3 +107,37 @@ fn machine() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{self, Sources};
+
+    use super::*;
+
+    fn configured(lines: &str) -> Cluster {
+        let toml = format!(
+            "domains = [\"example.org\"]\n[storage]\nbackend = \"postgresql\"\nurl = \"postgresql://s@db/s\"\n[cluster]\n{lines}\n"
+        );
+        let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        std::fs::write(file.path(), toml).unwrap();
+        let sources = Sources {
+            file: Some(file.path().to_owned()),
+            ..Sources::default()
+        };
+        config::load(&sources).unwrap().config.cluster.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_written_counts() {
+        let check = async |lines: &str, address: Option<&str>, zone: &str| {
+            let found = Whereabouts::find(&configured(lines)).await.unwrap();
+            let expected = address.map(|address| address.parse().unwrap());
+            assert_eq!((found.address, &*found.zone), (expected, zone), "{lines}");
+            assert!(!found.name.is_empty() && found.instance.is_none());
+        };
+        check("listen = \"127.0.0.1:0\"", None, "").await;
+        check("listen = \"127.0.0.1:1\"\nzone = \"a\"", None, "a").await;
+        check("advertise = \"10.0.0.1\"", Some("10.0.0.1:7269"), "").await;
+        check("advertise = \"10.0.0.1:9\"", Some("10.0.0.1:9"), "").await;
+    }
+}

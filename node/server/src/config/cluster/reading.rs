@@ -10,7 +10,7 @@ use discovery::source::{Host, Query};
 
 use super::{
     super::{
-        Config, Secret, Store,
+        Config, Dialect, Secret, Store,
         meaning::{address, path},
         raw::Node,
         reader::{Section, Wrong, boolean, choice, duration, number, text},
@@ -39,9 +39,12 @@ fn usual() -> Cluster {
 /// Reads the section, which is there.
 pub(in crate::config) fn cluster(mut section: Section<'_>, config: &mut Config) {
     let mut cluster = usual();
-    let own = match config.storage.main {
+    let own = match &config.storage.main {
         Store::Embedded { .. } => Some("the embedded store is in a directory of this machine"),
         Store::Memory => Some("a store in memory is this process's own"),
+        Store::Sql(sql) if sql.dialect == Dialect::Sqlite => {
+            Some("a database of SQLite is a file of this machine")
+        }
         _ => None,
     };
     if let Some(own) = own {

@@ -129,13 +129,21 @@ fn what_cannot_be_is_said() {
 
 #[test]
 fn a_store_of_one_machine_is_no_store_of_a_cluster() {
-    let toml = "domains = [\"example.org\"]\n[cluster]\n";
-    let found = mistakes(toml, &[]);
-    assert!(
-        found.len() == 1 && found[0].contains("share their store"),
-        "{found:#?}"
-    );
-    assert!(found[0].starts_with("starling.toml:2:"), "{found:#?}");
+    let of_one = [
+        "",
+        "[storage]\nbackend = \"memory\"\n",
+        "[storage]\nbackend = \"sqlite\"\nurl = \"sqlite:///x.db\"\n",
+    ];
+    for storage in of_one {
+        let toml = format!("domains = [\"example.org\"]\n{storage}[cluster]\n");
+        let found = mistakes(&toml, &[]);
+        assert!(
+            found.len() == 1 && found[0].contains("share their store"),
+            "{found:#?}"
+        );
+        let line = format!("starling.toml:{}:", toml.lines().count());
+        assert!(found[0].starts_with(&line), "{found:#?}");
+    }
 }
 
 #[test]
