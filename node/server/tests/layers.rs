@@ -40,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "http",
             "membership",
             "ready_file",
+            "routing",
             "status",
             "stores",
         ],
