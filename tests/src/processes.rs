@@ -90,13 +90,14 @@ pub struct Node {
 }
 
 impl Node {
-    fn start(shared: &Shared, cluster: &str) -> Result<Self> {
+    fn start(shared: &Shared, cluster: &str, number: usize) -> Result<Self> {
         let room = TempDir::new()?;
         let at = |name: &str| room.path().join(name);
         let key = rcgen::generate_simple_self_signed([DOMAIN.to_owned()])?;
         std::fs::write(at("chain.pem"), key.cert.pem())?;
         std::fs::write(at("key.pem"), key.signing_key.serialize_pem())?;
-        std::fs::write(at("starling.toml"), configuration(shared, cluster))?;
+        let cluster = cluster.replace("{number}", &number.to_string());
+        std::fs::write(at("starling.toml"), configuration(shared, &cluster))?;
         let mut command = Command::new(starling_binary()?);
         without_variables_of_tests(&mut command);
         let ready = at("ready.json");
@@ -203,10 +204,13 @@ pub struct Processes {
     /// Where clients connect.
     pub balancer: Balancer,
     cluster: String,
+    /// How many were started so far.
+    started: usize,
 }
 
 impl Processes {
-    /// So many nodes that start at once. `cluster`: what they write under `[cluster]` beside its name.
+    /// So many nodes that start at once. `cluster`: what they write under `[cluster]` beside its name; `{number}` in it counts
+    /// them from 1. Without `listen` they listen at any port of 127.0.0.1.
     ///
     /// # Errors
     /// What a start says.
@@ -218,12 +222,13 @@ impl Processes {
             nodes: Vec::new(),
             balancer: Balancer::start().await?,
             cluster: cluster.to_owned(),
+            started: nodes,
         };
         let (shared, cluster) = (&all.shared, &all.cluster);
         let started: Vec<Result<Node>> = tokio::task::block_in_place(|| {
             std::thread::scope(|scope| {
-                let start = |_| scope.spawn(|| Node::start(shared, cluster));
-                let starting: Vec<_> = (0..nodes).map(start).collect();
+                let start = |number| scope.spawn(move || Node::start(shared, cluster, number));
+                let starting: Vec<_> = (1..=nodes).map(start).collect();
                 let join = |node: std::thread::ScopedJoinHandle<'_, _>| {
                     node.join().expect("a start does not panic")
                 };
@@ -253,7 +258,9 @@ impl Processes {
     /// # Errors
     /// What its start says.
     pub fn launch(&mut self) -> Result<Duration> {
-        let node = tokio::task::block_in_place(|| Node::start(&self.shared, &self.cluster))?;
+        self.started += 1;
+        let start = || Node::start(&self.shared, &self.cluster, self.started);
+        let node = tokio::task::block_in_place(start)?;
         let took = node.took;
         self.nodes.push(node);
         self.balance();
@@ -349,10 +356,14 @@ filter = "info"
 
 [cluster]
 name = "tests"
-listen = "127.0.0.1:0"
+{listen}
 {cluster}
 "#,
         storage = shared.lines(),
+        listen = match cluster.contains("listen =") {
+            true => "",
+            false => "listen = \"127.0.0.1:0\"",
+        },
     )
 }
 

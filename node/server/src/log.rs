@@ -12,8 +12,8 @@ use tracing_subscriber::{
 use crate::config::Log;
 
 /// Libraries that tell at `info` what is not for operators, unless they are asked: where the SDK found credentials. Its
-/// warnings that it found none quote whole requests; the start says so in a sentence.
-const QUIET: &str = "aws_config=error,aws_smithy_runtime=warn,sqlx=warn";
+/// warnings that it found none quote whole requests; the start says so in a sentence. Raft warns of what elections always bring.
+const QUIET: &str = "aws_config=error,aws_smithy_runtime=warn,openraft=error,sqlx=warn";
 
 /// Why logs cannot be set up.
 #[derive(Debug, thiserror::Error)]

@@ -75,6 +75,17 @@ async fn three_find_each_other_with_redis() {
     three_find_each_other(Shared::database().unwrap(), &lines).await;
 }
 
+/// As operators without a registry write it: addresses of this machine's loopback network, and a secret.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_find_each_other_by_a_list() {
+    let port = services::free_port().unwrap();
+    let nodes: Vec<_> = (1..=3).map(|n| format!("127.0.0.{n}:{port}")).collect();
+    let lines = format!(
+        "listen = \"127.0.0.{{number}}:{port}\"\nnodes = {nodes:?}\nsecret = \"sixteen bytes...\""
+    );
+    three_find_each_other(Shared::database().unwrap(), &lines).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fourth_comes_under_load() {
     let seed = seed();

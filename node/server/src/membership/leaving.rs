@@ -97,17 +97,16 @@ impl Membership {
         {
             tracing::warn!(%error, "this node's row stays until it expires");
         }
-        if let Some(links) = inner.lines.links()
-            && !links.settled(SETTLED).await
-        {
+        let settled = timeout(SETTLED, async {
+            while inner.lines.owes() {
+                sleep(LOOK).await;
+            }
+        });
+        if settled.await.is_err() {
             tracing::warn!("not all that was sent to other nodes was acknowledged");
         }
-        if let Some(seat) = inner.seat() {
-            let down = Command::NodeDown(inner.me());
-            let submitted = seat.directory().submit(down);
-            if !matches!(timeout(SIGNED_OFF, submitted).await, Ok(Ok(_))) {
-                tracing::warn!("the others will find out by themselves that this node is gone");
-            }
+        if let Ok(false) | Err(_) = timeout(SIGNED_OFF, inner.end_life()).await {
+            tracing::warn!("the others will find out by themselves that this node is gone");
         }
         inner.close().await;
         inner.leaving.set(Step::Gone, 0);
@@ -118,6 +117,20 @@ impl Inner {
     /// How far this node is, by what it goes by.
     fn stage(&self) -> Option<Stage> {
         self.followed.lock().serving.stage(self.me())
+    }
+
+    /// Has this life declared over; whether it is.
+    async fn end_life(&self) -> bool {
+        let Some(seat) = self.seat() else {
+            return true;
+        };
+        let mut fallen = self.fallen.clone();
+        let down = Command::NodeDown(self.me());
+        tokio::select! {
+            submitted = seat.directory().submit(down) => submitted.is_ok(),
+            // Who hears of it first closes its links, and by that this node knows.
+            heard = fallen.wait_for(|fallen| *fallen) => heard.is_ok(),
+        }
     }
 
     /// Accounts with sessions that are here.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cluster::{
     NodeId,
     directory::raft::{self, CallError},
-    link::{Class, LinkError, Links, PeerInfo, TargetInfo, Unacknowledged},
+    link::{Class, LaneInfo, LinkError, Links, PeerInfo, PeerState, TargetInfo, Unacknowledged},
 };
 
 /// What requests of the directory are called among requests.
@@ -61,6 +61,17 @@ impl Lines {
         if let Some(links) = self.links() {
             links.disconnect(address);
         }
+    }
+
+    /// Whether a node that is heard has not acknowledged all frames about accounts and clients. What the directory says goes on
+    /// as long as it runs.
+    pub(super) fn owes(&self) -> bool {
+        let peers = self.peers();
+        let mut heard = peers.iter().filter(|peer| peer.state == PeerState::Up);
+        heard.any(|peer| {
+            let data = |lane: &LaneInfo| lane.class == Class::Data && lane.queued_frames > 0;
+            peer.lanes.iter().any(data)
+        })
     }
 
     /// Ends a life: nothing comes from it any more. What it had not acknowledged.

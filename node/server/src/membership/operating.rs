@@ -5,15 +5,19 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use cluster::{
     NodeId,
-    directory::{Command, Reply},
+    directory::{Command, Reply, Stage},
     link::{Class, LinkError},
 };
 use storage::{ErrorKind, repository::Rotation};
+
+use tokio::time::{sleep, timeout};
 
 use super::{Membership, lines::LEAVE, rows::seconds};
 
 /// How long another node may take to hear what it is to do.
 const WITHIN: Duration = Duration::from_secs(5);
+/// How often is looked whether it does it.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Why something was not begun.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,15 +44,30 @@ impl Membership {
     pub async fn drain(&self, node: NodeId) -> Result<(), Refusal> {
         if node == self.0.me() {
             self.0.leave.send_replace(true);
-            return Ok(());
+        } else {
+            let links = self.0.lines.links().ok_or(Refusal::Over)?;
+            let asked = links.request(node, Class::Control, LEAVE, Bytes::new(), WITHIN);
+            asked.await.map_err(|error| match error {
+                LinkError::Unknown | LinkError::Closed => Refusal::Over,
+                error => Refusal::OutOfReach(error.to_string()),
+            })?;
         }
-        let links = self.0.lines.links().ok_or(Refusal::Over)?;
-        let asked = links.request(node, Class::Control, LEAVE, Bytes::new(), WITHIN);
-        match asked.await {
-            Ok(_) => Ok(()),
-            Err(LinkError::Unknown | LinkError::Closed) => Err(Refusal::Over),
-            Err(error) => Err(Refusal::OutOfReach(error.to_string())),
-        }
+        let begun = timeout(WITHIN, async {
+            while self.stays(node) {
+                sleep(LOOK).await;
+            }
+        });
+        let silent = "the node was told, and has not begun yet";
+        begun
+            .await
+            .map_err(|_| Refusal::OutOfReach(silent.to_owned()))
+    }
+
+    /// Whether a member does not leave.
+    fn stays(&self, node: NodeId) -> bool {
+        let view = self.0.seat().map(|seat| seat.directory().view());
+        let stage = view.and_then(|view| Some(view.seat(node)?.stage));
+        stage.is_some_and(|stage| stage != Stage::Draining)
     }
 
     /// Declares a member's life over without asking it; ordered when this returns.
