@@ -145,6 +145,15 @@ pub struct Registration {
     pub per_hour: u32,
 }
 
+/// How fast logins come to the store, on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoginLimits {
+    /// Logins in a second; 0: as they come.
+    pub per_second: u32,
+    /// How long one may wait for its turn.
+    pub wait: Duration,
+}
+
 /// What one client may use.
 #[derive(Debug, Clone)]
 pub struct ClientLimits {
@@ -154,6 +163,8 @@ pub struct ClientLimits {
     pub after_auth: Limits,
     /// Connections.
     pub admission: AdmissionLimits,
+    /// Logins.
+    pub logins: LoginLimits,
     /// Sessions of one account.
     pub sessions_per_account: usize,
     /// Contacts in one roster.
@@ -264,6 +275,10 @@ impl Config {
                     attributes: 128,
                 },
                 admission: AdmissionLimits::default(),
+                logins: LoginLimits {
+                    per_second: 1_000,
+                    wait: Duration::from_secs(5),
+                },
                 sessions_per_account: 64,
                 roster_items: 20_000,
                 resource_conflict: Conflict::Replace,

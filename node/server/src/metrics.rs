@@ -71,6 +71,10 @@ pub struct Metrics {
     pub append_failures: IntCounter,
     /// Logins, by mechanism class and outcome.
     pub logins: IntCounterVec,
+    /// Logins that were told to come again: too many came at once.
+    pub logins_deferred: IntCounter,
+    /// Logins that wait for their turn.
+    pub logins_waiting: IntGauge,
     /// Resumptions, by outcome.
     pub resumptions: IntCounterVec,
     /// Sessions ended because their client read too slowly.
@@ -101,6 +105,12 @@ impl Default for Metrics {
                 .expect("declared once");
             counter
         };
+        let logins_waiting =
+            IntGauge::new("xmpp_c2s_logins_waiting", "Logins that wait for their turn");
+        let logins_waiting = logins_waiting.expect("the name is valid");
+        registry
+            .register(Box::new(logins_waiting.clone()))
+            .expect("declared once");
         Self {
             messages: counter("xmpp_stanzas_messages_total", "Messages routed"),
             iqs: counter(
@@ -114,6 +124,11 @@ impl Default for Metrics {
                 "Appends to a log that failed and were repeated",
             ),
             logins: labelled("xmpp_c2s_logins_total", "Logins by outcome", &["outcome"]),
+            logins_deferred: counter(
+                "xmpp_c2s_logins_deferred_total",
+                "Logins told to come again because too many came at once",
+            ),
+            logins_waiting,
             resumptions: labelled(
                 "xmpp_c2s_resumptions_total",
                 "Resumptions by outcome",

@@ -5,6 +5,7 @@
 mod dying;
 mod forming;
 mod leaving;
+mod operating;
 #[expect(dead_code, reason = "the address of a balancer never changes")]
 #[path = "../faults/play.rs"]
 mod play;

@@ -83,6 +83,11 @@ pub enum Request {
     },
     /// What is to be told of the node and of its cluster.
     ClusterStatus,
+    /// The same, from who watches a life leave: the last word of it is awaited.
+    Departure {
+        /// The life.
+        node: String,
+    },
     /// Lets a member hand over what it has, and go.
     Drain {
         /// Its life, its name or its address; `None`: the node that is asked.
@@ -239,7 +244,7 @@ impl Administrator {
                 times,
             } => self.list(&domain, after.as_deref(), limit, times).await,
             Request::Kick { account } => self.kick(&account).await,
-            Request::ClusterStatus => self
+            Request::ClusterStatus | Request::Departure { .. } => self
                 .desk()
                 .map(|desk| Response::Cluster(Box::new((desk.look)()))),
             Request::Drain { node } => match self.desk() {

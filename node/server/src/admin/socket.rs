@@ -1,7 +1,8 @@
 //! The administration socket of a running node: `admin.sock` in its directory, for its owner only.
 //!
 //! One JSON object a line each way. Bounds: [`MAX_CONNECTIONS`] at a time, of which [`MAX_REQUESTS`] are served at once;
-//! [`MAX_LINE`] bytes a request; [`IDLE`] before each: who says nothing keeps nobody out. Who may open the socket may read the store as well, so there is no further authentication.
+//! [`MAX_LINE`] bytes a request; [`IDLE`] before each: who says nothing keeps nobody out. Who
+//! watches this node leave hears how that ends: the socket stays for it, [`LAST_WORD`] at most. Who may open the socket may read the store as well, so there is no further authentication.
 
 use std::{
     fs, io,
@@ -14,12 +15,15 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::timeout,
 };
 
 use super::{Administrator, Request, Response, Why, refused};
-use crate::shutdown::Stopping;
+use crate::{
+    shutdown::Stopping,
+    status::text::{Departure, departure},
+};
 
 /// Connections at a time.
 pub const MAX_CONNECTIONS: usize = 128;
@@ -29,6 +33,9 @@ pub const MAX_REQUESTS: usize = 8;
 pub const MAX_LINE: u64 = 16 << 10;
 /// Longest silence.
 pub const IDLE: Duration = Duration::from_secs(3);
+
+/// How long the socket stays after the stop for who watches the node leave.
+pub const LAST_WORD: Duration = Duration::from_secs(3);
 
 /// The socket, removed when dropped.
 #[derive(Debug)]
@@ -75,11 +82,19 @@ impl AdminSocket {
         })
     }
 
-    /// Answers until the signal to stop.
+    /// Answers until the signal to stop, and until who watches this node leave was told that it has gone.
     pub async fn serve(self, administrator: Administrator, mut stopping: Stopping) {
         let administrator = Arc::new(administrator);
         let turns = Arc::new(Semaphore::new(MAX_REQUESTS));
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let (watched, mut told) = watch::channel(false);
+        let watched = Arc::new(watched);
+        let last_word = async move {
+            stopping.wait().await;
+            // Nobody watches any more, or has not asked for long.
+            let _ = timeout(LAST_WORD, told.wait_for(|is_watched| !is_watched)).await;
+        };
+        tokio::pin!(last_word);
         loop {
             let permit = room
                 .clone()
@@ -88,17 +103,18 @@ impl AdminSocket {
                 .expect("it is never closed");
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                () = stopping.wait() => return,
+                () = &mut last_word => return,
             };
             let Ok((socket, _)) = accepted else {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
             let (administrator, turns) = (administrator.clone(), turns.clone());
+            let watched = watched.clone();
             tokio::spawn(async move {
                 let _permit = permit;
                 // However it ends, the command knows.
-                let _ = converse(socket, &administrator, &turns).await;
+                let _ = converse(socket, &administrator, &turns, &watched).await;
             });
         }
     }
@@ -114,6 +130,7 @@ async fn converse(
     socket: UnixStream,
     administrator: &Administrator,
     turns: &Semaphore,
+    watched: &watch::Sender<bool>,
 ) -> io::Result<()> {
     let (read, mut write) = socket.into_split();
     let mut read = BufReader::new(read);
@@ -128,9 +145,15 @@ async fn converse(
             return Ok(());
         }
         let turn = turns.acquire().await.expect("it is never closed");
+        let mut leaves = None;
         let response = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => {
-                tracing::info!(request = name(&request), "administration");
+                let name = name(&request);
+                match &request {
+                    // It is asked again and again.
+                    Request::Departure { node } => leaves = Some(node.clone()),
+                    _ => tracing::info!(request = name, "administration"),
+                }
                 administrator.perform(request).await
             }
             // The error may quote what was sent; the line holds a password.
@@ -144,11 +167,27 @@ async fn converse(
             ),
         };
         drop(turn);
+        let is_watched = leaves.and_then(|node| is_watched(&node, &response));
+        if is_watched == Some(true) {
+            watched.send_replace(true);
+        }
         timeout(IDLE, send(&mut write, &response)).await??;
+        if is_watched == Some(false) {
+            watched.send_replace(false);
+        }
         if line.last() != Some(&b'\n') {
             return Ok(());
         }
     }
+}
+
+/// Whether there is more to be told of this node, if it is the one that leaves.
+fn is_watched(leaves: &str, response: &Response) -> Option<bool> {
+    let Response::Cluster(facts) = response else {
+        return None;
+    };
+    let is_me = facts.cluster.as_ref()?.node == leaves;
+    is_me.then(|| departure(facts, leaves) != Departure::Gone)
 }
 
 async fn send(write: &mut (impl AsyncWriteExt + Unpin), response: &Response) -> io::Result<()> {
@@ -168,6 +207,7 @@ fn name(request: &Request) -> &'static str {
         Request::List { .. } => "list",
         Request::Kick { .. } => "kick",
         Request::ClusterStatus => "cluster status",
+        Request::Departure { .. } => "departure",
         Request::Drain { .. } => "drain",
         Request::Fence { .. } => "fence",
         Request::RotateSecret => "rotate secret",

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     keys::Keys,
+    membership::status::{Leaving, Step},
     modules::{
         recorder::{Recorder as World, bare},
         roster::Rosters,
@@ -538,4 +539,49 @@ async fn what_is_declined_is_told_with_its_kind() {
     let admin = at_desk(Arc::new(Recording::default()));
     check(&admin, fence, Why::Store).await;
     check(&admin, rotate, Why::Busy).await;
+}
+
+/// Who watches a node leave hears the last word, though the socket closes then.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_socket_stays_until_who_watches_has_heard_the_end() {
+    let leaving = |step| {
+        let mut cluster = three();
+        cluster.leaving = Some(Leaving {
+            step,
+            accounts: 1,
+            left: 0,
+            elapsed_ms: 1,
+        });
+        facts(Some(cluster))
+    };
+    let now = Arc::new(Mutex::new(leaving(Step::Closing)));
+    let seen = now.clone();
+    let admin = Administrator {
+        desk: Some(Desk {
+            look: Arc::new(move || seen.lock().clone()),
+            control: Arc::new(Recording::default()),
+        }),
+        ..administrator(None)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admin.sock");
+    let socket = AdminSocket::bind(&path).unwrap();
+    let (stop, stopping) = crate::shutdown::signal();
+    let serving = tokio::spawn(socket.serve(admin, stopping));
+    let asked = path.clone();
+    let ask = move || {
+        let node = three().node;
+        let client = AdminClient::connect(&asked, PATIENCE).unwrap();
+        client.unwrap().ask(&Request::Departure { node }).unwrap()
+    };
+    let once = ask.clone();
+    let told = tokio::task::spawn_blocking(once).await.unwrap();
+    assert_eq!(told, Response::Cluster(Box::new(leaving(Step::Closing))));
+    stop.stop();
+    let gone = leaving(Step::Gone);
+    *now.lock() = gone.clone();
+    let told = tokio::task::spawn_blocking(ask).await.unwrap();
+    assert_eq!(told, Response::Cluster(Box::new(gone)));
+    serving.await.unwrap();
+    assert!(!path.exists());
 }

@@ -203,6 +203,10 @@ impl Client {
             Some(message) => message,
             None => self.challenge(profile, &[]).await?,
         });
+        // Who is anonymous has nothing that is read.
+        if mechanism != Mechanism::Anonymous {
+            self.turn().await?;
+        }
         match mechanism {
             Mechanism::Scram { .. } => self.scram(profile, mechanism, &message).await,
             Mechanism::Plain => self.plain(&message).await,

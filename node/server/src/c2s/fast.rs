@@ -156,6 +156,7 @@ impl Client {
         let named = self
             .named(proof.username)
             .ok_or(SaslFailure::NotAuthorized)?;
+        self.turn().await?;
         let accounts = &self.router.stores.accounts;
         for _ in 0..TRIES {
             // At once: over a network each takes milliseconds.

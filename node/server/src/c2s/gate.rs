@@ -17,6 +17,7 @@ use xmpp::sasl::{Hash, ScramKeys};
 use super::{
     attempts::Attempts,
     external::{Authority, AuthorityError},
+    turns::Turns,
 };
 use crate::{config::Config, keys::Keys, random};
 
@@ -33,6 +34,8 @@ pub struct Gate {
     pub(super) failures: Attempts,
     /// Accounts made by address.
     pub(super) registrations: Attempts,
+    /// How fast logins come to the store.
+    pub(super) turns: Turns,
     /// Who signs client certificates.
     pub(super) authority: Option<Authority>,
     secret: [u8; SECRET_LEN],
@@ -50,6 +53,7 @@ impl Gate {
         Ok(Self {
             failures: Attempts::new(config.auth.attempts, FAILURES_PERIOD),
             registrations: Attempts::new(config.registration.per_hour, REGISTRATIONS_PERIOD),
+            turns: Turns::new(config.limits.logins),
             authority: config
                 .auth
                 .client_ca

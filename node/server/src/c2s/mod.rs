@@ -23,6 +23,7 @@ mod sasl2;
 pub mod session;
 pub mod stream;
 pub mod stream_management;
+mod turns;
 mod upgrade;
 
 pub use parking::Parking;

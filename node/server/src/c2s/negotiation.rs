@@ -49,7 +49,7 @@ pub(super) struct Client {
     pub(super) router: Arc<Router>,
     listener: Arc<ListenerContext>,
     pub(super) stream: Stream,
-    stopping: Stopping,
+    pub(super) stopping: Stopping,
     deadline: Instant,
     /// The domain it speaks to; empty before its first header.
     pub(super) domain: String,

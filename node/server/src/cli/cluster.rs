@@ -149,7 +149,7 @@ fn drain(node: &Node, args: &DrainArgs) -> Result<(), Failure> {
     let mut watch = Watch::new(&leaving);
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
     while Instant::now() < deadline {
-        if let Some(outcome) = watch.take(node.look()?) {
+        if let Some(outcome) = watch.take(node.see_off(&leaving)?) {
             outcome?;
             answer(&format!("{leaving} has gone"));
             return Ok(());
@@ -219,11 +219,21 @@ struct Node(PathBuf);
 impl Node {
     /// What the node tells; `None`: it does not run.
     fn look(&self) -> Result<Option<Facts>, Failure> {
-        match self.try_ask(&Request::ClusterStatus)? {
+        self.seen(&Request::ClusterStatus)
+    }
+
+    fn seen(&self, request: &Request) -> Result<Option<Facts>, Failure> {
+        match self.try_ask(request)? {
             None => Ok(None),
             Some(Response::Cluster(facts)) => Ok(Some(*facts)),
             Some(_) => Err(unexpected()),
         }
+    }
+
+    /// What the node tells of a life that leaves.
+    fn see_off(&self, leaving: &str) -> Result<Option<Facts>, Failure> {
+        let node = leaving.to_owned();
+        self.seen(&Request::Departure { node })
     }
 
     fn facts(&self) -> Result<Facts, Failure> {

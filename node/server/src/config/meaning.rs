@@ -312,6 +312,14 @@ fn limits(mut section: Section<'_>, limits: &mut ClientLimits) {
         number(1, 100_000_000),
     );
     connections.finish();
+    let mut logins = section.section("logins");
+    logins.read(
+        "per_second",
+        &mut limits.logins.per_second,
+        number(0, 1_000_000),
+    );
+    logins.read("wait", &mut limits.logins.wait, duration("0s", "30s"));
+    logins.finish();
     section.read(
         "sessions_per_account",
         &mut limits.sessions_per_account,

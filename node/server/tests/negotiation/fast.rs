@@ -17,9 +17,9 @@ use crate::{
     server::Server,
 };
 
-const NONE: &str = "HT-SHA-256-NONE";
+pub(crate) const NONE: &str = "HT-SHA-256-NONE";
 const BIND: &str = "<bind xmlns='urn:xmpp:bind:0'/>";
-const FAST: &str = "<fast xmlns='urn:xmpp:fast:0'/>";
+pub(crate) const FAST: &str = "<fast xmlns='urn:xmpp:fast:0'/>";
 
 /// The token in a `<success/>`.
 fn token(success: &Element) -> Option<String> {
@@ -34,7 +34,7 @@ fn token(success: &Element) -> Option<String> {
 }
 
 /// Logs in with the password and asks for a token.
-async fn request(server: &Server, mechanism: &str) -> String {
+pub(crate) async fn request(server: &Server, mechanism: &str) -> String {
     let (mut peer, _) = server.secured().await;
     let request = format!("{BIND}<request-token xmlns='urn:xmpp:fast:0' mechanism='{mechanism}'/>");
     let success = peer.ask(&by_password(&request)).await;
@@ -48,7 +48,7 @@ async fn request(server: &Server, mechanism: &str) -> String {
 }
 
 /// Logs in with a token.
-async fn log_in(server: &Server, token: &str, inline: &str) -> Element {
+pub(crate) async fn log_in(server: &Server, token: &str, inline: &str) -> Element {
     let (mut peer, _) = server.secured().await;
     let message = ht::initiator(Hash::Sha256, "juliet", token.as_bytes(), b"");
     let answer = peer.ask(&authenticate(NONE, &message, inline)).await;

@@ -58,6 +58,14 @@ async fn scram(peer: &mut Peer, client: &mut ScramClient, mechanism: &str) -> El
     answer
 }
 
+/// A login of juliet's without channel binding, to `<success/>` or `<failure/>`.
+pub(crate) async fn scram_login(server: &Server, hash: Hash) -> Element {
+    let mut peer = server.secured().await.0;
+    let mut client = ScramClient::new(hash, "juliet", "r0m30", "nonce", ClientBinding::Unsupported);
+    let mechanism = Mechanism::Scram { hash, plus: false };
+    scram(&mut peer, &mut client, mechanism.as_str()).await
+}
+
 fn offered(features: &Element, ns: &str) -> Vec<String> {
     let list = if ns == ns::SASL {
         "mechanisms"
