@@ -59,7 +59,7 @@ impl Bus {
     fn refuses(&self, kind: Kind) -> bool {
         let one_in = self.refuses.load(Ordering::Relaxed);
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
-        one_in > 0 && kind == Kind::Passage && number % one_in == 0
+        one_in > 0 && kind == Kind::Passage && number.is_multiple_of(one_in)
     }
 }
 

@@ -59,12 +59,15 @@ struct Asked {
     waits: oneshot::Sender<Option<Vec<NodeId>>>,
 }
 
+/// A session, and when it came.
+type Came = (Instant, Vec<u8>);
+
 /// Hand-overs that are under way.
 #[derive(Default)]
 pub(super) struct Moves {
     asked: Mutex<HashMap<u64, Asked>>,
     /// Sessions that came and whose home is not loaded yet.
-    came: Mutex<HashMap<BareJid, Vec<(Instant, Vec<u8>)>>>,
+    came: Mutex<HashMap<BareJid, Vec<Came>>>,
 }
 
 impl Moves {
