@@ -65,7 +65,11 @@ impl Facts {
             troubles.push(trouble.clone());
         }
         if let Some(cluster) = &self.cluster {
-            troubles.extend(phase_trouble(cluster).map(str::to_owned));
+            // Why it is not ready may be just that.
+            let phase = cluster.phase.name();
+            let is_told = self.not_ready.iter().any(|reason| reason.ends_with(phase));
+            let trouble = phase_trouble(cluster).filter(|_| !is_told);
+            troubles.extend(trouble.map(str::to_owned));
             troubles.extend(unseen(cluster).map(|member| {
                 let state = link(cluster, member).map_or("none", |link| &link.state);
                 format!(

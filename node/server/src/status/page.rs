@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{
     Facts, called, link, share,
-    text::name_of,
+    text::{change, name_of},
     words::{Html, LeavingWords, LinkWords, Span, handed_over},
 };
 use crate::membership::status::{Leaving, MemberStatus, Status};
@@ -148,7 +148,7 @@ fn cluster(f: &mut Formatter<'_>, cluster: &Status) -> fmt::Result {
     write!(
         f,
         "<p>Epoch {}, generation {}. Directory {}",
-        cluster.epoch,
+        change(cluster.epoch),
         cluster.generation,
         Html(&directory.kind)
     )?;
@@ -251,7 +251,7 @@ fn member(
         "</p><p class=\"fine\">{}, Starling {}, since epoch {}</p></li>",
         Html(&member.node),
         Html(&member.version),
-        member.since
+        change(member.since)
     )
 }
 

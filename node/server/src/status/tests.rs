@@ -111,6 +111,12 @@ fn trouble_is_told_and_nothing_else_is() {
         &|_, cluster| cluster.links.clear(),
         &["b is not up: none", "c is not up: none"],
     );
+    // What keeps the node from being ready is told once, too.
+    let joining = |facts: &mut Facts, cluster: &mut Status| {
+        facts.not_ready = vec!["member of the cluster: joining".into()];
+        cluster.phase = Phase::Joining;
+    };
+    check(&joining, &["cluster: joining"]);
     // Who is no member may come and go.
     let stranger = |_: &mut Facts, cluster: &mut Status| {
         let mut link = cluster.links[0].clone();
@@ -202,6 +208,14 @@ this node, a, is serving: starling 0.1.0, up 3 d 4 h
   secret    announced
 ";
     assert_eq!(text, expected);
+    // An epoch is counted within its generation; nodes of one machine have one name.
+    let mut cluster = three();
+    cluster.epoch += 3 << 32;
+    cluster.members[2].name = "b".into();
+    let leader = cluster.members[1].node.clone();
+    let text = Text(&facts(Some(cluster))).to_string();
+    let head = format!("epoch 12, generation 3\ndirectory raft: {leader} leads");
+    assert!(text.contains(&head), "{text}");
     let alone = Text(&facts(None)).to_string();
     assert!(alone.starts_with("alone: no cluster is configured\nthis node: starling 0.1.0"));
 }

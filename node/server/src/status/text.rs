@@ -35,7 +35,7 @@ fn head(f: &mut Formatter<'_>, cluster: &Status) -> fmt::Result {
         f,
         "cluster {}: {number} {noun}, epoch {}, generation {}",
         Shown(&cluster.cluster),
-        cluster.epoch,
+        change(cluster.epoch),
         cluster.generation,
     )?;
     write!(f, "directory {}: ", Shown(&directory.kind))?;
@@ -54,10 +54,22 @@ fn head(f: &mut Formatter<'_>, cluster: &Status) -> fmt::Result {
     }
 }
 
-/// What people call a node.
+/// The number of an epoch within its generation, which is its upper half.
+pub(super) fn change(epoch: u64) -> u64 {
+    epoch & u64::from(u32::MAX)
+}
+
+/// What people call a node, if no other member is called the same.
 pub(super) fn name_of<'a>(cluster: &'a Status, node: &'a str) -> &'a str {
-    let known = cluster.members.iter().find(|member| member.node == node);
-    known.map_or(node, |member| called(&member.name, &member.node))
+    let mut known = cluster.members.iter();
+    let Some(member) = known.find(|member| member.node == node) else {
+        return node;
+    };
+    let namesakes = cluster.members.iter().filter(|it| it.name == member.name);
+    match namesakes.count() {
+        1 => called(&member.name, &member.node),
+        _ => node,
+    }
 }
 
 const HEADINGS: [&str; 8] = [
