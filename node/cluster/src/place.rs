@@ -20,6 +20,17 @@ pub struct Member {
 ///
 /// Score: `-weight / ln(u)` with `u` uniform in (0, 1) from the hash of member and key, the highest wins.
 pub fn place(key: &[u8], members: &[Member]) -> Option<NodeId> {
+    highest(key, members.iter())
+}
+
+/// The member that serves `key`, and the one that will if that goes: [`place`] of the others.
+pub fn first_two(key: &[u8], members: &[Member]) -> [Option<NodeId>; 2] {
+    let first = place(key, members);
+    let others = members.iter().filter(|member| Some(member.node) != first);
+    [first, highest(key, others)]
+}
+
+fn highest<'a>(key: &[u8], members: impl Iterator<Item = &'a Member>) -> Option<NodeId> {
     let score = |member: &Member| {
         // Fixed seeds: every node must hash alike.
         let hash = foldhash::quality::FixedState::with_seed(member.node.0).hash_one(key);
@@ -27,7 +38,6 @@ pub fn place(key: &[u8], members: &[Member]) -> Option<NodeId> {
         -member.weight / unit.ln()
     };
     members
-        .iter()
         .max_by(|a, b| score(a).total_cmp(&score(b)).then(a.node.cmp(&b.node)))
         .map(|m| m.node)
 }
@@ -78,7 +88,24 @@ mod tests {
     }
 
     #[test]
+    fn the_second_serves_when_the_first_is_gone() {
+        let before = members(5);
+        for key in keys().take(1_000) {
+            let [first, second] = first_two(&key, &before);
+            assert_eq!(first, place(&key, &before));
+            let left: Vec<_> = before
+                .iter()
+                .copied()
+                .filter(|member| Some(member.node) != first)
+                .collect();
+            assert_eq!(second, place(&key, &left));
+        }
+        assert_eq!(first_two(b"k", &members(1)), [Some(NodeId(1)), None]);
+    }
+
+    #[test]
     fn nobody_serves_without_members() {
+        assert_eq!(first_two(b"k", &[]), [None, None]);
         assert_eq!(place(b"k", &[]), None);
     }
 }
