@@ -237,6 +237,31 @@ impl Transport {
         self.wire.pending()
     }
 
+    /// Of the pending bytes those that the socket could take: they are not held back.
+    pub fn sendable_bytes(&self) -> usize {
+        self.wire.sendable()
+    }
+
+    /// From now on what is written waits for [`Self::release`]. What waits already goes as before.
+    pub fn hold_back(&mut self) {
+        self.wire.hold_back();
+    }
+
+    /// Whether what is written waits to be released.
+    pub fn is_held_back(&self) -> bool {
+        self.wire.is_held_back()
+    }
+
+    /// So many of the bytes that were held back may go, the oldest; [`Self::try_flush`] sends them.
+    pub fn release(&mut self, bytes: usize) {
+        self.wire.release(bytes);
+    }
+
+    /// Nothing is held back any more.
+    pub fn release_all(&mut self) {
+        self.wire.release_all();
+    }
+
     /// Waits until the socket may take more. Only one task at a time may wait.
     ///
     /// # Errors
@@ -248,7 +273,7 @@ impl Transport {
         self.wire.writable().await
     }
 
-    /// Sends pending bytes. True: none are left, and their memory is freed.
+    /// Sends pending bytes that are not held back. True: none are left, and their memory is freed.
     ///
     /// # Errors
     /// The socket's.
@@ -256,7 +281,7 @@ impl Transport {
         self.wire.flush_now()
     }
 
-    /// Waits until nothing is pending.
+    /// Waits until nothing is pending; nothing is held back any more.
     ///
     /// # Errors
     /// The socket's.
@@ -264,6 +289,7 @@ impl Transport {
     /// # Cancel safety
     /// What is not sent stays pending.
     pub async fn flush(&mut self) -> io::Result<()> {
+        self.wire.release_all();
         while !self.try_flush()? {
             self.writable().await?;
         }

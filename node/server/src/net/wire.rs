@@ -29,7 +29,17 @@ enum Line {
 pub(super) struct Wire {
     line: Line,
     pending: VecDeque<u8>,
+    /// How many of the pending bytes may go; [`ALL`]: nothing is held back.
+    open: u32,
     end: End,
+}
+
+/// Every byte may go, those that come included.
+const ALL: u32 = u32::MAX;
+
+/// So many bytes: more than [`super::transport::MAX_PENDING`], and less than four billion, never wait.
+fn count(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(ALL - 1)
 }
 
 /// How far our direction is closed.
@@ -54,6 +64,7 @@ impl Wire {
         Self {
             line,
             pending: VecDeque::new(),
+            open: ALL,
             end: End::Open,
         }
     }
@@ -74,6 +85,34 @@ impl Wire {
 
     pub(super) fn pending(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Pending bytes that may go.
+    pub(super) fn sendable(&self) -> usize {
+        self.pending.len().min(self.open as usize)
+    }
+
+    /// From now on bytes are kept until they are released.
+    pub(super) fn hold_back(&mut self) {
+        if self.open == ALL {
+            self.open = count(self.pending.len());
+        }
+    }
+
+    pub(super) fn is_held_back(&self) -> bool {
+        self.open != ALL
+    }
+
+    /// So many more bytes may go.
+    pub(super) fn release(&mut self, bytes: usize) {
+        if self.open != ALL {
+            self.open = self.open.saturating_add(count(bytes)).min(ALL - 1);
+        }
+    }
+
+    /// Everything may go.
+    pub(super) fn release_all(&mut self) {
+        self.open = ALL;
     }
 
     pub(super) fn is_ending(&self) -> bool {
@@ -121,7 +160,7 @@ impl Wire {
 
     /// Sends now what the socket takes, keeps the rest.
     pub(super) fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while self.pending.is_empty() && !bytes.is_empty() {
+        while self.open == ALL && self.pending.is_empty() && !bytes.is_empty() {
             match self.line.write(&[IoSlice::new(bytes)])? {
                 Some(n) => bytes = &bytes[n..],
                 None => break,
@@ -140,7 +179,8 @@ impl Wire {
                 *slice = IoSlice::new(part);
             }
             let mut done = 0;
-            if self.pending.is_empty() && parts.iter().any(|part| !part.is_empty()) {
+            let straight = self.open == ALL && self.pending.is_empty();
+            if straight && parts.iter().any(|part| !part.is_empty()) {
                 done = self.line.write(&slices[..parts.len()])?.unwrap_or(0);
             }
             for part in parts {
@@ -152,15 +192,25 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends pending bytes. True: none are left.
+    /// Sends pending bytes that may go. True: none at all are left.
     pub(super) fn flush_now(&mut self) -> io::Result<bool> {
-        while !self.pending.is_empty() {
+        while self.sendable() > 0 {
             let (head, tail) = self.pending.as_slices();
+            let head = &head[..head.len().min(self.sendable())];
+            let tail = &tail[..tail.len().min(self.sendable() - head.len())];
             let slices = [IoSlice::new(head), IoSlice::new(tail)];
             match self.line.write(&slices)? {
-                Some(n) => drop(self.pending.drain(..n)),
+                Some(n) => {
+                    self.pending.drain(..n);
+                    if self.open != ALL {
+                        self.open -= count(n);
+                    }
+                }
                 None => return Ok(false),
             }
+        }
+        if !self.pending.is_empty() {
+            return Ok(false);
         }
         self.pending = VecDeque::new();
         if self.end == End::Wanted {

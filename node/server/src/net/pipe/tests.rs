@@ -49,6 +49,42 @@ async fn read(transport: &mut Transport) -> (Vec<u8>, Read) {
 }
 
 #[tokio::test]
+async fn what_is_held_back_goes_when_it_is_released() {
+    let [mut a, mut b] = pair();
+    a.write(b"free ").unwrap();
+    a.hold_back();
+    a.write(b"one ").unwrap();
+    a.write_many(&[b"tw", b"o "]).unwrap();
+    assert_eq!((a.pending_bytes(), a.sendable_bytes()), (8, 0));
+    assert!(!a.try_flush().unwrap());
+    assert_eq!(read(&mut b).await, (b"free ".to_vec(), Read::Data(5)));
+    a.release(4);
+    assert_eq!((a.pending_bytes(), a.sendable_bytes()), (8, 4));
+    assert!(!a.try_flush().unwrap());
+    assert_eq!(read(&mut b).await, (b"one ".to_vec(), Read::Data(4)));
+    // What comes is held back behind it.
+    a.write(b"three").unwrap();
+    a.release(4);
+    assert!(!a.try_flush().unwrap());
+    assert_eq!(read(&mut b).await, (b"two ".to_vec(), Read::Data(4)));
+    a.release_all();
+    assert!(a.try_flush().unwrap() && !a.is_held_back());
+    a.write(b"!").unwrap();
+    assert_eq!(read(&mut b).await, (b"three!".to_vec(), Read::Data(6)));
+}
+
+#[tokio::test]
+async fn who_waits_for_the_end_holds_nothing_back() {
+    let [mut a, mut b] = pair();
+    a.hold_back();
+    a.write(b"last").unwrap();
+    a.start_close();
+    a.flush().await.unwrap();
+    assert_eq!(read(&mut b).await, (b"last".to_vec(), Read::Data(4)));
+    assert_eq!(read(&mut b).await.1, Read::Closed { clean: true });
+}
+
+#[tokio::test]
 async fn what_is_written_is_read_in_order() {
     let [mut a, mut b] = pair();
     a.write_many(&[b"one ", b"two "]).unwrap();
