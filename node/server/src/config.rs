@@ -186,6 +186,8 @@ pub struct StreamManagement {
     pub resume: Duration,
     /// Stanzas that may wait for an acknowledgement.
     pub queue: usize,
+    /// Whether another node knows each session that can be resumed, so that it outlives the node where it is.
+    pub replicas: bool,
 }
 
 /// The archive.
@@ -289,6 +291,7 @@ impl Config {
             stream_management: StreamManagement {
                 resume: Duration::from_secs(3_600),
                 queue: 2_000,
+                replicas: true,
             },
             archive: Archive {
                 enabled: true,

@@ -13,6 +13,7 @@ use crate::{
     c2s::{
         moving,
         passage::{self, Passage},
+        replica,
     },
     home::{self, CopyTo, Parcel},
     pipeline::probe,
@@ -70,6 +71,7 @@ impl Intake {
         }
         if counts {
             nudge(router);
+            replica::view_changed(router);
         }
     }
 }
@@ -142,6 +144,8 @@ impl Taking<'_> {
             Kind::Bytes | Kind::Credit | Kind::End => router.peers.piped(from, kind, body),
             Kind::Look => look(router, body),
             Kind::Forget => forget(router, body),
+            Kind::Replica => replica::taken(router, from, body),
+            Kind::Replicated => replica::confirmed(router, from, body),
             Kind::Passage
             | Kind::Route
             | Kind::Done
@@ -293,6 +297,9 @@ async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid)
     }
     // What came here for a home that never was.
     for session in router.peers.take_moved(account) {
+        router.peers.give_session(to, number, &session);
+    }
+    for session in replica::give_up(router, account).await {
         router.peers.give_session(to, number, &session);
     }
     router.peers.give_up(to, number, account, Piece::Done);

@@ -77,6 +77,8 @@ pub struct Metrics {
     pub logins_waiting: IntGauge,
     /// Resumptions, by outcome.
     pub resumptions: IntCounterVec,
+    /// Sessions of which no other node knows for now, though they may be resumed, by cause.
+    pub unreplicated: IntCounterVec,
     /// Sessions ended because their client read too slowly.
     pub overruns: IntCounter,
     /// Connections taken in.
@@ -133,6 +135,11 @@ impl Default for Metrics {
                 "xmpp_c2s_resumptions_total",
                 "Resumptions by outcome",
                 &["outcome"],
+            ),
+            unreplicated: labelled(
+                "xmpp_c2s_unreplicated_total",
+                "Resumable sessions that another node stopped to know of, by cause",
+                &["cause"],
             ),
             overruns: counter(
                 "xmpp_c2s_overruns_total",

@@ -35,6 +35,7 @@ pub async fn run(router: Arc<Router>, mut stop: Stopping) {
             () = stop.wait() => return,
         }
         router.parked.sweep(false);
+        router.replicas.sweep(&router, Instant::now());
         for shard in watch.shards() {
             ask_the_silent(&router, &watch, shard);
         }

@@ -94,6 +94,7 @@ impl Client {
         if let Some(lang) = self.lang.take() {
             core.lang = (!lang.eq_ignore_ascii_case(header::LANGUAGE)).then_some(lang);
         }
+        core.hold_back(&mut self.stream.transport);
         if let Err(error) = self.stream.send(reply) {
             tracing::debug!(%error, "connection lost as the session began");
         }

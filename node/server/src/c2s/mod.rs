@@ -19,6 +19,7 @@ mod pace;
 pub mod parking;
 pub mod passage;
 pub mod register;
+pub mod replica;
 mod sasl2;
 pub mod session;
 pub mod stream;

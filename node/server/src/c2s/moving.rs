@@ -19,6 +19,7 @@ use xmpp::{BareJid, Jid, Stanza, StreamError, StreamErrorCondition as Condition}
 use super::{
     managed::{Managed, Sent},
     parking::Parking,
+    replica::Following,
     session::SessionCore,
     stream_management::{AckPolicy, Handled, Limits, Unacked},
 };
@@ -33,46 +34,55 @@ use crate::{
 const SETTLING: Duration = Duration::from_secs(8);
 
 /// A session on its way.
-#[derive(Debug, Encode, Decode)]
-struct Moved {
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(super) struct Moved {
     #[n(0)]
-    resource: String,
+    pub(super) resource: String,
     #[n(1)]
-    sm_id: String,
+    pub(super) sm_id: String,
     /// How long it may be resumed, in milliseconds.
     #[n(2)]
-    resume_ms: u64,
+    pub(super) resume_ms: u64,
     /// How many stanzas of its client are handled.
     #[n(3)]
-    h: u32,
+    pub(super) h: u32,
     #[n(4)]
-    lang: Option<String>,
+    pub(super) lang: Option<String>,
     #[n(5)]
-    priority: Option<i8>,
+    pub(super) priority: Option<i8>,
     #[n(6)]
-    flags: u16,
+    pub(super) flags: u16,
     /// Its presence while it is available.
     #[n(7)]
-    presence: Option<ByteVec>,
+    pub(super) presence: Option<ByteVec>,
     /// Who was told directly that it is there.
     #[n(8)]
-    directed: Vec<String>,
+    pub(super) directed: Vec<String>,
     /// The privacy list that it made its own.
     #[n(9)]
-    active_list: Option<String>,
+    pub(super) active_list: Option<String>,
     /// How many stanzas its client has acknowledged.
     #[n(10)]
-    acked: u64,
+    pub(super) acked: u64,
     /// What it has not, and what was not sent yet.
     #[n(11)]
-    unacked: Vec<Kept>,
+    pub(super) unacked: Vec<Kept>,
     #[n(12)]
-    waiting: Vec<Kept>,
+    pub(super) waiting: Vec<Kept>,
+    /// Its home died at about this time, and may have done more for its client than is known: see [`super::replica`].
+    #[n(13)]
+    pub(super) doubt_since_ms: Option<u64>,
+    /// Numbers that its client has acknowledged, which the account's record may not say yet.
+    #[n(14)]
+    pub(super) done: Vec<u64>,
+    /// When its home began to tell of it, in milliseconds since 1970, if it comes from who was told.
+    #[n(15)]
+    pub(super) began_ms: Option<u64>,
 }
 
 /// Something for the client.
-#[derive(Debug, Clone, Encode, Decode)]
-enum Kept {
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(super) enum Kept {
     /// In the log, under this number.
     #[n(0)]
     Logged(#[n(0)] u64),
@@ -91,19 +101,19 @@ enum Kept {
 type Sharing = HashMap<u64, Shared>;
 
 impl Kept {
-    fn of_sent(sent: Sent) -> Self {
+    pub(super) fn of_sent(sent: &Sent) -> Self {
         match sent {
-            Sent::Logged(number) => Self::Logged(number),
-            Sent::Message(delivery) => Self::delivery(&delivery),
-            Sent::Other(bytes) => Self::stanza(&bytes),
+            Sent::Logged(number) => Self::Logged(*number),
+            Sent::Message(delivery) => Self::delivery(delivery),
+            Sent::Other(bytes) => Self::stanza(bytes),
         }
     }
 
-    fn of_letter(letter: Letter) -> Option<Self> {
+    pub(super) fn of_letter(letter: &Letter) -> Option<Self> {
         match letter {
-            Letter::Logged(number) => Some(Self::Logged(number)),
+            Letter::Logged(number) => Some(Self::Logged(*number)),
             Letter::Stanza(delivery) if delivery.number != 0 => Some(Self::Logged(delivery.number)),
-            Letter::Stanza(delivery) => Some(Self::delivery(&delivery)),
+            Letter::Stanza(delivery) => Some(Self::delivery(delivery)),
             Letter::Waiting => Some(Self::Waiting),
             Letter::Done(_) | Letter::LaneDone => None,
         }
@@ -154,7 +164,7 @@ impl Kept {
         }
     }
 
-    fn number(&self) -> Option<u64> {
+    pub(super) fn number(&self) -> Option<u64> {
         match self {
             Self::Logged(number) => Some(*number),
             Self::Stanza(_) | Self::Shared(..) | Self::Waiting => None,
@@ -222,6 +232,7 @@ impl SessionCore {
             inbound,
             managed,
             backlog,
+            replica,
             ..
         } = *self;
         let managed = managed?;
@@ -247,12 +258,15 @@ impl SessionCore {
             directed: handle.directed.lock().iter().map(Jid::to_string).collect(),
             active_list: active_list.map(|name| name.to_string()),
             acked: managed.outbound.acked(),
-            unacked: managed.outbound.into_items().map(Kept::of_sent).collect(),
+            unacked: managed.outbound.iter().map(Kept::of_sent).collect(),
             waiting: backlog
-                .into_iter()
-                .chain(letters)
+                .iter()
+                .chain(&letters)
                 .filter_map(Kept::of_letter)
                 .collect(),
+            doubt_since_ms: replica.and_then(|replica| replica.doubt_since_ms()),
+            done: Vec::new(),
+            began_ms: None,
         };
         minicbor::to_vec(&moved).ok()
     }
@@ -266,6 +280,8 @@ pub struct Adopted {
     pub presence: Option<Bytes>,
     /// The entries of the log that it holds.
     pub held: Vec<u64>,
+    /// Those that its client has acknowledged.
+    pub done: Vec<u64>,
 }
 
 impl Parking {
@@ -338,6 +354,7 @@ impl Parking {
             }
         }
         core.managed = Some(Box::new(Managed::waiting(resume, outbound, moved.h)));
+        core.replica = Following::adopted(moved.doubt_since_ms);
         // It can be found, and goes on where it was, before anybody sees it.
         router
             .active_lists
@@ -352,6 +369,7 @@ impl Parking {
             number: session.number,
             presence: moved.presence.map(|bytes| Vec::from(bytes).into()),
             held,
+            done: moved.done,
         })
     }
 

@@ -185,6 +185,22 @@ impl Parking {
         self.0.lock().take_parked(id)
     }
 
+    /// Looks at each session that waits, with the time at which it ends.
+    pub(super) fn each_parked(&self, mut look: impl FnMut(&mut Box<SessionCore>)) {
+        for slot in self.0.lock().by_id.values_mut() {
+            if let Slot::Parked(core, _) = slot {
+                look(core);
+            }
+        }
+    }
+
+    /// Looks at one, if it waits.
+    pub(super) fn look_at(&self, id: &str, look: impl FnOnce(&mut Box<SessionCore>)) {
+        if let Some(Slot::Parked(core, _)) = self.0.lock().by_id.get_mut(id) {
+            look(core);
+        }
+    }
+
     /// Takes out the parked session behind a handle, if it is parked.
     pub(crate) fn take_parked(&self, handle: &Arc<SessionHandle>) -> Option<Box<SessionCore>> {
         let id = handle.sm_id.get()?;
@@ -270,7 +286,7 @@ async fn settle_until(
                     core.end(None);
                     return None;
                 }
-                Order::Acknowledge | Order::Ping | Order::Dead => {}
+                Order::Acknowledge | Order::Ping | Order::Dead | Order::Replicated => {}
             }
         }
         if core.take_mail().is_err() {
@@ -323,6 +339,7 @@ async fn wait(core: Box<SessionCore>, heir: Heir) {
             return core.end(None);
         };
         core.shrink();
+        super::replica::parked(&mut core);
         let router = core.router.clone();
         let mut slots = router.parked.0.lock();
         core.handle.mailbox.detach();

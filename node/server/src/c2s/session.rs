@@ -20,6 +20,7 @@ use xmpp::{
 use super::{
     outbox,
     pace::Pace,
+    replica,
     stream::{self, Stream},
 };
 use crate::{
@@ -87,6 +88,9 @@ pub fn start(router: Arc<Router>, stream: Stream, permit: Option<Permit>, core: 
         permit,
     });
     session.core.held.extend(events);
+    if let Some(replica) = &mut session.core.replica {
+        replica.begins();
+    }
     router.clone().tasks.spawn(session.run());
 }
 
@@ -94,13 +98,22 @@ impl Session {
     async fn run(mut self: Box<Self>) {
         let mut event = Event::Start;
         loop {
-            let flow = self.handle(event);
+            let mut flow = self.handle(event);
+            if matches!(flow, Ok(Flow::Continue)) && !self.replicate() {
+                flow = Ok(Flow::Broken);
+            }
             if !matches!(flow, Ok(Flow::Continue)) {
                 // Boxed: a session that lives has no need of the room that its end takes.
                 return Box::pin(self.conclude(flow)).await;
             }
             event = self.next().await;
         }
+    }
+
+    /// Lets another node know what has changed, and holds back what must not be seen before it does. False: the connection
+    /// broke.
+    fn replicate(&mut self) -> bool {
+        !self.core.is_replicated() || replica::commit(&mut self.core, &mut self.transport).is_ok()
     }
 
     async fn conclude(self: Box<Self>, flow: Result<Flow, StreamError>) {
@@ -146,7 +159,10 @@ impl Session {
                 // XEP-0198 §5: the former stream, if there still is one, is told; the new one does not wait for it.
                 let last = SessionCore::conflict().to_bytes();
                 let last = [&last[..], b"</stream:stream>"].concat();
-                self.core.router.spawn(stream::finish(self.transport, last));
+                // What it must not see yet it will not see at all; and what comes behind that neither.
+                if !self.transport.is_held_back() || self.transport.pending_bytes() == 0 {
+                    self.core.router.spawn(stream::finish(self.transport, last));
+                }
                 super::parking::hand_over(self.core, to).await;
             }
             Err(error) => {
@@ -161,7 +177,7 @@ impl Session {
 
     /// Waits for something to do. Cancel safe.
     async fn next(&self) -> Event {
-        let congested = self.transport.pending_bytes() > 0;
+        let congested = self.transport.sendable_bytes() > 0;
         let letters = self.core.backlog.is_empty();
         // Who does not read what we send is not read either.
         let rests = self.pace.rests_until(Instant::now);
@@ -305,6 +321,9 @@ impl Session {
             }
             (_, ns::SM) => {
                 let answer = self.core.management(root)?;
+                if self.core.replica.is_none() {
+                    self.core.hold_back(&mut self.transport);
+                }
                 if !answer.is_empty() && self.transport.write(&answer).is_err() {
                     return Ok(Flow::Broken);
                 }
@@ -359,6 +378,8 @@ impl Session {
                     Err(_) => Ok(Flow::Broken),
                 }
             }
+            // Looked at when all else is done.
+            Order::Replicated => Ok(Flow::Continue),
             Order::Handover(to) => Ok(Flow::Handover(to)),
             Order::Move(to) => Ok(Flow::Move(to)),
             Order::Fetched(entries) => {

@@ -91,6 +91,7 @@ pub(super) fn config(
         &mut config.stream_management.queue,
         number(16, 1_000_000),
     );
+    stream_management.read("replicas", &mut config.stream_management.replicas, boolean);
     stream_management.finish();
     let mut archive = root.section("archive");
     archive.read("enabled", &mut config.archive.enabled, boolean);

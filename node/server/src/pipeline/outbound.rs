@@ -58,7 +58,8 @@ pub fn message(core: &mut SessionCore, stanza: Stanza, origin: Origin) -> Progre
         answer(&core.handle, &stanza, &error);
         return Progress::Done;
     }
-    core.router.route(stanza, Some(origin))
+    let doubt = core.doubt();
+    core.router.route_doubted(stanza, Some(origin), doubt)
 }
 
 /// An IQ of a client to somebody else.

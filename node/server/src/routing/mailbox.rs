@@ -147,6 +147,8 @@ pub enum Order {
     Handover(tokio::sync::oneshot::Sender<Box<SessionCore>>),
     /// The session goes to another node.
     Move(tokio::sync::oneshot::Sender<Box<SessionCore>>),
+    /// Another node knows more of the session than before, or is to know.
+    Replicated,
     /// Entries that were asked for with [`Letter::Logged`], read.
     Fetched(Vec<(u64, Option<Delivery>)>),
 }
@@ -283,7 +285,10 @@ impl Mailbox {
             return Posted::Closed;
         }
         if inner.state == State::Lean
-            && matches!(order, Order::Acknowledge | Order::Ping | Order::Dead)
+            && matches!(
+                order,
+                Order::Acknowledge | Order::Ping | Order::Dead | Order::Replicated
+            )
         {
             // Without a connection there is no sign of life, nothing to end, and nobody to answer.
             return Posted::Yes;
@@ -300,6 +305,16 @@ impl Mailbox {
     /// Whether this is true of every letter that waits. Stops at the first of which it is not.
     pub fn all(&self, is: impl Fn(&Letter) -> bool) -> bool {
         self.0.lock().letters.iter().all(is)
+    }
+
+    /// Looks at each letter that waits.
+    pub fn visit(&self, visit: impl FnMut(&Letter)) {
+        self.0.lock().letters.iter().for_each(visit);
+    }
+
+    /// How many letters wait.
+    pub fn len(&self) -> usize {
+        self.0.lock().letters.len()
     }
 
     /// Takes the oldest order.

@@ -34,7 +34,7 @@ pub use sessions::{SessionHandle, Sessions};
 use crate::{
     c2s::stream_management::Ticket,
     config::Config,
-    home::{CopyTo, Homes, Parcel},
+    home::{CopyTo, Doubt, Homes, Parcel},
     metrics::Metrics,
     module::{Context, LastActivity, Outlet, Registry},
     modules::{
@@ -130,6 +130,8 @@ pub struct Router {
     pub registry: OnceLock<Registry>,
     /// Sessions whose connection broke and that wait to be resumed.
     pub parked: crate::c2s::Parking,
+    /// What is told to other nodes of sessions here, and what is known of theirs.
+    pub replicas: crate::c2s::replica::Replicas,
     /// What negotiation keeps from one connection to the next.
     pub gate: crate::c2s::gate::Gate,
     /// The privacy lists that sessions made their own (XEP-0016).
@@ -211,6 +213,16 @@ impl Router {
 
     /// Sends a stanza whose `from` is stamped and whose sender's own policy is done.
     pub fn route(self: &Arc<Self>, stanza: Stanza, origin: Option<Origin>) -> Progress {
+        self.route_doubted(stanza, origin, None)
+    }
+
+    /// The same for a stanza that may have been routed before.
+    pub fn route_doubted(
+        self: &Arc<Self>,
+        stanza: Stanza,
+        origin: Option<Origin>,
+        doubt: Option<Doubt>,
+    ) -> Progress {
         let Some(to) = stanza.to() else {
             return Progress::Done;
         };
@@ -219,6 +231,7 @@ impl Router {
         let copy = is_message.then(|| self.copy_home(&stanza, to)).flatten();
         let parcel = Parcel {
             copy: copy.map(CopyTo::Home),
+            doubt: doubt.filter(|_| is_message),
             ..Parcel::new(stanza, origin)
         };
         match is_for_account {
@@ -250,6 +263,14 @@ impl Router {
                 self.peers.elsewhere(account.as_str())
             }
             node => node,
+        }
+    }
+
+    /// Keeps what other nodes left behind of an account and this one knows, for its home.
+    pub fn take_left_behind(&self, account: &BareJid) {
+        let now_ms = self.now_ms();
+        for session in self.replicas.take(&self.peers, account.as_str(), now_ms) {
+            self.peers.keep_moved(account, session);
         }
     }
 
@@ -286,6 +307,15 @@ impl Router {
         match asked {
             Asked::Pending => Progress::Pending,
             Asked::Here(parcel) => self.deliver_here(parcel),
+            Asked::Noted(question) => {
+                let router = self.clone();
+                self.spawn(async move {
+                    while !router.peers.ask_again(&question) {
+                        tokio::time::sleep(UNREACHABLE_DELAY).await;
+                    }
+                });
+                Progress::Pending
+            }
             // It may have been delivered: who is told that it was not would be told a lie.
             Asked::Unreachable(parcel) if parcel.doubt.is_some() || parcel.sent => {
                 self.deliver_later(*parcel);

@@ -23,7 +23,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cluster::NodeId;
+use cluster::{NodeId, place::first_two};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use xmpp::{BareJid, Jid};
@@ -57,8 +57,18 @@ pub enum Asked {
     Pending,
     /// It is for this node.
     Here(Parcel),
+    /// It was not asked yet and is noted as if it had been: what the node was asked goes on in order when that is gone. Until
+    /// then it is to be asked again ([`Peers::ask_again`]).
+    Noted(Question),
     /// The node cannot be asked now.
     Unreachable(Box<Parcel>),
+}
+
+/// A stanza that a node is to be asked to deliver, and could not be.
+pub struct Question {
+    number: u64,
+    node: NodeId,
+    body: Bytes,
 }
 
 /// The other nodes.
@@ -91,6 +101,22 @@ impl Peers {
             self.asking.detour(|account| view.home(account.as_str()));
         }
         counts
+    }
+
+    /// How many views there were: 0 on a node that is alone and always was.
+    pub fn generation(&self) -> u64 {
+        self.views.generation()
+    }
+
+    /// The node that serves an account of ours when this one is gone; `None`: there is no other, or it is not ours.
+    pub fn second(&self, account: &str) -> Option<NodeId> {
+        let [first, second] = first_two(account.as_bytes(), &self.view().members);
+        second.filter(|_| first.as_ref() == self.me.get())
+    }
+
+    /// Whether a node served accounts a while ago and does no longer.
+    pub fn has_left(&self, node: NodeId) -> bool {
+        self.views.has_left(node)
     }
 
     /// Who serves accounts.
@@ -185,13 +211,18 @@ impl Peers {
             }
             let number = self.number();
             let body = frame::route(number, view.epoch, &parcel);
+            // Who is told that these were not delivered might be told a lie.
+            let stays = parcel.doubt.is_some() || parcel.sent;
             // Before the frame leaves: its answer may be fast.
             if let Err(parcel) = self.asking.insert(number, node, at_ms, parcel) {
                 return Asked::Unreachable(parcel);
             }
             if generation == self.views.generation() {
-                if self.send(node, Kind::Route, body) {
+                if self.send(node, Kind::Route, body.clone()) {
                     return Asked::Pending;
+                }
+                if stays {
+                    return Asked::Noted(Question { number, node, body });
                 }
                 return match self.asking.remove(number, node) {
                     Some(parcel) => Asked::Unreachable(Box::new(parcel)),
@@ -205,6 +236,12 @@ impl Peers {
                 None => return Asked::Pending,
             }
         }
+    }
+
+    /// Asks once more what could not be asked. False: it still cannot.
+    pub fn ask_again(&self, question: &Question) -> bool {
+        let Question { number, node, body } = question;
+        !self.asking.has_asked(*number, *node) || self.send(*node, Kind::Route, body.clone())
     }
 
     /// How many stanzas other nodes were asked to deliver and have not answered.

@@ -15,6 +15,7 @@ use crate::{
         client_state::ClientState,
         managed::Managed,
         outbox,
+        replica::Following,
         stream_management::{Handled, Ticket},
     },
     home::Home,
@@ -54,6 +55,8 @@ pub struct SessionCore {
     pub(in crate::c2s) unwritten: ThinVec<u64>,
     /// Stanzas of the client that wait for the window to open.
     pub(in crate::c2s) held: VecDeque<StreamEvent>,
+    /// How far another node knows of it, if one does.
+    pub(in crate::c2s) replica: Option<Box<Following>>,
 }
 
 impl SessionCore {
@@ -79,6 +82,7 @@ impl SessionCore {
             fetching: false,
             unwritten: ThinVec::new(),
             held: VecDeque::new(),
+            replica: None,
         }
     }
 
@@ -156,6 +160,9 @@ impl SessionCore {
     fn lane_done(&mut self) {
         if let Some((_, ticket)) = self.lane.pop_front() {
             self.complete(ticket);
+            if let Some(replica) = &mut self.replica {
+                replica.standing_may_differ();
+            }
         }
     }
 

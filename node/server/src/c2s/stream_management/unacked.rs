@@ -158,6 +158,11 @@ impl<T> Unacked<T> {
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.queue.iter().map(|(item, _)| item)
     }
+    /// The newest `count` that wait, oldest first; fewer if there are not so many.
+    pub fn newest(&self, count: usize) -> impl Iterator<Item = &T> {
+        let from = self.queue.len().saturating_sub(count);
+        self.queue.range(from..).map(|(item, _)| item)
+    }
     /// Takes out what waits: the stream is over and somebody else is to have it (XEP-0198 §4).
     pub fn into_items(self) -> impl Iterator<Item = T> {
         self.queue.into_iter().map(|(item, _)| item)

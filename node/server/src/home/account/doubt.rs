@@ -1,8 +1,9 @@
 //! What another node may have written to a log: the one that served the account before, and died while it did.
 //!
 //! Why here: a home appends behind what it knows, so it learns of others' entries when the store refuses one of its own, or
-//! when it is told that a message was given to another before. Such a message is in the log if an entry is the same from
-//! sender to last byte, its id included, which no two messages are; one without an id is rather delivered twice than not.
+//! when it is told that a message was given to another before, or sent by a session of it there. Such a message is in the
+//! log if an entry is the same from sender to last byte, its id included, which no two messages are; one without an id is
+//! rather delivered twice than not.
 //! Stored: nothing.
 
 use std::{
@@ -57,7 +58,7 @@ impl Home {
             to = last.number - 1;
             looked += page.len();
             let is_over = last.time_ms < back_to_ms;
-            found.extend(page.into_iter().filter_map(received));
+            found.extend(page.into_iter().map(Identity::of));
             if is_over {
                 break;
             }
@@ -97,7 +98,7 @@ impl Home {
                 state.ahead.retain(|number| *number > head);
                 state.newest_ms = state.newest_ms.max(last.time_ms);
             });
-            found.extend(page.into_iter().filter_map(received));
+            found.extend(page.into_iter().map(Identity::of));
         }
         self.drop_found(router, &found, None);
         self.with(|state| state.give_to_best(router, &self.account));
@@ -138,20 +139,26 @@ impl Home {
     fn drop_found(
         self: &Arc<Self>,
         router: &Arc<Router>,
-        found: &HashSet<(Jid, Bytes)>,
+        found: &HashSet<Identity>,
         since_ms: Option<u64>,
     ) {
         let mut done = Vec::new();
         self.with(|state| {
             state.in_doubt = false;
             let mut rest = VecDeque::with_capacity(state.queue.len());
+            let mut before = HashSet::new();
             for mut queued in std::mem::take(&mut state.queue) {
-                if is_among(&queued, found) {
+                let identity = Identity::of_queued(&queued);
+                let in_doubt = queued.parcel.doubt.is_some();
+                if in_doubt && identity.as_ref().is_some_and(|it| found.contains(it)) {
                     done.push(queued.parcel);
                     continue;
                 }
+                // What is about to be appended is found there next time.
+                let is_first = identity.is_none_or(|identity| before.insert(identity));
                 if let Some(doubt) = &mut queued.parcel.doubt {
-                    doubt.looked |= since_ms.is_some_and(|since_ms| doubt.since_ms >= since_ms);
+                    let looked = since_ms.is_some_and(|since_ms| doubt.since_ms >= since_ms);
+                    doubt.looked |= looked && is_first;
                     state.in_doubt |= !doubt.looked;
                 }
                 rest.push_back(queued);
@@ -162,18 +169,33 @@ impl Home {
     }
 }
 
-/// What identifies a message to this account.
-fn received(entry: LogEntry) -> Option<(Jid, Bytes)> {
-    (!entry.flags.contains(EntryFlags::SENT)).then_some((entry.peer, entry.stanza))
+/// What identifies a message of this account's log: no two are the same from the other side to the last byte.
+#[derive(PartialEq, Eq, Hash)]
+struct Identity {
+    sent: bool,
+    peer: Jid,
+    stanza: Bytes,
 }
 
-fn is_among(queued: &Queued, found: &HashSet<(Jid, Bytes)>) -> bool {
-    let stanza = &queued.parcel.stanza;
-    let in_doubt = queued.parcel.doubt.is_some() && stanza.id().is_some();
-    in_doubt
-        && stanza
-            .from()
-            .is_some_and(|from| found.contains(&(from.clone(), stanza.raw().clone())))
+impl Identity {
+    fn of(entry: LogEntry) -> Self {
+        Self {
+            sent: entry.flags.contains(EntryFlags::SENT),
+            peer: entry.peer,
+            stanza: entry.stanza,
+        }
+    }
+
+    /// `None`: it goes into no log, or has no id and may be meant twice.
+    fn of_queued(queued: &Queued) -> Option<Self> {
+        let (_, peer, stanza) = queued.entry()?;
+        queued.parcel.stanza.id()?;
+        Some(Self {
+            sent: queued.parcel.sent,
+            peer: peer.clone(),
+            stanza: stanza.clone(),
+        })
+    }
 }
 
 impl State {

@@ -264,6 +264,10 @@ impl State {
             let Some((flags, peer, stanza)) = queued.entry() else {
                 continue;
             };
+            if queued.parcel.doubt.is_some_and(|doubt| !doubt.looked) {
+                // First it is looked for: it has just come, or what may be the same stands before it.
+                break;
+            }
             bytes += stanza.len();
             if entries.len() == MAX_APPEND || (bytes > MAX_APPEND_BYTES && !entries.is_empty()) {
                 break;

@@ -187,6 +187,7 @@ impl Home {
             loading.came = Inner::Left;
             return;
         }
+        router.take_left_behind(&self.account);
         if router.peers.is_moving() {
             router.spawn(self.clone().probe_later(router.clone()));
         }
@@ -201,6 +202,8 @@ impl Home {
                 Inner::Gone
             }
         };
+        drop(loading);
+        router.parked.look_after(&router, &self.account);
     }
 
     /// What waited for the home to load goes on, or is told that it cannot.
@@ -280,9 +283,10 @@ impl Home {
 
     /// Takes in the sessions that came from where the account was served before.
     fn adopt(self: &Arc<Self>, router: &Arc<Router>, state: &mut State) {
-        let sessions = router.peers.take_moved(&self.account);
+        let sessions = router.parked.newest(router.peers.take_moved(&self.account));
         for adopted in router.parked.adopt(router, self, &sessions) {
             state.pending.hold(&adopted.held);
+            state.unsaved_acks += state.pending.acknowledge(adopted.done) as u32;
             let ahead = adopted.held.iter().filter(|number| **number > state.head);
             state.ahead.extend(ahead.copied());
             let presence = adopted.presence.map(|bytes| (adopted.number, bytes));
@@ -295,6 +299,7 @@ impl Home {
     /// Takes in sessions that came when the home was loaded already.
     pub fn adopt_late(self: &Arc<Self>, router: &Arc<Router>) {
         self.with(|state| self.adopt(router, state));
+        router.parked.look_after(router, &self.account);
         // Where they were more was written perhaps.
         router.spawn(self.clone().probe(router.clone()));
     }

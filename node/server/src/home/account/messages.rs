@@ -102,6 +102,10 @@ impl State {
         mut parcel: Parcel,
     ) -> After {
         parcel.stanza = render::without_forged_ids(parcel.stanza, &home.account);
+        if let Some(doubt) = &mut parcel.doubt {
+            // It was the recipient's log that was looked through.
+            doubt.looked = false;
+        }
         let archived = router.config.archive.enabled
             && !self.passing
             && parcel.class.archived()

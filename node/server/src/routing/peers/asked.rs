@@ -107,6 +107,12 @@ impl Asking {
         Some(asked.parcel)
     }
 
+    /// Whether a node is asked something under this number.
+    pub(super) fn has_asked(&self, number: u64, node: NodeId) -> bool {
+        let shard = self.shard(number).lock();
+        shard.get(&number).is_some_and(|asked| asked.node == node)
+    }
+
     /// How many are under way.
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()

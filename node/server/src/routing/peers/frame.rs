@@ -36,6 +36,11 @@ pub enum Kind {
     Yielded = 10,
     /// An account that has sessions here, whose home is the recipient's in the view of this epoch.
     Nudge = 11,
+    /// What has changed of a session whose home the sender is, by the number of what it is told of; see
+    /// [`crate::c2s::replica`].
+    Replica = 12,
+    /// How far the sender knows sessions of the recipient.
+    Replicated = 13,
 }
 
 impl Kind {
@@ -61,6 +66,8 @@ impl Kind {
             9 => Self::Yield,
             10 => Self::Yielded,
             11 => Self::Nudge,
+            12 => Self::Replica,
+            13 => Self::Replicated,
             _ => return None,
         })
     }

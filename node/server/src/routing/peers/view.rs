@@ -15,7 +15,7 @@ use std::{
 use arc_swap::ArcSwap;
 use cluster::{
     NodeId,
-    place::{Member, place},
+    place::{Member, first_two, place},
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -137,7 +137,13 @@ impl Views {
         self.misplaced.store(misplaced, Ordering::Release);
     }
 
-    /// The other nodes where an account may still be: those that served it a while ago, the last first.
+    /// Whether a node served accounts a while ago and does no longer.
+    pub(super) fn has_left(&self, node: NodeId) -> bool {
+        !self.current().has(node) && self.former.lock().iter().any(|(_, view)| view.has(node))
+    }
+
+    /// The other nodes where an account may still be: those that served it a while ago, the last first, and behind them those
+    /// that would have done so next, which know its sessions (`c2s::replica`).
     pub(super) fn former(&self, account: &str, me: Option<NodeId>) -> Vec<NodeId> {
         if !self.moving.load(Ordering::Acquire) {
             return Vec::new();
@@ -146,12 +152,12 @@ impl Views {
         let mut former = self.former.lock();
         former.retain(|(until, _)| *until > now);
         self.moving.store(!former.is_empty(), Ordering::Release);
+        let two = |(_, view): &(Instant, Arc<View>)| first_two(account.as_bytes(), &view.members);
+        let all: Vec<_> = former.iter().rev().map(two).collect();
+        let firsts = all.iter().filter_map(|two| two[0]);
         let mut nodes = Vec::new();
-        for (_, view) in former.iter().rev() {
-            if let Some(node) = view.home(account)
-                && Some(node) != me
-                && !nodes.contains(&node)
-            {
+        for node in firsts.chain(all.iter().filter_map(|two| two[1])) {
+            if Some(node) != me && !nodes.contains(&node) {
                 nodes.push(node);
             }
         }

@@ -1,0 +1,76 @@
+//! What nodes say to each other of sessions, as it comes in.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use bytes::Bytes;
+use cluster::NodeId;
+
+use super::{millis, state::Delta, store::Update};
+use crate::routing::{
+    Order, Router,
+    peers::{Kind, frame},
+};
+
+/// Takes what a node tells of a session of its.
+pub fn taken(router: &Arc<Router>, from: NodeId, body: &Bytes) {
+    let Some((number, rest)) = frame::split(body) else {
+        return;
+    };
+    let update = minicbor::decode::<Update>(&rest);
+    let (is_close, upto) = match &update {
+        Ok(update) => (matches!(update.deltas[..], [Delta::Closed]), update.number),
+        Err(_) => (false, 0),
+    };
+    let replicas = &router.replicas;
+    let is_known = match update {
+        Ok(update) => replicas.store.lock().take_in((from, number), update),
+        Err(error) => {
+            tracing::warn!(node = from.0, %error, "a session that cannot be followed");
+            false
+        }
+    };
+    if is_close {
+        return;
+    }
+    let mut owed = replicas.owed.lock();
+    let is_first = owed.is_empty();
+    let of_node = owed.entry(from).or_default();
+    of_node.push((number, if is_known { upto } else { 0 }));
+    drop(owed);
+    if is_first {
+        // What else has come by then is answered as well.
+        let router = router.clone();
+        router.clone().spawn(async move { answer(&router) });
+    }
+}
+
+fn answer(router: &Router) {
+    let owed = std::mem::take(&mut *router.replicas.owed.lock());
+    for (node, answers) in owed {
+        let body = minicbor::to_vec(&answers).unwrap_or_default();
+        router.peers.send(node, Kind::Replicated, body.into());
+    }
+}
+
+/// A node says how far it knows sessions of this one.
+pub fn confirmed(router: &Router, from: NodeId, body: &Bytes) {
+    let Ok(answers) = minicbor::decode::<Vec<(u64, u64)>>(body) else {
+        return tracing::warn!(node = from.0, "an answer that is not understood");
+    };
+    let replicas = &router.replicas;
+    replicas.silent.lock().remove(&from);
+    for (number, upto) in answers {
+        let line = replicas.line(number).lock().get(&number).cloned();
+        let Some(line) = line.filter(|line| line.node == from) else {
+            continue;
+        };
+        match upto {
+            0 => line.refused.store(true, Ordering::Release),
+            upto => {
+                line.since_ms.store(millis(router), Ordering::Relaxed);
+                line.confirmed.fetch_max(upto, Ordering::AcqRel);
+            }
+        }
+        line.handle.mailbox.order(Order::Replicated);
+    }
+}

@@ -1,0 +1,129 @@
+//! Replicas: another node knows each session that can be resumed, so that it outlives the node where it is.
+//!
+//! Why: a session is in the memory of its account's home. When that dies the next in the order of places becomes the home;
+//! that node was told of the session all the time, and goes on with it as with one that has moved.
+//!
+//! **Nothing leaves before it is known.** What a session writes is held back until the other node has confirmed what that
+//! implies: then no client ever saw more than is known, and its counters are exact. A node that does not confirm for
+//! [`PATIENCE`] is waited for no longer; the session goes on, which is counted, and is told of anew later.
+//!
+//! **What its home did and could not tell.** A stanza of the client may be done and its home dead before `h` said so. The
+//! client sends it again, and for a while what a session sends that was left behind is *in doubt*: looked for in the
+//! logs before it is appended (`home::account::doubt`).
+//!
+//! Source: XEP-0198 §5. Stored: nothing. Bounds: `store`; a session holds back what a slow reader may leave unsent.
+
+mod doubtful;
+mod following;
+mod frames;
+mod line;
+mod orphans;
+mod snapshot;
+mod state;
+mod store;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use cluster::NodeId;
+use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
+
+pub use following::Following;
+pub(super) use following::{commit, parked};
+pub use frames::{confirmed, taken};
+pub use orphans::{give_up, view_changed};
+
+use self::{line::Line, store::Store};
+use crate::routing::{Order, Peers, Router};
+
+/// How long a session waits for the other node.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// After how long a node that did not follow a session is told of it anew.
+const AGAIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether something came for sessions without connection.
+const LAP: Duration = Duration::from_secs(1);
+const SHARDS: usize = 16;
+
+/// What is told to other nodes of sessions here, and what is known of theirs.
+#[derive(Default)]
+pub struct Replicas {
+    next: AtomicU64,
+    lines: [Mutex<HashMap<u64, Arc<Line>>>; SHARDS],
+    /// Nodes that did not answer: nobody waits for them until they do.
+    silent: Mutex<HashSet<NodeId>>,
+    store: Mutex<Store>,
+    /// When sessions without connection were looked after.
+    looked: Mutex<Option<Instant>>,
+    /// What other nodes are to be told, by node: numbers of lines, and up to which update they are known; 0: not at all.
+    owed: Mutex<HashMap<NodeId, Vec<(u64, u64)>>>,
+}
+
+impl Replicas {
+    fn line(&self, number: u64) -> &Mutex<HashMap<u64, Arc<Line>>> {
+        &self.lines[number as usize % SHARDS]
+    }
+
+    fn is_silent(&self, node: NodeId) -> bool {
+        self.silent.lock().contains(&node)
+    }
+
+    /// What is due by time.
+    pub fn sweep(&self, router: &Arc<Router>, now: Instant) {
+        if router.peers.generation() == 0 {
+            return;
+        }
+        self.store.lock().expire(now);
+        let mut looked = self.looked.lock();
+        if looked.is_none_or(|at| now.duration_since(at) >= LAP) {
+            *looked = Some(now);
+            router.parked.look_after_all(router);
+        }
+        drop(looked);
+        let now_ms = millis(router);
+        let patience = PATIENCE.as_millis() as u64;
+        for shard in &self.lines {
+            let late = |line: &&Arc<Line>| {
+                !line.is_confirmed()
+                    && now_ms.saturating_sub(line.since_ms.load(Ordering::Relaxed)) > patience
+                    && !line.late.load(Ordering::Relaxed)
+            };
+            let late: Vec<Arc<Line>> = shard.lock().values().filter(late).cloned().collect();
+            for line in late {
+                line.late.store(true, Ordering::Release);
+                self.silent.lock().insert(line.node);
+                line.handle.mailbox.order(Order::Replicated);
+            }
+        }
+    }
+
+    /// The sessions of an account that other nodes left behind, for its home.
+    pub fn take(&self, peers: &Peers, account: &str, now_ms: u64) -> Vec<Vec<u8>> {
+        let taken = self
+            .store
+            .lock()
+            .take(account, |node| peers.has_left(node), now_ms);
+        let encoded = taken.into_iter().filter_map(|orphan| {
+            let mut session = orphan.replica.session;
+            let since_ms = session.doubt_since_ms.unwrap_or(orphan.gone_ms);
+            session.doubt_since_ms = Some(since_ms.min(orphan.gone_ms));
+            session.began_ms = Some(orphan.began_ms);
+            minicbor::to_vec(&session).ok()
+        });
+        encoded.collect()
+    }
+
+    /// How many sessions of others are known here, and how many bytes they take.
+    pub fn held(&self) -> (usize, usize) {
+        self.store.lock().size()
+    }
+}
+
+fn millis(router: &Router) -> u64 {
+    router.started.elapsed().as_millis() as u64
+}

@@ -1,0 +1,154 @@
+//! Sessions that a node left behind: their way to the new home, and to the next node that is to know them.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use xmpp::BareJid;
+
+use super::{following, snapshot::standing};
+use crate::{
+    c2s::{Parking, SessionCore, moving::Moved},
+    home::Home,
+    routing::{Order, Router, SessionHandle},
+};
+
+/// How long somebody who asks for the sessions of an account waits until this node sees that their home is gone, too.
+const AGREEING: Duration = Duration::from_secs(3);
+/// Homes that are loaded at once because another node died.
+const LOADING: usize = 32;
+
+/// The sessions of an account that are known here, for its new home. Their home may not be known to be gone yet.
+pub async fn give_up(router: &Router, account: &BareJid) -> Vec<Vec<u8>> {
+    const ROUND: Duration = Duration::from_millis(20);
+    let until = tokio::time::Instant::now() + AGREEING;
+    let replicas = &router.replicas;
+    let mut given = Vec::new();
+    loop {
+        given.extend(replicas.take(&router.peers, account.as_str(), router.now_ms()));
+        let is_over = tokio::time::Instant::now() >= until;
+        if is_over || !replicas.store.lock().knows(account.as_str()) {
+            return given;
+        }
+        tokio::time::sleep(ROUND).await;
+    }
+}
+
+/// The view has changed: sessions are told to another node where that is another now, and the homes of those that a node
+/// left behind are loaded, so that they are there for their clients, or end.
+pub fn view_changed(router: &Arc<Router>) {
+    if !router.config.stream_management.replicas {
+        return;
+    }
+    let left = |node| router.peers.has_left(node);
+    let orphans = router
+        .replicas
+        .store
+        .lock()
+        .orphans(left, router.now_ms(), Instant::now());
+    let told = router.clone();
+    router.spawn(async move {
+        let mut shard = 0;
+        while let Some(handles) = told.sessions.shard_snapshot(shard) {
+            for handle in handles.iter().filter(|it| it.sm_id.get().is_some()) {
+                handle.mailbox.order(Order::Replicated);
+            }
+            shard += 1;
+            tokio::task::yield_now().await;
+        }
+        told.parked.look_after_all(&told);
+    });
+    let router = router.clone();
+    router
+        .clone()
+        .spawn(async move { load(&router, orphans).await });
+}
+
+async fn load(router: &Arc<Router>, accounts: Vec<Box<str>>) {
+    for accounts in accounts.chunks(LOADING) {
+        let mut homes = Vec::new();
+        for account in accounts.iter().filter_map(|it| BareJid::parse(it).ok()) {
+            match router.peers.elsewhere(account.as_str()) {
+                Some(_) => router.peers.nudge(&account),
+                None => homes.push(router.homes.get(router, &account)),
+            }
+        }
+        for home in homes {
+            // A home that cannot be loaded now is loaded by who comes.
+            let _ = home.exists().await;
+        }
+    }
+}
+
+/// A session without connection of which another node does not know all.
+type Outdated = (Arc<Home>, Arc<SessionHandle>);
+
+fn outdated(core: &SessionCore) -> Option<Outdated> {
+    following::is_outdated(core).then(|| (core.home.clone(), core.handle.clone()))
+}
+
+impl Parking {
+    /// The sessions of an account that came for its home are to be known to another node at once.
+    pub fn look_after(&self, router: &Arc<Router>, account: &BareJid) {
+        if router.peers.generation() == 0 {
+            return;
+        }
+        for entry in router.entries(account.as_str()).iter() {
+            let handle = router.sessions.get(entry.session.number);
+            let id = handle.and_then(|handle| handle.sm_id.get().cloned());
+            let mut found = None;
+            if let Some(id) = id {
+                self.look_at(&id, |core| found = outdated(core));
+            }
+            self.tell_all(router, found);
+        }
+    }
+
+    /// What has changed for sessions without connection is told to the nodes that are to know of them.
+    pub fn look_after_all(&self, router: &Arc<Router>) {
+        let mut found = Vec::new();
+        self.each_parked(|core| found.extend(outdated(core)));
+        self.tell_all(router, found);
+    }
+
+    /// A home takes sessions in while it is locked, so none is looked at while the parked ones are.
+    fn tell_all(&self, router: &Arc<Router>, found: impl IntoIterator<Item = Outdated>) {
+        for (home, handle) in found {
+            // While its home loads it does not know all of it.
+            if home.privacy().is_none() {
+                continue;
+            }
+            home.save(router);
+            if let Some(standing) = standing(&home, &handle, router)
+                && let Some(id) = handle.sm_id.get()
+            {
+                self.look_at(id, |core| following::tell_parked(core, Some(standing)));
+            }
+        }
+    }
+
+    /// Of sessions that came for a home, each once: as the home knew it that began to tell of it last. One that comes from
+    /// its home itself comes first.
+    pub fn newest(&self, sessions: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        if sessions.len() < 2 {
+            return sessions;
+        }
+        let known = sessions.into_iter().filter_map(|bytes| {
+            let session = minicbor::decode::<Moved>(&bytes).ok()?;
+            Some((session.sm_id, session.began_ms, bytes))
+        });
+        let mut newest: Vec<(String, Option<u64>, Vec<u8>)> = Vec::new();
+        for session in known {
+            let before = newest.iter_mut().find(|(id, ..)| *id == session.0);
+            // Without a time: it comes from its home.
+            let rank = |began: Option<u64>| began.unwrap_or(u64::MAX);
+            match before {
+                Some(before) if rank(before.1) < rank(session.1) => *before = session,
+                Some(_) => {}
+                None => newest.push(session),
+            }
+        }
+        newest.into_iter().map(|(.., bytes)| bytes).collect()
+    }
+}

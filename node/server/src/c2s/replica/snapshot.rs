@@ -1,0 +1,88 @@
+//! A session as it would move, without being moved.
+
+use xmpp::Jid;
+
+use super::{
+    line::Stream,
+    state::{Standing, in_frames},
+};
+use crate::{
+    c2s::{
+        moving::{Kept, Moved},
+        session::SessionCore,
+    },
+    home::Home,
+    routing::{Router, SessionHandle},
+};
+
+/// Tells all of a session. False: not all of it is on its way.
+pub(super) fn tell_whole(core: &SessionCore, stream: &Stream, session: Moved) -> bool {
+    let account = core.home.account.as_str().to_owned();
+    let mut of = Some((account, stream.began_ms));
+    let mut deltas = in_frames(session).into_iter();
+    deltas.all(|delta| stream.tell(of.take(), vec![delta]))
+}
+
+/// How a session stands to others now; `None`: it has lost its name.
+pub(super) fn standing(home: &Home, handle: &SessionHandle, router: &Router) -> Option<Standing> {
+    let entries = router.entries(home.account.as_str());
+    let entry = entries.iter().find(|it| it.session == handle.session)?;
+    let mut presences = home.presences().into_iter();
+    let presence = presences.find(|(number, _)| *number == handle.session.number);
+    Some(Standing {
+        priority: entry.priority,
+        flags: entry.flags,
+        presence: presence.map(|(_, it)| it.raw().to_vec().into()),
+        directed: handle.directed.lock().iter().map(Jid::to_string).collect(),
+        active_list: router
+            .active_lists
+            .get(handle.session)
+            .map(|name| name.to_string()),
+    })
+}
+
+impl Standing {
+    /// Of a session that was told whole.
+    pub(super) fn of(session: &Moved) -> Self {
+        Self {
+            priority: session.priority,
+            flags: session.flags,
+            presence: session.presence.clone(),
+            directed: session.directed.clone(),
+            active_list: session.active_list.clone(),
+        }
+    }
+}
+
+/// All of a session, as it would move.
+pub(super) fn whole(
+    core: &SessionCore,
+    given: Option<Standing>,
+    doubt_since_ms: Option<u64>,
+) -> Option<Moved> {
+    let (managed, handle) = (core.managed.as_ref()?, &core.handle);
+    let resume_ms = managed.resume?.as_millis();
+    let standing = given.or_else(|| standing(&core.home, handle, &core.router))?;
+    let mut waiting: Vec<Kept> = core.backlog.iter().filter_map(Kept::of_letter).collect();
+    handle
+        .mailbox
+        .visit(|letter| waiting.extend(Kept::of_letter(letter)));
+    Some(Moved {
+        resource: handle.jid.resource().to_owned(),
+        sm_id: handle.sm_id.get()?.to_string(),
+        resume_ms: u64::try_from(resume_ms).unwrap_or(u64::MAX),
+        h: core.inbound.h(),
+        lang: core.lang.as_deref().map(str::to_owned),
+        priority: standing.priority,
+        flags: standing.flags,
+        presence: standing.presence,
+        directed: standing.directed,
+        active_list: standing.active_list,
+        acked: managed.outbound.acked(),
+        unacked: managed.outbound.iter().map(Kept::of_sent).collect(),
+        waiting,
+        doubt_since_ms,
+        done: Vec::new(),
+        began_ms: None,
+    })
+}
