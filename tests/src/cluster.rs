@@ -49,6 +49,8 @@ struct Bus {
     /// One in so many clients is not passed on; 0: none. (A message that is refused and sent again comes after others.)
     refuses: AtomicU64,
     sent: AtomicU64,
+    /// Frames that nobody gets.
+    lost: Mutex<Option<Kind>>,
 }
 
 impl Bus {
@@ -60,6 +62,10 @@ impl Bus {
         let one_in = self.refuses.load(Ordering::Relaxed);
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         one_in > 0 && kind == Kind::Passage && number.is_multiple_of(one_in)
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Option<Kind>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,6 +82,9 @@ impl Carrier for Way {
             return false;
         }
         let queues = self.bus.queues();
+        if *self.bus.lost() == Some(kind) {
+            return true;
+        }
         // What is dead says nothing more.
         queues.contains_key(&self.me)
             && queues
@@ -218,6 +227,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// From now on frames of this kind are lost on their way, and only those.
+    pub fn lose(&self, kind: Option<Kind>) {
+        *self.bus.lost() = kind;
+    }
+
     /// A node dies as by `kill -9`: with its connections and all that it had in memory. The others know at once.
     ///
     /// # Errors
@@ -227,7 +241,10 @@ impl Cluster {
         let node = self.nodes.remove(at);
         let dead = node.id();
         self.bus.queues().remove(&dead);
-        node.runtime.shutdown_background();
+        // The others know it of one that does nothing any more.
+        let runtime = node.runtime;
+        let dies = std::thread::spawn(|| runtime.shutdown_timeout(Duration::from_secs(5)));
+        anyhow::ensure!(dies.join().is_ok(), "a node that does not die");
         drop(node.app);
         self.agree(&[dead]);
         Ok(())

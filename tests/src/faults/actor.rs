@@ -190,7 +190,8 @@ impl Actor {
     async fn send_message(&mut self, client: &mut Client, key: Key) -> io::Result<()> {
         // Noted first: it may arrive although sending it fails.
         self.unacked.push_back(Some(key));
-        self.stage.ledger().sent(key);
+        let session = self.managed.as_ref().map_or(0, |managed| managed.session);
+        self.stage.ledger().sent_in(key, session);
         let to = account(&actor_name(key.to));
         client
             .send(&message(to.as_str(), &key.id(), "wherefore art thou"))

@@ -42,6 +42,9 @@ impl Key {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sent {
     attempts: u32,
+    /// Sessions in which it was sent, resumptions included, and the last of them.
+    sessions: u32,
+    session: Option<u64>,
     acked: bool,
     refused: bool,
 }
@@ -125,9 +128,17 @@ impl Ledger {
         self.broken.push(what);
     }
 
-    /// A message left its sender's client.
+    /// A message left its sender's client in a session of its own.
     pub fn sent(&mut self, key: Key) {
-        self.sent.entry(key).or_default().attempts += 1;
+        let session = self.session();
+        self.sent_in(key, session);
+    }
+
+    /// A message left its sender's client. In one session, resumptions included, it is the same message however often.
+    pub fn sent_in(&mut self, key: Key, session: u64) {
+        let sent = self.sent.entry(key).or_default();
+        sent.attempts += 1;
+        sent.sessions += u32::from(sent.session.replace(session) != Some(session));
     }
 
     /// The server acknowledged the stanza.
@@ -191,10 +202,11 @@ impl Ledger {
             }
         }
         for ((key, sent), copies) in &copies {
-            let attempts = self.sent.get(key).map_or(0, |sent| sent.attempts as usize);
-            if *copies > attempts {
+            let times = self.sent.get(key).copied().unwrap_or_default();
+            let (attempts, sessions) = (times.attempts, times.sessions as usize);
+            if *copies > sessions {
                 wrong.push(format!(
-                    "{key:?} was sent {attempts} times and logged {copies} times (sent: {sent})"
+                    "{key:?} was sent {attempts} times in {sessions} sessions and logged {copies} times (sent: {sent})"
                 ));
             }
             counts.sent_again += usize::from(*copies > 1 && !sent);
@@ -428,6 +440,25 @@ mod tests {
                 });
             },
             &["logged 2 times"],
+        );
+        let again = |session| {
+            move |ledger: &mut Ledger, logs: &mut BTreeMap<usize, Vec<Logged>>| {
+                ledger.sent_in(key(3), 90);
+                ledger.sent_in(key(3), session);
+                for (owner, sent) in [(0, true), (1, false)] {
+                    let log = logs.get_mut(&owner).unwrap();
+                    log.extend([3, 4].map(|number| Logged {
+                        number,
+                        sent,
+                        key: key(3),
+                    }));
+                }
+            }
+        };
+        check(again(91), &[]);
+        check(
+            again(90),
+            &["in 1 sessions and logged 2", "in 1 sessions and logged 2"],
         );
     }
 

@@ -20,6 +20,8 @@ pub struct Settings {
     pub resume_s: u64,
     /// Stanzas that may wait for an acknowledgement.
     pub queue: usize,
+    /// Whether another node knows each session that can be resumed.
+    pub replicas: bool,
     /// Time for everything between connect and a bound session, in milliseconds.
     pub negotiation_ms: u64,
     /// Time to answer a ping, in milliseconds.
@@ -45,6 +47,7 @@ impl Default for Settings {
             archive: true,
             resume_s: 300,
             queue: 2_000,
+            replicas: true,
             negotiation_ms: 60_000,
             ping_ms: 30_000,
             offline: 10_000,
@@ -90,6 +93,7 @@ impl Settings {
         config.limits.admission.burst = 1_000_000;
         config.stream_management.resume = Duration::from_secs(self.resume_s);
         config.stream_management.queue = self.queue;
+        config.stream_management.replicas = self.replicas;
         config.archive.enabled = self.archive;
         config.archive.page = self.page;
         config.offline.quota = self.offline;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tests::cluster::Cluster;
-use tests::faults::actor::actor_name;
+use tests::faults::actor::{Story, actor_name};
 use tests::faults::dice::{Dice, count, seed};
 use tests::faults::node::create_accounts;
 use tests::faults::settings::Settings;
@@ -36,7 +36,16 @@ async fn who_is_left_serves_all() {
     let counts = play.verify(&cluster.stores()).await;
     println!("{counts:?}\n{story:?}");
     assert!(counts.promised > 100);
+    all_resumed(&story);
     cluster.stop().await;
+}
+
+/// Whoever came back for its session got it.
+fn all_resumed(story: &Story) {
+    let failed = story
+        .keys()
+        .any(|what| what.starts_with("resumption failed"));
+    assert!(!failed && story.contains_key("resumed"), "{story:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
