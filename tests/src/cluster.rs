@@ -20,7 +20,7 @@ use cluster::place::Member;
 use starling::app::App;
 use starling::config::Security;
 use starling::intake::Intake;
-use starling::routing::peers::{Carrier, Kind, View};
+use starling::routing::peers::{Carried, Carrier, Kind, View};
 use storage::Stores;
 use storage::backend::memory::{MemoryBlobs, MemoryTable};
 use storage::shape::{Blobs, Table};
@@ -76,20 +76,24 @@ struct Way {
 }
 
 impl Carrier for Way {
-    fn send(&self, to: NodeId, kind: Kind, body: Bytes) -> bool {
+    fn send(&self, to: NodeId, kind: Kind, body: Bytes) -> Carried {
         assert!(body.len() <= MAX_FRAME, "{kind:?} of {} bytes", body.len());
         if self.bus.refuses(kind) {
-            return false;
+            return Carried::Full;
         }
         let queues = self.bus.queues();
         if *self.bus.lost() == Some(kind) {
-            return true;
+            return Carried::Yes;
         }
         // What is dead says nothing more.
-        queues.contains_key(&self.me)
+        let is_sent = queues.contains_key(&self.me)
             && queues
                 .get(&to)
-                .is_some_and(|queue| queue.send((self.me, kind, body)).is_ok())
+                .is_some_and(|queue| queue.send((self.me, kind, body)).is_ok());
+        match is_sent {
+            true => Carried::Yes,
+            false => Carried::Gone,
+        }
     }
 }
 

@@ -333,7 +333,12 @@ impl Actor {
             return;
         };
         if attr(text, "type") == Some("error") {
-            self.tell(&format!("message refused: {}", condition(text)));
+            let why = text
+                .split("</text>")
+                .next()
+                .and_then(|it| it.rsplit('>').next());
+            let why = why.unwrap_or_default();
+            self.tell(&format!("message refused: {} {why}", condition(text)));
             self.stage.ledger().refused(key);
         } else if key.to == self.me {
             let session = self.managed.as_ref().map_or(0, |managed| managed.session);

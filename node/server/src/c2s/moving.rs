@@ -30,8 +30,8 @@ use crate::{
     routing::{Delivery, Letter, Mailbox, Order, Posted, Router, SessionHandle, Shared},
 };
 
-/// How long the sessions of an account that moves may take to finish what their clients had sent.
-const SETTLING: Duration = Duration::from_secs(8);
+/// How long the sessions of an account that moves may take to hand themselves over.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// A session on its way.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -223,6 +223,8 @@ impl SessionCore {
             self.end(None);
             return None;
         };
+        // What its client sent and is not finished it sends again; it may be done by then.
+        let unfinished = (!self.is_settled()).then(|| self.router.now_ms());
         self.set_active();
         let Self {
             handle,
@@ -264,7 +266,9 @@ impl SessionCore {
                 .chain(&letters)
                 .filter_map(Kept::of_letter)
                 .collect(),
-            doubt_since_ms: replica.and_then(|replica| replica.doubt_since_ms()),
+            doubt_since_ms: replica
+                .and_then(|replica| replica.doubt_since_ms())
+                .or(unfinished),
             done: Vec::new(),
             began_ms: None,
         };
@@ -294,8 +298,13 @@ impl Parking {
         sessions: &[Vec<u8>],
     ) -> Vec<Adopted> {
         let mut sharing = Sharing::default();
+        let is_only = sessions.len() == 1 && router.entries(home.account.as_str()).is_empty();
         let adopted = sessions.iter().filter_map(|bytes| {
-            let moved = decoded(&home.account, bytes)?;
+            let mut moved = decoded(&home.account, bytes)?;
+            if is_only && moved.doubt_since_ms.is_some() {
+                // It may not have known of all that waits: it gets that from the log, in its order.
+                moved.waiting.retain(|kept| kept.number().is_none());
+            }
             self.adopt_one(router, home, moved, &mut sharing)
         });
         adopted.collect()

@@ -260,27 +260,37 @@ async fn handed_over(
     comes.try_recv().ok().map(Some)
 }
 
+/// How long a session that goes to another node may take to finish what its client had sent. Two that wait for each other's
+/// homes would wait for ever; what is not finished then is in doubt where it goes on.
+const MOVE: Duration = Duration::from_millis(500);
+
 /// Where somebody waits for a session, to go on with it.
 pub(super) type Heir = Option<oneshot::Sender<Box<SessionCore>>>;
 
 /// Finishes what the client of a session that will not be resumed had sent. Who waits for it is to be kept until it has ended.
 /// `None`: the session ended.
 pub(super) async fn settle(core: Box<SessionCore>) -> Option<(Box<SessionCore>, Heir)> {
-    settle_until(core, None, Instant::now() + SETTLE).await
+    settle_until(core, None, false, Instant::now() + SETTLE).await
 }
 
 /// Finishes what the client had sent; orders that matter are obeyed. `None`: the session ended.
 async fn settle_until(
     mut core: Box<SessionCore>,
     mut heir: Heir,
+    moves: bool,
     until: Instant,
 ) -> Option<(Box<SessionCore>, Heir)> {
     // `h` does not cover what was not begun: the client sends it again.
     core.held = VecDeque::new();
+    let mut moves = moves.then(|| Instant::now() + MOVE);
     loop {
         while let Some(order) = core.handle.mailbox.take_order() {
             match order {
-                Order::Handover(to) | Order::Move(to) => heir = Some(to),
+                Order::Handover(to) => (heir, moves) = (Some(to), None),
+                Order::Move(to) => {
+                    heir = Some(to);
+                    moves.get_or_insert(Instant::now() + MOVE);
+                }
                 Order::Fetched(entries) => core.fetched(entries),
                 Order::End(_) | Order::Shutdown => {
                     core.end(None);
@@ -294,11 +304,16 @@ async fn settle_until(
             return None;
         }
         let ending = core.handle.ending.get().is_some();
-        if ending || core.is_settled() && !core.fetching {
+        // What is being read for it is read anew where it goes.
+        if ending || core.is_settled() && (!core.fetching || moves.is_some()) {
             return Some((core, heir));
         }
         let mail = std::future::poll_fn(|cx| core.handle.mailbox.poll_ready(cx, false));
-        if tokio::time::timeout_at(until.into(), mail).await.is_err() {
+        let limit = moves.map_or(until, |moves| until.min(moves));
+        if tokio::time::timeout_at(limit.into(), mail).await.is_err() {
+            if moves.is_some() && core.is_resumable() {
+                return Some((core, heir));
+            }
             // The store has not answered for long. What is not handled is not acknowledged: the client sends it again.
             core.end(None);
             return None;
@@ -308,22 +323,27 @@ async fn settle_until(
 
 /// The connection broke: the session waits for its client, or ends if it may not.
 pub(super) async fn park(core: Box<SessionCore>) {
-    wait(core, None).await;
+    wait(core, None, false).await;
 }
 
 /// Another connection goes on with the session, the latest that wants to.
 pub(super) async fn hand_over(core: Box<SessionCore>, heir: oneshot::Sender<Box<SessionCore>>) {
-    wait(core, Some(heir)).await;
+    wait(core, Some(heir), false).await;
+}
+
+/// The session goes to another node.
+pub(super) async fn move_away(core: Box<SessionCore>, heir: oneshot::Sender<Box<SessionCore>>) {
+    wait(core, Some(heir), true).await;
 }
 
 /// As long as the session may be resumed it has time to settle: who cannot log in, because the store does not answer,
 /// cannot come back for it either.
-async fn wait(core: Box<SessionCore>, heir: Heir) {
+async fn wait(core: Box<SessionCore>, heir: Heir, moves: bool) {
     let resume = core.managed.as_ref().and_then(|managed| managed.resume);
     let until = Instant::now() + resume.unwrap_or(SETTLE);
     // That may be long, and nobody reads: what comes is kept as it is for one that waits.
     core.handle.mailbox.detach();
-    let Some((mut core, mut heir)) = settle_until(core, heir, until).await else {
+    let Some((mut core, mut heir)) = settle_until(core, heir, moves, until).await else {
         return;
     };
     loop {

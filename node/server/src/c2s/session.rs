@@ -153,7 +153,7 @@ impl Session {
             Ok(Flow::Move(to)) => {
                 // Without a word: the stream has not ended, its client resumes it.
                 drop((self.transport, self.permit));
-                super::parking::hand_over(self.core, to).await;
+                super::parking::move_away(self.core, to).await;
             }
             Ok(Flow::Handover(to)) => {
                 // XEP-0198 §5: the former stream, if there still is one, is told; the new one does not wait for it.

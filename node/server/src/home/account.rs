@@ -151,6 +151,17 @@ impl Parcel {
         }
     }
 
+    /// A home that has left had it: its sender may have gone on elsewhere, and have sent it again.
+    pub fn may_be_repeated(mut self, now_ms: u64) -> Self {
+        if self.stanza.kind() == Kind::Message {
+            self.doubt.get_or_insert(Doubt {
+                since_ms: now_ms,
+                looked: false,
+            });
+        }
+        self
+    }
+
     /// Whom it is for.
     pub fn address(&self) -> Option<&Jid> {
         match self.sent {
@@ -389,7 +400,7 @@ impl Home {
                 router.refuse(&parcel.stanza, &error);
                 Progress::Done
             }
-            After::Again(parcel) => router.deliver(parcel),
+            After::Again(parcel) => router.deliver(parcel.may_be_repeated(router.now_ms())),
         }
     }
 

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::lines::Lines;
-use crate::routing::peers::{Carrier, Kind};
+use crate::routing::peers::{Carried, Carrier, Kind};
 
 /// Frames that wait for room on the way to one node: answers, and the bytes of pipes, which have windows.
 const MAX_LATE: usize = 1 << 20;
@@ -95,15 +95,15 @@ impl Post {
 pub(super) struct Carrying(pub(super) Arc<Post>);
 
 impl Carrier for Carrying {
-    fn send(&self, to: NodeId, kind: Kind, body: Bytes) -> bool {
+    fn send(&self, to: NodeId, kind: Kind, body: Bytes) -> Carried {
         let post = &self.0;
         if post.full.load(Ordering::Acquire) > 0
             && let Some(taken) = post.behind(to, kind, &body)
         {
-            return taken;
+            return if taken { Carried::Yes } else { Carried::Full };
         }
         match post.try_send(to, kind, &body) {
-            Ok(()) => true,
+            Ok(()) => Carried::Yes,
             Err(LinkError::Full) if waits(kind) => {
                 let mut late = post.late.lock();
                 let is_new = !late.contains_key(&to);
@@ -112,9 +112,10 @@ impl Carrier for Carrying {
                     post.full.fetch_add(1, Ordering::Release);
                     post.runtime.spawn(post.clone().send_late(to));
                 }
-                true
+                Carried::Yes
             }
-            Err(_) => false,
+            Err(LinkError::Unknown | LinkError::Closed) => Carried::Gone,
+            Err(_) => Carried::Full,
         }
     }
 }
@@ -180,21 +181,21 @@ mod tests {
         let carrier = Carrying(post.clone());
         let body = |number: u32| Bytes::copy_from_slice(&number.to_be_bytes());
         for number in 0..1_000 {
-            assert!(carrier.send(NodeId(2), Kind::Done, body(number)));
+            assert_eq!(
+                carrier.send(NodeId(2), Kind::Done, body(number)),
+                Carried::Yes
+            );
         }
         // Nothing was written yet: this task has not rested.
-        assert!(!carrier.send(NodeId(2), Kind::Route, body(0)));
+        assert_eq!(carrier.send(NodeId(2), Kind::Route, body(0)), Carried::Full);
         for number in 0..1_000 {
             assert_eq!(comes.recv().await, Some((Some(Kind::Done), body(number))));
         }
         while post.full.load(Ordering::Acquire) > 0 {
             tokio::task::yield_now().await;
         }
-        assert!(carrier.send(NodeId(2), Kind::Route, body(7)));
+        assert_eq!(carrier.send(NodeId(2), Kind::Route, body(7)), Carried::Yes);
         assert_eq!(comes.recv().await, Some((Some(Kind::Route), body(7))));
-        assert!(
-            !carrier.send(NodeId(3), Kind::Done, body(0)),
-            "there is no such node"
-        );
+        assert_eq!(carrier.send(NodeId(3), Kind::Done, body(0)), Carried::Gone);
     }
 }

@@ -310,8 +310,13 @@ impl Router {
             Asked::Noted(question) => {
                 let router = self.clone();
                 self.spawn(async move {
-                    while !router.peers.ask_again(&question) {
+                    let mut asked = router.peers.ask_again(question);
+                    while let Asked::Noted(question) = asked {
                         tokio::time::sleep(UNREACHABLE_DELAY).await;
+                        asked = router.peers.ask_again(question);
+                    }
+                    if let Asked::Here(parcel) = asked {
+                        crate::home::deliver(&router, parcel);
                     }
                 });
                 Progress::Pending

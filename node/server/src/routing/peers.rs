@@ -26,7 +26,7 @@ use bytes::Bytes;
 use cluster::{NodeId, place::first_two};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use xmpp::{BareJid, Jid};
+use xmpp::{BareJid, Jid, Kind as StanzaKind};
 
 use self::{
     asked::{Asking, Turn},
@@ -46,9 +46,20 @@ const BEHIND: Duration = Duration::from_secs(5);
 
 /// The way to other nodes.
 pub trait Carrier: Send + Sync {
-    /// Puts a frame on the ordered way to a node. False: there is no such node, or no room for a frame that may be refused
-    /// ([`Kind::may_be_refused`]).
-    fn send(&self, to: NodeId, kind: Kind, body: Bytes) -> bool;
+    /// Puts a frame on the ordered way to a node.
+    fn send(&self, to: NodeId, kind: Kind, body: Bytes) -> Carried;
+}
+
+/// Whether a frame is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Carried {
+    /// It is.
+    Yes,
+    /// There is no room for one that may be refused ([`Kind::may_be_refused`]).
+    Full,
+    /// There is no such node: it is gone, or not known yet.
+    Gone,
 }
 
 /// What became of a stanza for an account.
@@ -168,80 +179,121 @@ impl Peers {
 
     /// Sends a frame; whether it is on its way.
     pub fn send(&self, to: NodeId, kind: Kind, body: Bytes) -> bool {
+        self.carry(to, kind, body) == Carried::Yes
+    }
+
+    fn carry(&self, to: NodeId, kind: Kind, body: Bytes) -> Carried {
         let carrier = self.carrier.get();
-        carrier.is_some_and(|carrier| carrier.send(to, kind, body))
+        carrier.map_or(Carried::Gone, |carrier| carrier.send(to, kind, body))
     }
 
     /// Asks the node that serves an account to deliver a stanza, behind what it or another was asked before; `is_here` says
     /// whether this node serves it although the view has another.
-    pub fn ask(&self, parcel: Parcel, at_ms: u64, is_here: impl Fn(&str) -> bool) -> Asked {
-        match self.asking.turn(parcel) {
-            Turn::Waits => Asked::Pending,
-            Turn::By(node, parcel) => self.ask_of(Some(node), parcel, at_ms, is_here),
-            Turn::Home(parcel) => self.ask_of(None, parcel, at_ms, is_here),
+    pub fn ask(&self, mut parcel: Parcel, at_ms: u64, is_here: impl Fn(&str) -> bool) -> Asked {
+        loop {
+            let asked = match self.asking.turn(parcel) {
+                Turn::Waits => return Asked::Pending,
+                Turn::By(node, parcel) => self.ask_of(Some(node), parcel, at_ms, &is_here),
+                Turn::Home(parcel) => self.ask_of(None, parcel, at_ms, &is_here),
+            };
+            match asked {
+                Ok(asked) => return asked,
+                Err(back) => parcel = *back,
+            }
         }
     }
 
     /// The same for what others wait for: before what came later.
-    pub fn ask_first(&self, parcel: Parcel, at_ms: u64, is_here: impl Fn(&str) -> bool) -> Asked {
-        self.ask_of(None, parcel, at_ms, is_here)
-    }
-
-    fn ask_of(
+    pub fn ask_first(
         &self,
-        by: Option<NodeId>,
         mut parcel: Parcel,
         at_ms: u64,
         is_here: impl Fn(&str) -> bool,
     ) -> Asked {
         loop {
-            let generation = self.views.generation();
-            let view = self.view();
-            let Some(account) = parcel.address() else {
-                return Asked::Here(parcel);
-            };
-            let home = view.home(account.bare_str());
-            let home = home.filter(|node| Some(node) != self.me.get());
-            let node = match by.or(home) {
-                Some(node) if by.is_some() || !is_here(account.bare_str()) => node,
-                _ => return Asked::Here(parcel),
-            };
-            if parcel.hops >= MAX_HOPS {
-                return Asked::Unreachable(Box::new(parcel));
-            }
-            let number = self.number();
-            let body = frame::route(number, view.epoch, &parcel);
-            // Who is told that these were not delivered might be told a lie.
-            let stays = parcel.doubt.is_some() || parcel.sent;
-            // Before the frame leaves: its answer may be fast.
-            if let Err(parcel) = self.asking.insert(number, node, at_ms, parcel) {
-                return Asked::Unreachable(parcel);
-            }
-            if generation == self.views.generation() {
-                if self.send(node, Kind::Route, body.clone()) {
-                    return Asked::Pending;
-                }
-                if stays {
-                    return Asked::Noted(Question { number, node, body });
-                }
-                return match self.asking.remove(number, node) {
-                    Some(parcel) => Asked::Unreachable(Box::new(parcel)),
-                    // Answered although it could not be sent: by the end of the node, which routed it anew.
-                    None => Asked::Pending,
-                };
-            }
-            // Whoever changed the view may have missed it.
-            match self.asking.remove(number, node) {
-                Some(back) => parcel = back,
-                None => return Asked::Pending,
+            match self.ask_of(None, parcel, at_ms, &is_here) {
+                Ok(asked) => return asked,
+                Err(back) => parcel = *back,
             }
         }
     }
 
-    /// Asks once more what could not be asked. False: it still cannot.
-    pub fn ask_again(&self, question: &Question) -> bool {
+    /// # Errors
+    /// The parcel: the view has changed, which decides anew.
+    fn ask_of(
+        &self,
+        by: Option<NodeId>,
+        parcel: Parcel,
+        at_ms: u64,
+        is_here: &impl Fn(&str) -> bool,
+    ) -> Result<Asked, Box<Parcel>> {
+        let generation = self.views.generation();
+        let view = self.view();
+        let Some(account) = parcel.address() else {
+            return Ok(Asked::Here(parcel));
+        };
+        let home = view.home(account.bare_str());
+        let home = home.filter(|node| Some(node) != self.me.get());
+        let node = match by.or(home) {
+            Some(node) if by.is_some() || !is_here(account.bare_str()) => node,
+            _ => return Ok(Asked::Here(parcel)),
+        };
+        if parcel.hops >= MAX_HOPS {
+            tracing::warn!(
+                account = account.bare_str(),
+                "nodes pass a stanza to and fro"
+            );
+            return Ok(Asked::Unreachable(Box::new(parcel)));
+        }
+        let number = self.number();
+        let body = frame::route(number, view.epoch, &parcel);
+        // Who is told that these were not delivered might be told a lie.
+        let stays = parcel.doubt.is_some() || parcel.sent;
+        let is_message = parcel.stanza.kind() == StanzaKind::Message;
+        // Before the frame leaves: its answer may be fast.
+        if let Err(parcel) = self.asking.insert(number, node, at_ms, parcel) {
+            return Ok(Asked::Unreachable(parcel));
+        }
+        if generation == self.views.generation() {
+            match self.carry(node, Kind::Route, body.clone()) {
+                Carried::Yes => return Ok(Asked::Pending),
+                // Everybody is about to learn who serves its accounts now.
+                Carried::Gone if stays || is_message => {
+                    return Ok(Asked::Noted(Question { number, node, body }));
+                }
+                Carried::Full if stays => {
+                    return Ok(Asked::Noted(Question { number, node, body }));
+                }
+                Carried::Full | Carried::Gone => {}
+            }
+            return Ok(match self.asking.remove(number, node) {
+                Some(parcel) => Asked::Unreachable(Box::new(parcel)),
+                // Answered although it could not be sent: by the end of the node, which routed it anew.
+                None => Asked::Pending,
+            });
+        }
+        // Whoever changed the view may have missed it.
+        match self.asking.remove(number, node) {
+            Some(back) => Err(Box::new(back)),
+            None => Ok(Asked::Pending),
+        }
+    }
+
+    /// Asks what was noted. `Pending`: it is on its way, or was answered; `Noted`: not yet; `Here`: the node is no member any more, so that
+    /// it is to be routed anew.
+    pub fn ask_again(&self, question: Question) -> Asked {
         let Question { number, node, body } = question;
-        !self.asking.has_asked(*number, *node) || self.send(*node, Kind::Route, body.clone())
+        if !self.asking.has_asked(number, node) {
+            return Asked::Pending;
+        }
+        match self.carry(node, Kind::Route, body.clone()) {
+            Carried::Yes => Asked::Pending,
+            Carried::Gone if !self.view().has(node) => match self.asking.remove(number, node) {
+                Some(parcel) => Asked::Here(parcel),
+                None => Asked::Pending,
+            },
+            Carried::Full | Carried::Gone => Asked::Noted(Question { number, node, body }),
+        }
     }
 
     /// How many stanzas other nodes were asked to deliver and have not answered.

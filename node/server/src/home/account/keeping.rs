@@ -269,6 +269,7 @@ impl Home {
                 match waiting {
                     Waiting::Then(then) => then(&Inner::Left),
                     Waiting::Receive(parcel) | Waiting::Sent(parcel) | Waiting::Routed(parcel) => {
+                        let parcel = parcel.may_be_repeated(router.now_ms());
                         back.extend(router.deliver_away(parcel));
                     }
                 }
