@@ -22,6 +22,8 @@ use crate::cluster::Balancer;
 use crate::faults::node::DOMAIN;
 use crate::server::{Ready, starling_binary, without_variables_of_tests};
 
+pub mod network;
+
 /// How long nodes may take to agree. It is a bound, not an expectation.
 const AGREE: Duration = Duration::from_secs(60);
 

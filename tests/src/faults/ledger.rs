@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::times::Times;
+
 /// A message: from whom, to whom, the how-manieth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
@@ -79,6 +81,8 @@ pub struct Ledger {
     broken: Vec<String>,
     sessions: u64,
     refusals: bool,
+    /// How long clients were affected.
+    pub times: Times,
 }
 
 /// What a verification counted.
@@ -133,6 +137,7 @@ impl Ledger {
     /// The server acknowledged the stanza.
     pub fn acked(&mut self, key: Key) {
         self.sent.entry(key).or_default().acked = true;
+        self.times.told(key.from);
     }
 
     /// The server answered with an error.
