@@ -99,7 +99,9 @@ impl Node {
         std::fs::write(at("chain.pem"), key.cert.pem())?;
         std::fs::write(at("key.pem"), key.signing_key.serialize_pem())?;
         let cluster = cluster.replace("{number}", &number.to_string());
-        std::fs::write(at("starling.toml"), configuration(shared, &cluster))?;
+        // The same in each life of the node, as operators write it.
+        let port = services::free_port()?;
+        std::fs::write(at("starling.toml"), configuration(shared, &cluster, port))?;
         let mut command = Command::new(starling_binary()?);
         without_variables_of_tests(&mut command);
         let ready = at("ready.json");
@@ -327,7 +329,7 @@ impl Processes {
     }
 }
 
-fn configuration(shared: &Shared, cluster: &str) -> String {
+fn configuration(shared: &Shared, cluster: &str, port: u16) -> String {
     format!(
         r#"domains = ["{DOMAIN}"]
 http = "127.0.0.1:0"
@@ -337,7 +339,7 @@ shutdown_grace = "5s"
 {storage}
 
 [[listeners]]
-address = "127.0.0.1:0"
+address = "127.0.0.1:{port}"
 starttls_required = false
 
 [[certificates]]
