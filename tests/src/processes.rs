@@ -79,6 +79,9 @@ path_style = true
     }
 }
 
+/// Variables of a process, beside those that it inherits.
+type Variables = [(&'static str, &'static str)];
+
 /// A node.
 pub struct Node {
     process: Process,
@@ -92,7 +95,7 @@ pub struct Node {
 }
 
 impl Node {
-    fn start(shared: &Shared, cluster: &str, number: usize) -> Result<Self> {
+    fn start(shared: &Shared, cluster: &str, number: usize, variables: &Variables) -> Result<Self> {
         let room = TempDir::new()?;
         let at = |name: &str| room.path().join(name);
         let key = rcgen::generate_simple_self_signed([DOMAIN.to_owned()])?;
@@ -112,6 +115,7 @@ impl Node {
             .arg(at("data"))
             .arg("--ready-file")
             .arg(&ready)
+            .envs(variables.iter().copied())
             .current_dir(room.path());
         let began = Instant::now();
         let listening = || serde_json::from_slice::<Ready>(&std::fs::read(&ready).ok()?).ok();
@@ -231,7 +235,7 @@ impl Processes {
         let (shared, cluster) = (&all.shared, &all.cluster);
         let started: Vec<Result<Node>> = tokio::task::block_in_place(|| {
             std::thread::scope(|scope| {
-                let start = |number| scope.spawn(move || Node::start(shared, cluster, number));
+                let start = |number| scope.spawn(move || Node::start(shared, cluster, number, &[]));
                 let starting: Vec<_> = (1..=nodes).map(start).collect();
                 let join = |node: std::thread::ScopedJoinHandle<'_, _>| {
                     node.join().expect("a start does not panic")
@@ -262,8 +266,16 @@ impl Processes {
     /// # Errors
     /// What its start says.
     pub fn launch(&mut self) -> Result<Duration> {
+        self.launch_with(&[])
+    }
+
+    /// As [`Processes::launch`], with these variables.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn launch_with(&mut self, variables: &Variables) -> Result<Duration> {
         self.started += 1;
-        let start = || Node::start(&self.shared, &self.cluster, self.started);
+        let start = || Node::start(&self.shared, &self.cluster, self.started, variables);
         let node = tokio::task::block_in_place(start)?;
         let took = node.took;
         self.nodes.push(node);

@@ -220,7 +220,11 @@ impl Ledger {
             counts.repeats += check_receipts(*owner, receipts, log, &mut wrong);
             let keys = receipts.iter().map(|receipt| receipt.key);
             let place = format!("what {owner} got");
+            let known = wrong.len();
             check_order(&place, keys.filter(|key| self.ordered(*key)), &mut wrong);
+            for wrong in &mut wrong[known..] {
+                wrong.push_str(&around(wrong, receipts));
+            }
         }
         (counts, wrong)
     }
@@ -281,6 +285,23 @@ fn check_order(place: &str, keys: impl Iterator<Item = Key>, wrong: &mut Vec<Str
             ));
         }
     }
+}
+
+/// What a client got of a pair around the message that this complains of.
+fn around(wrong: &str, receipts: &[Receipt]) -> String {
+    let is_it = |receipt: &Receipt| wrong.contains(&format!("{:?} ", receipt.key));
+    let Some(at) = receipts.iter().position(is_it) else {
+        return String::new();
+    };
+    let near = &receipts[at.saturating_sub(60)..(at + 20).min(receipts.len())];
+    let pair = near
+        .iter()
+        .filter(|it| it.key.from == receipts[at].key.from);
+    let told = pair.map(|it| {
+        let (seq, id, session) = (it.key.seq, it.stanza_id.unwrap_or_default(), it.session);
+        format!(" {seq}(entry {id}, session {session})")
+    });
+    told.collect()
 }
 
 /// Checks what one client got; how many were repeats.

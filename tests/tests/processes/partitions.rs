@@ -135,3 +135,32 @@ async fn a_redis_that_comes_back_empty_costs_nothing() {
     tokio::task::block_in_place(|| redis.restart()).unwrap();
     scene.end("Redis killed and emptied", began, 3).await;
 }
+
+/// libfaketime (Debian: `faketime`): its variant for programs with threads, where packages put it.
+fn faketime() -> &'static str {
+    let found = std::fs::read_dir("/usr/lib").unwrap().flatten();
+    let mut library = found.map(|it| it.path().join("faketime/libfaketimeMT.so.1"));
+    let library = library.find(|it| it.exists());
+    let library = library.expect("libfaketime is not installed; run tests/install");
+    library.to_string_lossy().into_owned().leak()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_ten_minutes_ahead_breaks_no_promise() {
+    let mut scene = Scene::begin("").await;
+    let began = Instant::now();
+    let ahead = [
+        ("LD_PRELOAD", faketime()),
+        ("FAKETIME", "+600s"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let took = scene.cluster.launch_with(&ahead).unwrap();
+    println!("a node whose clock is ahead takes clients after {took:?}");
+    scene.cluster.agree(4).unwrap();
+    tokio::time::sleep(lasting()).await;
+    scene.all_served(0..3).await;
+    // What it served goes back to those whose clocks are behind it.
+    drop(scene.cluster.kill(3));
+    scene.cluster.agree(3).unwrap();
+    scene.end("a clock ahead", began, 3).await;
+}

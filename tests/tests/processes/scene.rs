@@ -24,11 +24,11 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Three nodes over a database; a third of the clients come in at each, and only there.
+    /// Three nodes over a database, and place for one more; a third of the clients come in at each, and only there.
     pub async fn begin(lines: &str) -> Self {
         let seed = seed();
         println!("seed {seed}");
-        let network = Network::start(3).await.unwrap();
+        let network = Network::start(4).await.unwrap();
         let lines = format!("{}{lines}", network.lines());
         let shared = Shared::database().unwrap();
         let cluster = Processes::start(3, shared, &lines).await.unwrap();
