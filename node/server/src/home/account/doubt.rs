@@ -66,7 +66,8 @@ impl Home {
         Ok(())
     }
 
-    /// Others appended behind `known`: what is for this account waits, and what was in doubt is not appended again.
+    /// Others appended behind `known`: what is for this account waits. What is among it is not appended again, in doubt or
+    /// not: a home that stood still was asked for a message, and what it had not answered was given to its successor.
     ///
     /// # Errors
     /// The log cannot be read; nothing has changed.
@@ -146,7 +147,8 @@ impl Home {
             state.in_doubt = false;
             let mut rest = VecDeque::with_capacity(state.queue.len());
             for mut queued in std::mem::take(&mut state.queue) {
-                if is_among(&queued, found) {
+                // What nobody doubted is looked for among others' entries, and not in what this home knew.
+                if is_among(&queued, found, since_ms.is_none()) {
                     done.push(queued.parcel);
                     continue;
                 }
@@ -167,10 +169,11 @@ fn received(entry: LogEntry) -> Option<(Jid, Bytes)> {
     (!entry.flags.contains(EntryFlags::SENT)).then_some((entry.peer, entry.stanza))
 }
 
-fn is_among(queued: &Queued, found: &HashSet<(Jid, Bytes)>) -> bool {
-    let stanza = &queued.parcel.stanza;
-    let in_doubt = queued.parcel.doubt.is_some() && stanza.id().is_some();
-    in_doubt
+fn is_among(queued: &Queued, found: &HashSet<(Jid, Bytes)>, are_of_others: bool) -> bool {
+    let (stanza, parcel) = (&queued.parcel.stanza, &queued.parcel);
+    let may_be_there = parcel.doubt.is_some() || are_of_others && !parcel.sent;
+    may_be_there
+        && stanza.id().is_some()
         && stanza
             .from()
             .is_some_and(|from| found.contains(&(from.clone(), stanza.raw().clone())))
