@@ -22,6 +22,8 @@ use crate::cluster::Balancer;
 use crate::faults::node::DOMAIN;
 use crate::server::{Ready, starling_binary, without_variables_of_tests};
 
+pub mod network;
+
 /// How long nodes may take to agree. It is a bound, not an expectation.
 const AGREE: Duration = Duration::from_secs(60);
 
@@ -77,6 +79,9 @@ path_style = true
     }
 }
 
+/// Variables of a process, beside those that it inherits.
+type Variables = [(&'static str, &'static str)];
+
 /// A node.
 pub struct Node {
     process: Process,
@@ -90,14 +95,16 @@ pub struct Node {
 }
 
 impl Node {
-    fn start(shared: &Shared, cluster: &str, number: usize) -> Result<Self> {
+    fn start(shared: &Shared, cluster: &str, number: usize, variables: &Variables) -> Result<Self> {
         let room = TempDir::new()?;
         let at = |name: &str| room.path().join(name);
         let key = rcgen::generate_simple_self_signed([DOMAIN.to_owned()])?;
         std::fs::write(at("chain.pem"), key.cert.pem())?;
         std::fs::write(at("key.pem"), key.signing_key.serialize_pem())?;
         let cluster = cluster.replace("{number}", &number.to_string());
-        std::fs::write(at("starling.toml"), configuration(shared, &cluster))?;
+        // The same in each life of the node, as operators write it.
+        let port = services::free_port()?;
+        std::fs::write(at("starling.toml"), configuration(shared, &cluster, port))?;
         let mut command = Command::new(starling_binary()?);
         without_variables_of_tests(&mut command);
         let ready = at("ready.json");
@@ -108,6 +115,7 @@ impl Node {
             .arg(at("data"))
             .arg("--ready-file")
             .arg(&ready)
+            .envs(variables.iter().copied())
             .current_dir(room.path());
         let began = Instant::now();
         let listening = || serde_json::from_slice::<Ready>(&std::fs::read(&ready).ok()?).ok();
@@ -227,7 +235,7 @@ impl Processes {
         let (shared, cluster) = (&all.shared, &all.cluster);
         let started: Vec<Result<Node>> = tokio::task::block_in_place(|| {
             std::thread::scope(|scope| {
-                let start = |number| scope.spawn(move || Node::start(shared, cluster, number));
+                let start = |number| scope.spawn(move || Node::start(shared, cluster, number, &[]));
                 let starting: Vec<_> = (1..=nodes).map(start).collect();
                 let join = |node: std::thread::ScopedJoinHandle<'_, _>| {
                     node.join().expect("a start does not panic")
@@ -258,8 +266,16 @@ impl Processes {
     /// # Errors
     /// What its start says.
     pub fn launch(&mut self) -> Result<Duration> {
+        self.launch_with(&[])
+    }
+
+    /// As [`Processes::launch`], with these variables.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn launch_with(&mut self, variables: &Variables) -> Result<Duration> {
         self.started += 1;
-        let start = || Node::start(&self.shared, &self.cluster, self.started);
+        let start = || Node::start(&self.shared, &self.cluster, self.started, variables);
         let node = tokio::task::block_in_place(start)?;
         let took = node.took;
         self.nodes.push(node);
@@ -325,7 +341,7 @@ impl Processes {
     }
 }
 
-fn configuration(shared: &Shared, cluster: &str) -> String {
+fn configuration(shared: &Shared, cluster: &str, port: u16) -> String {
     format!(
         r#"domains = ["{DOMAIN}"]
 http = "127.0.0.1:0"
@@ -335,7 +351,7 @@ shutdown_grace = "5s"
 {storage}
 
 [[listeners]]
-address = "127.0.0.1:0"
+address = "127.0.0.1:{port}"
 starttls_required = false
 
 [[certificates]]

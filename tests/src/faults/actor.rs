@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -79,6 +79,8 @@ pub struct Actor {
     /// What is to be sent once there is a stream.
     again: VecDeque<Option<Key>>,
     managed: Option<Managed>,
+    /// When the connection of the managed stream broke.
+    broke: Option<Instant>,
     story: Story,
 }
 
@@ -95,6 +97,7 @@ impl Actor {
             unacked: VecDeque::new(),
             again: VecDeque::new(),
             managed: None,
+            broke: None,
             story: Story::new(),
         }
     }
@@ -111,6 +114,7 @@ impl Actor {
     pub async fn run(mut self) -> Story {
         while self.phase() != Phase::Stop {
             if let Err(error) = self.appear().await {
+                self.broke.get_or_insert_with(Instant::now);
                 self.tell(&match error.kind() {
                     io::ErrorKind::PermissionDenied => {
                         format!("turned away: {}", condition(&error.to_string()))
@@ -126,11 +130,13 @@ impl Actor {
     /// From connect to the end of the connection.
     async fn appear(&mut self) -> io::Result<()> {
         let address = *self.stage.address.borrow();
+        let dialled = Instant::now();
         let mut client = Client::authenticated(address, &actor_name(self.me)).await?;
-        if !self.resume(&mut client).await? {
+        if !self.resume(&mut client, dialled).await? {
             client.bind("phone").await?;
             let id = client.enable().await?;
             let session = self.stage.ledger().session();
+            self.broke = None;
             self.managed = Some(Managed {
                 id,
                 handled: 0,
@@ -150,7 +156,7 @@ impl Actor {
     }
 
     /// Whether the session goes on. What the server has not handled is to be sent again.
-    async fn resume(&mut self, client: &mut Client) -> io::Result<bool> {
+    async fn resume(&mut self, client: &mut Client, dialled: Instant) -> io::Result<bool> {
         let Some(managed) = &self.managed else {
             return Ok(false);
         };
@@ -160,6 +166,9 @@ impl Actor {
             self.acknowledged(h);
         }
         let resumed = name(&answer) == "resumed";
+        if let (true, Some(broke)) = (resumed, self.broke.take()) {
+            self.stage.ledger().times.resumed(broke, dialled);
+        }
         self.tell(&match resumed {
             true => "resumed".to_owned(),
             false => format!("resumption failed: {}", condition(&answer)),
@@ -266,6 +275,7 @@ impl Actor {
     async fn vanish(&mut self, client: Client) -> io::Result<()> {
         drop(client);
         self.tell("vanished");
+        self.broke = Some(Instant::now());
         if self.dice.once_in(2) {
             sleep(self.dice.between_ms(0, 200)).await;
         }

@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::times::Times;
+
 /// A message: from whom, to whom, the how-manieth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
@@ -82,6 +84,8 @@ pub struct Ledger {
     broken: Vec<String>,
     sessions: u64,
     refusals: bool,
+    /// How long clients were affected.
+    pub times: Times,
 }
 
 /// What a verification counted.
@@ -144,6 +148,7 @@ impl Ledger {
     /// The server acknowledged the stanza.
     pub fn acked(&mut self, key: Key) {
         self.sent.entry(key).or_default().acked = true;
+        self.times.told(key.from);
     }
 
     /// The server answered with an error.
@@ -227,7 +232,11 @@ impl Ledger {
             counts.repeats += check_receipts(*owner, receipts, log, &mut wrong);
             let keys = receipts.iter().map(|receipt| receipt.key);
             let place = format!("what {owner} got");
+            let known = wrong.len();
             check_order(&place, keys.filter(|key| self.ordered(*key)), &mut wrong);
+            for wrong in &mut wrong[known..] {
+                wrong.push_str(&around(wrong, receipts));
+            }
         }
         (counts, wrong)
     }
@@ -288,6 +297,23 @@ fn check_order(place: &str, keys: impl Iterator<Item = Key>, wrong: &mut Vec<Str
             ));
         }
     }
+}
+
+/// What a client got of a pair around the message that this complains of.
+fn around(wrong: &str, receipts: &[Receipt]) -> String {
+    let is_it = |receipt: &Receipt| wrong.contains(&format!("{:?} ", receipt.key));
+    let Some(at) = receipts.iter().position(is_it) else {
+        return String::new();
+    };
+    let near = &receipts[at.saturating_sub(60)..(at + 20).min(receipts.len())];
+    let pair = near
+        .iter()
+        .filter(|it| it.key.from == receipts[at].key.from);
+    let told = pair.map(|it| {
+        let (seq, id, session) = (it.key.seq, it.stanza_id.unwrap_or_default(), it.session);
+        format!(" {seq}(entry {id}, session {session})")
+    });
+    told.collect()
 }
 
 /// Checks what one client got; how many were repeats.

@@ -30,16 +30,30 @@ impl Play {
     /// Starts the actors: each writes to the next three.
     pub fn start(actors: usize, server: SocketAddr, seed: u64) -> Self {
         let (address, address_of) = watch::channel(server);
+        Self::start_at(vec![address_of; actors], address, seed)
+    }
+
+    /// Starts an actor at each of these addresses.
+    pub fn start_at(
+        servers: Vec<watch::Receiver<SocketAddr>>,
+        address: watch::Sender<SocketAddr>,
+        seed: u64,
+    ) -> Self {
+        let actors = servers.len();
         let (phase, phase_of) = watch::channel(Phase::Load);
         let stage = Stage {
             ledger: Arc::new(Mutex::new(Ledger::default())),
-            address: address_of,
+            address: address.subscribe(),
             phase: phase_of,
         };
         let running = (0..actors)
             .map(|me| {
                 let peers = (1..=3).map(|step| (me + step) % actors).collect();
-                tokio::spawn(Actor::new(me, peers, stage.clone(), seed).run())
+                let stage = Stage {
+                    address: servers[me].clone(),
+                    ..stage.clone()
+                };
+                tokio::spawn(Actor::new(me, peers, stage, seed).run())
             })
             .collect();
         Self {

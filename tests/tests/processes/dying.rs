@@ -12,6 +12,14 @@ use tests::processes::{Processes, Shared};
 
 use crate::{ACTORS, play::Play};
 
+/// Prints how long clients were affected by what was done to them since then.
+fn print_silences(play: &Play, since: Instant) {
+    let all: Vec<usize> = (0..ACTORS).collect();
+    let window = since..Instant::now();
+    let silences = play.stage.ledger().times.silences(&all, &window);
+    println!("longest time without a promise: {silences}");
+}
+
 async fn nodes_that_die_take_nothing_with_them(lines: &str) {
     let (seed, kills) = (seed(), count("STARLING_PROCESS_KILLS", 2));
     println!("seed {seed}, {kills} kills");
@@ -23,6 +31,7 @@ async fn nodes_that_die_take_nothing_with_them(lines: &str) {
         .await
         .unwrap();
     let mut play = Play::start(ACTORS, cluster.balancer.address, seed);
+    let began = Instant::now();
     for _ in 0..kills {
         tokio::time::sleep(dice.between_ms(1_000, 2_000)).await;
         let victim = dice.below(cluster.nodes.len() as u64) as usize;
@@ -41,10 +50,19 @@ async fn nodes_that_die_take_nothing_with_them(lines: &str) {
         cluster.agree(3).unwrap();
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
+    let played = began.elapsed();
+    print_silences(&play, began);
     play.settle().await;
     let story = play.stop().await;
     let counts = play.verify(&stores).await;
     println!("{counts:?}\n{story:?}");
+    println!(
+        "{:.0} stanzas/s",
+        counts.attempts as f64 / played.as_secs_f64()
+    );
+    let ledger = play.stage.ledger();
+    println!("resumed since the break: {}", ledger.times.since_break());
+    println!("resumed since dialling: {}", ledger.times.since_dial());
     assert!(counts.promised > 100);
 }
 
@@ -84,6 +102,8 @@ async fn who_is_left_serves_all() {
         "the last goes on alone {:?} after their death",
         died.elapsed()
     );
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    print_silences(&play, died);
     play.settle().await;
     let story = play.stop().await;
     let counts = play.verify(&stores).await;

@@ -6,9 +6,11 @@ mod dying;
 mod forming;
 mod leaving;
 mod operating;
+mod partitions;
 #[expect(dead_code, reason = "the address of a balancer never changes")]
 #[path = "../faults/play.rs"]
 mod play;
+mod scene;
 
 /// Actors of a play.
 const ACTORS: usize = 12;

@@ -163,13 +163,29 @@ impl SessionCore {
 
     /// Puts the next of what waits in the log first, and whatever is left behind it.
     fn claim(&mut self) {
-        let numbers = self.home.claim(FETCH);
+        let Some(numbers) = self.home.claim(FETCH) else {
+            return self.claim_later();
+        };
         if !numbers.is_empty() {
             self.backlog.push_front(Letter::Waiting);
         }
         for number in numbers.into_iter().rev() {
             self.backlog.push_front(Letter::Logged(number));
         }
+    }
+
+    /// The home is not loaded, or about to leave: what waits in the log keeps its place until it can be asked.
+    fn claim_later(&mut self) {
+        self.backlog.push_front(Letter::Waiting);
+        self.fetching = true;
+        let (home, handle) = (self.home.clone(), self.handle.clone());
+        self.router.spawn(async move {
+            // Whatever came of it, the session looks again; not at once if its home is gone, which it will be told.
+            if home.exists().await.is_err() {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+            handle.mailbox.order(Order::Fetched(Vec::new()));
+        });
     }
 
     /// Reads the first entries of the backlog from the log, as a task.

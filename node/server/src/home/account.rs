@@ -428,10 +428,10 @@ impl Home {
         self.with(|state| state.give_waiting(handle));
     }
 
-    /// The oldest of what waits and nobody holds, for a session that has come to [`Letter::Waiting`].
-    pub fn claim(&self, limit: usize) -> Vec<u64> {
+    /// The oldest of what waits and nobody holds, for a session that has come to [`Letter::Waiting`]. `None`: it cannot tell
+    /// now.
+    pub fn claim(&self, limit: usize) -> Option<Vec<u64>> {
         self.with(|state| state.pending.claim(limit))
-            .unwrap_or_default()
     }
 
     /// Reads entries that a session was only told the numbers of. `None` beside a number: it is no longer there.

@@ -67,7 +67,8 @@ impl Home {
         Ok(())
     }
 
-    /// Others appended behind `known`: what is for this account waits, and what was in doubt is not appended again.
+    /// Others appended behind `known`: what is for this account waits. What is among it is not appended again, in doubt or
+    /// not: a home that stood still was asked for a message, and what it had not answered was given to its successor.
     ///
     /// # Errors
     /// The log cannot be read; nothing has changed.
@@ -149,7 +150,8 @@ impl Home {
             let mut before = HashSet::new();
             for mut queued in std::mem::take(&mut state.queue) {
                 let identity = Identity::of_queued(&queued);
-                let in_doubt = queued.parcel.doubt.is_some();
+                // What nobody doubted is looked for among others' entries, and not in what this home knew.
+                let in_doubt = queued.parcel.doubt.is_some() || since_ms.is_none();
                 if in_doubt && identity.as_ref().is_some_and(|it| found.contains(it)) {
                     done.push(queued.parcel);
                     continue;
