@@ -160,11 +160,12 @@ impl Server {
     /// # Errors
     /// What the system says.
     pub fn kill(&mut self) -> Result<()> {
-        let mut ends = self
-            .children
-            .iter_mut()
-            .map(|child| child.kill().and_then(|()| child.wait()));
-        ends.try_for_each(|end| end.map(drop))?;
+        let end = |child: &mut Child| child.kill().and_then(|()| child.wait());
+        // All of them, whatever becomes of one.
+        let ends: Vec<_> = self.children.iter_mut().map(end).collect();
+        for end in ends {
+            end?;
+        }
         Ok(())
     }
 

@@ -36,6 +36,10 @@ pub enum Kind {
     Yielded = 10,
     /// An account that has sessions here, whose home is the recipient's in the view of this epoch.
     Nudge = 11,
+    /// Something that is done to an account where it is served ([`super::acts::Question`]); its number is named in the answer.
+    Act = 14,
+    /// The answer to that ([`super::acts::Outcome`]).
+    Acted = 15,
 }
 
 impl Kind {
@@ -43,7 +47,7 @@ impl Kind {
     /// bounds them.
     #[must_use]
     pub fn may_be_refused(self) -> bool {
-        matches!(self, Self::Passage | Self::Route)
+        matches!(self, Self::Passage | Self::Route | Self::Act)
     }
 
     /// The kind of this number, if there is one.
@@ -61,6 +65,8 @@ impl Kind {
             9 => Self::Yield,
             10 => Self::Yielded,
             11 => Self::Nudge,
+            14 => Self::Act,
+            15 => Self::Acted,
             _ => return None,
         })
     }
