@@ -140,10 +140,12 @@ fn end_here(
 ) -> usize {
     let entries = router.entries(account);
     let is_meant = |name: &str| resource.is_none_or(|resource| resource == name);
-    let meant = entries.iter().filter(|entry| is_meant(&entry.resource));
-    meant
-        .map(|entry| router.end_session(entry.session, error.clone()))
-        .count()
+    let mut ended = 0;
+    for entry in entries.iter().filter(|entry| is_meant(&entry.resource)) {
+        router.end_session(entry.session, error.clone());
+        ended += 1;
+    }
+    ended
 }
 
 /// Looks at an account, wherever it is served.
