@@ -4,16 +4,33 @@
 //! for what it runs; `{prefix}`, `{bucket}` and `{directory}` in them are of the
 //! single server. Without it each test has what it was
 //! written for: memory, or the embedded store where a server must come back.
+//!
+//! `STARLING_TEST_NODES` is how many nodes the server of the dialogues and of the stock clients has, over the one store that
+//! `STARLING_TEST_STORAGE` names (PostgreSQL or `cloud`). Clients reach them through haproxy, each connection another one.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use starling::config::{self, Sources, Storage};
 use starling::stores;
 use storage::Place;
 
-const VARIABLE: &str = "STARLING_TEST_STORAGE";
+pub(crate) const VARIABLE: &str = "STARLING_TEST_STORAGE";
+const NODES: &str = "STARLING_TEST_NODES";
+
+/// How many nodes a server has.
+///
+/// # Errors
+/// The environment does not say a number above 0.
+pub fn nodes() -> Result<usize> {
+    let Ok(nodes) = std::env::var(NODES) else {
+        return Ok(1);
+    };
+    let nodes = nodes.parse().context(NODES)?;
+    ensure!(nodes > 0, "{NODES} is 0");
+    Ok(nodes)
+}
 
 /// The lines of `[storage]` for a server with this directory; the same directory has the same state.
 #[must_use]

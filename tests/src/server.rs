@@ -1,8 +1,10 @@
 //! A server for tests: Starling, or one of its peers, started on loopback ports of its own and ended with the test.
 //!
 //! Why peers: a dialogue that Prosody and ejabberd also pass tests the standard and not our habits. Which one is named
-//! by `DIALOGUE_SERVER` (`starling`, `prosody`, `ejabberd`). Stored: a temporary directory, removed at the end.
+//! by `DIALOGUE_SERVER` (`starling`, `prosody`, `ejabberd`). With `STARLING_TEST_NODES` ours is several nodes behind a balancer
+//! ([`crate::backend`]). Stored: a temporary directory, removed at the end.
 
+mod cluster;
 mod ejabberd;
 mod prosody;
 mod starling;
@@ -17,7 +19,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
+use services::Haproxy;
 use tempfile::TempDir;
+
+use crate::backend;
 
 /// The domain that every test server serves.
 pub const DOMAIN: &str = "localhost";
@@ -83,7 +88,10 @@ pub struct Target {
 pub struct Server {
     /// Where it is.
     pub target: Target,
-    child: Child,
+    /// The process, or those of all nodes.
+    children: Vec<Child>,
+    /// What is in front of several nodes.
+    _balancer: Option<Haproxy>,
     directory: TempDir,
 }
 
@@ -97,17 +105,32 @@ impl Server {
             .prefix("starling-test-")
             .tempdir()?;
         let certificate = Certificate::write(directory.path())?;
+        let nodes = backend::nodes()?;
+        if product == Product::Starling && nodes > 1 {
+            let started = cluster::start(directory.path(), &certificate, nodes)?;
+            return Ok(Self {
+                target: started.target,
+                children: started.children,
+                _balancer: Some(started.balancer),
+                directory,
+            });
+        }
         let start = match product {
             Product::Starling => starling::start,
             Product::Prosody => prosody::start,
             Product::Ejabberd => ejabberd::start,
         };
         let (child, target) = start(directory.path(), &certificate)?;
-        Ok(Self {
+        Ok(Self::one(child, target, directory))
+    }
+
+    fn one(child: Child, target: Target, directory: TempDir) -> Self {
+        Self {
             target,
-            child,
+            children: vec![child],
+            _balancer: None,
             directory,
-        })
+        }
     }
 
     /// Starts our own server for these domains with these lines of `[storage]`: nobody has an account.
@@ -121,11 +144,7 @@ impl Server {
         let certificate = Certificate::write(directory.path())?;
         let (child, target) =
             starling::start_over(directory.path(), &certificate, domains, storage)?;
-        Ok(Self {
-            target,
-            child,
-            directory,
-        })
+        Ok(Self::one(child, target, directory))
     }
 
     /// Runs a command of our own server with this one's configuration.
@@ -141,14 +160,13 @@ impl Server {
     /// # Errors
     /// What the system says.
     pub fn kill(&mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
+        let end = |child: &mut Child| child.kill().and_then(|()| child.wait());
+        // All of them, whatever becomes of one.
+        let ends: Vec<_> = self.children.iter_mut().map(end).collect();
+        for end in ends {
+            end?;
+        }
         Ok(())
-    }
-
-    /// The process, for tests that end it by force.
-    pub fn process(&mut self) -> &mut Child {
-        &mut self.child
     }
 
     /// The directory of its data, configuration and log.
@@ -160,15 +178,17 @@ impl Server {
     /// The last lines that it logged.
     #[must_use]
     pub fn log(&self) -> String {
-        read_log(self.directory.path())
+        let directory = self.directory.path();
+        let nodes = (1..=self.children.len()).map(|number| cluster::room(directory, number));
+        let logs = nodes.map(|room| read_log(&room));
+        read_log(directory) + &logs.collect::<String>()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already; there is nothing to do about a failure here.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // They may have ended already; there is nothing to do about a failure here.
+        let _ = self.kill();
     }
 }
 

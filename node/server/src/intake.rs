@@ -18,8 +18,12 @@ use crate::{
     home::{self, CopyTo, Parcel},
     pipeline::probe,
     routing::{
-        Asker, Origin, Progress, Router,
-        peers::{Kind, Piece, View, frame},
+        Asker, Origin, Progress, Router, acting,
+        peers::{
+            Kind, Piece, View,
+            acts::{Outcome, Question},
+            frame,
+        },
     },
     shutdown::Stopping,
 };
@@ -151,7 +155,9 @@ impl Taking<'_> {
             | Kind::Done
             | Kind::Yield
             | Kind::Yielded
-            | Kind::Nudge => {
+            | Kind::Nudge
+            | Kind::Act
+            | Kind::Acted => {
                 let Some((number, rest)) = frame::split(body) else {
                     return tracing::warn!(node = from.0, "a frame without a number");
                 };
@@ -160,6 +166,8 @@ impl Taking<'_> {
                     Kind::Route => self.route(number, &rest, body),
                     Kind::Yield => self.yield_to(number, &rest, body),
                     Kind::Nudge => self.nudge(number, &rest, body),
+                    Kind::Act => self.act(number, &rest, body),
+                    Kind::Acted => router.peers.acted(from, number, &rest),
                     Kind::Yielded => yielded(router, from, number, &rest),
                     _ => done(router, from, number, rest.first() == Some(&1)),
                 }
@@ -249,6 +257,28 @@ impl Taking<'_> {
         router.clone().spawn(Box::pin(async move {
             leave(&router, to, number, &account).await
         }));
+    }
+
+    /// Something is to be done to an account that is served here.
+    fn act(&self, number: u64, rest: &[u8], body: &Bytes) {
+        let (router, from) = (self.router.clone(), self.from);
+        let question = minicbor::decode::<Question>(rest).ok();
+        let Some((question, account)) = question.and_then(|it| {
+            BareJid::parse(&it.account)
+                .ok()
+                .map(|account| (it, account))
+        }) else {
+            tracing::warn!(node = from.0, "something to be done that is none");
+            return router.peers.answer_act(from, number, &Outcome::Refused);
+        };
+        let epoch = self.epoch_for(account.as_jid(), question.epoch);
+        if self.is_put_off(epoch, Kind::Act, body) {
+            return;
+        }
+        router.clone().spawn(async move {
+            let outcome = acting::act(&router, &account, question.act).await;
+            router.peers.answer_act(from, number, &outcome);
+        });
     }
 
     /// Sessions are to come here: they are asked for when their home is loaded.

@@ -14,7 +14,8 @@ use cluster::directory::{Entry, SessionRef};
 use parking_lot::Mutex;
 use storage::repository::{ArchivePreferences, PrivacyData};
 use xmpp::{
-    BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError, ns,
+    BareJid, Element, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition,
+    StreamError, ns,
 };
 
 use crate::{
@@ -364,16 +365,28 @@ pub trait Outlet: Send + Sync {
     /// The account was made or removed.
     fn forget(&self, account: &BareJid);
     /// The account is being removed: ends its sessions with an error, all but `spared`, waits until they are gone and
-    /// nothing is written for them any more, and forgets it. The presences that contacts still see.
+    /// nothing is written for them any more, and forgets it, at the node that serves it. The full addresses that contacts still
+    /// see.
     ///
     /// # Errors
-    /// They do not end within a moment.
+    /// They do not end within a moment, or that node does not answer.
     async fn retire(
         &self,
         account: &BareJid,
         spared: Option<SessionRef>,
         error: &StreamError,
-    ) -> Result<Vec<Stanza>, StanzaError>;
+    ) -> Result<Vec<FullJid>, StanzaError>;
+    /// Ends the sessions of an account that another node serves, or the one of this resource; how many. 0 if it is served
+    /// here: then [`Outlet::entries`] has them.
+    ///
+    /// # Errors
+    /// That node does not answer: to be tried again.
+    async fn end_elsewhere(
+        &self,
+        account: &BareJid,
+        resource: Option<&str>,
+        error: &StreamError,
+    ) -> Result<usize, StanzaError>;
     /// The account's block list changed: in force from now on.
     fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>);
     /// The account's archive preferences changed: in force from now on.
@@ -384,6 +397,8 @@ pub trait Outlet: Send + Sync {
     async fn last_activity(&self, account: &BareJid) -> Result<Option<LastActivity>, StanzaError>;
     /// How many messages wait for an account's clients.
     async fn waiting(&self, account: &BareJid) -> Result<usize, StanzaError>;
+    /// The resources of an account's sessions, wherever it is served.
+    async fn resources(&self, account: &BareJid) -> Result<Vec<String>, StanzaError>;
 }
 
 /// What a handler may do to the world.

@@ -7,6 +7,7 @@ pub mod account;
 pub mod dns;
 pub mod dynoxide;
 pub mod faults;
+pub mod haproxy;
 mod http;
 pub mod mariadb;
 pub mod memcached;
@@ -25,6 +26,7 @@ pub mod seaweedfs;
 
 pub use dynoxide::Dynoxide;
 pub use faults::{Fault, Faults};
+pub use haproxy::Haproxy;
 pub use memcached::Memcached;
 pub use moto::Moto;
 pub use port::free_port;

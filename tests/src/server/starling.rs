@@ -27,11 +27,13 @@ pub struct Ready {
 
 /// The configuration in the directory of a server.
 const CONFIGURATION: &str = "starling.toml";
+/// Where it writes its ports.
+const READY: &str = "ready.json";
 
 pub(super) fn start(directory: &Path, certificate: &Certificate) -> Result<(Child, Target)> {
     let storage = backend::lines(directory).unwrap_or_else(|| "backend = \"memory\"".to_owned());
     let started = start_over(directory, certificate, &[DOMAIN], &storage)?;
-    add_administrator(&directory.join(CONFIGURATION))?;
+    add_administrator(directory)?;
     Ok(started)
 }
 
@@ -42,42 +44,68 @@ pub(super) fn start_over(
     domains: &[&str],
     storage: &str,
 ) -> Result<(Child, Target)> {
-    let config = directory.join(CONFIGURATION);
-    fs::write(
-        &config,
-        configuration(directory, certificate, domains, storage),
-    )?;
-    run(&["init", "--config"], &config).context("making the store")?;
-    let ready = directory.join("ready.json");
+    configure(directory, certificate, domains, storage)?;
+    init(directory)?;
+    let mut child = launch(directory)?;
+    let ports = listening(&mut child, directory)?;
+    let target = target(certificate, domains[0], ports);
+    Ok((child, target))
+}
+
+/// Writes the configuration of a server with this directory.
+pub(super) fn configure(
+    directory: &Path,
+    certificate: &Certificate,
+    domains: &[&str],
+    storage: &str,
+) -> Result<()> {
+    let text = configuration(directory, certificate, domains, storage);
+    Ok(fs::write(directory.join(CONFIGURATION), text)?)
+}
+
+/// Makes the store.
+pub(super) fn init(directory: &Path) -> Result<()> {
+    run(&["init"], directory).context("making the store")
+}
+
+/// Starts the server and does not wait for it.
+pub(super) fn launch(directory: &Path) -> Result<Child> {
     let mut command = Command::new(binary()?);
     command
         .arg("serve")
         .arg("--config")
-        .arg(&config)
+        .arg(directory.join(CONFIGURATION))
         .arg("--ready-file")
-        .arg(&ready);
+        .arg(directory.join(READY));
     super::without_variables_of_tests(&mut command);
-    let mut child = spawn(&mut command, directory)?;
-    let ports = wait_until(&mut child, directory, || {
+    spawn(&mut command, directory)
+}
+
+/// Waits until it takes clients.
+pub(super) fn listening(child: &mut Child, directory: &Path) -> Result<Ready> {
+    wait_until(child, directory, || {
         // A file half written is not JSON yet.
-        serde_json::from_slice::<Ready>(&fs::read(&ready).ok()?).ok()
-    })?;
+        serde_json::from_slice::<Ready>(&fs::read(directory.join(READY)).ok()?).ok()
+    })
+}
+
+/// Where a server with these ports is reached.
+pub(super) fn target(certificate: &Certificate, domain: &str, ports: Ready) -> Target {
     let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let target = Target {
+    Target {
         product: Product::Starling,
         c2s: at(ports.c2s),
         c2s_tls: ports.c2s_tls.map(at),
         http: ports.http.map(at),
-        domain: domains[0].to_owned(),
+        domain: domain.to_owned(),
         authority: certificate.authority.clone(),
-    };
-    Ok((child, target))
+    }
 }
 
 /// The account of the configured administrator, which nobody can register in band.
-fn add_administrator(config: &Path) -> Result<()> {
+pub(super) fn add_administrator(directory: &Path) -> Result<()> {
     let admin = format!("admin@{DOMAIN}");
-    run(&["user", "add", &admin, "pencil", "--config"], config).context("no administrator")
+    run(&["user", "add", &admin, "pencil"], directory).context("no administrator")
 }
 
 /// Runs a command of the server in a directory to its end.
@@ -92,11 +120,9 @@ pub(super) fn command(arguments: &[&str], directory: &Path) -> Result<Output> {
         .output()?)
 }
 
-/// Runs a command of the server to its end.
-fn run(arguments: &[&str], config: &Path) -> Result<()> {
-    let mut command = Command::new(binary()?);
-    super::without_variables_of_tests(&mut command);
-    let done = command.args(arguments).arg(config).output()?;
+/// The same, and it must not fail.
+fn run(arguments: &[&str], directory: &Path) -> Result<()> {
+    let done = command(arguments, directory)?;
     ensure!(
         done.status.success(),
         "{}",

@@ -312,8 +312,8 @@ impl Administrator {
         let changed = self.accounts.set_password(&account, &password).await;
         changed.map_err(|error| told(&error, &account))?;
         if let Some(live) = &self.live {
-            live.end_sessions(&account, "the password was changed")
-                .await;
+            let ended = live.end_sessions(&account, "the password was changed");
+            ended.await.map_err(|error| told(&error, &account))?;
         }
         Ok(Response::Done)
     }
@@ -338,7 +338,8 @@ impl Administrator {
                 .await?;
         }
         if let Some(live) = self.live.as_ref().filter(|_| disabled) {
-            live.end_sessions(&account, "the account is disabled").await;
+            let ended = live.end_sessions(&account, "the account is disabled");
+            ended.await.map_err(|error| told(&error, &account))?;
         }
         Ok(Response::Done)
     }
@@ -396,10 +397,10 @@ impl Administrator {
     async fn kick(&self, account: &str) -> Result<Response, Response> {
         let account = self.account(account)?;
         let ended = match &self.live {
-            Some(live) => Some(
-                live.end_sessions(&account, "ended by the administrator")
-                    .await,
-            ),
+            Some(live) => {
+                let ended = live.end_sessions(&account, "ended by the administrator");
+                Some(ended.await.map_err(|error| told(&error, &account))?)
+            }
             None => None,
         };
         match ended {

@@ -31,9 +31,9 @@ struct Recorder(Mutex<Vec<String>>, World);
 
 #[async_trait]
 impl Live for Recorder {
-    async fn end_sessions(&self, account: &BareJid, reason: &str) -> usize {
+    async fn end_sessions(&self, account: &BareJid, reason: &str) -> Result<usize, StanzaError> {
         self.0.lock().push(format!("end {account}: {reason}"));
-        2
+        Ok(2)
     }
 
     fn context(&self) -> Context {

@@ -261,14 +261,24 @@ impl Outlet for Recorder {
         account: &BareJid,
         spared: Option<SessionRef>,
         error: &StreamError,
-    ) -> Result<Vec<Stanza>, StanzaError> {
+    ) -> Result<Vec<FullJid>, StanzaError> {
         for entry in self.entries(account).iter() {
             if Some(entry.session) != spared {
                 self.end_session(entry.session, error.clone());
             }
         }
         self.note(format!("retire {account}"));
-        Ok(self.presences(account))
+        let presences = self.presences(account);
+        let seen = presences.iter().filter_map(Stanza::from);
+        Ok(seen.filter_map(|jid| jid.to_full()).collect())
+    }
+    async fn end_elsewhere(
+        &self,
+        _account: &BareJid,
+        _resource: Option<&str>,
+        _error: &StreamError,
+    ) -> Result<usize, StanzaError> {
+        Ok(0)
     }
     fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>) {
         self.note(format!("lists {account} version {}", lists.version));
@@ -287,5 +297,12 @@ impl Outlet for Recorder {
     }
     async fn waiting(&self, _account: &BareJid) -> Result<usize, StanzaError> {
         Ok(0)
+    }
+    async fn resources(&self, account: &BareJid) -> Result<Vec<String>, StanzaError> {
+        let entries = self.entries(account);
+        Ok(entries
+            .iter()
+            .map(|entry| (*entry.resource).to_owned())
+            .collect())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! [`Router`] is what a stanza may need on its way; it is built once, in `app`.
 
+pub mod acting;
 pub mod mailbox;
 pub mod peers;
 mod prune;
@@ -24,7 +25,8 @@ use storage::{
     repository::{ArchivePreferences, PrivacyData},
 };
 use xmpp::{
-    BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError,
+    BareJid, FullJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition,
+    StreamError,
 };
 
 pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted, Shared};
@@ -58,11 +60,6 @@ pub mod flags {
     /// It is administered by an anonymous user (XEP-0175).
     pub const ANONYMOUS: u16 = 1 << 3;
 }
-
-/// Time for the sessions of an account that is removed to end, and for what is being written for them.
-const RETIREMENT: Duration = Duration::from_secs(5);
-/// How often it is looked whether they have.
-const RETIREMENT_TICK: Duration = Duration::from_millis(5);
 
 /// How long what must be delivered waits when its node cannot be asked.
 const UNREACHABLE_DELAY: Duration = Duration::from_millis(200);
@@ -565,33 +562,17 @@ impl Outlet for Arc<Router> {
         account: &BareJid,
         spared: Option<SessionRef>,
         error: &StreamError,
-    ) -> Result<Vec<Stanza>, StanzaError> {
-        let ended = async {
-            loop {
-                let entries = Outlet::entries(self, account);
-                let mut left = entries.iter().filter(|entry| Some(entry.session) != spared);
-                let Some(first) = left.next() else { return };
-                self.end_session(first.session, error.clone());
-                left.for_each(|entry| {
-                    self.end_session(entry.session, error.clone());
-                });
-                tokio::time::sleep(RETIREMENT_TICK).await;
-            }
-        };
-        let late = |_| crate::home::wait("the sessions of the account are slow to end");
-        let timeout = tokio::time::timeout(RETIREMENT, ended).await;
-        timeout.map_err(late)?;
-        let presences = Outlet::presences(self, account);
-        let home = self.homes.loaded(account.as_str());
-        Outlet::forget(self, account);
-        let written = async {
-            while home.as_ref().is_some_and(|home| home.is_writing()) {
-                tokio::time::sleep(RETIREMENT_TICK).await;
-            }
-        };
-        let timeout = tokio::time::timeout(RETIREMENT, written).await;
-        timeout.map_err(late)?;
-        Ok(presences)
+    ) -> Result<Vec<FullJid>, StanzaError> {
+        acting::retire(self, account, spared, error).await
+    }
+
+    async fn end_elsewhere(
+        &self,
+        account: &BareJid,
+        resource: Option<&str>,
+        error: &StreamError,
+    ) -> Result<usize, StanzaError> {
+        acting::end_elsewhere(self, account, resource, error).await
     }
 
     fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>) {
@@ -611,13 +592,15 @@ impl Outlet for Arc<Router> {
     }
 
     async fn last_activity(&self, account: &BareJid) -> Result<Option<LastActivity>, StanzaError> {
-        let home = self.homes.get(self, account);
-        Ok(home.exists().await?.then(|| home.last_activity()).flatten())
+        Ok(acting::look(self, account).await?.last)
     }
 
     async fn waiting(&self, account: &BareJid) -> Result<usize, StanzaError> {
-        let home = self.homes.get(self, account);
-        home.exists().await?;
-        Ok(home.waiting())
+        let waiting = acting::look(self, account).await?.waiting;
+        Ok(usize::try_from(waiting).unwrap_or(usize::MAX))
+    }
+
+    async fn resources(&self, account: &BareJid) -> Result<Vec<String>, StanzaError> {
+        Ok(acting::look(self, account).await?.resources)
     }
 }

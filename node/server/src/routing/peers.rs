@@ -6,6 +6,7 @@
 //! asked is asked of whoever serves the account then.
 //! Stored: nothing. Bounds: those of [`asked`]; a pipe holds its window.
 
+pub mod acts;
 mod asked;
 pub mod frame;
 mod later;
@@ -29,6 +30,7 @@ use tokio::sync::oneshot;
 use xmpp::{BareJid, Jid, Kind as StanzaKind};
 
 use self::{
+    acts::Acts,
     asked::{Asking, Turn},
     later::Later,
     moves::Moves,
@@ -93,6 +95,7 @@ pub struct Peers {
     pipes: Pipes,
     moves: Moves,
     later: Later,
+    acts: Acts,
 }
 
 impl Peers {
@@ -312,6 +315,7 @@ impl Peers {
         self.pipes.gone(node);
         self.later.gone(node);
         self.moves.gone(node);
+        self.acts.gone(node);
         self.asking.gone(node)
     }
 

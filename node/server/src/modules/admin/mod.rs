@@ -3,8 +3,9 @@
 //! Source: XEP-0050 v1.3 (the engine: [`command`], [`executions`], here), XEP-0133 v1.3.1 (the commands: [`users`],
 //! [`lists`], [`announce`]).
 //! Left out of XEP-0133: black and white lists, the message of the day, the welcome message, the list of administrators
-//! (it is configuration), restart and shut-down (the system's business), idle and disabled users. Users on other nodes
-//! of a cluster are not seen yet.
+//! (it is configuration), restart and shut-down (the system's business), idle and disabled users. What is about one
+//! account is done and read at the node that serves it; lists and numbers of who is there, and announcements, are those of
+//! the accounts that this node serves.
 
 mod act;
 pub mod announce;

@@ -83,12 +83,14 @@ impl Command for User {
             Act::Delete | Act::Disable | Act::Reenable => {
                 self.each(form, iq, cx, &mut outcome).await?
             }
-            Act::EndSession => end(form, iq, cx, &mut outcome)?,
+            Act::EndSession => end(form, iq, cx, &mut outcome).await?,
             Act::ChangePassword => {
                 let account = forms::account(form)?;
                 let password = password(form)?;
-                let done = self.accounts.set_password(&account, password).await;
-                let done = done.inspect(|()| end_others(&account, iq, cx));
+                let done = match self.accounts.set_password(&account, password).await {
+                    Ok(()) => end_others(&account, iq, cx).await,
+                    Err(error) => Err(error),
+                };
                 note(&mut outcome, account.as_jid(), done)?;
             }
             Act::Roster => self.roster(form, &mut outcome).await?,
@@ -211,7 +213,7 @@ impl User {
                 )?;
                 continue;
             }
-            let roster = self.accounts.rosters.load(account).await?;
+            let roster = self.accounts.rosters.stored(account).await?;
             let items = roster
                 .items
                 .iter()
@@ -244,10 +246,9 @@ impl User {
                 Err(Condition::ItemNotFound.into()),
             );
         }
-        let roster = self.accounts.rosters.load(&account).await?;
+        let roster = self.accounts.rosters.stored(&account).await?;
         let size = roster.items.iter().filter(|item| item.in_roster).count();
-        let entries = cx.entries(&account);
-        let resources = entries.iter().map(|entry| &*entry.resource);
+        let resources = cx.resources(&account).await?;
         let result = forms::result()
             .with_field(Field::untyped("rostersize", size.to_string()))
             .with_field(
@@ -267,7 +268,7 @@ impl User {
 }
 
 /// Full addresses end one session, bare ones all.
-fn end(
+async fn end(
     form: &Form,
     iq: &IqRequest,
     cx: &Context,
@@ -281,7 +282,7 @@ fn end(
     for jid in forms::jids(form)? {
         let account = jid.to_bare();
         let ended = match jid.resource() {
-            None => end_sessions(&account, own, cx, &error),
+            None => end_sessions(&account, own, cx, &error).await?,
             Some(resource) => {
                 let entries = cx.entries(&account);
                 let entry = entries.iter().find(|entry| &*entry.resource == resource);
@@ -290,7 +291,8 @@ fn end(
                     Some(entry) => drop(cx.end_session(entry.session, error.clone())),
                     None => {}
                 }
-                usize::from(entry.is_some())
+                let elsewhere = cx.end_elsewhere(&account, Some(resource), &error).await?;
+                usize::from(entry.is_some()) + elsewhere
             }
         };
         if ended == 0 {
@@ -303,7 +305,7 @@ fn end(
 async fn last_login(form: &Form, cx: &Context, outcome: &mut Outcome) -> Result<(), StanzaError> {
     let (mut jids, mut times) = (Vec::new(), Vec::new());
     for account in forms::accounts(form)? {
-        let online = !cx.entries(&account).is_empty();
+        let online = !cx.resources(&account).await?.is_empty();
         match cx.last_activity(&account).await? {
             None => note(
                 outcome,

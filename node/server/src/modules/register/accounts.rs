@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use storage::{ErrorKind, Stores};
 use xmpp::{
-    BareJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError,
+    BareJid, FullJid, StanzaError, StanzaErrorCondition as Condition, StreamError,
     StreamErrorCondition,
 };
 
@@ -154,7 +154,8 @@ impl Accounts {
                 }
             }
             if disabled {
-                end_sessions(account, own, cx, &gone("the account is disabled"));
+                let error = gone("the account is disabled");
+                end_sessions(account, own, cx, &error).await?;
             }
             return Ok(());
         }
@@ -217,10 +218,11 @@ impl Accounts {
     async fn finish(
         &self,
         account: &BareJid,
-        presences: Vec<Stanza>,
+        presences: Vec<FullJid>,
         way: Way<'_>,
     ) -> Result<(), StanzaError> {
-        let roster = self.rosters.load(account).await?;
+        // What was in memory here may be older: the account may be served elsewhere.
+        let roster = self.rosters.stored(account).await?;
         for item in &roster.items {
             let due = subscription::removal(Standing::from(item).state);
             let [unsubscribe, unsubscribed] = outbound::farewell(account, &item.jid);
@@ -244,12 +246,8 @@ impl Accounts {
                 }
             }
             if let (Way::Running(cx), Sharing::Ends) = (way, due.sharing) {
-                let gone = presences
-                    .iter()
-                    .filter_map(Stanza::from)
-                    .filter_map(Jid::to_full);
-                for from in gone {
-                    cx.route(inbound::unavailable(&from, Some(item.jid.as_jid())));
+                for from in &presences {
+                    cx.route(inbound::unavailable(from, Some(item.jid.as_jid())));
                 }
             }
         }
@@ -334,22 +332,37 @@ fn gone(text: &str) -> StreamError {
 
 /// Ends the sessions of an account whose password was changed, but for the one that asked for it: whoever knew the old
 /// password is out.
-pub fn end_others(account: &BareJid, own: &IqRequest, cx: &Context) {
+///
+/// # Errors
+/// The node that serves the account does not answer: to be repeated.
+pub async fn end_others(
+    account: &BareJid,
+    own: &IqRequest,
+    cx: &Context,
+) -> Result<(), StanzaError> {
     let error = gone("the password was changed");
     for entry in cx.entries(account).iter() {
         if !own.is_of(entry.session) {
             cx.end_session(entry.session, error.clone());
         }
     }
+    // A session of the account itself is where all its sessions are.
+    if own.from.bare_str() != account.as_str() {
+        cx.end_elsewhere(account, None, &error).await?;
+    }
+    Ok(())
 }
 
 /// Ends every session of an account; the one that asks behind its reply. Returns how many.
-pub fn end_sessions(
+///
+/// # Errors
+/// The node that serves the account does not answer: to be repeated.
+pub async fn end_sessions(
     account: &BareJid,
     own: Option<&IqRequest>,
     cx: &Context,
     error: &StreamError,
-) -> usize {
+) -> Result<usize, StanzaError> {
     let entries = cx.entries(account);
     for entry in entries.iter() {
         match own {
@@ -359,5 +372,5 @@ pub fn end_sessions(
             }
         }
     }
-    entries.len()
+    Ok(entries.len() + cx.end_elsewhere(account, None, error).await?)
 }

@@ -80,8 +80,10 @@ impl Register {
                         "an account's password is changed by itself",
                     ));
                 }
-                let changed = self.accounts.set_password(account, &password).await;
-                changed.inspect(|()| accounts::end_others(account, iq, cx))
+                match self.accounts.set_password(account, &password).await {
+                    Ok(()) => accounts::end_others(account, iq, cx).await,
+                    Err(error) => Err(error),
+                }
             }
         };
         done.map_err(|error| match error.condition {

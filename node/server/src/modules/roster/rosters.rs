@@ -109,6 +109,14 @@ impl Rosters {
         Ok(self.read(account).await?)
     }
 
+    /// A roster as it is stored, for who does not serve the account: what is in memory may be older.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn stored(&self, account: &BareJid) -> Result<Roster, StanzaError> {
+        Ok(self.repository.load(account).await?)
+    }
+
     async fn read(&self, account: &BareJid) -> storage::Result<Arc<Roster>> {
         if let Some(roster) = self.certain(account) {
             return Ok(roster);

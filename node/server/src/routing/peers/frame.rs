@@ -41,6 +41,10 @@ pub enum Kind {
     Replica = 12,
     /// How far the sender knows sessions of the recipient.
     Replicated = 13,
+    /// Something that is done to an account where it is served ([`super::acts::Question`]); its number is named in the answer.
+    Act = 14,
+    /// The answer to that ([`super::acts::Outcome`]).
+    Acted = 15,
 }
 
 impl Kind {
@@ -48,7 +52,7 @@ impl Kind {
     /// bounds them.
     #[must_use]
     pub fn may_be_refused(self) -> bool {
-        matches!(self, Self::Passage | Self::Route)
+        matches!(self, Self::Passage | Self::Route | Self::Act)
     }
 
     /// The kind of this number, if there is one.
@@ -68,6 +72,8 @@ impl Kind {
             11 => Self::Nudge,
             12 => Self::Replica,
             13 => Self::Replicated,
+            14 => Self::Act,
+            15 => Self::Acted,
             _ => return None,
         })
     }
