@@ -28,6 +28,7 @@ impl Client {
                     match self.bind(identity, root).await {
                         Ok((core, reply)) => return Ok(self.settle(core, &reply)),
                         Err(bind::Refused::Answer(error)) => {
+                            self.is_still_here(identity)?;
                             self.send(&error_reply(root, &error))?
                         }
                         Err(bind::Refused::Void) => return Err(bind::Refused::void().into()),
@@ -35,7 +36,10 @@ impl Client {
                 }
                 (ns::SM, "resume") => match self.resume(identity, root).await {
                     Ok((core, reply)) => return Ok(self.settle(core, &reply)),
-                    Err(failed) => self.send(&failed)?,
+                    Err(failed) => {
+                        self.is_still_here(identity)?;
+                        self.send(&failed)?
+                    }
                 },
                 // XEP-0198 §3: not before a resource is bound.
                 (ns::SM, "enable") => self.send(&managed::failed("unexpected-request", None))?,
@@ -43,6 +47,17 @@ impl Client {
             }
         }
         Err(Condition::PolicyViolation.into())
+    }
+
+    /// Whatever was refused to the client of an account that is about to move it gets where that goes.
+    ///
+    /// # Errors
+    /// It is to come again.
+    pub(super) fn is_still_here(&self, identity: &Identity) -> Result<(), End> {
+        match self.router.served_elsewhere(&identity.account) {
+            Some(_) => Err(super::moving::farewell().into()),
+            None => Ok(()),
+        }
     }
 
     async fn bind(

@@ -152,7 +152,10 @@ impl Client {
                     // XEP-0198 §8.2: no features, the stream is as it was.
                     return Ok(Login::Established(self.settle(core, &success)));
                 }
-                Err(failed) => results.push(failed),
+                Err(failed) => {
+                    self.is_still_here(&identity)?;
+                    results.push(failed)
+                }
             }
         }
         let bound = match request.root.child("bind", ns::BIND2) {

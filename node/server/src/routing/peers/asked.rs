@@ -149,6 +149,8 @@ impl Asking {
         };
         match self.detours.lock().get_mut(&account) {
             None => Turn::Home(parcel),
+            // What came from there is not sent back.
+            Some(Detour::By(_)) if parcel.hops > 0 => Turn::Home(parcel),
             Some(Detour::By(node)) => Turn::By(*node, parcel),
             Some(Detour::Waits(waiting)) => {
                 waiting.push_back(parcel);
