@@ -28,7 +28,7 @@ const NUDGE: Duration = Duration::from_millis(500);
 /// How long it may be that no account goes, before those that are left are given up.
 const STALLED: Duration = Duration::from_secs(10);
 /// How long the links may take to deliver what was sent.
-const SETTLED: Duration = Duration::from_secs(2);
+const SETTLED: Duration = Duration::from_secs(5);
 /// How long the directory may take to declare this life over.
 const SIGNED_OFF: Duration = Duration::from_secs(3);
 
