@@ -62,7 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("intake", &["c2s", "home", "pipeline", "routing"]),
-    ("sweep", &["home", "routing"]),
+    ("sweep", &["home", "intake", "routing"]),
     ("maintenance", &["routing"]),
     ("membership", &["intake", "routing"]),
     (
