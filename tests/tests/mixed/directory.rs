@@ -184,6 +184,7 @@ fn commands_say_where_accounts_are_managed(world: &World) {
         );
     }
     let listed = world.server.command(&["user", "list"]).unwrap();
+    assert!(listed.status.success(), "{listed:?}");
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert_eq!(listed.lines().count(), 301, "{listed}");
     assert!(listed.starts_with("ann@localhost\nuser000@localhost\n"));
