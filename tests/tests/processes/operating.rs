@@ -112,7 +112,7 @@ async fn a_node_that_drains_itself_is_waited_for() {
         .len()
         > 1
     {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     cluster(&nodes.nodes[0], &["status"], 0);
 }
