@@ -276,16 +276,18 @@ impl Keeper {
                 inner.core.submit_closed(up).await == Ok(Reply::Stale)
             }));
         } else if self.until.is_none() || !in_contact {
-            self.ask().await;
+            self.ask(in_contact).await;
         }
     }
 
-    async fn ask(&mut self) {
+    /// Asks the leader, or without contact everybody: the leader of whom this node heard last may be gone, and no other tells
+    /// who leads to a node that is not let in.
+    async fn ask(&mut self, in_contact: bool) {
         if self.asked.is_some_and(|at| at.elapsed() < ASK) {
             return;
         }
         self.asked = Some(Instant::now());
-        let peers = match self.live.leader() {
+        let peers = match self.live.leader().filter(|_| in_contact) {
             Some(leader) if leader != self.inner.core.me() => vec![leader],
             _ => self.inner.peers.known(),
         };
@@ -337,7 +339,7 @@ impl Keeper {
             if generation >= self.live.ways.generation && open {
                 self.watch = Watch::default();
                 // Whoever this node was to them, it is not there any more: was it declared down?
-                self.ask().await;
+                self.ask(false).await;
                 return;
             }
         }

@@ -351,6 +351,31 @@ async fn an_old_generation_that_wakes_up_joins_the_new_one() {
     }
 }
 
+/// The leader that lets a node in forgets it, since they do not hear each other, and dies. Whom that node takes for the leader is
+/// not there to be asked.
+#[tokio::test(start_paused = true)]
+async fn who_comes_while_the_leader_goes_is_let_in_by_the_next() {
+    for delay in (0..120).step_by(3) {
+        let net = Net::new(delay);
+        let nodes = net.start_all(1..=3);
+        settled(&nodes).await;
+        let dies = leader(&nodes).expect("somebody leads");
+        let newcomer = net.start(4);
+        sleep(Duration::from_millis(delay)).await;
+        net.part(&[4]);
+        sleep(Duration::from_millis(900)).await;
+        net.kill(dies);
+        net.heal();
+        let mut living = without(&nodes, &[dies]);
+        if newcomer.status().fallen || living[0].1.view().seat(NodeId(4)).is_some() {
+            // It was a member already.
+            continue;
+        }
+        living.push((4, newcomer));
+        settled(&living).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn members_come_and_go_one_after_the_other() {
     let net = Net::new(6);
