@@ -38,3 +38,5 @@ pub mod status;
 pub mod stores;
 pub mod sweep;
 pub mod transfer;
+#[cfg(test)]
+mod versions;

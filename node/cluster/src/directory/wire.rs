@@ -438,6 +438,90 @@ mod tests {
         }
     }
 
+    /// One command of each kind, as an earlier version writes and reads them. There is no room for more: what is new is a
+    /// kind of its own, or a version of its own that members agree on.
+    #[test]
+    fn an_earlier_version_reads_a_batch_and_is_read() {
+        let session = |node, number| SessionRef {
+            node: NodeId(node),
+            number,
+        };
+        let account = || Arc::from("ada@b");
+        let relocate = |changed| Command::Relocate {
+            account: account(),
+            from: session(5, 6),
+            to: session(7, 8),
+            changed,
+        };
+        let entry = Entry {
+            session: session(5, 6),
+            resource: "phone".into(),
+            priority: None,
+            flags: 3,
+        };
+        let member = Member {
+            node: NodeId(5),
+            name: "n".into(),
+            links: vec!["a:1".into()],
+            weight: 1,
+            zone: "zone".into(),
+            protocol_min: 1,
+            protocol_max: 1,
+            version: "0.1".into(),
+        };
+        let commands = vec![
+            Command::Bind {
+                account: account(),
+                resource: "phone".into(),
+                alternative: "phone-2".into(),
+                session: session(5, 6),
+                conflict: Conflict::Replace,
+                limit: 10,
+            },
+            Command::Update {
+                account: account(),
+                session: session(5, 6),
+                priority: Some(-1),
+                flags: 3,
+            },
+            relocate(Some((Some(-1), 3))),
+            relocate(None),
+            Command::Unbind {
+                account: account(),
+                session: session(5, 6),
+            },
+            Command::Reassert {
+                node: NodeId(5),
+                epoch: 9,
+                entries: vec![(account(), entry)],
+            },
+            Command::NodeUp(Arc::new(member)),
+            Command::NodeReady(NodeId(5)),
+            Command::NodeDraining(NodeId(5)),
+            Command::NodeDown(NodeId(5)),
+        ];
+        let batch = Batch {
+            origin: NodeId(5),
+            number: 12,
+            commands,
+        };
+        let mut old = b"\x01\x05\x0c\x8a".to_vec();
+        for command in [
+            &b"\0\x65ada@b\x65phone\x67phone-2\x05\x06\0\x0a"[..],
+            b"\x01\x65ada@b\x05\x06\x20\x03",
+            b"\x02\x65ada@b\x05\x06\x07\x08\x82\x20\x03",
+            b"\x02\x65ada@b\x05\x06\x07\x08\x80",
+            b"\x03\x65ada@b\x05\x06",
+            b"\x04\x05\x09\x81\x65ada@b\x05\x06\x65phone\xf6\x03",
+            b"\x05\x05\x61n\x81\x63a:1\x01\x64zone\x01\x01\x630.1",
+            b"\x06\x05\x07\x05\x08\x05",
+        ] {
+            old.extend(command);
+        }
+        assert_eq!(batch.encode(), old);
+        assert_eq!(Batch::decode(&old).unwrap(), batch);
+    }
+
     #[test]
     fn a_large_snapshot_has_parts() {
         let entry = Entry {

@@ -185,6 +185,51 @@ mod tests {
 
     use super::*;
 
+    /// What an earlier version says and understands.
+    #[test]
+    fn an_earlier_version_reads_them_and_is_read() {
+        let kinds = [
+            What::Message,
+            What::Request,
+            What::Reply,
+            What::Declined,
+            What::Cancel,
+            What::Ack,
+            What::Beat,
+        ];
+        for (what, number) in kinds.into_iter().zip(0_u8..) {
+            let mut out = Vec::new();
+            let (length, kind) = (513, 7);
+            let header = Header {
+                length,
+                what,
+                kind,
+                number: 9,
+            };
+            header.write(&mut out);
+            let bytes = [0, 0, 2, 1, number, 7, 0, 0, 0, 0, 0, 0, 0, 9];
+            assert_eq!(out, bytes);
+            assert_eq!(Header::read(&bytes).unwrap(), header);
+        }
+        let mut out = Vec::new();
+        Beat {
+            sent: 1,
+            echo: 2,
+            held: 3,
+        }
+        .write(&mut out);
+        Ack {
+            received: 1,
+            frames: 2,
+            bytes: 3,
+        }
+        .write(&mut out);
+        let numbers = b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03";
+        let headers = [6, 5].map(|what| [0, 0, 0, 24, what, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let [beat, ack] = headers.map(|header| [&header[..], numbers].concat());
+        assert_eq!(out, [beat, ack].concat());
+    }
+
     proptest! {
         #[test]
         fn headers_round_trip_and_others_are_refused(bytes in prop::array::uniform14(any::<u8>())) {

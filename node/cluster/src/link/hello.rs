@@ -235,6 +235,56 @@ mod tests {
         );
     }
 
+    /// Bytes that an earlier version wrote: they stay as they are until no node says them any more.
+    #[track_caller]
+    fn check_kept<T>(old: &[u8], value: &T)
+    where
+        T: Encode<()> + for<'b> Decode<'b, ()> + PartialEq + std::fmt::Debug,
+    {
+        let read: T = minicbor::decode(old).unwrap();
+        assert_eq!(&read, value);
+        // Key 23, which a later version has.
+        let mut later = old.to_vec();
+        later[0] += 1;
+        later.extend(b"\x17\x63new");
+        let read: T = minicbor::decode(&later).unwrap();
+        assert_eq!(&read, value);
+        // What is written now has all keys that were there, in order: an earlier version reads it.
+        let written = encoded(&read);
+        assert!(written[1..].starts_with(&old[1..]), "{written:02x?}");
+    }
+
+    #[test]
+    fn an_earlier_version_reads_a_hello_and_is_read() {
+        let said = Hello {
+            cluster: "c".into(),
+            node: 5,
+            name: "n".into(),
+            oldest: 1,
+            newest: 1,
+            advertised: "h:1".into(),
+            class: 2,
+            facts: b"facts".to_vec().into(),
+        };
+        check_kept(
+            b"\xa8\0\x61c\x01\x05\x02\x61n\x03\x01\x04\x01\x05\x63h:1\x06\x02\x07\x45facts",
+            &said,
+        );
+        let verdict = Verdict {
+            refused: Some("why".into()),
+            is_over: Some(true),
+        };
+        check_kept(b"\xa2\0\x63why\x01\xf5", &verdict);
+        let welcome = Welcome {
+            generation: 1,
+            memory: 2,
+            received: 3,
+            frames: 4,
+            bytes: 5,
+        };
+        check_kept(b"\xa5\0\x01\x01\x02\x02\x03\x03\x04\x04\x05", &welcome);
+    }
+
     #[test]
     fn what_a_newer_hello_adds_is_skipped() {
         // A map of one: key 9 is known to nobody yet.

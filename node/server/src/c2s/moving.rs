@@ -433,3 +433,27 @@ fn decoded(account: &BareJid, bytes: &[u8]) -> Option<Moved> {
     }
     moved.ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Kept, Moved};
+    use crate::versions::{check, check_short, check_variant};
+
+    #[test]
+    fn an_earlier_version_reads_it_and_is_read() {
+        check::<Moved>(
+            "906570686f6e6562736d1a000927c00562656e20034b3c70726573656e63652f3e81656140622f63646c6973741828848200\
+         8107820181443c6d2f3e820280820383443c6d2f3e090281820081081b0000018bcfe568008201021b0000018bcfe567ff",
+        );
+        // Without what may be absent.
+        check_short::<Moved>("8f6570686f6e6562736d1a000927c005f6f603f680f618288080f680");
+        for kept in [
+            "82008107",
+            "820181443c6d2f3e",
+            "820280",
+            "820383443c6d2f3e0902",
+        ] {
+            check_variant::<Kept>(kept);
+        }
+    }
+}

@@ -352,3 +352,21 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Passage;
+    use crate::versions::check;
+
+    #[test]
+    fn an_earlier_version_reads_it_and_is_read() {
+        check::<Passage>(
+            "886f616461406578616d706c652e6f7267821b0000018bcfe56800036b6578616d706c652e6f726762656e6e3139322e302e\
+         322e313a35323232443c782f3e834f3c61757468656e7469636174652f3e446d6f7265483c746f6b656e2f3e09",
+        );
+        // By RFC 6120's profile.
+        check::<Passage>(
+            "886f616461406578616d706c652e6f7267f66b6578616d706c652e6f7267f66e3139322e302e322e313a3532323240f609",
+        );
+    }
+}

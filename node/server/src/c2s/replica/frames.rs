@@ -74,3 +74,25 @@ pub fn confirmed(router: &Router, from: NodeId, body: &Bytes) {
         line.handle.mailbox.order(Order::Replicated);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Update;
+    use crate::versions::check;
+
+    #[test]
+    fn an_earlier_version_reads_it_and_is_read() {
+        // One delta of each kind.
+        check::<Update>(
+            "8303826f616461406578616d706c652e6f72671b0000018bcfe5680088820081906570686f6e6562736d1a000927c0056265\
+         6e20034b3c70726573656e63652f3e81656140622f63646c69737418288482008107820181443c6d2f3e820280820383443c\
+         6d2f3e090281820081081b0000018bcfe568008201021b0000018bcfe567ff82018105820281182982038184820081078201\
+         81443c6d2f3e820280820383443c6d2f3e09028204818520034b3c70726573656e63652f3e81656140622f63646c69737482\
+         0581808206818482008107820181443c6d2f3e820280820383443c6d2f3e0902820780",
+        );
+        // Of a session that is known.
+        check::<Update>("8304f68182018106");
+        let confirmed = minicbor::to_vec([(4_u64, 0_u64), (5, 17)]).unwrap();
+        assert_eq!(confirmed, b"\x82\x82\x04\x00\x82\x05\x11");
+    }
+}

@@ -201,3 +201,30 @@ impl Peers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, Question};
+    use crate::versions::{check, check_variant};
+
+    #[test]
+    fn an_earlier_version_reads_them_and_is_read() {
+        // An account is retired, a session is ended, an account is looked at.
+        for question in [
+            "83096f616461406578616d706c652e6f7267820081826e6e6f742d617574686f72697a656464676f6e65",
+            "83096f616461406578616d706c652e6f72678201826570686f6e658168636f6e666c696374",
+            "83096f616461406578616d706c652e6f7267820280",
+        ] {
+            check::<Question>(question);
+        }
+        for outcome in [
+            "820080",
+            "820180",
+            "82028181656140622f63",
+            "82038102",
+            "82048183816570686f6e6503821b0000018bcfe5680063627965",
+        ] {
+            check_variant::<Outcome>(outcome);
+        }
+    }
+}

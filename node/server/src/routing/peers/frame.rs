@@ -169,3 +169,51 @@ pub(super) fn count(rest: &[u8]) -> usize {
         .map(|count| u64::from_be_bytes(*count));
     count.and_then(|count| count.try_into().ok()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use xmpp::Stanza;
+
+    use super::*;
+
+    /// The numbers of kinds and the bytes of frames are what an earlier version says and understands.
+    #[test]
+    fn an_earlier_version_reads_them_and_is_read() {
+        use Kind::{
+            Act, Acted, Bytes, Credit, Done, End, Forget, Look, Nudge, Passage, Replica,
+            Replicated, Route, Yield, Yielded,
+        };
+        let all = [
+            Passage, Bytes, Credit, End, Route, Done, Look, Forget, Yield, Yielded, Nudge, Replica,
+            Replicated, Act, Acted,
+        ];
+        for (kind, number) in all.into_iter().zip(1_u8..) {
+            assert_eq!((kind as u8, Kind::of(number)), (number, Some(kind)));
+        }
+        let account = BareJid::parse("ada@example.org").unwrap();
+        assert_eq!(
+            yields(5, 9, &account),
+            &b"\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x09ada@example.org"[..]
+        );
+        assert_eq!(numbered(5, b"rest"), &b"\0\0\0\0\0\0\0\x05rest"[..]);
+        let text = "<message to='ada@example.org'/>";
+        let stanza = Stanza::parse(text.into()).unwrap();
+        let parcel = Parcel {
+            sent: true,
+            hops: 2,
+            doubt: Some(Doubt {
+                since_ms: 513,
+                looked: false,
+            }),
+            ..Parcel::new(stanza, None)
+        };
+        let body = route(5, 9, &parcel);
+        let numbers = b"\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\x02\x01\x02\x01";
+        assert_eq!(body, [&numbers[..], text.as_bytes()].concat());
+        let (number, rest) = split(&body).unwrap();
+        let read = routed(&rest).unwrap();
+        assert_eq!((number, read.epoch, read.hops, read.sent), (5, 9, 2, true));
+        assert_eq!(read.doubt.unwrap().since_ms, 513);
+        assert_eq!(read.stanza, text.as_bytes());
+    }
+}
