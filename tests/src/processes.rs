@@ -3,8 +3,9 @@
 //! Each process has a directory and ports of its own on loopback; what it is told of the others is the name of the cluster.
 //! Clients come through a [`Balancer`], which sends each connection to another node.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,11 @@ use crate::cluster::Balancer;
 use crate::faults::node::DOMAIN;
 use crate::server::{self, Files};
 
+use lab::Seats;
+
+pub mod lab;
 pub mod network;
+pub mod schedule;
 
 /// How long nodes may take to agree. It is a bound, not an expectation.
 const AGREE: Duration = Duration::from_secs(60);
@@ -88,9 +93,25 @@ pub fn over_redis(server: &Redis) -> String {
 /// Variables of a process, beside those that it inherits.
 type Variables = [(&'static str, &'static str)];
 
+/// A node that is to be started.
+#[derive(Debug, Clone)]
+pub struct Start {
+    storage: String,
+    cluster: String,
+    number: usize,
+    variables: Vec<(&'static str, &'static str)>,
+    /// The program.
+    pub binary: PathBuf,
+    /// Where it is, and in which network namespace; without one, in that of the tests.
+    seat: (Ipv4Addr, Option<String>),
+}
+
 /// A node.
 pub struct Node {
     process: Process,
+    /// How many were started before it, and itself.
+    pub number: usize,
+    binary: PathBuf,
     /// Where clients connect, without TLS.
     pub plain: SocketAddr,
     /// Its pages.
@@ -100,18 +121,32 @@ pub struct Node {
     room: TempDir,
 }
 
-impl Node {
-    fn start(shared: &Shared, cluster: &str, number: usize, variables: &Variables) -> Result<Self> {
+impl Start {
+    /// Starts it, and waits until it takes clients.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn run(self) -> Result<Node> {
+        let number = self.number;
         let room = TempDir::new()?;
         let at = |name: &str| room.path().join(name);
         server::write_certificate(room.path(), DOMAIN)?;
-        let cluster = cluster.replace("{number}", &number.to_string());
+        let cluster = self.cluster.replace("{number}", &number.to_string());
         // The same in each life of the node, as operators write it.
         let port = services::free_port()?;
-        std::fs::write(at("starling.toml"), configuration(shared, &cluster, port))?;
-        let mut command = Command::new(server::starling_binary()?);
+        let (host, namespace) = self.seat;
+        let text = configuration(&self.storage, &cluster, (host, port).into());
+        fs::write(at("starling.toml"), text)?;
+        let mut command = match namespace {
+            None => Command::new(&self.binary),
+            Some(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", &name]).arg(&self.binary);
+                command
+            }
+        };
         command
-            .envs(variables.iter().copied())
+            .envs(self.variables.iter().copied())
             .current_dir(room.path());
         let files = Files {
             configuration: &at("starling.toml"),
@@ -120,28 +155,43 @@ impl Node {
             log: room.path(),
         };
         let began = Instant::now();
-        let (process, ports) = server::serve(command, &files)?;
+        // All that it logged: room and log are gone afterwards.
+        let log = || fs::read_to_string(at("starling.log")).unwrap_or_default();
+        let (process, ports) = server::serve(command, &files).with_context(log)?;
         let took = began.elapsed();
-        let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Ok(Self {
+        let local = |port: u16| SocketAddr::from((host, port));
+        Ok(Node {
             process,
+            number,
+            binary: self.binary,
             plain: local(ports.c2s),
             http: local(ports.http.context("it has pages")?),
             took,
             room,
         })
     }
+}
 
+impl Node {
     /// The process.
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
     }
 
+    /// Stops it as an operator does; how it ended, and what it logged.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn stop(mut self) -> Result<(ExitStatus, String)> {
+        let status = self.process.terminate()?;
+        Ok((status, self.log()))
+    }
+
     /// What it logged.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.room.path().join("starling.log")).unwrap_or_default()
+        fs::read_to_string(self.room.path().join("starling.log")).unwrap_or_default()
     }
 
     /// One of its pages: status line, header and text.
@@ -167,7 +217,7 @@ impl Node {
     /// # Errors
     /// It cannot be run; that it fails is no error.
     pub fn command(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(server::starling_binary()?);
+        let mut command = Command::new(&self.binary);
         server::without_variables_of_tests(&mut command);
         let at = |name: &str| self.room.path().join(name);
         command
@@ -198,6 +248,9 @@ pub struct Processes {
     cluster: String,
     /// How many were started so far.
     started: usize,
+    /// The program that nodes are.
+    pub binary: PathBuf,
+    seats: Option<Seats>,
 }
 
 impl Processes {
@@ -207,20 +260,36 @@ impl Processes {
     /// # Errors
     /// What a start says.
     pub async fn start(nodes: usize, shared: Shared, cluster: &str) -> Result<Self> {
+        Self::start_as(nodes, shared, cluster, server::starling_binary()?, None).await
+    }
+
+    /// As [`Processes::start`], of this program, and at these places.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_as(
+        nodes: usize,
+        shared: Shared,
+        cluster: &str,
+        binary: PathBuf,
+        seats: Option<Seats>,
+    ) -> Result<Self> {
         let storage = backend::parse(&shared.lines())?;
-        stores::init(&storage, &|_| ()).await?;
+        Box::pin(stores::init(&storage, &|_| ())).await?;
         let mut all = Self {
             shared,
             nodes: Vec::new(),
             balancer: Balancer::start().await?,
             cluster: cluster.to_owned(),
-            started: nodes,
+            started: 0,
+            binary,
+            seats,
         };
-        let (shared, cluster) = (&all.shared, &all.cluster);
+        let starts: Vec<Start> = (0..nodes).map(|_| all.next()).collect();
         let started: Vec<Result<Node>> = tokio::task::block_in_place(|| {
             std::thread::scope(|scope| {
-                let start = |number| scope.spawn(move || Node::start(shared, cluster, number, &[]));
-                let starting: Vec<_> = (1..=nodes).map(start).collect();
+                let start = |start: Start| scope.spawn(move || start.run());
+                let starting: Vec<_> = starts.into_iter().map(start).collect();
                 let join = |node: std::thread::ScopedJoinHandle<'_, _>| {
                     node.join().expect("a start does not panic")
                 };
@@ -241,7 +310,7 @@ impl Processes {
     pub async fn stores(&self) -> Result<Stores> {
         let mut config = Config::development("nowhere".into());
         config.storage = backend::parse(&self.shared.lines())?;
-        let Opened { stores, .. } = stores::open(&config, None).await?;
+        let Opened { stores, .. } = Box::pin(stores::open(&config, None)).await?;
         Ok(stores)
     }
 
@@ -258,13 +327,43 @@ impl Processes {
     /// # Errors
     /// As there.
     pub fn launch_with(&mut self, variables: &Variables) -> Result<Duration> {
-        self.started += 1;
-        let start = || Node::start(&self.shared, &self.cluster, self.started, variables);
-        let node = tokio::task::block_in_place(start)?;
+        let mut start = self.next();
+        start.variables = variables.to_vec();
+        let node = tokio::task::block_in_place(|| start.run())?;
         let took = node.took;
+        self.add(node);
+        Ok(took)
+    }
+
+    /// One more node, for who starts it and adds it himself: starting it takes a while.
+    pub fn next(&mut self) -> Start {
+        self.started += 1;
+        let lines = self.shared.lines();
+        let (storage, seat) = match &self.seats {
+            None => (lines, (Ipv4Addr::LOCALHOST, None)),
+            Some(seats) => seats.of(self.started, &lines),
+        };
+        Start {
+            storage,
+            seat,
+            cluster: self.cluster.clone(),
+            number: self.started,
+            variables: Vec::new(),
+            binary: self.binary.clone(),
+        }
+    }
+
+    /// Has clients sent to a node that was started.
+    pub fn add(&mut self, node: Node) {
         self.nodes.push(node);
         self.balance();
-        Ok(took)
+    }
+
+    /// Has no more clients sent to a node that still runs.
+    pub fn remove(&mut self, at: usize) -> Node {
+        let node = self.nodes.remove(at);
+        self.balance();
+        node
     }
 
     /// `kill -9` of a node: the others find out by themselves.
@@ -291,11 +390,9 @@ impl Processes {
     /// # Errors
     /// It does not end.
     pub fn stop(&mut self, at: usize) -> Result<(ExitStatus, String)> {
-        let mut node = self.nodes.remove(at);
         // A balancer sees that `/ready` is red, and sends it nobody any more.
-        self.balance();
-        let status = tokio::task::block_in_place(|| node.process.terminate())?;
-        Ok((status, node.log()))
+        let node = self.remove(at);
+        tokio::task::block_in_place(|| node.stop())
     }
 
     /// Waits until every node has so many members in its view that serve.
@@ -324,17 +421,17 @@ impl Processes {
     }
 }
 
-fn configuration(shared: &Shared, cluster: &str, port: u16) -> String {
+fn configuration(storage: &str, cluster: &str, address: SocketAddr) -> String {
     format!(
         r#"domains = ["{DOMAIN}"]
-http = "127.0.0.1:0"
+http = "{host}:0"
 shutdown_grace = "5s"
 
 [storage]
 {storage}
 
 [[listeners]]
-address = "127.0.0.1:{port}"
+address = "{address}"
 starttls_required = false
 
 [[certificates]]
@@ -358,10 +455,10 @@ name = "tests"
 {listen}
 {cluster}
 "#,
-        storage = shared.lines(),
+        host = address.ip(),
         listen = match cluster.contains("listen =") {
-            true => "",
-            false => "listen = \"127.0.0.1:0\"",
+            true => String::new(),
+            false => format!("listen = \"{}:0\"", address.ip()),
         },
     )
 }

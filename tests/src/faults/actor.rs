@@ -177,7 +177,7 @@ impl Actor {
         let (id, handled) = (managed.id.clone(), managed.handled);
         let answer = client.resume(&id, handled).await?;
         if let Some(h) = attr(&answer, "h").and_then(|h| h.parse().ok()) {
-            self.acknowledged(h);
+            self.acknowledged(h, &answer);
         }
         let resumed = name(&answer) == "resumed";
         if let (true, Some(broke)) = (resumed, self.broke.take()) {
@@ -221,17 +221,16 @@ impl Actor {
             .await
     }
 
-    fn acknowledged(&mut self, h: u32) {
+    fn acknowledged(&mut self, h: u32, said: &str) {
         let Some(managed) = &mut self.managed else {
             return;
         };
         let count = h.wrapping_sub(managed.acked) as usize;
         if count > self.unacked.len() {
-            let sent = managed.acked as usize + self.unacked.len();
-            return self
-                .stage
-                .ledger()
-                .broken(format!("{} sent {sent} stanzas, and h was {h}", self.me));
+            let (me, acked, unacked) = (self.me, managed.acked, self.unacked.len());
+            return self.stage.ledger().broken(format!(
+                "{me} sent {unacked} stanzas behind {acked} that were acknowledged, and was told {said}"
+            ));
         }
         managed.acked = h;
         let mut ledger = self.stage.ledger();
@@ -338,7 +337,7 @@ impl Actor {
         match name(text) {
             "a" => {
                 if let Some(h) = attr(text, "h").and_then(|h| h.parse().ok()) {
-                    self.acknowledged(h);
+                    self.acknowledged(h, text);
                 }
             }
             "stream:error" => self.tell(&format!("stream error: {}", condition(text))),

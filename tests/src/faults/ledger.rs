@@ -6,6 +6,7 @@
 //! Pure: the tests at the end show that each check can fail.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::times::Times;
 
@@ -49,6 +50,20 @@ struct Sent {
     session: Option<u64>,
     acked: bool,
     refused: bool,
+    /// When it was first sent, sent last, and acknowledged, in milliseconds since 1970: what is wrong is looked for in logs.
+    first_ms: u128,
+    last_ms: u128,
+    acked_ms: u128,
+}
+
+fn now_ms() -> u128 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_millis()
+}
+
+/// Seconds of a minute.
+fn seconds(ms: u128) -> String {
+    format!(":{:02}.{:03}", ms / 1_000 % 60, ms % 1_000)
 }
 
 /// A message that a recipient's client got.
@@ -78,6 +93,8 @@ pub struct Logged {
 pub struct Ledger {
     sent: BTreeMap<Key, Sent>,
     receipts: BTreeMap<usize, Vec<Receipt>>,
+    /// When each of them came, in milliseconds since 1970.
+    received_ms: BTreeMap<usize, Vec<u128>>,
     /// Messages that somebody got at least once.
     reached: BTreeSet<Key>,
     /// What clients saw that no server may do.
@@ -129,7 +146,7 @@ impl Ledger {
 
     /// A client saw something that no server may do.
     pub fn broken(&mut self, what: String) {
-        self.broken.push(what);
+        self.broken.push(format!("at {} {what}", seconds(now_ms())));
     }
 
     /// A message left its sender's client in a session of its own.
@@ -142,12 +159,18 @@ impl Ledger {
     pub fn sent_in(&mut self, key: Key, session: u64) {
         let sent = self.sent.entry(key).or_default();
         sent.attempts += 1;
+        sent.last_ms = now_ms();
+        if sent.attempts == 1 {
+            sent.first_ms = sent.last_ms;
+        }
         sent.sessions += u32::from(sent.session.replace(session) != Some(session));
     }
 
     /// The server acknowledged the stanza.
     pub fn acked(&mut self, key: Key) {
-        self.sent.entry(key).or_default().acked = true;
+        let sent = self.sent.entry(key).or_default();
+        sent.acked = true;
+        sent.acked_ms = now_ms();
         self.times.told(key.from);
     }
 
@@ -159,6 +182,10 @@ impl Ledger {
     /// A client got a message.
     pub fn received(&mut self, receipt: Receipt) {
         self.reached.insert(receipt.key);
+        self.received_ms
+            .entry(receipt.key.to)
+            .or_default()
+            .push(now_ms());
         self.receipts
             .entry(receipt.key.to)
             .or_default()
@@ -211,7 +238,8 @@ impl Ledger {
             let (attempts, sessions) = (times.attempts, times.sessions as usize);
             if *copies > sessions {
                 wrong.push(format!(
-                    "{key:?} was sent {attempts} times in {sessions} sessions and logged {copies} times (sent: {sent})"
+                    "{key:?} was sent {attempts} times in {sessions} sessions and logged {copies} times (sent: {sent}){}",
+                    self.told(*key)
                 ));
             }
             counts.sent_again += usize::from(*copies > 1 && !sent);
@@ -224,7 +252,13 @@ impl Ledger {
                     .filter(|entry| entry.sent == sent)
                     .map(|entry| entry.key);
                 let place = format!("the log of {owner} (sent: {sent})");
+                let known = wrong.len();
                 check_order(&place, keys.filter(|key| self.ordered(*key)), &mut wrong);
+                for wrong in &mut wrong[known..] {
+                    let is_it = |key: &&Key| wrong.contains(&format!("{key:?} "));
+                    let told = self.sent.keys().find(is_it).map(|key| self.told(*key));
+                    wrong.push_str(&told.unwrap_or_default());
+                }
             }
         }
         for (owner, receipts) in &self.receipts {
@@ -235,10 +269,26 @@ impl Ledger {
             let known = wrong.len();
             check_order(&place, keys.filter(|key| self.ordered(*key)), &mut wrong);
             for wrong in &mut wrong[known..] {
-                wrong.push_str(&around(wrong, receipts));
+                wrong.push_str(&around(wrong, receipts, &self.received_ms[owner]));
             }
         }
         (counts, wrong)
+    }
+
+    /// What its sender knows of a message, and of the next ones of the pair.
+    fn told(&self, key: Key) -> String {
+        let of_pair = (key.seq..key.seq + 8).map(|seq| Key { seq, ..key });
+        let told = of_pair.filter_map(|key| {
+            let sent = self.sent.get(&key)?;
+            let (attempts, sessions) = (sent.attempts, sent.sessions);
+            let times = [sent.first_ms, sent.last_ms, sent.acked_ms].map(seconds);
+            let [first, last, acked] = times;
+            let seq = key.seq;
+            Some(format!(
+                " {seq}(sent {first}, {attempts} times in {sessions} sessions until {last}, acknowledged {acked})"
+            ))
+        });
+        told.collect()
     }
 
     fn counts(&self, logs: &BTreeMap<usize, Vec<Logged>>) -> Counts {
@@ -300,18 +350,17 @@ fn check_order(place: &str, keys: impl Iterator<Item = Key>, wrong: &mut Vec<Str
 }
 
 /// What a client got of a pair around the message that this complains of.
-fn around(wrong: &str, receipts: &[Receipt]) -> String {
+fn around(wrong: &str, receipts: &[Receipt], received_ms: &[u128]) -> String {
     let is_it = |receipt: &Receipt| wrong.contains(&format!("{:?} ", receipt.key));
     let Some(at) = receipts.iter().position(is_it) else {
         return String::new();
     };
-    let near = &receipts[at.saturating_sub(60)..(at + 20).min(receipts.len())];
-    let pair = near
-        .iter()
-        .filter(|it| it.key.from == receipts[at].key.from);
-    let told = pair.map(|it| {
+    let near = receipts.iter().zip(received_ms);
+    let near = near.take(at + 20).skip(at.saturating_sub(60));
+    let pair = near.filter(|(it, _)| it.key.from == receipts[at].key.from);
+    let told = pair.map(|(it, ms)| {
         let (seq, id, session) = (it.key.seq, it.stanza_id.unwrap_or_default(), it.session);
-        format!(" {seq}(entry {id}, session {session})")
+        format!(" {seq}(entry {id}, session {session}, at {})", seconds(*ms))
     });
     told.collect()
 }

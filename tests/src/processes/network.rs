@@ -68,12 +68,11 @@ impl Network {
     }
 
     /// Whether what a node sends to another is held up from now on. It arrives when it is no more, as with TCP over a network
-    /// that was cut. The nodes are those that were started first.
-    pub fn hold(&self, nodes: &[Node], from: usize, to: usize, is_held: bool) {
-        let process = |node: usize| nodes[node].process().id();
-        let dialled = self.wires.get(process(from), to);
+    /// that was cut.
+    pub fn hold(&self, from: &Node, to: &Node, is_held: bool) {
+        let dialled = self.wires.get(from.process().id(), to.number - 1);
         dialled.change(|ways| ways.there.hold = is_held);
-        let accepted = self.wires.get(process(to), from);
+        let accepted = self.wires.get(to.process().id(), from.number - 1);
         accepted.change(|ways| ways.back.hold = is_held);
     }
 }

@@ -12,6 +12,7 @@ mod partitions;
 mod play;
 mod playing;
 mod scene;
+mod soak;
 
 /// Actors of a play.
 const ACTORS: usize = 12;

@@ -30,9 +30,8 @@ const PAIR: Cut = &[(0, 1), (1, 0)];
 
 fn set(scene: &Scene, cut: Cut, is_cut: bool) {
     for (from, to) in cut {
-        scene
-            .network
-            .hold(&scene.playing.cluster.nodes, *from, *to, is_cut);
+        let nodes = &scene.playing.cluster.nodes;
+        scene.network.hold(&nodes[*from], &nodes[*to], is_cut);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Processes under load: clients chat, and in the end every promise is checked.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use storage::Stores;
 use tests::faults::actor::{Story, actor_name};
@@ -12,6 +12,9 @@ use tests::processes::{Processes, Shared};
 use tokio::sync::watch;
 
 use crate::{ACTORS, play::Play};
+
+/// How long clients may take to be served again. It is a bound, not an expectation.
+const SERVED: Duration = Duration::from_secs(60);
 
 /// A cluster and its clients.
 pub struct Playing {
@@ -25,7 +28,8 @@ pub struct Playing {
 impl Playing {
     /// So many nodes over a database, which write these lines under `[cluster]`; clients come through the balancer.
     pub async fn begin(nodes: usize, lines: &str) -> Self {
-        Self::begin_at(nodes, lines, |cluster, _| cluster.balancer.address).await
+        let all = |cluster: &Processes, _| cluster.balancer.address;
+        Box::pin(Self::begin_at(nodes, lines, all)).await
     }
 
     /// The same, and each client comes in at an address of its own.
@@ -34,10 +38,18 @@ impl Playing {
         lines: &str,
         place: impl Fn(&Processes, usize) -> SocketAddr,
     ) -> Self {
-        let seed = seed();
-        println!("seed {seed}");
         let shared = Shared::database().unwrap();
         let cluster = Processes::start(nodes, shared, lines).await.unwrap();
+        Box::pin(Self::begin_on(cluster, place)).await
+    }
+
+    /// Clients on a cluster that runs.
+    pub async fn begin_on(
+        cluster: Processes,
+        place: impl Fn(&Processes, usize) -> SocketAddr,
+    ) -> Self {
+        let seed = seed();
+        println!("seed {seed}");
         let stores = cluster.stores().await.unwrap();
         create_accounts(&stores, (0..ACTORS).map(actor_name))
             .await
@@ -59,6 +71,26 @@ impl Playing {
         let window = since..Instant::now();
         let silences = self.play.stage.ledger().times.silences(clients, &window);
         println!("{what}: longest time without a promise: {silences}");
+    }
+
+    /// Waits until each of these clients was told that something of it is safe, which was sent after now.
+    pub async fn all_served(&self, clients: impl IntoIterator<Item = usize>) {
+        let (since, until) = (Instant::now(), Instant::now() + SERVED);
+        for client in clients {
+            let served = || {
+                self.play
+                    .stage
+                    .ledger()
+                    .times
+                    .is_served_since(client, since)
+            };
+            while !served() {
+                if Instant::now() > until {
+                    self.fail(&format!("client {client} is not served"));
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
     }
 
     /// Ends the load and checks every promise; what was counted, and what happened to the clients.

@@ -7,9 +7,6 @@ use tests::processes::network::Network;
 use crate::ACTORS;
 use crate::playing::Playing;
 
-/// How long clients may take to be served again. It is a bound, not an expectation.
-const SERVED: Duration = Duration::from_secs(60);
-
 /// A cluster under load.
 pub struct Scene {
     pub playing: Playing,
@@ -57,16 +54,8 @@ impl Scene {
 
     /// Waits until each client of these nodes was told that something of it is safe, which was sent after now.
     pub async fn all_served(&self, nodes: impl IntoIterator<Item = usize>) {
-        let (since, until) = (Instant::now(), Instant::now() + SERVED);
-        let stage = &self.playing.play.stage;
-        for client in nodes.into_iter().flat_map(|node| self.clients(node)) {
-            while !stage.ledger().times.is_served_since(client, since) {
-                if Instant::now() > until {
-                    self.playing.fail(&format!("client {client} is not served"));
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
+        let clients = nodes.into_iter().flat_map(|node| self.clients(node));
+        self.playing.all_served(clients).await;
     }
 
     /// The disturbance that began then is over: all are served, the members agree, and no promise was broken.
