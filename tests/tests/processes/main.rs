@@ -13,6 +13,7 @@ mod play;
 mod playing;
 mod scene;
 mod soak;
+mod upgrading;
 
 /// Actors of a play.
 const ACTORS: usize = 12;
