@@ -2,6 +2,7 @@
 //!
 //! `STARLING_SEED` repeats the choices of a run.
 
+mod crossing;
 mod dying;
 mod forming;
 mod leaving;
