@@ -6,6 +6,7 @@ mod crossing;
 mod dying;
 mod forming;
 mod leaving;
+mod namespaces;
 mod operating;
 mod partitions;
 #[expect(dead_code, reason = "the address of a balancer never changes")]
