@@ -80,7 +80,7 @@ async fn who_is_left_serves_all() {
 /// A process that stood still for a while was declared over meanwhile: it begins a new life by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_frozen_begins_a_new_life() {
-    let shared = Shared::database().unwrap();
+    let shared = Shared::chosen().unwrap();
     let cluster = Processes::start(3, shared, "").await.unwrap();
     let frozen = cluster.nodes[2].process();
     frozen.freeze().unwrap();

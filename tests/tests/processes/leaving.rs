@@ -34,7 +34,7 @@ async fn who_leaves_loses_nothing() {
 /// An operator at one node has another one leave.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_leaves_when_another_is_told_so() {
-    let shared = Shared::database().unwrap();
+    let shared = Shared::chosen().unwrap();
     let mut cluster = Processes::start(3, shared, "").await.unwrap();
     let status = cluster.nodes[2].facts().unwrap().cluster.unwrap();
     let command = ["cluster", "drain", &status.address];

@@ -36,7 +36,7 @@ impl Playing {
     ) -> Self {
         let seed = seed();
         println!("seed {seed}");
-        let shared = Shared::database().unwrap();
+        let shared = Shared::chosen().unwrap();
         let cluster = Processes::start(nodes, shared, lines).await.unwrap();
         let stores = cluster.stores().await.unwrap();
         create_accounts(&stores, (0..ACTORS).map(actor_name))
