@@ -37,7 +37,11 @@ use self::{
     pipes::Pipes,
     view::Views,
 };
-pub use self::{frame::Kind, moves::Piece, view::View};
+pub use self::{
+    frame::Kind,
+    moves::{Came, Giver, Piece, given_name},
+    view::View,
+};
 use crate::home::Parcel;
 
 /// Nodes that a stanza may come over. More only happens to one that nodes pass to and fro.
