@@ -3,14 +3,13 @@
 //! Each process has a directory and ports of its own on loopback; what it is told of the others is the name of the cluster.
 //! Clients come through a [`Balancer`], which sends each connection to another node.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use services::{Dynoxide, Postgres, Process, SeaweedFs};
+use services::{Dynoxide, Postgres, Process, Redis, SeaweedFs};
 use starling::config::Config;
 use starling::status::Facts;
 use starling::stores::{self, Opened};
@@ -20,7 +19,7 @@ use tempfile::TempDir;
 use crate::backend;
 use crate::cluster::Balancer;
 use crate::faults::node::DOMAIN;
-use crate::server::{Ready, starling_binary, without_variables_of_tests};
+use crate::server::{self, Files};
 
 pub mod network;
 
@@ -79,6 +78,13 @@ path_style = true
     }
 }
 
+/// What nodes write under `[cluster]` to have their directory in this server.
+#[must_use]
+pub fn over_redis(server: &Redis) -> String {
+    let url = server.url();
+    format!("directory = \"redis\"\n[cluster.redis]\nurl = \"{url}\"")
+}
+
 /// Variables of a process, beside those that it inherits.
 type Variables = [(&'static str, &'static str)];
 
@@ -98,31 +104,24 @@ impl Node {
     fn start(shared: &Shared, cluster: &str, number: usize, variables: &Variables) -> Result<Self> {
         let room = TempDir::new()?;
         let at = |name: &str| room.path().join(name);
-        let key = rcgen::generate_simple_self_signed([DOMAIN.to_owned()])?;
-        std::fs::write(at("chain.pem"), key.cert.pem())?;
-        std::fs::write(at("key.pem"), key.signing_key.serialize_pem())?;
+        server::write_certificate(room.path(), DOMAIN)?;
         let cluster = cluster.replace("{number}", &number.to_string());
         // The same in each life of the node, as operators write it.
         let port = services::free_port()?;
         std::fs::write(at("starling.toml"), configuration(shared, &cluster, port))?;
-        let mut command = Command::new(starling_binary()?);
-        without_variables_of_tests(&mut command);
-        let ready = at("ready.json");
+        let mut command = Command::new(server::starling_binary()?);
         command
-            .args(["serve", "--config"])
-            .arg(at("starling.toml"))
-            .arg("--data")
-            .arg(at("data"))
-            .arg("--ready-file")
-            .arg(&ready)
             .envs(variables.iter().copied())
             .current_dir(room.path());
+        let files = Files {
+            configuration: &at("starling.toml"),
+            data: &at("data"),
+            ready: &at("ready.json"),
+            log: room.path(),
+        };
         let began = Instant::now();
-        let listening = || serde_json::from_slice::<Ready>(&std::fs::read(&ready).ok()?).ok();
-        let mut is_ready = || listening().is_some();
-        let process = Process::start("starling", command, room.path(), &mut is_ready)?;
+        let (process, ports) = server::serve(command, &files)?;
         let took = began.elapsed();
-        let ports = listening().context("it listens")?;
         let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Ok(Self {
             process,
@@ -150,15 +149,7 @@ impl Node {
     /// # Errors
     /// It does not answer.
     pub fn page(&self, path: &str) -> Result<String> {
-        let mut socket = TcpStream::connect(self.http)?;
-        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-        write!(
-            socket,
-            "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer)?;
-        Ok(answer)
+        Ok(server::page(self.http, path)?)
     }
 
     /// What it tells of itself and of its cluster.
@@ -176,8 +167,8 @@ impl Node {
     /// # Errors
     /// It cannot be run; that it fails is no error.
     pub fn command(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(starling_binary()?);
-        without_variables_of_tests(&mut command);
+        let mut command = Command::new(server::starling_binary()?);
+        server::without_variables_of_tests(&mut command);
         let at = |name: &str| self.room.path().join(name);
         command
             .args(arguments)
@@ -193,13 +184,6 @@ impl Node {
         let mut lines = page.lines();
         let found = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         found?.trim().parse().ok()
-    }
-
-    /// Whether it may be sent clients.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        let page = self.page("/ready");
-        page.is_ok_and(|page| page.starts_with("HTTP/1.1 200"))
     }
 }
 
@@ -321,8 +305,7 @@ impl Processes {
     pub fn agree(&self, members: usize) -> Result<()> {
         self.balance();
         let until = Instant::now() + AGREE;
-        let serving = |node: &Node| node.metric("xmpp_cluster_members{stage=\"ready\"}");
-        let all = |node: &Node| serving(node) == Some(members as f64) && node.is_ready();
+        let all = |node: &Node| server::knows_all(node.http, members);
         tokio::task::block_in_place(|| {
             while !self.nodes.iter().all(all) {
                 if Instant::now() > until {

@@ -9,10 +9,11 @@ mod ejabberd;
 mod prosody;
 mod starling;
 
-pub use starling::{Ready, binary as starling_binary};
+pub use starling::{Files, Ready, binary as starling_binary, serve};
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -307,6 +308,44 @@ fn read_log(directory: &Path) -> String {
         );
     }
     all
+}
+
+/// How long a node may take to answer for one of its pages.
+const PAGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// A page that a server has: status line, header and text.
+///
+/// # Errors
+/// It does not answer.
+pub fn page(server: SocketAddr, path: &str) -> io::Result<String> {
+    let mut socket = TcpStream::connect(server)?;
+    socket.set_read_timeout(Some(PAGE_LIMIT))?;
+    write!(
+        socket,
+        "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Whether a node takes clients and has so many members in its view that do.
+#[must_use]
+pub fn knows_all(pages: SocketAddr, nodes: usize) -> bool {
+    let says = |path: &str, text: &str| page(pages, path).is_ok_and(|page| page.contains(text));
+    let members = format!("\nxmpp_cluster_members{{stage=\"ready\"}} {nodes}\n");
+    says("/metrics", &members) && says("/ready", "HTTP/1.1 200")
+}
+
+/// Writes a certificate for this domain that nobody signed: `chain.pem` and `key.pem`.
+///
+/// # Errors
+/// It cannot be made or written.
+pub fn write_certificate(directory: &Path, domain: &str) -> Result<()> {
+    let key = rcgen::generate_simple_self_signed([domain.to_owned()])?;
+    fs::write(directory.join("chain.pem"), key.cert.pem())?;
+    fs::write(directory.join("key.pem"), key.signing_key.serialize_pem())?;
+    Ok(())
 }
 
 /// Takes from a command what is meant for the tests: a server refuses variables of its prefix that are no keys. Keys of

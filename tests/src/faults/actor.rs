@@ -35,6 +35,20 @@ pub enum Phase {
 /// What happened to an actor.
 pub type Story = BTreeMap<String, usize>;
 
+/// Nine of ten of those who came back for their sessions got them, and somebody did.
+///
+/// # Panics
+/// Otherwise.
+pub fn mostly_resumed(story: &Story) {
+    let failed = story
+        .iter()
+        .filter(|(what, _)| what.starts_with("resumption failed"));
+    let failed: usize = failed.map(|(_, count)| count).sum();
+    let resumed = story.get("resumed").copied().unwrap_or_default();
+    println!("{resumed} sessions resumed, {failed} not found");
+    assert!(resumed > 0 && failed * 10 <= resumed, "{story:?}");
+}
+
 /// The state that actors and test share.
 #[derive(Clone)]
 pub struct Stage {

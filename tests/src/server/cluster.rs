@@ -2,22 +2,17 @@
 //! balancer's address.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use services::Haproxy;
 
-use super::{Certificate, DOMAIN, Target, starling, wait_until};
+use super::{Certificate, DOMAIN, Target, knows_all, starling, wait_until};
 use crate::backend;
 
 /// What a node writes under `[cluster]`: the others are found in the store.
 const CLUSTER: &str = "\n[cluster]\nname = \"dialogues\"\nlisten = \"127.0.0.1:0\"\n";
-/// How long a node may take to answer for one of its pages.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The nodes, and what is in front of them.
 pub(super) struct Started {
@@ -52,7 +47,7 @@ pub(super) fn start(directory: &Path, certificate: &Certificate, nodes: usize) -
     }
     for ((child, room), target) in children.iter_mut().zip(&rooms).zip(&targets) {
         let pages = target.http.context("it has pages")?;
-        wait_until(child, room, || knows_all(pages, nodes))?;
+        wait_until(child, room, || knows_all(pages, nodes).then_some(()))?;
     }
     starling::add_administrator(&rooms[0])?;
     let direct: Option<Vec<_>> = targets.iter().map(|target| target.c2s_tls).collect();
@@ -71,23 +66,4 @@ pub(super) fn start(directory: &Path, certificate: &Certificate, nodes: usize) -
         target,
         balancer,
     })
-}
-
-/// Whether a node is ready and has so many members in its view that serve.
-fn knows_all(pages: SocketAddr, nodes: usize) -> Option<()> {
-    let says = |path: &str, text: &str| page(pages, path).is_ok_and(|page| page.contains(text));
-    let members = format!("\nxmpp_cluster_members{{stage=\"ready\"}} {nodes}\n");
-    (says("/metrics", &members) && says("/ready", "HTTP/1.1 200")).then_some(())
-}
-
-fn page(pages: SocketAddr, path: &str) -> Result<String> {
-    let mut socket = TcpStream::connect(pages)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        socket,
-        "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer)?;
-    Ok(answer)
 }

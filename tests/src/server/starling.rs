@@ -4,12 +4,14 @@
 //! accepts clients, so no port is guessed.
 
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
+use services::Process;
 
 use super::{Certificate, DOMAIN, Product, Target, spawn, wait_until};
 use crate::backend;
@@ -83,10 +85,44 @@ pub(super) fn launch(directory: &Path) -> Result<Child> {
 
 /// Waits until it takes clients.
 pub(super) fn listening(child: &mut Child, directory: &Path) -> Result<Ready> {
-    wait_until(child, directory, || {
-        // A file half written is not JSON yet.
-        serde_json::from_slice::<Ready>(&fs::read(directory.join(READY)).ok()?).ok()
-    })
+    wait_until(child, directory, || ready(&directory.join(READY)))
+}
+
+/// Where it listens, once it does.
+fn ready(file: &Path) -> Option<Ready> {
+    // A file half written is not JSON yet.
+    serde_json::from_slice(&fs::read(file).ok()?).ok()
+}
+
+/// What a process of our server reads and writes.
+pub struct Files<'a> {
+    /// Its configuration.
+    pub configuration: &'a Path,
+    /// The directory of its data.
+    pub data: &'a Path,
+    /// Where it tells its ports.
+    pub ready: &'a Path,
+    /// The directory of its log, `starling.log`.
+    pub log: &'a Path,
+}
+
+/// Starts our server as operators do and waits until it takes clients. The command is the program, or something around it.
+///
+/// # Errors
+/// It does not start; with the end of its log.
+pub fn serve(mut command: Command, files: &Files<'_>) -> io::Result<(Process, Ready)> {
+    super::without_variables_of_tests(&mut command);
+    command
+        .args(["serve", "--config"])
+        .arg(files.configuration)
+        .arg("--data")
+        .arg(files.data)
+        .arg("--ready-file")
+        .arg(files.ready);
+    let mut is_ready = || ready(files.ready).is_some();
+    let process = Process::start("starling", command, files.log, &mut is_ready)?;
+    let ports = ready(files.ready).ok_or(io::ErrorKind::NotFound)?;
+    Ok((process, ports))
 }
 
 /// Where a server with these ports is reached.

@@ -8,7 +8,7 @@ use std::process::Command;
 use services::Process;
 use tempfile::TempDir;
 use tests::faults::node::DOMAIN;
-use tests::server::{Ready, starling_binary, without_variables_of_tests};
+use tests::server::{Files, serve, starling_binary, write_certificate};
 
 /// What an operator provides: configuration, certificate, credentials. No node writes here.
 pub struct Provided {
@@ -19,12 +19,9 @@ impl Provided {
     /// With these lines of `[storage]`.
     pub fn new(storage: &str) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
-        let key = rcgen::generate_simple_self_signed([DOMAIN.to_owned()]);
-        let key = key.map_err(io::Error::other)?;
-        let at = |name: &str| directory.path().join(name);
-        std::fs::write(at("chain.pem"), key.cert.pem())?;
-        std::fs::write(at("key.pem"), key.signing_key.serialize_pem())?;
-        std::fs::write(at("starling.toml"), configuration(storage))?;
+        write_certificate(directory.path(), DOMAIN).map_err(io::Error::other)?;
+        let file = directory.path().join("starling.toml");
+        std::fs::write(file, configuration(storage))?;
         Ok(Self { directory })
     }
 
@@ -106,24 +103,19 @@ impl Serving {
                 command
             }
         };
-        without_variables_of_tests(&mut command);
-        let ready = room.path().join("run/ready.json");
         command
-            .args(["serve", "--config"])
-            .arg(provided.configuration())
-            .arg("--data")
-            .arg(room.path().join("data"))
-            .arg("--ready-file")
-            .arg(&ready)
             .current_dir(room.path().join("work"))
             .env("TMPDIR", room.path().join("tmp"))
             .env("HOME", room.path().join("home"))
             .env_remove("XDG_DATA_HOME");
         let log = tempfile::tempdir()?;
-        let listening = || serde_json::from_slice::<Ready>(&std::fs::read(&ready).ok()?).ok();
-        let mut is_ready = || listening().is_some();
-        let process = Process::start("starling", command, log.path(), &mut is_ready)?;
-        let ports = listening().ok_or(io::ErrorKind::NotFound)?;
+        let files = Files {
+            configuration: &provided.configuration(),
+            data: &room.path().join("data"),
+            ready: &room.path().join("run/ready.json"),
+            log: log.path(),
+        };
+        let (process, ports) = serve(command, &files)?;
         Ok(Self {
             process,
             plain: (Ipv4Addr::LOCALHOST, ports.c2s).into(),

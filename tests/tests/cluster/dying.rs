@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tests::cluster::Cluster;
-use tests::faults::actor::{Story, actor_name};
+use tests::faults::actor::{actor_name, mostly_resumed};
 use tests::faults::dice::{Dice, count, seed};
 use tests::faults::node::create_accounts;
 use tests::faults::settings::Settings;
@@ -37,20 +37,10 @@ async fn who_is_left_serves_all() {
     let counts = play.verify(&cluster.stores()).await;
     println!("{counts:?}\n{story:?}");
     assert!(counts.promised > 100);
+    // TODO(#4): one of a hundred or so does not, when what its home told of it had not come to the next node; `left_behind`
+    // has what must always be.
     mostly_resumed(&story);
     cluster.stop().await;
-}
-
-/// Whoever came back for its session got it. TODO(#4): one of a hundred or so does not, when what its home told of it had not
-/// come to the next node; `left_behind` has what must always be.
-fn mostly_resumed(story: &Story) {
-    let failed = story
-        .iter()
-        .filter(|(what, _)| what.starts_with("resumption failed"));
-    let failed: usize = failed.map(|(_, count)| count).sum();
-    let resumed = story.get("resumed").copied().unwrap_or_default();
-    println!("{resumed} sessions resumed, {failed} not found");
-    assert!(resumed > 0 && failed * 10 <= resumed, "{story:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,32 +5,18 @@
 use std::time::{Duration, Instant};
 
 use services::Redis;
-use tests::faults::actor::actor_name;
-use tests::faults::dice::{Dice, count, seed};
-use tests::faults::node::create_accounts;
-use tests::processes::{Processes, Shared};
+use tests::faults::dice::{Dice, count};
+use tests::processes::{Processes, Shared, over_redis};
 
-use crate::{ACTORS, play::Play};
-
-/// Prints how long clients were affected by what was done to them since then.
-fn print_silences(play: &Play, since: Instant) {
-    let all: Vec<usize> = (0..ACTORS).collect();
-    let window = since..Instant::now();
-    let silences = play.stage.ledger().times.silences(&all, &window);
-    println!("longest time without a promise: {silences}");
-}
+use crate::ALL;
+use crate::playing::Playing;
 
 async fn nodes_that_die_take_nothing_with_them(lines: &str) {
-    let (seed, kills) = (seed(), count("STARLING_PROCESS_KILLS", 2));
-    println!("seed {seed}, {kills} kills");
-    let mut dice = Dice::new(seed, u64::MAX);
-    let shared = Shared::database().unwrap();
-    let mut cluster = Processes::start(3, shared, lines).await.unwrap();
-    let stores = cluster.stores().await.unwrap();
-    create_accounts(&stores, (0..ACTORS).map(actor_name))
-        .await
-        .unwrap();
-    let mut play = Play::start(ACTORS, cluster.balancer.address, seed);
+    let kills = count("STARLING_PROCESS_KILLS", 2);
+    println!("{kills} kills");
+    let mut playing = Playing::begin(3, lines).await;
+    let mut dice = Dice::new(playing.seed, u64::MAX);
+    let cluster = &mut playing.cluster;
     let began = Instant::now();
     for _ in 0..kills {
         tokio::time::sleep(dice.between_ms(1_000, 2_000)).await;
@@ -51,18 +37,12 @@ async fn nodes_that_die_take_nothing_with_them(lines: &str) {
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let played = began.elapsed();
-    print_silences(&play, began);
-    play.settle().await;
-    let story = play.stop().await;
-    let counts = play.verify(&stores).await;
-    println!("{counts:?}\n{story:?}");
+    playing.print_silences("all", &ALL, began);
+    let (counts, _) = playing.end().await;
     println!(
         "{:.0} stanzas/s",
         counts.attempts as f64 / played.as_secs_f64()
     );
-    let ledger = play.stage.ledger();
-    println!("resumed since the break: {}", ledger.times.since_break());
-    println!("resumed since dialling: {}", ledger.times.since_dial());
     assert!(counts.promised > 100);
 }
 
@@ -74,25 +54,14 @@ async fn nodes_that_die_take_nothing_with_them_over_raft() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_die_take_nothing_with_them_over_redis() {
     let redis = tokio::task::block_in_place(Redis::start).unwrap();
-    let lines = format!(
-        "directory = \"redis\"\n[cluster.redis]\nurl = \"{}\"",
-        redis.url()
-    );
-    nodes_that_die_take_nothing_with_them(&lines).await;
+    nodes_that_die_take_nothing_with_them(&over_redis(&redis)).await;
 }
 
 /// Two of three die at once: the one that is left has no majority, and founds the directory anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_left_serves_all() {
-    let seed = seed();
-    println!("seed {seed}");
-    let shared = Shared::database().unwrap();
-    let mut cluster = Processes::start(3, shared, "").await.unwrap();
-    let stores = cluster.stores().await.unwrap();
-    create_accounts(&stores, (0..ACTORS).map(actor_name))
-        .await
-        .unwrap();
-    let mut play = Play::start(ACTORS, cluster.balancer.address, seed);
+    let mut playing = Playing::begin(3, "").await;
+    let cluster = &mut playing.cluster;
     tokio::time::sleep(Duration::from_secs(2)).await;
     drop(cluster.kill(0));
     drop(cluster.kill(0));
@@ -103,11 +72,8 @@ async fn who_is_left_serves_all() {
         died.elapsed()
     );
     tokio::time::sleep(Duration::from_secs(1)).await;
-    print_silences(&play, died);
-    play.settle().await;
-    let story = play.stop().await;
-    let counts = play.verify(&stores).await;
-    println!("{counts:?}\n{story:?}");
+    playing.print_silences("all", &ALL, died);
+    let (counts, _) = playing.end().await;
     assert!(counts.promised > 50);
 }
 

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use services::Redis;
-use tests::faults::actor::actor_name;
 use tests::faults::client::{Client, attr, message, name};
-use tests::faults::dice::seed;
 use tests::faults::node::{account, create_accounts};
-use tests::processes::{Processes, Shared};
+use tests::processes::{Processes, Shared, over_redis};
 
-use crate::{ACTORS, play::Play};
+use crate::playing::Playing;
 
 /// A client at each node, and a message from each to each.
 async fn all_reach_all(cluster: &Processes, prefix: &str) {
@@ -68,11 +66,7 @@ async fn three_find_each_other_in_the_cloud() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_find_each_other_with_redis() {
     let redis = tokio::task::block_in_place(Redis::start).unwrap();
-    let lines = format!(
-        "directory = \"redis\"\n[cluster.redis]\nurl = \"{}\"",
-        redis.url()
-    );
-    three_find_each_other(Shared::database().unwrap(), &lines).await;
+    three_find_each_other(Shared::database().unwrap(), &over_redis(&redis)).await;
 }
 
 /// As operators without a registry write it: addresses of this machine's loopback network, and a secret.
@@ -88,15 +82,8 @@ async fn three_find_each_other_by_a_list() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fourth_comes_under_load() {
-    let seed = seed();
-    println!("seed {seed}");
-    let shared = Shared::database().unwrap();
-    let mut cluster = Processes::start(3, shared, "").await.unwrap();
-    let stores = cluster.stores().await.unwrap();
-    create_accounts(&stores, (0..ACTORS).map(actor_name))
-        .await
-        .unwrap();
-    let mut play = Play::start(ACTORS, cluster.balancer.address, seed);
+    let mut playing = Playing::begin(3, "").await;
+    let cluster = &mut playing.cluster;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let took = cluster.launch().unwrap();
     println!("a fourth node takes clients {took:?} after its start");
@@ -107,10 +94,8 @@ async fn a_fourth_comes_under_load() {
         .iter()
         .map(|node| node.metric("xmpp_cluster_pipes"));
     let pipes: Vec<_> = pipes.collect();
-    play.settle().await;
-    let story = play.stop().await;
-    let counts = play.verify(&stores).await;
-    println!("{counts:?}\n{story:?}\npipes {pipes:?}");
+    println!("pipes {pipes:?}");
+    let (counts, _) = playing.end().await;
     assert!(counts.promised > 100);
-    all_reach_all(&cluster, "late").await;
+    all_reach_all(&playing.cluster, "late").await;
 }

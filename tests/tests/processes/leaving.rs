@@ -2,24 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use tests::faults::actor::actor_name;
-use tests::faults::dice::seed;
-use tests::faults::node::create_accounts;
+use tests::faults::actor::mostly_resumed;
 use tests::processes::{Processes, Shared};
 
-use crate::{ACTORS, play::Play};
+use crate::playing::Playing;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_leaves_loses_nothing() {
-    let seed = seed();
-    println!("seed {seed}");
-    let shared = Shared::database().unwrap();
-    let mut cluster = Processes::start(3, shared, "").await.unwrap();
-    let stores = cluster.stores().await.unwrap();
-    create_accounts(&stores, (0..ACTORS).map(actor_name))
-        .await
-        .unwrap();
-    let mut play = Play::start(ACTORS, cluster.balancer.address, seed);
+    let mut playing = Playing::begin(3, "").await;
+    let cluster = &mut playing.cluster;
     for left in [2, 1] {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let began = Instant::now();
@@ -34,19 +25,10 @@ async fn who_leaves_loses_nothing() {
         assert!(!lines.any(warns), "{log}");
         cluster.agree(left).unwrap();
     }
-    play.settle().await;
-    let story = play.stop().await;
-    let counts = play.verify(&stores).await;
-    println!("{counts:?}\n{story:?}");
+    let (counts, story) = playing.end().await;
     assert!(counts.promised > 100 && counts.refused == 0);
     // TODO(#4): a few sessions of a node that leaves are not found again; none should be lost.
-    let failed = story
-        .iter()
-        .filter(|(what, _)| what.starts_with("resumption failed"));
-    let failed: usize = failed.map(|(_, count)| count).sum();
-    let resumed = story.get("resumed").copied().unwrap_or_default();
-    println!("{resumed} sessions resumed, {failed} not found");
-    assert!(resumed > 0 && failed * 10 <= resumed, "{story:?}");
+    mostly_resumed(&story);
 }
 
 /// An operator at one node has another one leave.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use services::Redis;
 use tests::faults::dice::count;
-use tests::processes::Node;
+use tests::processes::{Node, over_redis};
 
 use crate::scene::Scene;
 
@@ -30,7 +30,9 @@ const PAIR: Cut = &[(0, 1), (1, 0)];
 
 fn set(scene: &Scene, cut: Cut, is_cut: bool) {
     for (from, to) in cut {
-        scene.network.hold(&scene.cluster.nodes, *from, *to, is_cut);
+        scene
+            .network
+            .hold(&scene.playing.cluster.nodes, *from, *to, is_cut);
     }
 }
 
@@ -88,7 +90,7 @@ async fn a_link_that_comes_and_goes_loses_nothing() {
 async fn a_process_that_stands_still_breaks_no_promise() {
     let scene = Scene::begin("").await;
     let began = Instant::now();
-    let frozen = scene.cluster.nodes[2].process();
+    let frozen = scene.playing.cluster.nodes[2].process();
     frozen.freeze().unwrap();
     tokio::time::sleep(lasting()).await;
     scene.all_served([0, 1]).await;
@@ -109,8 +111,8 @@ fn leader(nodes: &[Node]) -> usize {
 async fn a_leader_that_stands_still_breaks_no_promise() {
     let scene = Scene::begin("").await;
     let began = Instant::now();
-    let leader = leader(&scene.cluster.nodes);
-    let frozen = scene.cluster.nodes[leader].process();
+    let leader = leader(&scene.playing.cluster.nodes);
+    let frozen = scene.playing.cluster.nodes[leader].process();
     frozen.freeze().unwrap();
     tokio::time::sleep(lasting()).await;
     scene
@@ -124,9 +126,7 @@ async fn a_leader_that_stands_still_breaks_no_promise() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_comes_back_empty_costs_nothing() {
     let mut redis = tokio::task::block_in_place(Redis::start).unwrap();
-    let url = redis.url();
-    let lines = format!("directory = \"redis\"\n[cluster.redis]\nurl = \"{url}\"");
-    let scene = Scene::begin(&lines).await;
+    let scene = Scene::begin(&over_redis(&redis)).await;
     let began = Instant::now();
     tokio::task::block_in_place(|| redis.kill());
     tokio::time::sleep(lasting()).await;
@@ -154,13 +154,13 @@ async fn a_clock_ten_minutes_ahead_breaks_no_promise() {
         ("FAKETIME", "+600s"),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ];
-    let took = scene.cluster.launch_with(&ahead).unwrap();
+    let took = scene.playing.cluster.launch_with(&ahead).unwrap();
     println!("a node whose clock is ahead takes clients after {took:?}");
-    scene.cluster.agree(4).unwrap();
+    scene.playing.cluster.agree(4).unwrap();
     tokio::time::sleep(lasting()).await;
     scene.all_served(0..3).await;
     // What it served goes back to those whose clocks are behind it.
-    drop(scene.cluster.kill(3));
-    scene.cluster.agree(3).unwrap();
+    drop(scene.playing.cluster.kill(3));
+    scene.playing.cluster.agree(3).unwrap();
     scene.end("a clock ahead", began, 3).await;
 }

@@ -1,0 +1,89 @@
+//! Processes under load: clients chat, and in the end every promise is checked.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use storage::Stores;
+use tests::faults::actor::{Story, actor_name};
+use tests::faults::dice::seed;
+use tests::faults::ledger::Counts;
+use tests::faults::node::create_accounts;
+use tests::processes::{Processes, Shared};
+use tokio::sync::watch;
+
+use crate::{ACTORS, play::Play};
+
+/// A cluster and its clients.
+pub struct Playing {
+    pub cluster: Processes,
+    pub stores: Stores,
+    pub play: Play,
+    /// What repeats its choices.
+    pub seed: u64,
+}
+
+impl Playing {
+    /// So many nodes over a database, which write these lines under `[cluster]`; clients come through the balancer.
+    pub async fn begin(nodes: usize, lines: &str) -> Self {
+        Self::begin_at(nodes, lines, |cluster, _| cluster.balancer.address).await
+    }
+
+    /// The same, and each client comes in at an address of its own.
+    pub async fn begin_at(
+        nodes: usize,
+        lines: &str,
+        place: impl Fn(&Processes, usize) -> SocketAddr,
+    ) -> Self {
+        let seed = seed();
+        println!("seed {seed}");
+        let shared = Shared::database().unwrap();
+        let cluster = Processes::start(nodes, shared, lines).await.unwrap();
+        let stores = cluster.stores().await.unwrap();
+        create_accounts(&stores, (0..ACTORS).map(actor_name))
+            .await
+            .unwrap();
+        let at = |actor| watch::channel(place(&cluster, actor)).1;
+        let servers = (0..ACTORS).map(at).collect();
+        let address = watch::Sender::new(cluster.balancer.address);
+        let play = Play::start_at(servers, address, seed);
+        Self {
+            cluster,
+            stores,
+            play,
+            seed,
+        }
+    }
+
+    /// Prints how long these clients were affected since then.
+    pub fn print_silences(&self, what: &str, clients: &[usize], since: Instant) {
+        let window = since..Instant::now();
+        let silences = self.play.stage.ledger().times.silences(clients, &window);
+        println!("{what}: longest time without a promise: {silences}");
+    }
+
+    /// Ends the load and checks every promise; what was counted, and what happened to the clients.
+    pub async fn end(&mut self) -> (Counts, Story) {
+        self.play.settle().await;
+        let story = self.play.stop().await;
+        let open = self.play.stage.ledger().open();
+        if open != (0, 0) {
+            println!("{story:?}");
+            self.fail(&format!("{open:?} open"));
+        }
+        let counts = self.play.verify(&self.stores).await;
+        println!("{counts:?}\n{story:?}");
+        let ledger = self.play.stage.ledger();
+        println!("resumed since the break: {}", ledger.times.since_break());
+        println!("resumed since dialling: {}", ledger.times.since_dial());
+        drop(ledger);
+        (counts, story)
+    }
+
+    /// Fails, with what the nodes logged.
+    pub fn fail(&self, what: &str) -> ! {
+        for node in &self.cluster.nodes {
+            println!("{}\n---", node.log());
+        }
+        panic!("{what}");
+    }
+}
