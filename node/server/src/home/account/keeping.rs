@@ -298,9 +298,9 @@ impl Home {
         let sessions = router.parked.newest(sessions);
         for adopted in router.parked.adopt(router, self, &sessions) {
             state.pending.hold(&adopted.held);
+            state.hold_ahead(&adopted.held);
+            state.acknowledge_ahead(&adopted.done);
             state.unsaved_acks += state.pending.acknowledge(adopted.done) as u32;
-            let ahead = adopted.held.iter().filter(|number| **number > state.head);
-            state.ahead.extend(ahead.copied());
             let presence = adopted.presence.map(|bytes| (adopted.number, bytes));
             state.presences.extend(presence);
         }
