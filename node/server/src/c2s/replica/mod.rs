@@ -75,6 +75,16 @@ impl Replicas {
         self.silent.lock().contains(&node)
     }
 
+    /// Whether a node has been told more than it takes in, and has not answered.
+    fn is_slow(&self, node: NodeId) -> bool {
+        self.is_silent(node)
+            && self.lines.iter().any(|lines| {
+                let lines = lines.lock();
+                let mut of_node = lines.values().filter(|line| line.node == node);
+                of_node.any(|line| !line.is_confirmed())
+            })
+    }
+
     /// What is due by time.
     pub fn sweep(&self, router: &Arc<Router>, now: Instant) {
         if router.peers.generation() == 0 {
