@@ -256,8 +256,11 @@ impl Router {
     /// Keeps what other nodes left behind of an account and this one knows, for its home.
     pub fn take_left_behind(&self, account: &BareJid) {
         let now_ms = self.now_ms();
-        for session in self.replicas.take(&self.peers, account.as_str(), now_ms) {
-            self.peers.keep_moved(account, session);
+        for session in self
+            .replicas
+            .take(&self.peers, account.as_str(), None, now_ms)
+        {
+            self.peers.keep_moved(account, session, None);
         }
     }
 
