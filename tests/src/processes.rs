@@ -10,7 +10,7 @@ use std::process::{Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use services::{Dynoxide, Postgres, Process, Redis, SeaweedFs};
+use services::{Dynoxide, Memcached, Postgres, Process, Redis, SeaweedFs};
 use starling::config::Config;
 use starling::status::Facts;
 use starling::stores::{self, Opened};
@@ -35,11 +35,23 @@ const AGREE: Duration = Duration::from_secs(60);
 pub enum Shared {
     /// A database.
     Database(Postgres),
-    /// Tables and objects.
-    Cloud(Dynoxide, SeaweedFs),
+    /// Tables and objects, and a cache in front of them.
+    Cloud(Dynoxide, SeaweedFs, Memcached),
 }
 
 impl Shared {
+    /// What `STARLING_TEST_SHARED` names, `postgresql` (as without it) or `cloud`.
+    ///
+    /// # Errors
+    /// It does not start, or is another name.
+    pub fn chosen() -> Result<Self> {
+        match std::env::var("STARLING_TEST_SHARED").as_deref() {
+            Err(_) | Ok("postgresql") => Self::database(),
+            Ok("cloud") => Self::cloud(),
+            Ok(other) => bail!("STARLING_TEST_SHARED={other}: postgresql or cloud"),
+        }
+    }
+
     /// A database.
     ///
     /// # Errors
@@ -48,12 +60,15 @@ impl Shared {
         tokio::task::block_in_place(|| Ok(Self::Database(Postgres::start(&[])?)))
     }
 
-    /// DynamoDB and S3.
+    /// DynamoDB, S3 and memcached.
     ///
     /// # Errors
     /// They do not start.
     pub fn cloud() -> Result<Self> {
-        tokio::task::block_in_place(|| Ok(Self::Cloud(Dynoxide::start()?, SeaweedFs::start()?)))
+        tokio::task::block_in_place(|| {
+            let (tables, objects) = (Dynoxide::start()?, SeaweedFs::start()?);
+            Ok(Self::Cloud(tables, objects, Memcached::start()?))
+        })
     }
 
     /// What a node writes under `[storage]`.
@@ -63,7 +78,7 @@ impl Shared {
             Self::Database(server) => {
                 format!("backend = \"postgresql\"\nurl = \"{}\"\n", server.url())
             }
-            Self::Cloud(tables, objects) => format!(
+            Self::Cloud(tables, objects, cache) => format!(
                 r#"backend = "dynamodb"
 table_prefix = "nodes-"
 region = "eu-west-1"
@@ -73,11 +88,13 @@ bucket = "nodes-of-starling"
 bucket_endpoint = "{}"
 bucket_credentials = "{}"
 path_style = true
+memcached.servers = ["{}"]
 "#,
                 tables.url(),
                 tables.credentials().display(),
                 objects.url(),
                 objects.credentials().display(),
+                cache.address(),
             ),
         }
     }

@@ -17,7 +17,7 @@ use cluster::{
     directory::{
         Command, Conflict, Directory, Local, Member, SessionRef, SubmitError,
         raft::{CallError, Fixed, Liveness, Peers, RaftDirectory, Setup},
-        redis::{self, Place, RedisDirectory},
+        redis::{self, Place, RedisDirectory, Witness},
     },
 };
 use parking_lot::Mutex;
@@ -46,6 +46,15 @@ impl Peers for Port {
 
 impl Liveness for Port {
     fn unreachable(&self) -> BTreeSet<NodeId> {
+        BTreeSet::new()
+    }
+}
+
+/// Sees nobody gone.
+struct Blind;
+
+impl Witness for Blind {
+    fn gone(&self) -> BTreeSet<NodeId> {
         BTreeSet::new()
     }
 }
@@ -196,6 +205,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 let server = services::Redis::start()?;
                 let directory = RedisDirectory::start(redis::Setup {
                     member: member(1),
+                    witness: Arc::new(Blind),
                     place: Place::Server(server.url()),
                     roots: None,
                     name: "measured".into(),

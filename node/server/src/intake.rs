@@ -311,13 +311,13 @@ async fn fetch(router: &Arc<Router>, from: NodeId, account: &BareJid) {
 
 /// Hands an account over, with its sessions, and is no longer its home.
 async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid) {
+    let mut giving = replica::Giving::new(router, to, number, account);
     if let Some(home) = router.homes.loaded(account.as_str()) {
         // While it loads nothing can be taken from it.
         let _ = home.exists().await;
         // Asked again, its sessions are on their way.
         if home.set_leaving() {
-            let give = |session: Vec<u8>| router.peers.give_session(to, number, &session);
-            moving::take_away(router, &home, give).await;
+            moving::take_away(router, &home, |session| giving.give(&session)).await;
         }
         if !home.leave(router).await {
             tracing::warn!(%account, "handed over before all was written");
@@ -326,13 +326,17 @@ async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid)
         router.rosters.forget(&home.account);
     }
     // What came here for a home that never was.
-    for session in router.peers.take_moved(account) {
-        router.peers.give_session(to, number, &session);
-    }
-    for session in replica::give_up(router, account).await {
-        router.peers.give_session(to, number, &session);
+    let came = router.peers.take_moved(account);
+    came.iter().for_each(|came| giving.give(&came.session));
+    let givers = came.into_iter().filter_map(|came| came.giver);
+    router.replicas.thank(router, givers);
+    for session in replica::give_up(router, to, account).await {
+        giving.give(&session);
     }
     router.peers.give_up(to, number, account, Piece::Done);
+    if router.peers.elsewhere(account.as_str()) != Some(to) {
+        replica::load_left(router, account);
+    }
 }
 
 /// A piece of an account that is handed over.

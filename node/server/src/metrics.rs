@@ -77,6 +77,8 @@ pub struct Metrics {
     pub logins_waiting: IntGauge,
     /// Resumptions, by outcome.
     pub resumptions: IntCounterVec,
+    /// Resumptions of sessions that were not found, by cause.
+    pub resumptions_missed: IntCounterVec,
     /// Sessions of which no other node knows for now, though they may be resumed, by cause.
     pub unreplicated: IntCounterVec,
     /// Sessions ended because their client read too slowly.
@@ -135,6 +137,12 @@ impl Default for Metrics {
                 "xmpp_c2s_resumptions_total",
                 "Resumptions by outcome",
                 &["outcome"],
+            ),
+            resumptions_missed: labelled(
+                "xmpp_c2s_resumptions_missed_total",
+                "Resumptions of sessions that were not found, by cause: ended here, left_behind by a node that is gone, \
+                 moved from a node that lives, unknown",
+                &["cause"],
             ),
             unreplicated: labelled(
                 "xmpp_c2s_unreplicated_total",

@@ -12,7 +12,12 @@ struct Resumed {
     since_break: Duration,
     /// Since the client dialled the connection on which it went on.
     since_dial: Duration,
+    /// Since the death that broke the connection, if one did.
+    since_death: Option<Duration>,
 }
+
+/// How long after a death its clients' connections break, at most: those whose home it was keep theirs until it is noticed.
+const BREAKS: Duration = Duration::from_secs(5);
 
 /// What a play measures, a few words for each message of it.
 #[derive(Debug, Default)]
@@ -20,6 +25,7 @@ pub struct Times {
     /// When each client was told that something of it is safe.
     told: BTreeMap<usize, Vec<Instant>>,
     resumed: Vec<Resumed>,
+    died: Option<Instant>,
 }
 
 impl Times {
@@ -28,12 +34,23 @@ impl Times {
         self.told.entry(client).or_default().push(Instant::now());
     }
 
-    /// A session goes on: when its connection broke, and when the client dialled the next one.
-    pub fn resumed(&mut self, broke: Instant, dialled: Instant) {
+    /// A session goes on: when its connection broke, when the client dialled the next one, and whether it had broken the
+    /// former one itself.
+    pub fn resumed(&mut self, broke: Instant, dialled: Instant, vanished: bool) {
+        let died = self.died.filter(|died| {
+            let since = broke.saturating_duration_since(*died);
+            !vanished && broke >= *died && since < BREAKS
+        });
         self.resumed.push(Resumed {
             since_break: broke.elapsed(),
             since_dial: dialled.elapsed(),
+            since_death: died.map(|died| died.elapsed()),
         });
+    }
+
+    /// A node is about to die.
+    pub fn dies(&mut self) {
+        self.died = Some(Instant::now());
     }
 
     /// Whether a client was told so since then.
@@ -77,6 +94,24 @@ impl Times {
     pub fn since_dial(&self) -> Spread {
         Spread::of(self.resumed.iter().map(|it| it.since_dial).collect())
     }
+
+    /// From the death that broke a connection to `<resumed/>`.
+    #[must_use]
+    pub fn since_death(&self) -> Spread {
+        Spread::of(
+            self.resumed
+                .iter()
+                .filter_map(|it| it.since_death)
+                .collect(),
+        )
+    }
+
+    /// From dialling to `<resumed/>` of those whose connection a death had broken.
+    #[must_use]
+    pub fn since_dial_after_death(&self) -> Spread {
+        let broken = self.resumed.iter().filter(|it| it.since_death.is_some());
+        Spread::of(broken.map(|it| it.since_dial).collect())
+    }
 }
 
 /// Durations in order.
@@ -118,7 +153,7 @@ mod tests {
         let at = |time: &u64| zero + ms(*time);
         let times = Times {
             told: BTreeMap::from([(0, told.iter().map(at).collect())]),
-            resumed: Vec::new(),
+            ..Times::default()
         };
         let window = at(&window.start)..at(&window.end);
         assert_eq!(times.longest(0, &window), ms(expected));

@@ -176,6 +176,48 @@ async fn what_ends_is_forgotten() {
     cluster.stop().await;
 }
 
+/// A home asks the next node once more for what that has, and dies: what it had told is for its successor.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_home_told_is_not_given_to_itself() {
+    let mut cluster = cluster(3, Settings::default()).await;
+    let (bob, id, got) = managed(&cluster, elsewhere(&cluster, "bob")).await;
+    let home = home_of(&cluster, "bob");
+    let peers = &cluster.app(home).router.peers;
+    let next = peers.second(account("bob").as_str()).unwrap();
+    let asked = peers.ask_to_yield(next, &account("bob")).unwrap();
+    // There is nothing for it to wait for.
+    assert!(asked.await.is_ok());
+    let _asked = peers.ask_to_yield(next, &account("bob"));
+    cluster.kill(home).unwrap();
+    cluster.agreed().await;
+    drop(bob);
+    let (_, answer) = resume(&cluster, &id, got).await;
+    assert_eq!(name(&answer), "resumed", "{answer}");
+    cluster.stop().await;
+}
+
+/// A session that goes to a node which dies before it has come there is found where it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_its_way_to_a_node_that_dies_is_not_lost_with_it() {
+    let mut cluster = cluster(2, Settings::default()).await;
+    let (mut bob, id, got) = managed(&cluster, home_of(&cluster, "bob")).await;
+    cluster.lose(Some(Kind::Yielded));
+    // Until a node comes that is to be his home.
+    while home_of(&cluster, "bob") + 1 < cluster.len() || cluster.len() == 2 {
+        assert!(cluster.len() < 12, "nobody is to be his home");
+        cluster.launch().await.unwrap();
+    }
+    cluster.agreed().await;
+    // He is told nothing, and nobody knows him there.
+    while bob.next().await.is_ok() {}
+    cluster.kill(cluster.len() - 1).unwrap();
+    cluster.lose(None);
+    cluster.agreed().await;
+    let (_, answer) = resume(&cluster, &id, got).await;
+    assert_eq!(name(&answer), "resumed", "{answer}");
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_may_have_been_sent_before_is_kept_once() {
     let cluster = cluster(1, Settings::default()).await;

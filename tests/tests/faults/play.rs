@@ -93,14 +93,18 @@ impl Play {
         story
     }
 
-    /// Checks every promise against the logs in the stores; panics if one was broken.
-    pub async fn verify(&self, stores: &Stores) -> Counts {
+    /// What was counted, and every promise that the logs in the stores break, in words.
+    pub async fn verdict(&self, stores: &Stores) -> (Counts, Vec<String>) {
         let mut logs = BTreeMap::new();
         for index in 0..self.actors {
             logs.insert(index, read_log(stores, index).await);
         }
-        let ledger = self.stage.ledger();
-        let (counts, wrong) = ledger.verify(&logs);
+        self.stage.ledger().verify(&logs)
+    }
+
+    /// Checks every promise against the logs in the stores; panics if one was broken.
+    pub async fn verify(&self, stores: &Stores) -> Counts {
+        let (counts, wrong) = self.verdict(stores).await;
         let shown: Vec<&String> = wrong.iter().take(20).collect();
         assert!(
             wrong.is_empty(),
@@ -108,7 +112,7 @@ impl Play {
             wrong.len()
         );
         assert_eq!(
-            ledger.open(),
+            self.stage.ledger().open(),
             (0, 0),
             "promised and not received, and not acknowledged"
         );

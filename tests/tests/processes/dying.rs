@@ -1,10 +1,13 @@
 //! `kill -9` of processes under load.
 //!
-//! `STARLING_PROCESS_KILLS`: how many nodes die, one after the other, each replaced by a new one (2).
+//! `STARLING_PROCESS_KILLS`: how many nodes die, each in turn and replaced by a new one (2). What came of it is printed in lines
+//! that begin with `figures`: `STARLING_PROCESS_KILLS=30 cargo nextest run -p tests --test processes take_nothing_with_them
+//! --no-capture`.
 
 use std::time::{Duration, Instant};
 
 use services::Redis;
+use tests::faults::actor::all_resumed;
 use tests::faults::dice::{Dice, count};
 use tests::processes::{Processes, Shared, over_redis};
 
@@ -16,12 +19,13 @@ async fn nodes_that_die_take_nothing_with_them(lines: &str) {
     println!("{kills} kills");
     let mut playing = Playing::begin(3, lines).await;
     let mut dice = Dice::new(playing.seed, u64::MAX);
-    let cluster = &mut playing.cluster;
+    let (cluster, stage) = (&mut playing.cluster, &playing.play.stage);
     let began = Instant::now();
     for _ in 0..kills {
         tokio::time::sleep(dice.between_ms(1_000, 2_000)).await;
-        let victim = dice.below(cluster.nodes.len() as u64) as usize;
-        drop(cluster.kill(victim));
+        stage.ledger().times.dies();
+        // Whoever has lived for longest.
+        drop(cluster.kill(0));
         let died = Instant::now();
         cluster.agree(2).unwrap();
         println!(
@@ -36,14 +40,10 @@ async fn nodes_that_die_take_nothing_with_them(lines: &str) {
         cluster.agree(3).unwrap();
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let played = began.elapsed();
     playing.print_silences("all", &ALL, began);
-    let (counts, _) = playing.end().await;
-    println!(
-        "{:.0} stanzas/s",
-        counts.attempts as f64 / played.as_secs_f64()
-    );
+    let (counts, story) = playing.end().await;
     assert!(counts.promised > 100);
+    all_resumed(&story);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,7 +80,7 @@ async fn who_is_left_serves_all() {
 /// A process that stood still for a while was declared over meanwhile: it begins a new life by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_frozen_begins_a_new_life() {
-    let shared = Shared::database().unwrap();
+    let shared = Shared::chosen().unwrap();
     let cluster = Processes::start(3, shared, "").await.unwrap();
     let frozen = cluster.nodes[2].process();
     frozen.freeze().unwrap();

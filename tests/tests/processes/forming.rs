@@ -66,7 +66,7 @@ async fn three_find_each_other_in_the_cloud() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_find_each_other_with_redis() {
     let redis = tokio::task::block_in_place(Redis::start).unwrap();
-    three_find_each_other(Shared::database().unwrap(), &over_redis(&redis)).await;
+    three_find_each_other(Shared::chosen().unwrap(), &over_redis(&redis)).await;
 }
 
 /// As operators without a registry write it: addresses of this machine's loopback network, and a secret.
@@ -77,7 +77,7 @@ async fn three_find_each_other_by_a_list() {
     let lines = format!(
         "listen = \"127.0.0.{{number}}:{port}\"\nnodes = {nodes:?}\nsecret = \"sixteen bytes...\""
     );
-    three_find_each_other(Shared::database().unwrap(), &lines).await;
+    three_find_each_other(Shared::chosen().unwrap(), &lines).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

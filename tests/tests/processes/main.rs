@@ -1,6 +1,7 @@
 //! Several processes over one store: they find each other by it, serve as one, and lose nothing when one dies or leaves.
 //!
-//! `STARLING_SEED` repeats the choices of a run.
+//! `STARLING_SEED` repeats the choices of a run; `STARLING_TEST_SHARED=cloud` has DynamoDB, S3 and memcached for the store instead of a
+//! database.
 
 mod crossing;
 mod dying;

@@ -24,7 +24,7 @@ fn id(node: &Node) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_sees_all_members_at_each() {
-    let shared = Shared::database().unwrap();
+    let shared = Shared::chosen().unwrap();
     let nodes = Processes::start(3, shared, "").await.unwrap().nodes;
     let ids: Vec<String> = nodes.iter().map(id).collect();
     for node in &nodes {
@@ -50,7 +50,7 @@ async fn an_operator_sees_all_members_at_each() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fenced_node_comes_back_in_another_life() {
-    let shared = Shared::database().unwrap();
+    let shared = Shared::chosen().unwrap();
     let nodes = Processes::start(3, shared, "").await.unwrap();
     let fenced = id(&nodes.nodes[2]);
     // Nobody is there to be asked: nothing is done.
@@ -72,7 +72,7 @@ async fn a_fenced_node_comes_back_in_another_life() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_starts_while_the_secret_is_replaced_joins() {
-    let shared = Shared::database().unwrap();
+    let shared = Shared::chosen().unwrap();
     let mut nodes = Processes::start(2, shared, "").await.unwrap();
     cluster(&nodes.nodes[0], &["secret-rotate"], 0);
     // The new one has read both secrets, the others have not read the new one yet.
@@ -86,7 +86,7 @@ async fn who_starts_while_the_secret_is_replaced_joins() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_written_secret_is_not_the_cluster_s_to_replace() {
-    let shared = Shared::database().unwrap();
+    let shared = Shared::chosen().unwrap();
     let lines = "secrets = [\"a secret that an operator wrote\"]";
     let nodes = Processes::start(1, shared, lines).await.unwrap().nodes;
     cluster(&nodes[0], &["secret-rotate"], 3);
@@ -95,7 +95,7 @@ async fn a_written_secret_is_not_the_cluster_s_to_replace() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_drains_itself_is_waited_for() {
-    let shared = Shared::database().unwrap();
+    let shared = Shared::chosen().unwrap();
     let mut nodes = Processes::start(2, shared, "").await.unwrap();
     let told = cluster(&nodes.nodes[1], &["drain", "--self"], 0);
     println!("{told}");

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use storage::Stores;
-use tests::faults::actor::{Story, actor_name};
+use tests::faults::actor::{Story, actor_name, resumptions};
 use tests::faults::dice::seed;
 use tests::faults::ledger::Counts;
 use tests::faults::node::create_accounts;
@@ -23,6 +23,7 @@ pub struct Playing {
     pub play: Play,
     /// What repeats its choices.
     pub seed: u64,
+    began: Instant,
 }
 
 impl Playing {
@@ -38,7 +39,7 @@ impl Playing {
         lines: &str,
         place: impl Fn(&Processes, usize) -> SocketAddr,
     ) -> Self {
-        let shared = Shared::database().unwrap();
+        let shared = Shared::chosen().unwrap();
         let cluster = Processes::start(nodes, shared, lines).await.unwrap();
         Box::pin(Self::begin_on(cluster, place)).await
     }
@@ -63,6 +64,7 @@ impl Playing {
             stores,
             play,
             seed,
+            began: Instant::now(),
         }
     }
 
@@ -102,13 +104,34 @@ impl Playing {
             println!("{story:?}");
             self.fail(&format!("{open:?} open"));
         }
+        self.print_figures(&story).await;
         let counts = self.play.verify(&self.stores).await;
         println!("{counts:?}\n{story:?}");
-        let ledger = self.play.stage.ledger();
-        println!("resumed since the break: {}", ledger.times.since_break());
-        println!("resumed since dialling: {}", ledger.times.since_dial());
-        drop(ledger);
         (counts, story)
+    }
+
+    /// Prints what became of messages and sessions, before anything fails.
+    async fn print_figures(&self, story: &Story) {
+        let (counts, wrong) = self.play.verdict(&self.stores).await;
+        let of = |what: &str| wrong.iter().filter(|wrong| wrong.contains(what)).count();
+        let (lost, disordered) = (of("was acknowledged and"), of("comes after number"));
+        let (resumed, missed) = resumptions(story);
+        println!(
+            "figures: {:.0} stanzas/s, {} acknowledged, {lost} lost, {disordered} out of order, {} duplicates above 0198 and others",
+            counts.attempts as f64 / self.began.elapsed().as_secs_f64(),
+            counts.promised,
+            wrong.len() - lost - disordered,
+        );
+        println!("figures: {resumed} sessions resumed, {missed} not found");
+        let ledger = self.play.stage.ledger();
+        let times = &ledger.times;
+        println!("figures: resumed since the break: {}", times.since_break());
+        println!("figures: resumed since dialling: {}", times.since_dial());
+        println!(
+            "figures: resumed after a death, since that: {}; since dialling: {}",
+            times.since_death(),
+            times.since_dial_after_death()
+        );
     }
 
     /// Fails, with what the nodes logged.

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tests::faults::actor::mostly_resumed;
+use tests::faults::actor::all_resumed;
 use tests::processes::{Node, Processes, Shared};
 use tests::server::starling_binary;
 
@@ -57,7 +57,7 @@ async fn nothing_is_lost(programs: &[PathBuf]) {
     }
     let (counts, story) = playing.end().await;
     assert!(counts.promised > 100 && counts.refused == 0);
-    mostly_resumed(&story);
+    all_resumed(&story);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

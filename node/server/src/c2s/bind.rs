@@ -250,6 +250,13 @@ pub async fn resume(
         Taken::Absent => {
             outcome("not_found");
             let handled = router.parked.handled_by(previd, &identity.account);
+            let cause = match handled {
+                Some(_) => "ended",
+                None => router.peers.missing(identity.account.as_str()),
+            };
+            let missed = &router.metrics.resumptions_missed;
+            missed.with_label_values(&[cause]).inc();
+            tracing::info!(cause, "a session to be resumed is not here");
             return Err(managed::failed("item-not-found", handled));
         }
         Taken::Busy => {

@@ -286,7 +286,9 @@ async fn settle_until(
     loop {
         while let Some(order) = core.handle.mailbox.take_order() {
             match order {
-                Order::Handover(to) => (heir, moves) = (Some(to), None),
+                // It is promised to another node: its client finds it there.
+                Order::Handover(to) if moves.is_some() => drop(to),
+                Order::Handover(to) => heir = Some(to),
                 Order::Move(to) => {
                     heir = Some(to);
                     moves.get_or_insert(Instant::now() + MOVE);
@@ -364,10 +366,12 @@ async fn wait(core: Box<SessionCore>, heir: Heir, moves: bool) {
         let mut slots = router.parked.0.lock();
         core.handle.mailbox.detach();
         // An order given before the slot changed would be seen by nobody.
-        let mut ends = false;
+        let (mut ends, mut moving) = (false, false);
         while let Some(order) = core.handle.mailbox.take_order() {
             match order {
-                Order::Handover(to) | Order::Move(to) => heir = Some(to),
+                Order::Handover(to) if moving => drop(to),
+                Order::Handover(to) => heir = Some(to),
+                Order::Move(to) => (heir, moving) = (Some(to), true),
                 Order::End(_) | Order::Shutdown => ends = true,
                 _ => {}
             }

@@ -111,8 +111,9 @@ struct State {
     photo: Option<Photo>,
     mailbox: Mailbox,
     unsaved_acks: u32,
-    /// Entries that sessions brought along and that are in the log behind what is known of it.
-    ahead: ThinVec<u64>,
+    /// Entries that sessions brought along and that are in the log behind what is known of it, with how many hold each; `None`:
+    /// a client has acknowledged it.
+    ahead: ThinVec<(u64, Option<u16>)>,
 }
 
 /// A message on its way through a home.
@@ -408,6 +409,7 @@ impl Home {
     pub fn acknowledge(self: &Arc<Self>, router: &Arc<Router>, numbers: &[u64]) {
         let save = self.with(|state| {
             state.unsaved_acks += state.pending.acknowledge(numbers.iter().copied()) as u32;
+            state.acknowledge_ahead(numbers);
             state.unsaved_acks >= ACKS_PER_SAVE
         });
         if save == Some(true) {
@@ -418,6 +420,7 @@ impl Home {
     /// A session ended: what its client did not acknowledge goes to another available resource, or waits.
     pub fn release(self: &Arc<Self>, router: &Arc<Router>, numbers: Vec<u64>) {
         self.with(|state| {
+            state.release_ahead(&numbers);
             state.pending.release(numbers);
             state.give_to_best(router, &self.account);
         });

@@ -58,8 +58,8 @@ impl Handler for Hands {
         match &event {
             Event::Up(node) => tracing::debug!(node = node.0, "a link is up"),
             Event::Disowned(by) => {
-                // It forgets nobody but whom the directory declared down.
-                tracing::warn!(by = by.0, "this life of the node was declared over");
+                // It forgets nobody but whom the directory declared down; a node that leaves is, and says so itself.
+                tracing::info!(by = by.0, "this life of the node was declared over");
                 self.fallen.send_replace(true);
             }
             event => tracing::info!(?event, "links"),

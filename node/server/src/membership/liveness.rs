@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use cluster::{NodeId, directory::raft, link::Event};
+use cluster::{
+    NodeId,
+    directory::{raft, redis},
+    link::Event,
+};
 use parking_lot::Mutex;
 use tokio::time::{Duration, Instant};
 
 /// So long a node may be silent.
 const SILENT: Duration = Duration::from_millis(1_500);
-/// So long its process may be gone.
-const GONE: Duration = Duration::from_millis(300);
+/// So long its process may be gone: all its connections have broken, and its host refuses another. A process that lives has
+/// its socket open.
+const GONE: Duration = Duration::from_millis(100);
 /// So long a member may be without a link: others know it, this node has not met it yet.
 const UNMET: Duration = Duration::from_secs(3);
 
@@ -70,9 +75,22 @@ impl raft::Liveness for Liveness {
     }
 }
 
+impl redis::Witness for Liveness {
+    fn gone(&self) -> BTreeSet<NodeId> {
+        let all = self.0.lock();
+        let gone = all
+            .iter()
+            .filter(|(_, (trouble, since))| *trouble == Trouble::Gone && since.elapsed() >= GONE);
+        gone.map(|(node, _)| *node).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use cluster::{directory::raft::Liveness as _, link::Gone};
+    use cluster::{
+        directory::{raft::Liveness as _, redis::Witness as _},
+        link::Gone,
+    };
 
     use super::*;
 
@@ -97,9 +115,12 @@ mod tests {
         liveness.hear(&Event::Again(one));
         check(&liveness, &[]);
         liveness.hear(&Event::Gone(two, Gone::Refused));
-        check(&liveness, &[]);
-        wait(300).await;
-        check(&liveness, &[2]);
+        liveness.hear(&Event::Silent(one, Instant::now() - SILENT));
+        check(&liveness, &[1]);
+        assert!(liveness.gone().is_empty());
+        wait(100).await;
+        check(&liveness, &[1, 2]);
+        assert_eq!(liveness.gone(), BTreeSet::from([two]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -125,7 +146,7 @@ mod tests {
         check(&liveness, &[]);
         // Whoever is no member any more and has no link is nobody's business.
         liveness.hear(&Event::Gone(NodeId(1), Gone::Refused));
-        wait(300).await;
+        wait(100).await;
         check(&liveness, &[1]);
         liveness.look(&BTreeSet::new(), &BTreeSet::new());
         check(&liveness, &[]);

@@ -39,7 +39,7 @@ impl Seat {
                 founder: Arc::new(rows),
             }))),
             Configured::Redis(configured) => {
-                let setup = setup(configured, member, &cluster.name)?;
+                let setup = setup(configured, member, &cluster.name, liveness.clone())?;
                 Self::Redis(Arc::new(RedisDirectory::start(setup)))
             }
         })
@@ -79,7 +79,12 @@ pub(super) fn role(role: directory::Role) -> &'static str {
     }
 }
 
-fn setup(configured: &Redis, member: Member, cluster: &str) -> anyhow::Result<redis::Setup> {
+fn setup(
+    configured: &Redis,
+    member: Member,
+    cluster: &str,
+    witness: Arc<Liveness>,
+) -> anyhow::Result<redis::Setup> {
     let password = match (&configured.password, &configured.password_file) {
         (Some(password), _) => Some(password.expose().to_owned()),
         (None, Some(file)) => Some(read(file)?.trim().to_owned()),
@@ -104,6 +109,7 @@ fn setup(configured: &Redis, member: Member, cluster: &str) -> anyhow::Result<re
     let roots = configured.ca_file.as_deref().map(read).transpose()?;
     Ok(redis::Setup {
         member,
+        witness,
         place,
         roots: roots.map(String::into_bytes),
         name: format!("starling:{cluster}"),

@@ -37,7 +37,11 @@ use self::{
     pipes::Pipes,
     view::Views,
 };
-pub use self::{frame::Kind, moves::Piece, view::View};
+pub use self::{
+    frame::Kind,
+    moves::{Came, Giver, Piece, given_name},
+    view::View,
+};
 use crate::home::Parcel;
 
 /// Nodes that a stanza may come over. More only happens to one that nodes pass to and fro.
@@ -122,10 +126,30 @@ impl Peers {
         self.views.generation()
     }
 
-    /// The node that serves an account of ours when this one is gone; `None`: there is no other, or it is not ours.
+    /// The node that serves an account of ours when this one is gone; `None`: there is no other, or it is not ours. One that
+    /// leaves is none: it would only be told what it is about to forget.
     pub fn second(&self, account: &str) -> Option<NodeId> {
-        let [first, second] = first_two(account.as_bytes(), &self.view().members);
-        second.filter(|_| first.as_ref() == self.me.get())
+        let view = self.view();
+        let [first, second] = first_two(account.as_bytes(), &view.members);
+        let stays = |node: &NodeId| {
+            view.members
+                .iter()
+                .any(|it| it.node == *node && it.weight > 0.0)
+        };
+        second.filter(|node| first.as_ref() == self.me.get() && stays(node))
+    }
+
+    /// Why a session of an account of ours may not be here: what became of the nodes that served the account a while ago.
+    pub fn missing(&self, account: &str) -> &'static str {
+        let me = self.me.get().copied();
+        let mut cause = "unknown";
+        for node in self.views.homes(account).filter(|node| Some(*node) != me) {
+            match self.has_left(node) {
+                true => return "left_behind",
+                false => cause = "moved",
+            }
+        }
+        cause
     }
 
     /// Whether a node served accounts a while ago and does no longer.

@@ -155,7 +155,7 @@ fn cluster(f: &mut Formatter<'_>, cluster: &Status) -> fmt::Result {
     if let Some(leader) = &directory.leader {
         write!(f, ", led by {}", Html(name_of(cluster, leader)))?;
     }
-    write!(f, "; this node is {}", Html(&directory.role))?;
+    write!(f, "; the role of this node: {}", Html(&directory.role))?;
     if directory.lag > 0 {
         write!(f, ", {} entries behind", directory.lag)?;
     }
@@ -169,9 +169,9 @@ fn cluster(f: &mut Formatter<'_>, cluster: &Status) -> fmt::Result {
     strangers(f, cluster)
 }
 
-/// Hues that lie far apart, however many there are.
+/// Hues that lie far apart, however many there are, none of them red: that is for trouble.
 fn hue(index: usize) -> usize {
-    index * 137 % 360
+    40 + (160 + index * 107) % 280
 }
 
 /// Who serves how much, as a ring: its circumference is 100.

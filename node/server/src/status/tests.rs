@@ -192,7 +192,7 @@ fn the_text_is_a_table() {
     let text = Text(&facts(Some(three()))).to_string();
     let expected = "\
 cluster blue: 3 members, epoch 12, generation 3
-directory raft: b leads, this node is voter
+directory raft: b leads, the role of this node: voter
 
    MEMBER  STATE  SHARE  ADDRESS        ZONE           LINK       NODE
 *  a       ready  25 %   10.0.0.1:7269  eu-central-1a  -          00000123456789ab

@@ -42,7 +42,7 @@ fn head(f: &mut Formatter<'_>, cluster: &Status) -> fmt::Result {
     if let Some(leader) = &directory.leader {
         write!(f, "{} leads, ", Shown(name_of(cluster, leader)))?;
     }
-    write!(f, "this node is {}", Shown(&directory.role))?;
+    write!(f, "the role of this node: {}", Shown(&directory.role))?;
     if directory.lag > 0 {
         write!(f, ", {} entries behind", directory.lag)?;
     }

@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     Inner, Live, Record,
     duties::Duties,
+    live::LEASE,
     speech::{Answer, Kind, message},
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// How often everything is looked at.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(50);
 /// How long a beat must stand still before the directory is founded anew.
 const ABANDONED: Duration = Duration::from_secs(4);
 /// How long peers have to say what they know.
@@ -206,6 +207,7 @@ impl Keeper {
             self.inner.core.set_open(open);
             self.inner.core.look();
             self.restrain_elections();
+            self.succeed(silence).await;
             self.live.retire();
             if self.live.leads() && in_contact {
                 self.duties.look(&self.inner, &self.live);
@@ -239,6 +241,31 @@ impl Keeper {
         let unreachable = self.inner.liveness.unreachable();
         let hopeful = self.reaches_majority(&unreachable);
         self.live.raft.runtime_config().elect(hopeful);
+    }
+
+    /// The leader's process is gone: the first of the voters that are left asks for votes as soon as they may be given. The
+    /// others wait for longer, or two would always ask at once.
+    async fn succeed(&self, silence: Option<Duration>) {
+        let unreachable = self.inner.liveness.unreachable();
+        let leader = self.live.leader();
+        if leader.is_none_or(|leader| !unreachable.contains(&leader))
+            || silence.is_none_or(|silence| silence < LEASE)
+            || !self.reaches_majority(&unreachable)
+        {
+            return;
+        }
+        let first = self.voters().difference(&unreachable).next().copied();
+        if first == Some(self.inner.core.me()) {
+            // An error means that Raft has ended.
+            let _ = self.live.raft.trigger().elect().await;
+        }
+    }
+
+    fn voters(&self) -> BTreeSet<NodeId> {
+        let metrics = self.live.raft.metrics();
+        let metrics = metrics.borrow();
+        let membership = metrics.membership_config.membership();
+        membership.voter_ids().map(NodeId).collect()
     }
 
     fn reaches_majority(&self, unreachable: &BTreeSet<NodeId>) -> bool {

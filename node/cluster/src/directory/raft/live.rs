@@ -39,6 +39,8 @@ use crate::{
 
 /// The leader's heartbeat.
 const HEARTBEAT: Duration = Duration::from_millis(100);
+/// So long after a word of its leader nobody votes for another, and in so many more at most a voter asks for votes.
+pub(super) const LEASE: Duration = Duration::from_millis(450);
 /// How long one message of Raft may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How many entries the log keeps behind a snapshot, and about how many more until the next. A batch has up to 512 commands,
@@ -111,8 +113,8 @@ impl Live {
         let config = Config {
             cluster_name: format!("directory-{generation}"),
             heartbeat_interval: HEARTBEAT.as_millis() as u64,
-            election_timeout_min: 300,
-            election_timeout_max: 600,
+            election_timeout_min: 250,
+            election_timeout_max: LEASE.as_millis() as u64,
             install_snapshot_timeout: 60_000,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(LOG_KEEP),
             max_in_snapshot_log_to_keep: LOG_KEEP,

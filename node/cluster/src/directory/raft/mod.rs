@@ -57,7 +57,7 @@ pub trait Peers: Send + Sync + 'static {
 
 /// What the links of this node know of others.
 pub trait Liveness: Send + Sync + 'static {
-    /// Who cannot be reached now: silent for 1.5 s, or connections refused for 0.3 s.
+    /// Who cannot be reached now: silent for 1.5 s, or connections refused for 0.1 s.
     fn unreachable(&self) -> BTreeSet<NodeId>;
 }
 

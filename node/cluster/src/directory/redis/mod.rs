@@ -1,7 +1,8 @@
 //! The directory over Redis (or Valkey): the log is a stream, and Redis alone orders it.
 //!
 //! Every node reads the stream and applies it; who appends waits until its own entry came back. A node in contact renews a
-//! lease of [`LEASE`]; whoever sees that one ran out appends, once, that its node is down. Correct it is without clocks and
+//! lease of [`LEASE`]; whoever sees that one ran out appends, once, that its node is down. Where most of the others say that a
+//! process is gone its lease is taken away. Correct it is without clocks and
 //! leases: what counts is that all apply the same entries, and that the state machine refuses nodes that are not members.
 //!
 //! Redis may lose what it acknowledged (a restart, a failover). Each node knows index and mark of what it applied last, so it
@@ -11,7 +12,7 @@ mod place;
 mod script;
 mod session;
 
-use std::{hash::BuildHasher, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, hash::BuildHasher, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
@@ -27,14 +28,23 @@ use super::{
     Command, Directory, Entry, Events, FENCE, Member, Reply, Role, Status, SubmitError, View,
     submit::{AppendError, Core, Log},
 };
+use crate::NodeId;
 
 /// How long a lease lasts. Above [`FENCE`], so that a node is fenced before it is declared down.
 pub const LEASE: Duration = Duration::from_millis(1_500);
+
+/// What the links of this node know of others.
+pub trait Witness: Send + Sync + 'static {
+    /// Whose process is gone: its host refuses connections.
+    fn gone(&self) -> BTreeSet<NodeId>;
+}
 
 /// What it needs.
 pub struct Setup {
     /// This node.
     pub member: Member,
+    /// Who may see that a process is gone before its lease runs out.
+    pub witness: Arc<dyn Witness>,
     /// Where Redis is.
     pub place: Place,
     /// Whom to trust with TLS, as PEM; the system's roots if it is not said.
@@ -56,6 +66,7 @@ struct Position {
 struct Inner {
     core: Arc<Core>,
     member: Arc<Member>,
+    witness: Arc<dyn Witness>,
     way: Way,
     /// With the hash tag.
     name: String,
@@ -79,6 +90,7 @@ impl RedisDirectory {
         let inner = Arc::new(Inner {
             core: Core::new(setup.member.node),
             member: Arc::new(setup.member),
+            witness: setup.witness,
             way: Way::new(setup.place, setup.roots, format!("{name}:tip")),
             name,
             connection: ArcSwapOption::empty(),
@@ -127,7 +139,7 @@ impl Inner {
         format!("{}:{what}", self.name)
     }
 
-    fn lease(&self, node: crate::NodeId) -> String {
+    fn lease(&self, node: NodeId) -> String {
         self.key(&format!("live:{:016x}", node.0))
     }
 

@@ -1,5 +1,5 @@
 //! What happens in Redis in one step. Keys: `tip` (hash: generation, index and mark of the last entry), `log` (stream, ids
-//! `generation-index`), `snap` (hash: where the snapshot is), `live:<node>` (leases), `part:<generation>:<index>:<number>`.
+//! `generation-index`), `snap` (hash: where the snapshot is), `live:<node>` (leases), `gone:<node>:<by>` (who saw a process gone), `part:<generation>:<index>:<number>`.
 //!
 //! Each entry bears a random mark, and that of the entry before it. A server that lost entries and got others in their place
 //! is known by that.

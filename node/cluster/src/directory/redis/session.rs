@@ -20,7 +20,9 @@ use crate::{
 };
 
 /// How often the lease is renewed.
-const RENEW: Duration = Duration::from_millis(300);
+const RENEW: Duration = Duration::from_millis(150);
+/// A look that takes longer says that the server hung.
+const LATE: Duration = Duration::from_millis(900);
 /// How long a read waits for entries.
 const BLOCK: usize = 500;
 /// How many entries a read brings at most.
@@ -30,6 +32,8 @@ const SNAPSHOT_EVERY: u64 = 2_000;
 /// Nobody is declared down before this node has been in contact for so long: behind a failover all leases are gone, and each
 /// node needs its time to come back.
 const CALM: Duration = Duration::from_secs(4);
+/// How long it counts that a node saw a process gone, in milliseconds.
+const ACCUSED: u64 = 1_000;
 /// How long the parts of a snapshot are kept if nobody removes them.
 const PARTS_SECONDS: u64 = 3_600;
 
@@ -185,7 +189,7 @@ async fn keep(inner: &Arc<Inner>, mut calls: MultiplexedConnection) -> RedisResu
             _ => return Ok(()),
         }
         *inner.contact.lock() = Some(asked);
-        if looked.elapsed() > 3 * RENEW {
+        if looked.elapsed() > LATE {
             calm = Instant::now();
         }
         looked = Instant::now();
@@ -212,10 +216,38 @@ async fn keep(inner: &Arc<Inner>, mut calls: MultiplexedConnection) -> RedisResu
                 inner.core.submit_closed(up).await
             }));
         }
+        if member {
+            accuse(inner, &mut calls).await?;
+        }
         if member && calm.elapsed() >= CALM {
             declare(inner, &mut calls, before.generation).await?;
         }
     }
+}
+
+/// Says whose process is gone, as far as this node sees. Where more than half of the other members say so its lease is taken
+/// away; a process that lives renews it.
+async fn accuse(inner: &Inner, calls: &mut MultiplexedConnection) -> RedisResult<()> {
+    let gone = inner.witness.gone();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let (view, me) = (inner.core.replica().view(), inner.core.me());
+    for suspect in gone.into_iter().filter(|node| view.seat(*node).is_some()) {
+        let nodes = view.seats.iter().map(|seat| seat.member.node);
+        let others: Vec<NodeId> = nodes.filter(|node| *node != suspect).collect();
+        let accusation = |by: &NodeId| inner.key(&format!("gone:{}:{}", suspect.0, by.0));
+        let mut asked = redis::pipe();
+        asked.pset_ex(accusation(&me), 1, ACCUSED).ignore();
+        for by in &others {
+            asked.exists(accusation(by));
+        }
+        let against: Vec<bool> = asked.query_async(calls).await?;
+        if against.iter().filter(|it| **it).count() * 2 > others.len() {
+            () = calls.del(inner.lease(suspect)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Declares down whose lease ran out.

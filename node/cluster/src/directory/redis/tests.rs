@@ -1,5 +1,8 @@
 //! The directory over real servers: alone, restarted, frozen, with TLS and a user, behind Sentinel, in cluster mode.
 
+use std::collections::BTreeSet;
+
+use redis::AsyncCommands as _;
 use services::{Certificate, Redis, Sentinel};
 
 use super::*;
@@ -14,9 +17,29 @@ use crate::{
     },
 };
 
+/// Sees these processes gone.
+#[derive(Default)]
+struct Sees(Mutex<BTreeSet<NodeId>>);
+
+impl Witness for Sees {
+    fn gone(&self) -> BTreeSet<NodeId> {
+        self.0.lock().clone()
+    }
+}
+
 fn start(place: Place, roots: Option<Vec<u8>>, node: u64) -> Arc<RedisDirectory> {
+    start_with(place, roots, node, Arc::default())
+}
+
+fn start_with(
+    place: Place,
+    roots: Option<Vec<u8>>,
+    node: u64,
+    witness: Arc<Sees>,
+) -> Arc<RedisDirectory> {
     Arc::new(RedisDirectory::start(Setup {
         member: (*member(node)).clone(),
+        witness,
         place,
         roots,
         name: "test".into(),
@@ -282,4 +305,32 @@ async fn behind_sentinel_a_replica_goes_on() {
     equal(&directories).await;
     let answer = replica.ask("XLEN {test}:log").expect("it runs");
     assert_ne!(answer.trim(), ":0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_taken_away_when_most_of_the_others_see_the_process_gone() {
+    let server = services::Redis::start().unwrap();
+    let place = Place::Server(server.url());
+    let witnesses: [Arc<Sees>; 3] = Default::default();
+    let all: Vec<_> = (1..)
+        .zip(&witnesses)
+        .map(|(node, sees)| start_with(place.clone(), None, node, sees.clone()))
+        .collect();
+    let members = |count: usize| {
+        let views = all[..2].iter().map(|d| d.inner.core.replica().view());
+        views.into_iter().all(|view| view.seats.len() == count)
+    };
+    until("all are members", || members(3)).await;
+    let accused = BTreeSet::from([NodeId(3)]);
+    *witnesses[0].0.lock() = accused.clone();
+    // One alone is not believed: what it says is in Redis, and the lease stays.
+    let mut calls = all[0].inner.way.connect().await.unwrap();
+    let inner = &all[0].inner;
+    let said = inner.key("gone:3:1");
+    while !calls.exists::<_, bool>(&said).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    assert!(members(3));
+    *witnesses[1].0.lock() = accused;
+    until("it is declared down though it lives", || members(2)).await;
 }

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{c2s::session::SessionCore, home::Doubt, net::Transport};
 
+/// Updates of one session that a node may be told and not have confirmed.
+const MAX_UNCONFIRMED: u64 = 256;
+
 /// How far another node knows of a session.
 #[derive(Default)]
 pub struct Following {
@@ -105,12 +108,24 @@ impl Following {
         let account = core.home.account.as_str();
         if self.epoch == epoch || router.peers.elsewhere(account).is_none() {
             let second = router.peers.second(account);
+            if self.stream.is_none() && second.is_some_and(|node| router.replicas.is_slow(node)) {
+                // It has enough to take in.
+                self.again = Some(Instant::now() + AGAIN);
+                self.epoch = epoch;
+                return;
+            }
             if self.stream.as_ref().map(|it| it.line.node) != second {
                 self.forget();
                 self.stream = second.map(|node| Stream::new(core, node));
             }
         }
         (self.epoch, self.again) = (epoch, None);
+    }
+
+    /// So much was told and not confirmed that no more is: a node that is slow is told anew when it is not.
+    fn is_behind(&self) -> bool {
+        let is_behind = |stream: &Stream| stream.line.unconfirmed() >= MAX_UNCONFIRMED;
+        self.stream.as_ref().is_some_and(is_behind)
     }
 
     /// Somebody else is to know of the session, or may be.
@@ -178,6 +193,9 @@ impl Following {
 
     /// Lets go what may go.
     fn release(&mut self, core: &SessionCore, transport: &mut Transport) {
+        if self.is_behind() {
+            self.lose(core, "behind");
+        }
         let Some(stream) = &self.stream else {
             return transport.release_all();
         };
@@ -252,6 +270,8 @@ pub(super) fn tell_parked(core: &mut SessionCore, standing: Option<Standing>) {
     let mut following = core.replica.take().unwrap_or_default();
     if following.is_cut {
         following.lose(core, "unreachable");
+    } else if following.is_behind() {
+        following.lose(core, "behind");
     } else if following.is_refused() {
         following.lose(core, "refused");
     }

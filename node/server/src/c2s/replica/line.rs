@@ -33,6 +33,12 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// How many updates are not known there yet.
+    pub(super) fn unconfirmed(&self) -> u64 {
+        let sent = self.sent.load(Ordering::Acquire);
+        sent.saturating_sub(self.confirmed.load(Ordering::Acquire))
+    }
+
     /// Whether all that was told is known.
     pub(super) fn is_confirmed(&self) -> bool {
         self.confirmed.load(Ordering::Acquire) == self.sent.load(Ordering::Acquire)

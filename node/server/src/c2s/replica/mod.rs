@@ -16,6 +16,7 @@
 mod doubtful;
 mod following;
 mod frames;
+mod giving;
 mod line;
 mod orphans;
 mod snapshot;
@@ -37,7 +38,8 @@ use parking_lot::Mutex;
 pub use following::Following;
 pub(super) use following::{commit, parked};
 pub use frames::{confirmed, taken};
-pub use orphans::{give_up, view_changed};
+pub use giving::Giving;
+pub use orphans::{give_up, load_left, view_changed};
 
 use self::{line::Line, store::Store};
 use crate::routing::{Order, Peers, Router};
@@ -73,6 +75,16 @@ impl Replicas {
         self.silent.lock().contains(&node)
     }
 
+    /// Whether a node has been told more than it takes in, and has not answered.
+    fn is_slow(&self, node: NodeId) -> bool {
+        self.is_silent(node)
+            && self.lines.iter().any(|lines| {
+                let lines = lines.lock();
+                let mut of_node = lines.values().filter(|line| line.node == node);
+                of_node.any(|line| !line.is_confirmed())
+            })
+    }
+
     /// What is due by time.
     pub fn sweep(&self, router: &Arc<Router>, now: Instant) {
         if router.peers.generation() == 0 {
@@ -102,12 +114,18 @@ impl Replicas {
         }
     }
 
-    /// The sessions of an account that other nodes left behind, for its home.
-    pub fn take(&self, peers: &Peers, account: &str, now_ms: u64) -> Vec<Vec<u8>> {
+    /// The sessions of an account that other nodes left behind, for its home: this node, or the one that is named.
+    pub fn take(
+        &self,
+        peers: &Peers,
+        account: &str,
+        to: Option<NodeId>,
+        now_ms: u64,
+    ) -> Vec<Vec<u8>> {
         let taken = self
             .store
             .lock()
-            .take(account, |node| peers.has_left(node), now_ms);
+            .take(account, to, |node| peers.has_left(node), now_ms);
         let encoded = taken.into_iter().filter_map(|orphan| {
             let mut session = orphan.replica.session;
             let since_ms = session.doubt_since_ms.unwrap_or(orphan.gone_ms);

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cluster::NodeId;
 use xmpp::BareJid;
 
 use super::{following, snapshot::standing};
@@ -19,16 +20,19 @@ const AGREEING: Duration = Duration::from_secs(3);
 /// Homes that are loaded at once because another node died.
 const LOADING: usize = 32;
 
-/// The sessions of an account that are known here, for its new home. Their home may not be known to be gone yet.
-pub async fn give_up(router: &Router, account: &BareJid) -> Vec<Vec<u8>> {
+/// The sessions of an account that are known here, for its new home. Their home may not be known to be gone yet. What the new
+/// home itself has told is for who comes after it.
+pub async fn give_up(router: &Router, to: NodeId, account: &BareJid) -> Vec<Vec<u8>> {
     const ROUND: Duration = Duration::from_millis(20);
     let until = tokio::time::Instant::now() + AGREEING;
-    let replicas = &router.replicas;
+    let (replicas, name) = (&router.replicas, account.as_str());
     let mut given = Vec::new();
     loop {
-        given.extend(replicas.take(&router.peers, account.as_str(), router.now_ms()));
-        let is_over = tokio::time::Instant::now() >= until;
-        if is_over || !replicas.store.lock().knows(account.as_str()) {
+        given.extend(replicas.take(&router.peers, name, Some(to), router.now_ms()));
+        let is_over = tokio::time::Instant::now() >= until
+            // Whoever asked is not its home any more.
+            || router.peers.elsewhere(name) != Some(to);
+        if is_over || !replicas.store.lock().knows(name, to) {
             return given;
         }
         tokio::time::sleep(ROUND).await;
@@ -63,6 +67,14 @@ pub fn view_changed(router: &Arc<Router>) {
     router
         .clone()
         .spawn(async move { load(&router, orphans).await });
+}
+
+/// The node to which an account was given is not its home any more: who is now gets to know what it may not have taken in.
+pub fn load_left(router: &Arc<Router>, account: &BareJid) {
+    let (router, account) = (router.clone(), Box::from(account.as_str()));
+    router
+        .clone()
+        .spawn(async move { load(&router, vec![account]).await });
 }
 
 async fn load(router: &Arc<Router>, accounts: Vec<Box<str>>) {

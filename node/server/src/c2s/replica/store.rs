@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use minicbor::{Decode, Encode};
 
 use super::state::{Delta, Replica};
+use crate::c2s::moving::Moved;
 
 /// Sessions of other nodes that are known here.
 const MAX_REPLICAS: usize = 500_000;
@@ -44,6 +45,8 @@ struct Held {
     replica: Replica,
     /// When its home was seen gone, in milliseconds since 1970, and when nobody can resume it any more.
     gone: Option<(u64, Instant)>,
+    /// A copy of what was given to its home: when it is of no use any more, if that lives.
+    lapses: Option<Instant>,
 }
 
 impl Held {
@@ -109,13 +112,9 @@ impl Store {
                     number: update.number,
                     replica,
                     gone,
+                    lapses: None,
                 };
-                let has_room = self.held.len() < self.max_replicas
-                    && self.bytes + held.bytes() <= self.max_bytes;
-                if has_room {
-                    self.insert(name, held);
-                }
-                has_room
+                self.insert(name, held)
             }
             None => {
                 let follows = self.follow(name, update);
@@ -142,11 +141,37 @@ impl Store {
         self.bytes <= self.max_bytes
     }
 
-    fn insert(&mut self, name: Name, held: Held) {
-        self.bytes += held.bytes();
-        let names = self.by_account.entry_ref(&held.account);
-        names.or_default().push(name);
-        self.held.insert(name, held);
+    /// Keeps a copy of a session that is being given to its home, until that has it or this time comes.
+    pub(super) fn keep(&mut self, name: Name, of: (&str, u64), session: Moved, lapses: Instant) {
+        let (account, began_ms) = of;
+        self.remove(name);
+        self.falls_due(lapses);
+        let held = Held {
+            account: account.into(),
+            began_ms,
+            number: 0,
+            replica: Replica::new(session, None),
+            gone: None,
+            lapses: Some(lapses),
+        };
+        self.insert(name, held);
+    }
+
+    /// False: there is no room.
+    fn insert(&mut self, name: Name, held: Held) -> bool {
+        let has_room =
+            self.held.len() < self.max_replicas && self.bytes + held.bytes() <= self.max_bytes;
+        if has_room {
+            self.bytes += held.bytes();
+            let names = self.by_account.entry_ref(&held.account);
+            names.or_default().push(name);
+            self.held.insert(name, held);
+        }
+        has_room
+    }
+
+    fn falls_due(&mut self, at: Instant) {
+        self.next_expiry = Some(self.next_expiry.map_or(at, |next| next.min(at)));
     }
 
     fn remove(&mut self, name: Name) -> Option<Held> {
@@ -168,30 +193,34 @@ impl Store {
         now_ms: u64,
         now: Instant,
     ) -> Vec<Box<str>> {
-        let mut accounts = Vec::new();
+        let (mut accounts, mut first) = (Vec::new(), None);
         for ((node, _), held) in &mut self.held {
             if held.gone.is_none() && is_gone(*node) {
                 let until = now + Duration::from_millis(held.replica.session.resume_ms);
                 held.gone = Some((now_ms, until));
-                self.next_expiry = Some(self.next_expiry.map_or(until, |next| next.min(until)));
+                first = Some(first.map_or(until, |first: Instant| first.min(until)));
                 accounts.push(held.account.clone());
             }
+        }
+        if let Some(first) = first {
+            self.falls_due(first);
         }
         accounts.sort_unstable();
         accounts.dedup();
         accounts
     }
 
-    /// Takes out the sessions of an account whose homes are gone.
+    /// Takes out the sessions of an account whose homes are gone; none that `to` has told of.
     pub(super) fn take(
         &mut self,
         account: &str,
+        to: Option<NodeId>,
         is_gone: impl Fn(NodeId) -> bool,
         now_ms: u64,
     ) -> Vec<Orphan> {
         let names = self.by_account.get(account).cloned().unwrap_or_default();
         let mut taken = Vec::new();
-        for name in names {
+        for name in names.into_iter().filter(|name| Some(name.0) != to) {
             let is_orphan = self.held.get(&name).is_some_and(|it| it.gone.is_some());
             if (is_orphan || is_gone(name.0))
                 && let Some(held) = self.remove(name)
@@ -206,9 +235,10 @@ impl Store {
         taken
     }
 
-    /// Whether anything is known of an account.
-    pub(super) fn knows(&self, account: &str) -> bool {
-        self.by_account.contains_key(account)
+    /// Whether anything is known of an account that another node than this one has told.
+    pub(super) fn knows(&self, account: &str, but: NodeId) -> bool {
+        let names = self.by_account.get(account);
+        names.is_some_and(|names| names.iter().any(|name| name.0 != but))
     }
 
     /// Forgets what nobody can resume any more.
@@ -216,7 +246,7 @@ impl Store {
         if self.next_expiry.is_none_or(|next| next > now) {
             return;
         }
-        let ends = |held: &Held| held.gone.map(|(_, until)| until);
+        let ends = |held: &Held| held.gone.map_or(held.lapses, |(_, until)| Some(until));
         let over: Vec<Name> = self
             .held
             .iter()

@@ -87,16 +87,15 @@ impl Home {
             let Some(last) = page.last() else { break };
             from = last.number + 1;
             self.with(|state| {
-                for entry in page.iter().filter(|entry| entry.number > state.head) {
+                let known = state.head;
+                for entry in page.iter().filter(|entry| entry.number > known) {
                     if entry.flags.contains(EntryFlags::DELIVER) {
-                        let holders = state.ahead.iter().filter(|it| **it == entry.number);
-                        let holders = holders.count();
-                        state.pending.add(Deliverable::from(entry), holders);
+                        state.add_of_others(entry);
                     }
                 }
                 state.head = state.head.max(last.number);
                 let head = state.head;
-                state.ahead.retain(|number| *number > head);
+                state.ahead.retain(|(number, _)| *number > head);
                 state.newest_ms = state.newest_ms.max(last.time_ms);
             });
             found.extend(page.into_iter().map(Identity::of));
@@ -201,6 +200,49 @@ impl Identity {
 }
 
 impl State {
+    /// An entry for this account that another home has appended.
+    fn add_of_others(&mut self, entry: &LogEntry) {
+        let known = self
+            .ahead
+            .iter()
+            .find(|(number, _)| *number == entry.number);
+        let holders = known.map_or(Some(0), |(_, holders)| *holders);
+        let held = holders.unwrap_or_default().into();
+        self.pending.add(Deliverable::from(entry), held);
+        if holders.is_none() {
+            self.unsaved_acks += self.pending.acknowledge([entry.number]) as u32;
+        }
+    }
+
+    /// A session holds these, of which some may not be known yet.
+    pub(super) fn hold_ahead(&mut self, numbers: &[u64]) {
+        for &number in numbers.iter().filter(|number| **number > self.head) {
+            match self.ahead.iter_mut().find(|(it, _)| *it == number) {
+                Some((_, holders)) => *holders = holders.map(|holders| holders + 1),
+                None => self.ahead.push((number, Some(1))),
+            }
+        }
+    }
+
+    /// It holds them no longer.
+    pub(super) fn release_ahead(&mut self, numbers: &[u64]) {
+        for (number, holders) in &mut self.ahead {
+            if numbers.contains(number) {
+                *holders = holders.map(|holders| holders.saturating_sub(1));
+            }
+        }
+    }
+
+    /// Its client has acknowledged them.
+    pub(super) fn acknowledge_ahead(&mut self, numbers: &[u64]) {
+        for &number in numbers.iter().filter(|number| **number > self.head) {
+            match self.ahead.iter_mut().find(|(it, _)| *it == number) {
+                Some((_, holders)) => *holders = None,
+                None => self.ahead.push((number, None)),
+            }
+        }
+    }
+
     /// Somebody who can take it gets all that waits and nobody holds.
     pub(super) fn give_to_best(&self, router: &Router, account: &xmpp::BareJid) {
         if self.pending.unclaimed() == 0 {

@@ -19,7 +19,7 @@ use super::{After, Doubt, Home, Inner, Parcel, Queued, State, Waiting, deliver, 
 use crate::{
     home::pending::{Deliverable, Pending},
     modules::blocking::rules,
-    routing::Router,
+    routing::{Router, peers::Giver},
 };
 
 /// How long a home that goes to another node may take to write what it has.
@@ -191,12 +191,17 @@ impl Home {
         if router.peers.is_moving() {
             router.spawn(self.clone().probe_later(router.clone()));
         }
+        let mut givers = Vec::new();
         loading.came = match self.read(&router).await {
             Ok(Some(mut state)) => {
-                self.adopt(&router, &mut state);
+                givers = self.adopt(&router, &mut state);
                 Inner::Ready(Box::new(state))
             }
-            Ok(None) => Inner::Absent,
+            Ok(None) => {
+                // Nobody can go on with a session of an account that was removed: not even who gets its name.
+                drop(router.peers.take_moved(&self.account));
+                Inner::Absent
+            }
             Err(error) => {
                 tracing::warn!(account = %self.account, %error, "account not loaded");
                 Inner::Gone
@@ -204,6 +209,7 @@ impl Home {
         };
         drop(loading);
         router.parked.look_after(&router, &self.account);
+        router.replicas.thank(&router, givers);
     }
 
     /// What waited for the home to load goes on, or is told that it cannot.
@@ -282,25 +288,32 @@ impl Home {
         }
     }
 
-    /// Takes in the sessions that came from where the account was served before.
-    fn adopt(self: &Arc<Self>, router: &Arc<Router>, state: &mut State) {
-        let sessions = router.parked.newest(router.peers.take_moved(&self.account));
+    /// Takes in the sessions that came from where the account was served before; who gave them.
+    fn adopt(self: &Arc<Self>, router: &Arc<Router>, state: &mut State) -> Vec<Giver> {
+        let (mut sessions, mut givers) = (Vec::new(), Vec::new());
+        for came in router.peers.take_moved(&self.account) {
+            sessions.push(came.session);
+            givers.extend(came.giver);
+        }
+        let sessions = router.parked.newest(sessions);
         for adopted in router.parked.adopt(router, self, &sessions) {
             state.pending.hold(&adopted.held);
+            state.hold_ahead(&adopted.held);
+            state.acknowledge_ahead(&adopted.done);
             state.unsaved_acks += state.pending.acknowledge(adopted.done) as u32;
-            let ahead = adopted.held.iter().filter(|number| **number > state.head);
-            state.ahead.extend(ahead.copied());
             let presence = adopted.presence.map(|bytes| (adopted.number, bytes));
             state.presences.extend(presence);
         }
         // What came when they had left.
         state.give_to_best(router, &self.account);
+        givers
     }
 
     /// Takes in sessions that came when the home was loaded already.
     pub fn adopt_late(self: &Arc<Self>, router: &Arc<Router>) {
-        self.with(|state| self.adopt(router, state));
+        let givers = self.with(|state| self.adopt(router, state));
         router.parked.look_after(router, &self.account);
+        router.replicas.thank(router, givers.unwrap_or_default());
         // Where they were more was written perhaps.
         router.spawn(self.clone().probe(router.clone()));
     }

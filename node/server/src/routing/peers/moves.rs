@@ -55,12 +55,29 @@ struct Asked {
     account: BareJid,
     /// Of a session that has not come in full.
     part: Vec<u8>,
+    /// Sessions that have.
+    came: u64,
     /// Who waits, if they still do.
     waits: oneshot::Sender<Option<Vec<NodeId>>>,
 }
 
-/// A session, and when it came.
-type Came = (Instant, Vec<u8>);
+/// By which a node that gave a session knows it: see [`given_name`].
+pub type Giver = (NodeId, u64);
+
+/// A session that came.
+pub struct Came {
+    at: Instant,
+    /// As bytes.
+    pub session: Vec<u8>,
+    /// Who keeps a copy until it is taken in.
+    pub giver: Option<Giver>,
+}
+
+/// What a session is called by both sides that was given under a number of [`Kind::Yield`], as the so-manieth: unlike anything
+/// that a home tells of its sessions. `None`: of so many no copy is kept.
+pub fn given_name(number: u64, place: u64) -> Option<u64> {
+    (place < 1 << 8).then(|| 1 << 63 | number << 8 | place)
+}
 
 /// Hand-overs that are under way.
 #[derive(Default)]
@@ -125,6 +142,7 @@ impl Peers {
             node,
             account: account.clone(),
             part: Vec::new(),
+            came: 0,
             waits: sender,
         };
         self.moves.asked.lock().insert(number, asked);
@@ -156,7 +174,9 @@ impl Peers {
                 let session = std::mem::take(&mut asked.part);
                 let late = asked.waits.is_closed();
                 let account = asked.account.clone();
-                self.keep_moved(&account, session);
+                let giver = given_name(number, asked.came).map(|name| (by, name));
+                asked.came += 1;
+                self.keep_moved(&account, session, giver);
                 late.then_some(account)
             }
             Piece::Done | Piece::Refused => {
@@ -170,25 +190,28 @@ impl Peers {
     }
 
     /// Keeps a session for its home.
-    pub fn keep_moved(&self, account: &BareJid, session: Vec<u8>) {
+    pub fn keep_moved(&self, account: &BareJid, session: Vec<u8>, giver: Option<Giver>) {
         let mut came = self.moves.came.lock();
         let kept = came.entry(account.clone()).or_default();
-        kept.push((Instant::now(), session));
+        kept.push(Came {
+            at: Instant::now(),
+            session,
+            giver,
+        });
     }
 
     /// The sessions that came for an account.
-    pub fn take_moved(&self, account: &BareJid) -> Vec<Vec<u8>> {
+    pub fn take_moved(&self, account: &BareJid) -> Vec<Came> {
         let came = self.moves.came.lock().remove(account);
-        let sessions = came.unwrap_or_default().into_iter();
-        sessions.map(|(_, session)| session).collect()
+        came.unwrap_or_default()
     }
 
     /// Takes out the sessions that came so long ago that nobody will come for them.
     pub fn expired_moved(&self) -> Vec<(BareJid, Vec<u8>)> {
         let mut expired = Vec::new();
         self.moves.came.lock().retain(|account, sessions| {
-            let old = sessions.extract_if(.., |(since, _)| since.elapsed() >= KEPT);
-            expired.extend(old.map(|(_, session)| (account.clone(), session)));
+            let old = sessions.extract_if(.., |came| came.at.elapsed() >= KEPT);
+            expired.extend(old.map(|came| (account.clone(), came.session)));
             !sessions.is_empty()
         });
         expired

@@ -142,6 +142,15 @@ impl Views {
         !self.current().has(node) && self.former.lock().iter().any(|(_, view)| view.has(node))
     }
 
+    /// The nodes that served an account a while ago.
+    pub(super) fn homes(&self, account: &str) -> impl Iterator<Item = NodeId> + use<> {
+        let now = Instant::now();
+        let former = self.former.lock();
+        let known = former.iter().filter(|(until, _)| *until > now);
+        let homes: Vec<_> = known.filter_map(|(_, view)| view.home(account)).collect();
+        homes.into_iter()
+    }
+
     /// The other nodes where an account may still be: those that served it a while ago, the last first, and behind them those
     /// that would have done so next, which know its sessions (`c2s::replica`).
     pub(super) fn former(&self, account: &str, me: Option<NodeId>) -> Vec<NodeId> {

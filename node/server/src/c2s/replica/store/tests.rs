@@ -5,8 +5,8 @@ use crate::c2s::moving::{Kept, Moved};
 
 const HOME: NodeId = NodeId(1);
 
-fn whole(number: u64) -> Update {
-    let session = Moved {
+fn session() -> Moved {
+    Moved {
         resource: "phone".to_owned(),
         sm_id: "id".to_owned(),
         resume_ms: 1_000,
@@ -23,11 +23,14 @@ fn whole(number: u64) -> Update {
         doubt_since_ms: None,
         done: Vec::new(),
         began_ms: None,
-    };
+    }
+}
+
+fn whole(number: u64) -> Update {
     Update {
         number,
         of: Some(("bob@example.org".to_owned(), 5)),
-        deltas: vec![Delta::Whole(Box::new(session))],
+        deltas: vec![Delta::Whole(Box::new(session()))],
     }
 }
 
@@ -63,10 +66,10 @@ fn a_gap_ends_it() {
         &[true, true, true],
     );
     check(&mut store, vec![next(5), next(6)], &[false, false]);
-    assert!(!store.knows("bob@example.org"));
+    assert!(!store.knows("bob@example.org", NodeId(9)));
     // Told anew it is known again.
     check(&mut store, vec![whole(7), next(8)], &[true, true]);
-    let taken = store.take("bob@example.org", |node| node == HOME, 50);
+    let taken = store.take("bob@example.org", None, |node| node == HOME, 50);
     assert_eq!(taken.len(), 1);
     assert_eq!((taken[0].replica.session.h, taken[0].gone_ms), (8, 50));
     check(&mut store, vec![next(9)], &[false]);
@@ -109,12 +112,16 @@ fn a_session_is_given_when_its_home_is_gone_and_only_then() {
     let now = Instant::now();
     check(&mut store, vec![whole(1)], &[true]);
     assert!(store.orphans(|_| false, 10, now).is_empty());
-    assert!(store.take("bob@example.org", |_| false, 10).is_empty());
+    assert!(
+        store
+            .take("bob@example.org", None, |_| false, 10)
+            .is_empty()
+    );
     let orphans = store.orphans(|node| node == HOME, 10, now);
     assert_eq!(orphans, [Box::from("bob@example.org")]);
     // Only once.
     assert!(store.orphans(|node| node == HOME, 11, now).is_empty());
-    let taken = store.take("bob@example.org", |_| false, 99);
+    let taken = store.take("bob@example.org", None, |_| false, 99);
     assert_eq!((taken[0].gone_ms, taken[0].began_ms), (10, 5));
     assert_eq!(store.size(), (0, 0));
 }
@@ -132,4 +139,36 @@ fn what_nobody_can_resume_any_more_expires() {
     store.expire(now + Duration::from_millis(1_000));
     assert_eq!(store.size(), (0, 0));
     assert_eq!(store.next_expiry, None);
+}
+
+#[test]
+fn what_a_home_told_is_not_given_back_to_it() {
+    let mut store = Store::default();
+    check(&mut store, vec![whole(1)], &[true]);
+    let account = "bob@example.org";
+    assert!(!store.knows(account, HOME) && store.knows(account, NodeId(2)));
+    assert!(store.take(account, Some(HOME), |_| true, 10).is_empty());
+    assert_eq!(store.take(account, Some(NodeId(2)), |_| true, 10).len(), 1);
+}
+
+#[test]
+fn a_copy_of_what_was_given_lasts_until_it_is_taken_in_or_for_a_while() {
+    let (mut store, now, account) = (Store::default(), Instant::now(), "bob@example.org");
+    let lapses = now + Duration::from_millis(100);
+    let keep = |store: &mut Store| store.keep((HOME, 7), (account, 5), session(), lapses);
+    // Taken in.
+    keep(&mut store);
+    check(&mut store, vec![update(0, vec![Delta::Closed])], &[false]);
+    assert_eq!(store.size(), (0, 0));
+    // Nobody says so, and its home lives.
+    keep(&mut store);
+    store.expire(now + Duration::from_millis(99));
+    assert_eq!(store.size().0, 1);
+    store.expire(lapses);
+    assert_eq!(store.size(), (0, 0));
+    // Its home dies: it is as what that left behind.
+    keep(&mut store);
+    assert_eq!(store.orphans(|node| node == HOME, 10, now).len(), 1);
+    store.expire(lapses);
+    assert_eq!(store.take(account, None, |_| false, 11).len(), 1);
 }

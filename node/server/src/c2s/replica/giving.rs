@@ -1,0 +1,78 @@
+//! Sessions that are given to another node: a copy is kept until that node has taken them in.
+//!
+//! Why: it may die before. Whoever gave a session is then asked for it again, or is the home once more. A copy is of use only as
+//! long as the session has not gone on: who takes it in says so as soon as the next node is told of it.
+//! Stored: nothing. Bound: as `store`, for [`KEPT`].
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cluster::NodeId;
+use xmpp::BareJid;
+
+use super::{Replicas, state::Delta, store::Update};
+use crate::{
+    c2s::moving::Moved,
+    routing::{
+        Router,
+        peers::{Giver, Kind, frame, given_name},
+    },
+};
+
+/// How long a node may take to say that it has taken a session in; one of an earlier version never does.
+const KEPT: Duration = Duration::from_secs(10);
+
+/// An account that is being given to another node.
+pub struct Giving<'a> {
+    router: &'a Arc<Router>,
+    to: NodeId,
+    /// Under which it was asked for.
+    number: u64,
+    account: &'a BareJid,
+    given: u64,
+}
+
+impl<'a> Giving<'a> {
+    /// Nothing is given yet.
+    pub fn new(router: &'a Arc<Router>, to: NodeId, number: u64, account: &'a BareJid) -> Self {
+        Self {
+            router,
+            to,
+            number,
+            account,
+            given: 0,
+        }
+    }
+
+    /// Gives a session.
+    pub fn give(&mut self, session: &[u8]) {
+        let router = self.router;
+        if let Some(name) = given_name(self.number, self.given)
+            && let Ok(known) = minicbor::decode::<Moved>(session)
+        {
+            let of = (self.account.as_str(), router.now_ms());
+            let mut store = router.replicas.store.lock();
+            store.keep((self.to, name), of, known, Instant::now() + KEPT);
+        }
+        self.given += 1;
+        router.peers.give_session(self.to, self.number, session);
+    }
+}
+
+impl Replicas {
+    /// Sessions that came are known to their home, and to the next node: whoever gave them need not keep them.
+    pub fn thank(&self, router: &Router, givers: impl IntoIterator<Item = Giver>) {
+        for (node, name) in givers {
+            let update = Update {
+                number: 0,
+                of: None,
+                deltas: vec![Delta::Closed],
+            };
+            let closed = minicbor::to_vec(&update).unwrap_or_default();
+            let body = frame::numbered(name, &closed);
+            router.peers.send(node, Kind::Replica, body);
+        }
+    }
+}
