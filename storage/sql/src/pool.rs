@@ -7,13 +7,17 @@
 mod lease;
 
 use std::{
+    pin::pin,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use storage::{Error, ErrorKind, Result};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::{timeout, timeout_at},
+};
 
 pub(crate) use self::lease::Lease;
 use crate::{
@@ -29,6 +33,9 @@ use crate::{
 const ASK_AFTER: Duration = Duration::from_secs(10);
 /// A connection is not used for longer, so that a changed address of the database is noticed.
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// Connections that are made at once. Each costs the database a process and both sides a proof of the password, so that
+/// sixteen at once take longer than to wait for one that is given back.
+const AT_ONCE: usize = 4;
 
 /// The connections.
 pub(crate) struct Pool {
@@ -36,6 +43,9 @@ pub(crate) struct Pool {
     /// At most as many as there are permits.
     idle: Mutex<Vec<Idle>>,
     permits: Semaphore,
+    connecting: Semaphore,
+    /// One was given back.
+    returned: Notify,
     size: usize,
     acquire: Duration,
     connect: Duration,
@@ -58,6 +68,8 @@ impl Pool {
             target,
             idle: Mutex::default(),
             permits: Semaphore::new(size),
+            connecting: Semaphore::new(AT_ONCE),
+            returned: Notify::new(),
             size,
             acquire: options.acquire,
             connect: options.connect,
@@ -97,7 +109,8 @@ impl Pool {
     /// `Throttled` if all are in use, `Unavailable` if they are because the database does not answer or if none can be
     /// made; `Throttled` as well if the server has too many. Nothing was done.
     pub(crate) async fn lease(&self) -> Result<Lease<'_>> {
-        let permit = match timeout(self.acquire, self.permits.acquire()).await {
+        let until = tokio::time::Instant::now() + self.acquire;
+        let permit = match timeout_at(until, self.permits.acquire()).await {
             Ok(permit) => permit.expect("the pool is not closed"),
             Err(_) => return Err(self.too_late()),
         };
@@ -111,11 +124,26 @@ impl Pool {
             transaction: false,
             limit: self.timeout,
         };
-        if let Some(idle) = self.usable().await {
-            return Ok(lease(idle.connection, idle.made, true));
+        loop {
+            let mut returned = pin!(self.returned.notified());
+            // What is given back from now on is heard of.
+            returned.as_mut().enable();
+            if let Some(idle) = self.usable().await {
+                return Ok(lease(idle.connection, idle.made, true));
+            }
+            let turn = tokio::select! {
+                turn = timeout_at(until, self.connecting.acquire()) => turn,
+                () = returned => continue,
+            };
+            let Ok(_turn) = turn else {
+                return Err(self.too_late());
+            };
+            if let Some(idle) = self.usable().await {
+                return Ok(lease(idle.connection, idle.made, true));
+            }
+            let connection = self.connect().await?;
+            return Ok(lease(connection, Instant::now(), false));
         }
-        let connection = self.connect().await?;
-        Ok(lease(connection, Instant::now(), false))
     }
 
     /// The idle connection that was used last, if it still is one.

@@ -99,14 +99,14 @@ impl Playing {
     pub async fn end(&mut self) -> (Counts, Story) {
         self.play.settle().await;
         let story = self.play.stop().await;
+        println!("{story:?}");
+        self.print_figures(&story).await;
         let open = self.play.stage.ledger().open();
         if open != (0, 0) {
-            println!("{story:?}");
             self.fail(&format!("{open:?} open"));
         }
-        self.print_figures(&story).await;
         let counts = self.play.verify(&self.stores).await;
-        println!("{counts:?}\n{story:?}");
+        println!("{counts:?}");
         (counts, story)
     }
 
@@ -123,6 +123,9 @@ impl Playing {
             wrong.len() - lost - disordered,
         );
         println!("figures: {resumed} sessions resumed, {missed} not found");
+        for wrong in wrong.iter().take(20) {
+            println!("wrong: {wrong}");
+        }
         let ledger = self.play.stage.ledger();
         let times = &ledger.times;
         println!("figures: resumed since the break: {}", times.since_break());

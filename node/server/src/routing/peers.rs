@@ -86,6 +86,19 @@ pub struct Question {
     number: u64,
     node: NodeId,
     body: Bytes,
+    /// How often it is asked again although the node is no member.
+    left: u8,
+}
+
+impl Question {
+    fn new(number: u64, node: NodeId, body: Bytes) -> Self {
+        Self {
+            number,
+            node,
+            body,
+            left: 10,
+        }
+    }
 }
 
 /// The other nodes.
@@ -113,12 +126,9 @@ impl Peers {
     /// What was put off is taken with [`Peers::due`] in any case, until there is no more.
     pub fn set_view(&self, view: View) -> bool {
         self.later.begin();
-        let counts = self.views.set(view);
-        if counts {
-            let view = self.view();
-            self.asking.detour(|account| view.home(account.as_str()));
-        }
-        counts
+        let known = view.clone();
+        let home = |account: &BareJid| known.home(account.as_str());
+        self.asking.detour(|| self.views.set(view), home)
     }
 
     /// How many views there were: 0 on a node that is alone and always was.
@@ -218,10 +228,14 @@ impl Peers {
     /// whether this node serves it although the view has another.
     pub fn ask(&self, mut parcel: Parcel, at_ms: u64, is_here: impl Fn(&str) -> bool) -> Asked {
         loop {
+            // Before its turn is asked for: a view that changes behind that decides anew.
+            let generation = self.views.generation();
             let asked = match self.asking.turn(parcel) {
                 Turn::Waits => return Asked::Pending,
-                Turn::By(node, parcel) => self.ask_of(Some(node), parcel, at_ms, &is_here),
-                Turn::Home(parcel) => self.ask_of(None, parcel, at_ms, &is_here),
+                Turn::By(node, parcel) => {
+                    self.ask_of(Some(node), generation, parcel, at_ms, &is_here)
+                }
+                Turn::Home(parcel) => self.ask_of(None, generation, parcel, at_ms, &is_here),
             };
             match asked {
                 Ok(asked) => return asked,
@@ -238,7 +252,8 @@ impl Peers {
         is_here: impl Fn(&str) -> bool,
     ) -> Asked {
         loop {
-            match self.ask_of(None, parcel, at_ms, &is_here) {
+            let generation = self.views.generation();
+            match self.ask_of(None, generation, parcel, at_ms, &is_here) {
                 Ok(asked) => return asked,
                 Err(back) => parcel = *back,
             }
@@ -250,11 +265,11 @@ impl Peers {
     fn ask_of(
         &self,
         by: Option<NodeId>,
+        generation: u64,
         parcel: Parcel,
         at_ms: u64,
         is_here: &impl Fn(&str) -> bool,
     ) -> Result<Asked, Box<Parcel>> {
-        let generation = self.views.generation();
         let view = self.view();
         let Some(account) = parcel.address() else {
             return Ok(Asked::Here(parcel));
@@ -263,6 +278,8 @@ impl Peers {
         let home = home.filter(|node| Some(node) != self.me.get());
         let node = match by.or(home) {
             Some(node) if by.is_some() || !is_here(account.bare_str()) => node,
+            // It may have had its turn before others that another node was asked.
+            _ if generation != self.views.generation() => return Err(Box::new(parcel)),
             _ => return Ok(Asked::Here(parcel)),
         };
         if parcel.hops >= MAX_HOPS {
@@ -286,10 +303,10 @@ impl Peers {
                 Carried::Yes => return Ok(Asked::Pending),
                 // Everybody is about to learn who serves its accounts now.
                 Carried::Gone if stays || is_message => {
-                    return Ok(Asked::Noted(Question { number, node, body }));
+                    return Ok(Asked::Noted(Question::new(number, node, body)));
                 }
                 Carried::Full if stays => {
-                    return Ok(Asked::Noted(Question { number, node, body }));
+                    return Ok(Asked::Noted(Question::new(number, node, body)));
                 }
                 Carried::Full | Carried::Gone => {}
             }
@@ -309,17 +326,26 @@ impl Peers {
     /// Asks what was noted. `Pending`: it is on its way, or was answered; `Noted`: not yet; `Here`: the node is no member any more, so that
     /// it is to be routed anew.
     pub fn ask_again(&self, question: Question) -> Asked {
-        let Question { number, node, body } = question;
+        let (number, node) = (question.number, question.node);
         if !self.asking.has_asked(number, node) {
             return Asked::Pending;
         }
-        match self.carry(node, Kind::Route, body.clone()) {
+        match self.carry(node, Kind::Route, question.body.clone()) {
             Carried::Yes => Asked::Pending,
-            Carried::Gone if !self.view().has(node) => match self.asking.remove(number, node) {
-                Some(parcel) => Asked::Here(parcel),
-                None => Asked::Pending,
-            },
-            Carried::Full | Carried::Gone => Asked::Noted(Question { number, node, body }),
+            Carried::Gone if !self.view().has(node) && question.left == 0 => {
+                match self.asking.remove(number, node) {
+                    Some(parcel) => Asked::Here(parcel),
+                    None => Asked::Pending,
+                }
+            }
+            Carried::Full => Asked::Noted(question),
+            // It is about to be told that the node is gone: then all that it was asked goes on in order.
+            Carried::Gone => Asked::Noted(Question {
+                left: question
+                    .left
+                    .saturating_sub(u8::from(!self.view().has(node))),
+                ..question
+            }),
         }
     }
 

@@ -171,6 +171,7 @@ impl Drop for Lease<'_> {
                 made: self.made,
                 used: Instant::now(),
             });
+            self.pool.returned.notify_one();
         }
     }
 }

@@ -24,6 +24,12 @@ use crate::{
 
 /// How long a home that goes to another node may take to write what it has.
 const LEAVING: std::time::Duration = std::time::Duration::from_secs(5);
+/// When an account that moves is read again if the store has no answer.
+const READ_AGAIN: [std::time::Duration; 3] = [
+    std::time::Duration::from_millis(50),
+    std::time::Duration::from_millis(200),
+    std::time::Duration::from_millis(500),
+];
 /// What a home has not written when it goes may have been tried for so long.
 const UNWRITTEN_MS: u64 = 600_000;
 
@@ -192,7 +198,7 @@ impl Home {
             router.spawn(self.clone().probe_later(router.clone()));
         }
         let mut givers = Vec::new();
-        loading.came = match self.read(&router).await {
+        loading.came = match self.read_patiently(&router).await {
             Ok(Some(mut state)) => {
                 givers = self.adopt(&router, &mut state);
                 Inner::Ready(Box::new(state))
@@ -366,6 +372,25 @@ impl Home {
             *inner = Inner::Loading(queue.into_iter().map(in_doubt).collect());
         }
         self.leave_behind(router);
+    }
+
+    /// Reads it, again if the store has no answer while accounts move: when a node dies all that it served is read at once.
+    async fn read_patiently(&self, router: &Router) -> storage::Result<Option<State>> {
+        let mut delays = READ_AGAIN.iter();
+        loop {
+            let error = match self.read(router).await {
+                Ok(read) => return Ok(read),
+                Err(error) => error,
+            };
+            let passes = matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable);
+            match delays.next() {
+                Some(delay) if passes && router.peers.is_moving() => {
+                    tracing::debug!(account = %self.account, %error, "read again");
+                    tokio::time::sleep(*delay).await;
+                }
+                _ => return Err(error),
+            }
+        }
     }
 
     pub(super) async fn read(&self, router: &Router) -> storage::Result<Option<State>> {

@@ -159,11 +159,18 @@ impl Asking {
         }
     }
 
-    /// The view has changed: what is under way to a node that lives and no longer serves the account keeps what follows
-    /// behind it.
-    pub(super) fn detour(&self, home: impl Fn(&BareJid) -> Option<NodeId>) {
+    /// The view changes: what is under way to a node that no longer serves the account keeps what follows behind it. Nothing has
+    /// its turn between the one and the other. False: the view does not change.
+    pub(super) fn detour(
+        &self,
+        change: impl FnOnce() -> bool,
+        home: impl Fn(&BareJid) -> Option<NodeId>,
+    ) -> bool {
         let mut detours = self.detours.lock();
-        for shard in &self.shards {
+        // Whoever has its turn from now on waits for the lock.
+        self.has_detours.store(true, Ordering::SeqCst);
+        let changes = change();
+        for shard in self.shards.iter().filter(|_| changes) {
             for asked in shard.lock().values() {
                 let Some(account) = asked.parcel.account() else {
                     continue;
@@ -175,6 +182,7 @@ impl Asking {
         }
         self.has_detours
             .store(!detours.is_empty(), Ordering::SeqCst);
+        changes
     }
 
     /// A node is gone: what it was asked and has not answered waits, in the order in which it was asked, and so does what
