@@ -2,7 +2,7 @@
 //! clients were affected.
 //!
 //! `STARLING_SOAK_S`: how long it lasts (20; acceptance 3600). `STARLING_SEED` repeats the schedule and the choices of the clients.
-//! Run with `--run-ignored only`, for none of these holds yet with every seed.
+//! None of these holds yet with every seed: `cargo nextest run -p tests --test processes --run-ignored only soak`.
 //! `STARLING_SOAK_LOGS`: a directory that gets the logs of all nodes. `STARLING_SOAK_FAULTS`: which faults, by name (all).
 
 use std::collections::BTreeMap;
