@@ -24,13 +24,13 @@ fn held(array: &[u8]) -> (usize, &[u8]) {
 /// Bytes that a node of an earlier version wrote are read; what is written now begins with the same, so that it reads it; and
 /// what a later version adds at the end is passed over.
 #[track_caller]
-pub fn check<T: Encode<()> + for<'b> Decode<'b, ()>>(hex: &str) {
+pub(crate) fn check<T: Encode<()> + for<'b> Decode<'b, ()>>(hex: &str) {
     check_at::<T>(hex, 0);
 }
 
 /// The same for a variant of an enum: an array of its number and of its fields.
 #[track_caller]
-pub fn check_variant<T: Encode<()> + for<'b> Decode<'b, ()>>(hex: &str) {
+pub(crate) fn check_variant<T: Encode<()> + for<'b> Decode<'b, ()>>(hex: &str) {
     assert!(hex.starts_with("82"), "{hex}");
     check_at::<T>(hex, 2);
 }
@@ -48,7 +48,7 @@ fn check_at<T: Encode<()> + for<'b> Decode<'b, ()>>(hex: &str, fields: usize) {
 
 /// Bytes that lack fields at the end, which may be absent, are read.
 #[track_caller]
-pub fn check_short<T: Encode<()> + for<'b> Decode<'b, ()>>(hex: &str) {
+pub(crate) fn check_short<T: Encode<()> + for<'b> Decode<'b, ()>>(hex: &str) {
     read::<T>(&bytes(hex));
 }
 

@@ -355,6 +355,7 @@ async fn an_old_generation_that_wakes_up_joins_the_new_one() {
 /// not there to be asked.
 #[tokio::test(start_paused = true)]
 async fn who_comes_while_the_leader_goes_is_let_in_by_the_next() {
+    let mut forgotten = 0;
     for delay in (0..120).step_by(3) {
         let net = Net::new(delay);
         let nodes = net.start_all(1..=3);
@@ -371,9 +372,12 @@ async fn who_comes_while_the_leader_goes_is_let_in_by_the_next() {
             // It was a member already.
             continue;
         }
+        forgotten += 1;
         living.push((4, newcomer));
         settled(&living).await;
     }
+    println!("{forgotten} were not members when the leader went");
+    assert!(forgotten > 0);
 }
 
 #[tokio::test(start_paused = true)]

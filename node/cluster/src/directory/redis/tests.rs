@@ -309,7 +309,7 @@ async fn behind_sentinel_a_replica_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_is_taken_away_when_most_of_the_others_see_the_process_gone() {
-    let server = services::Redis::start().unwrap();
+    let server = Redis::start().unwrap();
     let place = Place::Server(server.url());
     let witnesses: [Arc<Sees>; 3] = Default::default();
     let all: Vec<_> = (1..)
