@@ -36,7 +36,7 @@ pub enum Shared {
     /// A database.
     Database(Postgres),
     /// Tables and objects, and a cache in front of them.
-    Cloud(Dynoxide, SeaweedFs, Memcached),
+    Cloud(Dynoxide, SeaweedFs, Box<Memcached>),
 }
 
 impl Shared {
@@ -67,7 +67,8 @@ impl Shared {
     pub fn cloud() -> Result<Self> {
         tokio::task::block_in_place(|| {
             let (tables, objects) = (Dynoxide::start()?, SeaweedFs::start()?);
-            Ok(Self::Cloud(tables, objects, Memcached::start()?))
+            let cache = Box::new(Memcached::start()?);
+            Ok(Self::Cloud(tables, objects, cache))
         })
     }
 
@@ -110,13 +111,50 @@ pub fn over_redis(server: &Redis) -> String {
 /// Variables of a process, beside those that it inherits.
 type Variables = [(&'static str, &'static str)];
 
+/// What one node is told.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// Its lines under `[cluster]`; `{number}` in them counts nodes from 1.
+    pub cluster: String,
+    /// Its variables, beside those that it inherits.
+    pub variables: Vec<(String, String)>,
+    /// It has no configuration file: the instance that it is on was given all there is.
+    pub is_launched: bool,
+}
+
+impl Told {
+    /// Runs a command of the server as told, where no node runs.
+    ///
+    /// # Errors
+    /// It cannot be run; that it fails is no error.
+    pub fn command(&self, arguments: &[&str]) -> Result<Output> {
+        let room = TempDir::new()?;
+        let binary = server::starling_binary()?;
+        Ok(self.to(&binary, room.path(), arguments).output()?)
+    }
+
+    /// A command of this program with a node's configuration.
+    fn to(&self, binary: &Path, room: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary);
+        server::without_variables_of_tests(&mut command);
+        command
+            .args(arguments)
+            .envs(self.variables.iter().cloned())
+            .env("STARLING_DATA", room.join("data"))
+            .current_dir(room);
+        if !self.is_launched {
+            command.arg("--config").arg(room.join("starling.toml"));
+        }
+        command
+    }
+}
+
 /// A node that is to be started.
 #[derive(Debug, Clone)]
 pub struct Start {
     storage: String,
-    cluster: String,
+    told: Told,
     number: usize,
-    variables: Vec<(&'static str, &'static str)>,
     /// The program.
     pub binary: PathBuf,
     /// Where it is, and in which network namespace; without one, in that of the tests.
@@ -135,6 +173,7 @@ pub struct Node {
     pub http: SocketAddr,
     /// How long it took from its start to the first client.
     pub took: Duration,
+    told: Told,
     room: TempDir,
 }
 
@@ -144,16 +183,17 @@ impl Start {
     /// # Errors
     /// It does not.
     pub fn run(self) -> Result<Node> {
-        let number = self.number;
+        let (number, told) = (self.number, self.told);
         let room = TempDir::new()?;
         let at = |name: &str| room.path().join(name);
         server::write_certificate(room.path(), DOMAIN)?;
-        let cluster = self.cluster.replace("{number}", &number.to_string());
+        let cluster = told.cluster.replace("{number}", &number.to_string());
         // The same in each life of the node, as operators write it.
         let port = services::free_port()?;
         let (host, namespace) = self.seat;
         let text = configuration(&self.storage, &cluster, (host, port).into());
-        fs::write(at("starling.toml"), text)?;
+        let configuration = at("starling.toml");
+        fs::write(&configuration, text)?;
         let mut command = match namespace {
             None => Command::new(&self.binary),
             Some(name) => {
@@ -163,10 +203,10 @@ impl Start {
             }
         };
         command
-            .envs(self.variables.iter().copied())
+            .envs(told.variables.iter().cloned())
             .current_dir(room.path());
         let files = Files {
-            configuration: &at("starling.toml"),
+            configuration: (!told.is_launched).then_some(&configuration),
             data: &at("data"),
             ready: &at("ready.json"),
             log: room.path(),
@@ -184,6 +224,7 @@ impl Start {
             plain: local(ports.c2s),
             http: local(ports.http.context("it has pages")?),
             took,
+            told,
             room,
         })
     }
@@ -234,14 +275,8 @@ impl Node {
     /// # Errors
     /// It cannot be run; that it fails is no error.
     pub fn command(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(&self.binary);
-        server::without_variables_of_tests(&mut command);
-        let at = |name: &str| self.room.path().join(name);
-        command
-            .args(arguments)
-            .arg("--config")
-            .arg(at("starling.toml"));
-        Ok(command.env("STARLING_DATA", at("data")).output()?)
+        let mut command = self.told.to(&self.binary, self.room.path(), arguments);
+        Ok(command.output()?)
     }
 
     /// The value of a metric, as it is written with its labels.
@@ -291,9 +326,33 @@ impl Processes {
         binary: PathBuf,
         seats: Option<Seats>,
     ) -> Result<Self> {
+        let all = Self::none(shared, cluster, binary, seats).await?;
+        let told = Told {
+            cluster: cluster.to_owned(),
+            ..Told::default()
+        };
+        all.start_all(&vec![told; nodes])
+    }
+
+    /// Nodes that start at once, each told something of its own.
+    ///
+    /// # Errors
+    /// What a start says.
+    pub async fn start_told(shared: Shared, told: &[Told]) -> Result<Self> {
+        let all = Self::none(shared, "", server::starling_binary()?, None).await?;
+        all.start_all(told)
+    }
+
+    /// The store, and no node yet.
+    async fn none(
+        shared: Shared,
+        cluster: &str,
+        binary: PathBuf,
+        seats: Option<Seats>,
+    ) -> Result<Self> {
         let storage = backend::parse(&shared.lines())?;
         Box::pin(stores::init(&storage, &|_| ())).await?;
-        let mut all = Self {
+        let all = Self {
             shared,
             nodes: Vec::new(),
             balancer: Balancer::start().await?,
@@ -302,7 +361,14 @@ impl Processes {
             binary,
             seats,
         };
-        let starts: Vec<Start> = (0..nodes).map(|_| all.next()).collect();
+        Ok(all)
+    }
+
+    fn start_all(mut self, told: &[Told]) -> Result<Self> {
+        let starts: Vec<Start> = told
+            .iter()
+            .map(|told| self.start_of(told.clone()))
+            .collect();
         let started: Vec<Result<Node>> = tokio::task::block_in_place(|| {
             std::thread::scope(|scope| {
                 let start = |start: Start| scope.spawn(move || start.run());
@@ -314,10 +380,10 @@ impl Processes {
             })
         });
         for node in started {
-            all.nodes.push(node?);
+            self.nodes.push(node?);
         }
-        all.agree(nodes)?;
-        Ok(all)
+        self.agree(told.len())?;
+        Ok(self)
     }
 
     /// What is stored.
@@ -344,8 +410,20 @@ impl Processes {
     /// # Errors
     /// As there.
     pub fn launch_with(&mut self, variables: &Variables) -> Result<Duration> {
-        let mut start = self.next();
-        start.variables = variables.to_vec();
+        let variable = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.launch_told(&Told {
+            variables: variables.iter().map(variable).collect(),
+            cluster: self.cluster.clone(),
+            is_launched: false,
+        })
+    }
+
+    /// As [`Processes::launch`], told something of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn launch_told(&mut self, told: &Told) -> Result<Duration> {
+        let start = self.start_of(told.clone());
         let node = tokio::task::block_in_place(|| start.run())?;
         let took = node.took;
         self.add(node);
@@ -353,7 +431,15 @@ impl Processes {
     }
 
     /// One more node, for who starts it and adds it himself: starting it takes a while.
-    pub fn next(&mut self) -> Start {
+    pub fn another(&mut self) -> Start {
+        let cluster = self.cluster.clone();
+        self.start_of(Told {
+            cluster,
+            ..Told::default()
+        })
+    }
+
+    fn start_of(&mut self, told: Told) -> Start {
         self.started += 1;
         let lines = self.shared.lines();
         let (storage, seat) = match &self.seats {
@@ -363,9 +449,8 @@ impl Processes {
         Start {
             storage,
             seat,
-            cluster: self.cluster.clone(),
+            told,
             number: self.started,
-            variables: Vec::new(),
             binary: self.binary.clone(),
         }
     }

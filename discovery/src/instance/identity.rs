@@ -6,6 +6,8 @@ use std::{
     str::FromStr,
 };
 
+use serde::Deserialize;
+
 use super::{Instance, NAME};
 use crate::{Error, ErrorKind, Result};
 
@@ -26,6 +28,13 @@ pub struct Identity {
     pub region: Box<str>,
 }
 
+/// Of the identity document, what nothing else says.
+#[derive(Deserialize)]
+struct Document {
+    #[serde(rename = "accountId")]
+    account: Option<String>,
+}
+
 impl Instance {
     /// Reads who and where this instance is.
     ///
@@ -42,6 +51,22 @@ impl Instance {
             zone: self.needed("placement/availability-zone").await?.into(),
             region: self.needed("placement/region").await?.into(),
         })
+    }
+
+    /// The account that the instance belongs to, as its identity document says (`dynamic/instance-identity/document`).
+    ///
+    /// # Errors
+    /// As of [`Instance::get`].
+    pub async fn account(&self) -> Result<Option<String>> {
+        let path = "dynamic/instance-identity/document";
+        let Some(body) = self.get(path).await? else {
+            return Ok(None);
+        };
+        let document: Document = serde_json::from_slice(&body).map_err(|error| {
+            let sentence = format!("{path} is not understood");
+            Error::new(ErrorKind::Malformed, NAME, sentence).with_source(error)
+        })?;
+        Ok(document.account)
     }
 
     async fn needed(&self, category: &str) -> Result<String> {

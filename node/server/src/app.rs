@@ -254,13 +254,19 @@ impl App {
 
     /// Stops: nobody new comes in, every session is told, and what is under way may finish within the grace period.
     pub async fn shutdown(self) {
+        let grace = self.router.config.shutdown_grace;
+        self.shutdown_within(grace).await;
+    }
+
+    /// The same with another grace period.
+    pub async fn shutdown_within(self, grace: Duration) {
         self.stop.stop();
         let router = self.router;
         for handle in handles(&router) {
             handle.mailbox.order(Order::Shutdown);
         }
         router.parked.sweep(true);
-        let left = router.tasks.finish(router.config.shutdown_grace).await;
+        let left = router.tasks.finish(grace).await;
         router.homes.sweep(&router);
         let unsaved = router.tasks.finish(Duration::from_secs(2)).await;
         if left > 0 || unsaved > 0 {

@@ -7,7 +7,8 @@
 //! | `reader` | takes a section apart; what nobody asked for is unknown |
 //! | `meaning` | every key: from what was written to [`Config`] |
 //! | `storage`, `cluster`, `maintenance`, `listeners`, `certificates`, `filter` | sections with rules of their own |
-//! | `mistake` | what is wrong, where, and what to do |
+//! | `mistake`, `origin` | what is wrong, where, and what to do; what was written, and where |
+//! | `user_data` | what an instance of EC2 was given in place of a file |
 //! | `load` | finds the file, reads the environment, reports every mistake at once |
 //!
 //! Every key with its default stands in `docs/starling.example.toml`, which the tests hold to this code.
@@ -20,10 +21,12 @@ pub mod load;
 mod maintenance;
 mod meaning;
 mod mistake;
+mod origin;
 mod raw;
 mod reader;
 mod secret;
 mod storage;
+pub mod user_data;
 mod values;
 
 use std::{
@@ -41,6 +44,7 @@ pub use self::cluster::Cluster;
 pub use load::{Loaded, Overrides, Sources, load};
 pub use maintenance::Maintenance;
 pub use mistake::{Mistake, Mistakes};
+pub use origin::Origin;
 pub use secret::Secret;
 pub use storage::{
     Aws, Bucket, Dialect, DynamoDbStore, External, Feature, Memcached, SqlStore, Storage, Store,
@@ -48,6 +52,7 @@ pub use storage::{
 };
 #[cfg(feature = "external")]
 pub use storage::{HttpsStore, LdapStore};
+pub use user_data::Launched;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone)]

@@ -263,6 +263,11 @@ impl Taking<'_> {
     fn act(&self, number: u64, rest: &[u8], body: &Bytes) {
         let (router, from) = (self.router.clone(), self.from);
         let question = minicbor::decode::<Question>(rest).ok();
+        if let Some(question) = &question
+            && let Some(outcome) = acting::act_on_node(&router, &question.act)
+        {
+            return router.peers.answer_act(from, number, &outcome);
+        }
         let Some((question, account)) = question.and_then(|it| {
             BareJid::parse(&it.account)
                 .ok()

@@ -17,6 +17,7 @@ pub mod first_start;
 pub mod gauges;
 pub mod home;
 pub mod http;
+pub mod instance;
 pub mod intake;
 pub mod keys;
 pub mod log;

@@ -2,8 +2,9 @@
 //! has expired.
 //!
 //! One task, one step at a time, with a rest after each; a longer one when a store asks for less. How far a round is
-//! stands in the store, so several nodes share the work without knowing of each other. A step may be cut off anywhere: a
-//! stop does not wait for one.
+//! stands in the store: of several nodes the one does it where [`PLACE`] is placed, as accounts are, and another goes on when
+//! that is gone. While they learn of that at different times two may share the work. A step may be cut off anywhere: a stop
+//! does not wait for one.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -19,6 +20,8 @@ use crate::{
     shutdown::Stopping,
 };
 
+/// What is placed like an account, and is none.
+const PLACE: &str = "maintenance";
 /// A node that starts has other things to do first.
 const FIRST: Duration = Duration::from_secs(60);
 /// The longest rest: a clock may jump.
@@ -63,6 +66,10 @@ pub async fn run(router: Arc<Router>, mut stop: Stopping) {
         tokio::select! {
             () = tokio::time::sleep(rest) => {}
             () = stop.wait() => return,
+        }
+        if router.peers.elsewhere(PLACE).is_some() {
+            rest = FIRST.min(router.config.maintenance.interval);
+            continue;
         }
         rest = tokio::select! {
             rest = work.step() => rest,

@@ -21,7 +21,10 @@ use xmpp::{
 use crate::{
     modules::{roster::subscription::Sharing, vcard::Photo},
     pipeline::delivery::IqType,
-    routing::SessionHandle,
+    routing::{
+        SessionHandle,
+        census::{Announcement, Census, Counted, Everywhere},
+    },
 };
 
 /// A feature. Said once, at the start.
@@ -399,6 +402,10 @@ pub trait Outlet: Send + Sync {
     async fn waiting(&self, account: &BareJid) -> Result<usize, StanzaError>;
     /// The resources of an account's sessions, wherever it is served.
     async fn resources(&self, account: &BareJid) -> Result<Vec<String>, StanzaError>;
+    /// Who is there, on all nodes.
+    async fn census(&self, census: &Census) -> Everywhere<Counted>;
+    /// Tells the available sessions of a domain, on all nodes; how many.
+    async fn announce(&self, announcement: Announcement) -> Everywhere<u64>;
 }
 
 /// What a handler may do to the world.

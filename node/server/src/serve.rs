@@ -22,6 +22,7 @@ use crate::{
     first_start::first_start,
     gauges,
     http::{self, Health},
+    instance::Watched,
     membership::{Board, Phase},
     metrics::{Metrics, StoreMetrics},
     shutdown,
@@ -31,11 +32,11 @@ use crate::{
 use desk::Present;
 use life::{End, Node};
 
-/// Runs a node until it is told to stop.
+/// Runs a node until it is told to stop; how many accounts it had not handed over in time then.
 ///
 /// # Errors
 /// It cannot start; what went wrong and where.
-pub async fn serve(config: Config) -> anyhow::Result<()> {
+pub async fn serve(config: Config) -> anyhow::Result<usize> {
     let mut signals = Signals::new().context("listening for signals")?;
     let began = Instant::now();
     stores::private_directory(&config.data)?;
@@ -82,8 +83,13 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             stopped,
         )));
     }
+    let instance = match &config.cluster {
+        Some(cluster) => Box::pin(Watched::begin(cluster)).await?,
+        None => None,
+    };
     let node = Node {
         config,
+        instance,
         stores,
         table,
         metrics,
@@ -93,10 +99,19 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         http_port,
         began,
     };
-    // A node that is alone has one life.
-    while node.live(&mut signals, welcome.take()).await? == End::Fallen {
-        tracing::warn!("a new life of the node begins");
-    }
+    let lives = async {
+        // A node that is alone has one life.
+        loop {
+            match node.live(&mut signals, welcome.take()).await? {
+                End::Fallen => tracing::warn!("a new life of the node begins"),
+                End::Stopped { left } => return anyhow::Ok(left),
+            }
+        }
+    };
+    let left = match &node.instance {
+        Some(instance) => Box::pin(instance.see_off(lives)).await?,
+        None => lives.await?,
+    };
     last.stop();
     if let Some(pages) = pages {
         let _ = pages.await;
@@ -106,7 +121,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         let _ = std::fs::remove_file(path);
     }
     tracing::info!("stopped");
-    Ok(())
+    Ok(left)
 }
 
 /// While a member of a cluster does not serve it is not to be sent clients.
@@ -157,10 +172,25 @@ impl Signals {
         })
     }
 
+    /// Waits for a signal.
     async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Waits for a signal, or for the word of EC2 that the instance is to go.
+    async fn told(&mut self, instance: Option<&Watched>) {
+        let goes = async {
+            match instance {
+                Some(instance) => instance.goes().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.wait() => {}
+            () = goes => {}
         }
     }
 }

@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "admin",
+            "instance",
             "log",
             "maintenance",
             "modules",
@@ -38,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "first_start",
             "gauges",
             "http",
+            "instance",
             "membership",
             "ready_file",
             "routing",
@@ -61,6 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sweep",
         ],
     ),
+    ("instance", &[]),
     ("intake", &["c2s", "home", "pipeline", "routing"]),
     ("sweep", &["home", "intake", "routing"]),
     ("maintenance", &["routing"]),

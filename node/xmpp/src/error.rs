@@ -180,6 +180,8 @@ impl StanzaError {
 pub struct StreamError {
     /// What went wrong.
     pub condition: StreamErrorCondition,
+    /// Where the client is to go instead, `host` or `host:port`, where the condition says so (§4.9.3.19).
+    pub other_host: Option<Box<str>>,
     /// For people.
     pub text: Option<String>,
     /// An application-specific condition.
@@ -190,6 +192,7 @@ impl From<StreamErrorCondition> for StreamError {
     fn from(condition: StreamErrorCondition) -> Self {
         Self {
             condition,
+            other_host: None,
             text: None,
             application: None,
         }
@@ -197,6 +200,14 @@ impl From<StreamErrorCondition> for StreamError {
 }
 
 impl StreamError {
+    /// `<see-other-host/>` with an address, `host` or `host:port`. Only for who has logged in: others could be led astray
+    /// (RFC 6120 §4.9.3.19).
+    pub fn see_other_host(address: impl Into<Box<str>>) -> Self {
+        Self {
+            other_host: Some(address.into()),
+            ..StreamErrorCondition::SeeOtherHost.into()
+        }
+    }
     /// An error of this condition with text for people.
     pub fn new(condition: StreamErrorCondition, text: impl Into<String>) -> Self {
         Self {
@@ -207,7 +218,11 @@ impl StreamError {
     /// `<stream:error/>`, its prefix being declared on the stream header.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = b"<stream:error>".to_vec();
-        Element::new(self.condition.as_str(), ns::STREAM_ERRORS).write_to(&mut out, ns::CLIENT);
+        let mut condition = Element::new(self.condition.as_str(), ns::STREAM_ERRORS);
+        if let Some(address) = &self.other_host {
+            condition = condition.with_text(&**address);
+        }
+        condition.write_to(&mut out, ns::CLIENT);
         if let Some(text) = &self.text {
             Element::new("text", ns::STREAM_ERRORS)
                 .with_attr("xml:lang", "en")

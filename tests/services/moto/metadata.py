@@ -116,6 +116,7 @@ class Metadata:
         """The instance identity document."""
         zone = instance.placement.zone
         document = {
+            "accountId": instance.owner_id,
             "instanceId": instance.id,
             "privateIp": instance.private_ip,
             "region": zone[:-1],

@@ -105,8 +105,16 @@ impl Process {
     /// # Errors
     /// It does not end.
     pub fn terminate(&mut self) -> io::Result<ExitStatus> {
-        self.signal(Signal::TERM)?;
+        self.tell_to_end()?;
         self.wait()
+    }
+
+    /// Tells it to end.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn tell_to_end(&self) -> io::Result<()> {
+        self.signal(Signal::TERM)
     }
 
     /// Waits until it has ended, and does not tell it to: how it did.

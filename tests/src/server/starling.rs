@@ -96,8 +96,8 @@ fn ready(file: &Path) -> Option<Ready> {
 
 /// What a process of our server reads and writes.
 pub struct Files<'a> {
-    /// Its configuration.
-    pub configuration: &'a Path,
+    /// Its configuration, if it has a file.
+    pub configuration: Option<&'a Path>,
     /// The directory of its data.
     pub data: &'a Path,
     /// Where it tells its ports.
@@ -113,8 +113,13 @@ pub struct Files<'a> {
 pub fn serve(mut command: Command, files: &Files<'_>) -> io::Result<(Process, Ready)> {
     super::without_variables_of_tests(&mut command);
     command
-        .args(["serve", "--config"])
-        .arg(files.configuration)
+        .arg("serve")
+        .args(
+            files
+                .configuration
+                .iter()
+                .flat_map(|file| [Path::new("--config"), *file]),
+        )
         .arg("--data")
         .arg(files.data)
         .arg("--ready-file")

@@ -110,7 +110,7 @@ impl Serving {
             .env_remove("XDG_DATA_HOME");
         let log = tempfile::tempdir()?;
         let files = Files {
-            configuration: &provided.configuration(),
+            configuration: Some(&provided.configuration()),
             data: &room.path().join("data"),
             ready: &room.path().join("run/ready.json"),
             log: log.path(),

@@ -1,8 +1,9 @@
 //! Processes that come: with nothing but the name of their cluster they find each other in the store.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use services::Redis;
+use services::{Dns, Redis};
 use tests::faults::client::{Client, attr, message, name};
 use tests::faults::node::{account, create_accounts};
 use tests::processes::{Processes, Shared, over_redis};
@@ -10,7 +11,7 @@ use tests::processes::{Processes, Shared, over_redis};
 use crate::playing::Playing;
 
 /// A client at each node, and a message from each to each.
-async fn all_reach_all(cluster: &Processes, prefix: &str) {
+pub(crate) async fn all_reach_all(cluster: &Processes, prefix: &str) {
     let names: Vec<String> = (0..cluster.nodes.len())
         .map(|at| format!("{prefix}{at}"))
         .collect();
@@ -36,9 +37,14 @@ async fn all_reach_all(cluster: &Processes, prefix: &str) {
 
 async fn three_find_each_other(shared: Shared, cluster: &str) {
     let cluster = Processes::start(3, shared, cluster).await.unwrap();
+    found_each_other(&cluster).await;
+}
+
+/// Three nodes that have formed a cluster of themselves.
+pub(crate) async fn found_each_other(cluster: &Processes) {
     let took: Vec<_> = cluster.nodes.iter().map(|node| node.took).collect();
     println!("three nodes that start at once take clients after {took:?}");
-    all_reach_all(&cluster, "user").await;
+    all_reach_all(cluster, "user").await;
     let epochs = cluster.nodes.iter();
     let epochs: Vec<_> = epochs
         .map(|node| node.metric("xmpp_cluster_view_changes"))
@@ -67,6 +73,29 @@ async fn three_find_each_other_in_the_cloud() {
 async fn three_find_each_other_with_redis() {
     let redis = tokio::task::block_in_place(Redis::start).unwrap();
     three_find_each_other(Shared::chosen().unwrap(), &over_redis(&redis)).await;
+}
+
+/// A name with the addresses of all, or a service with their ports: each node asks a server of names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_find_each_other_by_dns() {
+    let port = services::free_port().unwrap();
+    let dns = Dns::start().await.unwrap();
+    let addresses: Vec<_> = (1..=3).map(|n| IpAddr::from([127, 0, 0, n])).collect();
+    dns.set_addresses("nodes.example.org", 1, &addresses);
+    let hosts: Vec<_> = (1..=3).map(|n| format!("node{n}.example.org")).collect();
+    for (host, address) in hosts.iter().zip(&addresses) {
+        dns.set_addresses(host, 1, &[*address]);
+    }
+    let services: Vec<_> = hosts.iter().map(|host| (0, 0, port, &**host)).collect();
+    dns.set_services("_starling._tcp.example.org", 1, &services);
+    for query in ["nodes.example.org", "_starling._tcp.example.org"] {
+        let lines = format!(
+            "listen = \"127.0.0.{{number}}:{port}\"\ndns = \"{query}\"\ndns_servers = [\"{}\"]",
+            dns.address()
+        );
+        let shared = Shared::database().unwrap();
+        three_find_each_other(shared, &lines).await;
+    }
 }
 
 /// As operators without a registry write it: addresses of this machine's loopback network, and a secret.

@@ -5,12 +5,14 @@
 
 mod crossing;
 mod dying;
+mod everywhere;
 mod forming;
+mod goodbyes;
+mod instances;
 mod leaving;
 mod namespaces;
 mod operating;
 mod partitions;
-#[expect(dead_code, reason = "the address of a balancer never changes")]
 #[path = "../faults/play.rs"]
 mod play;
 mod playing;

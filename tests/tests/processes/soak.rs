@@ -96,7 +96,7 @@ impl Soak {
     }
 
     fn launch(&mut self) {
-        let start = self.playing.cluster.next();
+        let start = self.playing.cluster.another();
         self.coming.push(spawn_blocking(|| start.run()));
     }
 

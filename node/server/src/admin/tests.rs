@@ -551,6 +551,7 @@ async fn the_socket_stays_until_who_watches_has_heard_the_end() {
             accounts: 1,
             left: 0,
             elapsed_ms: 1,
+            given_up: 0,
         });
         facts(Some(cluster))
     };

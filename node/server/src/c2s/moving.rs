@@ -209,7 +209,8 @@ pub async fn take_away(router: &Arc<Router>, home: &Arc<Home>, mut give: impl Fn
             }
             // It has ended, or it would never settle.
             None => {
-                handle.mailbox.order(Order::End(farewell()));
+                let goodbye = router.peers.goodbye(farewell());
+                handle.mailbox.order(Order::End(goodbye));
             }
         }
     }

@@ -143,7 +143,8 @@ impl Session {
                 super::parking::park(self.core).await;
             }
             Ok(Flow::Move(to)) if !self.core.is_resumable() => {
-                let last = super::moving::farewell().to_bytes();
+                let farewell = super::moving::farewell();
+                let last = self.core.router.peers.goodbye(farewell).to_bytes();
                 let last = [&last[..], b"</stream:stream>"].concat();
                 // Whoever moves the account goes on when it has ended.
                 self.core.end(None);
@@ -352,7 +353,7 @@ impl Session {
     fn obey(&mut self, order: Order) -> Result<Flow, StreamError> {
         match order {
             Order::End(error) => Err(error),
-            Order::Shutdown => Err(Condition::SystemShutdown.into()),
+            Order::Shutdown => Err(self.core.router.peers.goodbye(Condition::SystemShutdown)),
             Order::Dead if self.is_overdue() => match &self.core.managed {
                 Some(managed) if managed.resume.is_some() => Ok(Flow::Broken),
                 _ => Err(StreamError::new(

@@ -185,6 +185,13 @@ impl<'a> Watch<'a> {
         };
         match departure(&facts, self.leaving) {
             Departure::Gone => Some(Ok(())),
+            Departure::GaveUp(accounts) => {
+                let leaving = self.leaving;
+                let message = format!(
+                    "starling: {leaving} has gone, and {accounts} accounts were not handed over in time"
+                );
+                Some(Err(Failure::new(PARTLY, message)))
+            }
             Departure::Going { words, handed_over } => {
                 self.handed_over = handed_over;
                 if words != self.told {

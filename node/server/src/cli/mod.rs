@@ -6,9 +6,10 @@
 //! | 1 | failed: the message says at what |
 //! | 2 | the arguments make no sense |
 //! | 3 | refused: the account or the member exists, is absent, or cannot be |
-//! | 4 | done in part: an import skipped something; an archive has problems; a member still drains |
+//! | 4 | done in part: an import skipped something; an archive has problems; a member still drains, or gave up |
 //! | 5 | the status of a node tells of trouble |
 //! | 6 | the node is alone: there is no cluster |
+//! | 7 | the node has stopped, and had not handed over everything in time |
 //! | 78 | the configuration has mistakes: all of them are listed |
 
 mod archive;
@@ -21,10 +22,11 @@ mod user;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::{
     config::{self, Loaded, Overrides, Sources},
-    log, serve, stores,
+    instance, log, serve, stores,
 };
 
 /// How the command ends.
@@ -33,6 +35,7 @@ const REFUSED: u8 = 3;
 const PARTLY: u8 = 4;
 const ILL: u8 = 5;
 const ALONE: u8 = 6;
+const GAVE_UP: u8 = 7;
 const CONFIGURATION: u8 = 78;
 
 /// Starling, an XMPP server.
@@ -65,6 +68,11 @@ enum Command {
     },
     /// Read the configuration and list every mistake.
     CheckConfig {
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Show what is configured: each key that is written, its value, and where it stands. The rest are defaults.
+    Config {
         #[command(flatten)]
         source: SourceArgs,
     },
@@ -165,6 +173,7 @@ pub fn main() -> ExitCode {
             source,
         } => user::run(command, serves, &source),
         Command::CheckConfig { source } => check(&source),
+        Command::Config { source } => show(&source),
         Command::Init { source } => init(&source),
         Command::Export {
             domain,
@@ -249,10 +258,17 @@ fn load(source: &SourceArgs, overrides: Overrides) -> Result<Loaded, Failure> {
         data: source.data.clone(),
         ..overrides
     };
-    Ok(config::load(&Sources::of_process(
-        source.config.clone(),
-        overrides,
-    ))?)
+    let mut sources = Sources::of_process(source.config.clone(), overrides);
+    if sources.named_file().is_none() {
+        sources.launched = single_threaded()?.block_on(instance::launched())?;
+    }
+    Ok(config::load(&sources)?)
+}
+
+fn single_threaded() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
 fn run(args: ServeArgs) -> Result<(), Failure> {
@@ -270,6 +286,9 @@ fn run(args: ServeArgs) -> Result<(), Failure> {
     log::init(&loaded.config.log).map_err(anyhow::Error::from)?;
     match &loaded.file {
         Some(file) => tracing::info!(file = %file.display(), "configuration read"),
+        None if loaded.is_launched => {
+            tracing::info!("configuration read from the instance's user data");
+        }
         None => tracing::info!(data = %loaded.config.data.display(), "no configuration file"),
     }
     for note in &loaded.notes {
@@ -282,8 +301,13 @@ fn run(args: ServeArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve::serve(loaded.config))?;
-    Ok(())
+    match runtime.block_on(serve::serve(loaded.config))? {
+        0 => Ok(()),
+        accounts => Err(Failure::new(
+            GAVE_UP,
+            format!("starling: {accounts} accounts were not handed over in time"),
+        )),
+    }
 }
 
 fn check(source: &SourceArgs) -> Result<(), Failure> {
@@ -295,10 +319,11 @@ fn check(source: &SourceArgs) -> Result<(), Failure> {
     for note in &loaded.notes {
         say(&format!("note: {note}"));
     }
-    let file = loaded.file.map_or_else(
-        || "no file: a development node".to_owned(),
-        |file| file.display().to_string(),
-    );
+    let file = match &loaded.file {
+        Some(file) => file.display().to_string(),
+        None if loaded.is_launched => "user data".to_owned(),
+        None => "no file: a development node".to_owned(),
+    };
     answer(&format!(
         "{file}: no mistakes; serves {}",
         loaded.config.domains.join(", ")
@@ -306,11 +331,17 @@ fn check(source: &SourceArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+fn show(source: &SourceArgs) -> Result<(), Failure> {
+    let loaded = load(source, Overrides::default())?;
+    for origin in &loaded.origins {
+        answer(&origin.to_string());
+    }
+    Ok(())
+}
+
 fn init(source: &SourceArgs) -> Result<(), Failure> {
     let config = load(source, Overrides::default())?.config;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = single_threaded()?;
     Ok(runtime.block_on(stores::init(&config.storage, &answer))?)
 }
 
@@ -352,6 +383,7 @@ mod tests {
                 "serve",
                 "user",
                 "check-config",
+                "config",
                 "export",
                 "import",
                 "archive",
@@ -386,6 +418,7 @@ mod tests {
         check("export --domain a --user b@a", false);
         check("import -", true);
         check("completions tcsh", false);
+        check("config --data d", true);
         check("archive verify", false);
         check("archive verify all --data d", true);
         check("archive verify a@b", true);

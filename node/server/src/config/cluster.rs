@@ -2,13 +2,14 @@
 //!
 //! What is not said is found when the node starts: where others reach it, who the others are, the secret that they share.
 
+mod ec2;
 mod reading;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use discovery::source::{Host, Query};
 
-use super::Secret;
+use super::{Aws, Secret};
 
 pub(super) use reading::cluster;
 
@@ -28,16 +29,33 @@ pub struct Cluster {
     pub listen: SocketAddr,
     /// Where others reach this node; `None`: it is found.
     pub advertise: Option<SocketAddr>,
+    /// Where clients reach this node and no other, `host` or `host:port`: they are sent there by nodes that leave.
+    pub client_address: Option<String>,
     /// Its share of the accounts, relative to the others.
     pub weight: u32,
     /// What fails together with this node; `None`: the availability zone, if there is one.
     pub zone: Option<String>,
     /// Where the addresses of the others come from, at least one source.
     pub sources: Vec<Source>,
+    /// Who is asked for names; empty: whom the system asks.
+    pub dns_servers: Vec<SocketAddr>,
     /// Who orders changes of members.
     pub directory: Directory,
     /// How long this node may take to hand over what it has when it leaves.
     pub hand_over: Duration,
+    /// What there is to EC2.
+    pub ec2: Ec2,
+}
+
+/// How EC2 is asked, and whether the node does what it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ec2 {
+    /// Whether the node leaves when its instance is to go: a spot notice, the lifecycle state that its group wants.
+    pub notices: bool,
+    /// Where and as whom EC2 is asked.
+    pub access: Aws,
+    /// Another address of Auto Scaling than the service's.
+    pub autoscaling: Option<String>,
 }
 
 /// A source of addresses.

@@ -17,7 +17,9 @@ use super::{
     certificates::{self, Written},
     meaning,
     mistake::{Mistake, Mistakes, Place},
+    origin::{Origin, origins},
     raw::{self, Node, Table, Value},
+    user_data::{self, Foreign, Launched, Unread},
     values::nearest,
 };
 
@@ -77,6 +79,8 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// The command line.
     pub overrides: Overrides,
+    /// The instance of EC2, where there is no file: its user data stand for one.
+    pub launched: Option<Launched>,
 }
 
 impl Sources {
@@ -90,7 +94,22 @@ impl Sources {
             file,
             environment: std::env::vars_os().filter_map(text).collect(),
             overrides,
+            launched: None,
         }
+    }
+
+    /// A variable of the environment.
+    fn variable(&self, name: &str) -> Option<&str> {
+        let mut variables = self.environment.iter();
+        variables
+            .find(|(it, _)| it == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The file that is named.
+    pub fn named_file(&self) -> Option<PathBuf> {
+        let variable = || self.variable("STARLING_CONFIG").map(PathBuf::from);
+        self.file.clone().or_else(variable)
     }
 }
 
@@ -101,6 +120,10 @@ pub struct Loaded {
     pub config: Config,
     /// The file it came from.
     pub file: Option<PathBuf>,
+    /// Whether it came from an instance's user data in place of a file.
+    pub is_launched: bool,
+    /// What was written, key by key; the rest are defaults.
+    pub origins: Vec<Origin>,
     /// What is worth a warning.
     pub notes: Vec<String>,
     written: Written,
@@ -122,20 +145,18 @@ impl Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     let mistakes = RefCell::new(Vec::new());
     let mut notes = Vec::new();
-    let variable = |name: &str| {
-        sources
-            .environment
-            .iter()
-            .find(|(it, _)| it == name)
-            .map(|(_, value)| value.as_str())
-    };
-    let file = sources
-        .file
-        .clone()
-        .or_else(|| variable("STARLING_CONFIG").map(PathBuf::from));
-    let mut table = match &file {
-        Some(path) => read(path, &mistakes),
-        None => Table::new(),
+    let file = sources.named_file();
+    let mut given = None;
+    let mut table = match (&file, &sources.launched) {
+        (Some(path), _) => read(path, &mistakes),
+        (None, Some(launched)) => {
+            given = user_data(launched, &mistakes);
+            match &mut given {
+                Some(Given::Table(table)) => std::mem::take(table),
+                _ => Table::new(),
+            }
+        }
+        (None, None) => Table::new(),
     };
     if !mistakes.borrow().is_empty() {
         // What can be read of such a file means something else than what was meant.
@@ -144,8 +165,19 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     environment(&sources.environment, &mut table, &mut notes, &mistakes);
     flags(&sources.overrides, &mut table);
 
-    let served = file.is_some() || table.contains_key("domains");
-    let data = default_data(variable("XDG_DATA_HOME"));
+    if let Some(Given::Foreign(foreign)) = &given {
+        // They are somebody else's matter only where something else says what this node is.
+        if !table.contains_key("domains") {
+            return Err(Mistakes(foreign.mistakes()));
+        }
+        notes.push(foreign.to_string());
+    }
+    let is_given = matches!(given, Some(Given::Table(_)));
+    if let Some(launched) = sources.launched.as_ref().filter(|_| is_given) {
+        user_data::defaults(&mut table, launched);
+    }
+    let served = file.is_some() || is_given || table.contains_key("domains");
+    let data = default_data(sources.variable("XDG_DATA_HOME"));
     let defaults = if served {
         Config::served(data)
     } else {
@@ -153,6 +185,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     };
     let place = match &file {
         Some(path) => Place::start_of(path),
+        None if is_given => user_data::start(),
         None => Place::Nowhere,
     };
     if served && !table.contains_key("domains") {
@@ -163,12 +196,15 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
             remedy: "write domains = [\"example.org\"]".to_owned(),
         });
     }
+    let origins = origins(&table);
     let (config, written) = meaning::config(table, place, defaults, &mistakes);
     let mut mistakes = mistakes.into_inner();
     if mistakes.is_empty() {
         return Ok(Loaded {
             config,
             file,
+            is_launched: is_given,
+            origins,
             notes,
             written,
         });
@@ -176,6 +212,26 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     mistakes.sort();
     mistakes.dedup();
     Err(Mistakes(mistakes))
+}
+
+/// What an instance was given.
+enum Given {
+    /// A configuration.
+    Table(Table),
+    /// Something for others.
+    Foreign(Foreign),
+}
+
+/// Reads what an instance was given; `None`: nothing, or mistakes.
+fn user_data(launched: &Launched, mistakes: &RefCell<Vec<Mistake>>) -> Option<Given> {
+    match user_data::read(launched.data.as_deref()?) {
+        Ok(table) => Some(Given::Table(table)),
+        Err(Unread::Foreign(foreign)) => Some(Given::Foreign(foreign)),
+        Err(Unread::Mistakes(found)) => {
+            mistakes.borrow_mut().extend(found);
+            None
+        }
+    }
 }
 
 /// `$XDG_DATA_HOME/starling`, or `starling-data` where the node is started.

@@ -21,6 +21,8 @@ pub enum Place {
     Environment(String),
     /// In an argument of the command.
     Flag(&'static str),
+    /// Said by the instance of EC2 that the node runs on.
+    Instance,
     /// Nowhere: it is missing, or a default.
     Nowhere,
 }
@@ -55,6 +57,7 @@ impl fmt::Display for Place {
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Flag(name) => f.write_str(name),
+            Self::Instance => f.write_str("instance"),
             Self::Nowhere => f.write_str("configuration"),
         }
     }

@@ -88,6 +88,12 @@ impl<'m> Section<'m> {
         self.table.contains_key(key)
     }
 
+    /// Whether a key is there and holds a table.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        let entry = self.table.get(key);
+        entry.is_some_and(|entry| matches!(entry.node.value, Value::Table(_)))
+    }
+
     /// Takes a value out.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node> {
         self.known.push(key);

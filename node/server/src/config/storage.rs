@@ -15,7 +15,7 @@ use super::Secret;
 pub use external::External;
 #[cfg(feature = "external")]
 pub use external::{HttpsStore, LdapStore};
-pub(super) use reading::storage;
+pub(super) use reading::{endpoint, filled, storage};
 
 /// Where state is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

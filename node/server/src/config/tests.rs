@@ -27,7 +27,7 @@ fn sources(
         Sources {
             file,
             environment,
-            overrides: Overrides::default(),
+            ..Sources::default()
         },
         directory,
     )

@@ -7,14 +7,21 @@
 //!
 //! Each step has a deadline. What is not handed over by then is as after a death: what was promised is in the store.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use cluster::directory::{Command, Stage};
+use cluster::{
+    directory::{Command, Stage},
+    link::{PeerInfo, PeerState},
+};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Inner, Membership,
+    facts::Facts,
     status::{Leaving, Phase, Step},
 };
 use crate::intake;
@@ -34,15 +41,21 @@ const SIGNED_OFF: Duration = Duration::from_secs(3);
 
 /// How far leaving is.
 #[derive(Debug, Default)]
-pub(super) struct Progress(Mutex<Option<(Step, usize, Instant)>>);
+pub(super) struct Progress {
+    now: Mutex<Option<(Step, usize, Instant)>>,
+    /// Accounts that were not handed over in time.
+    given_up: AtomicUsize,
+    /// Until when handing over is to end, if somebody is in a greater hurry than the configuration.
+    hurry: Mutex<Option<Instant>>,
+}
 
 impl Progress {
     pub(super) fn has_begun(&self) -> bool {
-        self.0.lock().is_some()
+        self.now.lock().is_some()
     }
 
     fn set(&self, step: Step, accounts: usize) {
-        let mut progress = self.0.lock();
+        let mut progress = self.now.lock();
         let (accounts, since) = match *progress {
             Some((_, accounts, since)) => (accounts, since),
             None => (accounts, Instant::now()),
@@ -52,20 +65,28 @@ impl Progress {
 
     /// With so many accounts left.
     pub(super) fn told(&self, left: usize) -> Option<Leaving> {
-        let (step, accounts, since) = (*self.0.lock())?;
+        let (step, accounts, since) = (*self.now.lock())?;
         Some(Leaving {
             step,
             accounts,
             left,
             elapsed_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            given_up: self.given_up.load(Ordering::Relaxed),
         })
     }
 }
 
 impl Membership {
-    /// Hands over what this node has: steps 1 and 2. How many accounts with sessions are still here.
+    /// Handing over is to end then, whatever is configured.
+    pub fn hurry(&self, until: Instant) {
+        *self.0.leaving.hurry.lock() = Some(until);
+    }
+
+    /// Hands over what this node has: steps 1 and 2. How many accounts with sessions it had not handed over in time.
     pub async fn hand_over(&self) -> usize {
         let inner = &self.0;
+        // Before anybody hears of it: sessions end from then on.
+        inner.name_others();
         inner.leaving.set(Step::Told, inner.left());
         inner.phase.send_replace(Phase::Leaving);
         let told = timeout(TOLD, async {
@@ -79,7 +100,8 @@ impl Membership {
         inner.leaving.set(Step::HandingOver, 0);
         let until = Instant::now() + inner.cluster.hand_over;
         let (mut nudged, mut moved) = (Instant::now(), (usize::MAX, Instant::now()));
-        while Instant::now() < until && inner.has_heirs() {
+        let until = || inner.leaving.hurry.lock().map_or(until, |it| it.min(until));
+        while Instant::now() < until() && inner.has_heirs() {
             let left = inner.left();
             if left < moved.0 {
                 moved = (left, Instant::now());
@@ -90,11 +112,16 @@ impl Membership {
             sleep(LOOK).await;
             if nudged.elapsed() >= NUDGE {
                 nudged = Instant::now();
+                inner.name_others();
                 intake::nudge(&inner.router);
             }
         }
         inner.leaving.set(Step::Closing, 0);
-        inner.left()
+        inner.name_others();
+        // The last one of a cluster has nobody to hand over to, and gives nothing up.
+        let left = if inner.has_heirs() { inner.left() } else { 0 };
+        inner.leaving.given_up.store(left, Ordering::Relaxed);
+        left
     }
 
     /// Says good-bye: step 4. This node is no member after it.
@@ -114,8 +141,14 @@ impl Membership {
         if settled.await.is_err() {
             tracing::warn!("not all that was sent to other nodes was acknowledged");
         }
-        if let Ok(false) | Err(_) = timeout(SIGNED_OFF, inner.end_life()).await {
-            tracing::warn!("the others will find out by themselves that this node is gone");
+        match (timeout(SIGNED_OFF, inner.end_life()).await, inner.seat()) {
+            (Ok(true), Some(seat)) => {
+                inner.hang_up();
+                // Whether it could say that it was the last is a matter of time for who comes next, and of nothing else.
+                let _ = timeout(SIGNED_OFF, seat.sign_off()).await;
+            }
+            (Ok(true), None) => {}
+            _ => tracing::warn!("the others will find out by themselves that this node is gone"),
         }
         inner.close().await;
         inner.leaving.set(Step::Gone, 0);
@@ -145,6 +178,18 @@ impl Inner {
     /// Accounts with sessions that are here.
     pub(super) fn left(&self) -> usize {
         self.router.directory.accounts()
+    }
+
+    /// Says where clients are to go that cannot go on: to nodes that stay, as far as those say where they are reached.
+    fn name_others(&self) {
+        let stays = |peer: &PeerInfo| {
+            let stage = self.followed.lock().serving.stage(peer.node);
+            stage == Some(Stage::Ready) && peer.state == PeerState::Up
+        };
+        let peers = self.lines.peers();
+        let staying = peers.iter().filter(|peer| stays(peer));
+        let addresses = staying.filter_map(|peer| Facts::of(&peer.facts).client_address);
+        self.router.peers.set_other_hosts(addresses.collect());
     }
 
     /// Whether somebody can take over what is here.

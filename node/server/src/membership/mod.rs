@@ -13,12 +13,14 @@
 //! | `seat` | the directory, over Raft or Redis |
 //! | `lines`, `post`, `hands`, `liveness` | links: requests, frames out, what comes in, whom they cannot reach |
 //! | `sources`, `whereabouts` | where others are, and where this node is |
+//! | `facts` | what nodes tell each other when they meet |
 //! | `rows`, `secrets` | what nodes say to one another through the store |
 //! | `status`, `report` | what is to be told of all this |
 //!
 //! Stored: the rows of `storage::repository::control`. A life of a node joins once: one that was declared over ends
 //! ([`Membership::abandon`]), and the process begins a new one.
 
+mod facts;
 mod follow;
 mod hands;
 mod leaving;
@@ -59,6 +61,7 @@ pub use operating::Refusal;
 pub use status::{Board, Phase, Status};
 
 use crate::{config::cluster::Cluster, intake::Intake, routing::Router};
+use facts::Facts;
 use follow::Followed;
 use hands::Hands;
 use leaving::Progress;
@@ -244,9 +247,14 @@ impl Inner {
         });
     }
 
-    async fn close(&self) {
+    /// Says nothing to other nodes any more, and hears nothing of them.
+    fn hang_up(&self) {
         self.tasks.lock().abort_all();
         self.lines.close();
+    }
+
+    async fn close(&self) {
+        self.hang_up();
         if let Some(seat) = self.seat() {
             seat.stop().await;
         }
@@ -277,6 +285,9 @@ fn links(
     whereabouts: &Whereabouts,
     secrets: Vec<cluster::link::Secret>,
 ) -> LinkConfig {
+    let facts = Facts {
+        client_address: cluster.client_address.clone(),
+    };
     LinkConfig {
         node,
         name: whereabouts.name.clone(),
@@ -284,7 +295,7 @@ fn links(
         listen: cluster.listen.to_string(),
         advertised: whereabouts.address.map(|address| address.to_string()),
         secrets,
-        facts: bytes::Bytes::new(),
+        facts: facts.to_bytes(),
         protocols: PROTOCOLS,
         limits: Limits {
             data: DATA,

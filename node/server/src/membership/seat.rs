@@ -59,6 +59,14 @@ impl Seat {
         }
     }
 
+    /// Ends it when this life was declared over by itself.
+    pub(super) async fn sign_off(&self) {
+        match self {
+            Self::Raft(directory) => directory.sign_off().await,
+            Self::Redis(directory) => directory.stop(),
+        }
+    }
+
     /// Ends it, without a word to the others.
     pub(super) async fn stop(&self) {
         match self {

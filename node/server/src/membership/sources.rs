@@ -10,7 +10,10 @@ use discovery::{
 };
 
 use super::{status::hex, whereabouts::Whereabouts};
-use crate::config::cluster::{Cluster, Source};
+use crate::config::{
+    Aws,
+    cluster::{Cluster, Source},
+};
 
 /// The sources as one, and the registry if it is among them: a node that leaves takes its row away.
 pub(super) struct Sources {
@@ -31,12 +34,18 @@ pub(super) async fn open(
 ) -> anyhow::Result<Sources> {
     let mut opened: Vec<Arc<dyn Discovery>> = Vec::new();
     let mut registry = None;
-    let resolver = || Resolver::system().context("reading the resolver's configuration");
+    let resolver = || {
+        let found = match cluster.dns_servers.as_slice() {
+            [] => Resolver::system(),
+            servers => Resolver::of_servers(servers),
+        };
+        found.context("reading the resolver's configuration")
+    };
     for source in &cluster.sources {
         opened.push(match source {
             Source::Nodes(hosts) => Arc::new(Fixed::new(hosts.clone(), resolver()?)),
             Source::Dns(query) => Arc::new(Dns::new(query.clone(), resolver()?)),
-            Source::Ec2(tags) => ec2(tags, address, whereabouts).await?,
+            Source::Ec2(tags) => ec2(tags, &cluster.ec2.access, address, whereabouts).await?,
             Source::Registry => {
                 let instance = whereabouts.instance.as_ref();
                 let zone = Some(&*whereabouts.zone).filter(|zone| !zone.is_empty());
@@ -65,11 +74,19 @@ pub(super) async fn open(
 #[cfg(feature = "aws")]
 async fn ec2(
     tags: &[(String, String)],
+    configured: &Aws,
     address: SocketAddr,
     whereabouts: &Whereabouts,
 ) -> anyhow::Result<Arc<dyn Discovery>> {
-    use discovery_ec2::{Ec2, Ec2Options, Family};
+    use discovery_ec2::{Access, Ec2, Ec2Options, Family};
+    let configured = configured.clone();
     let options = Ec2Options {
+        access: Access {
+            endpoint: configured.endpoint,
+            region: configured.region,
+            profile: configured.profile,
+            credentials_file: configured.credentials,
+        },
         tags: tags.to_vec(),
         port: address.port(),
         family: match address.is_ipv4() {
@@ -88,6 +105,7 @@ async fn ec2(
 #[cfg(not(feature = "aws"))]
 async fn ec2(
     _: &[(String, String)],
+    _: &Aws,
     _: SocketAddr,
     _: &Whereabouts,
 ) -> anyhow::Result<Arc<dyn Discovery>> {

@@ -187,6 +187,9 @@ pub struct Leaving {
     pub left: usize,
     /// Since when, in milliseconds.
     pub elapsed_ms: u64,
+    /// Those that were not handed over in time; what was promised to them is in the store.
+    #[serde(default)]
+    pub given_up: usize,
 }
 
 /// Who knows the status.

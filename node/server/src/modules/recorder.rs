@@ -25,7 +25,10 @@ use crate::{
     module::{Context, Follower, IqHandler, IqRequest, LastActivity, Outlet, Registry},
     modules::{roster::subscription::Sharing, vcard::Photo},
     pipeline::delivery::IqType,
-    routing::{Mailbox, SessionHandle},
+    routing::{
+        Mailbox, SessionHandle,
+        census::{self, Announcement, Census, Counted, Everywhere},
+    },
 };
 
 /// 2024-01-01T00:00:00.000Z
@@ -304,5 +307,17 @@ impl Outlet for Recorder {
             .iter()
             .map(|entry| (*entry.resource).to_owned())
             .collect())
+    }
+    async fn census(&self, wanted: &Census) -> Everywhere<Counted> {
+        Everywhere {
+            all: census::count(self, wanted),
+            silent: Vec::new(),
+        }
+    }
+    async fn announce(&self, announcement: Announcement) -> Everywhere<u64> {
+        Everywhere {
+            all: census::announce(self, &announcement),
+            silent: Vec::new(),
+        }
     }
 }

@@ -10,7 +10,7 @@ use cluster::directory::SessionRef;
 use xmpp::{BareJid, FullJid, Stanza, StanzaError, StreamError};
 
 use super::{
-    Router,
+    Router, census,
     peers::acts::{Act, Outcome, Reason, Seen},
 };
 use crate::{home, module::Outlet};
@@ -19,6 +19,15 @@ use crate::{home, module::Outlet};
 const RETIREMENT: Duration = Duration::from_secs(5);
 /// How often it is looked whether they have.
 const RETIREMENT_TICK: Duration = Duration::from_millis(5);
+
+/// Does what another node asks for that is about all of this one; `None`: it is about an account.
+pub fn act_on_node(router: &Arc<Router>, act: &Act) -> Option<Outcome> {
+    Some(match act {
+        Act::Count(census) => Outcome::Counted(census::count(router, census)),
+        Act::Announce(announcement) => Outcome::Reached(census::announce(router, announcement)),
+        Act::Retire(_) | Act::End { .. } | Act::Look => return None,
+    })
+}
 
 /// Does what another node asks for.
 pub async fn act(router: &Arc<Router>, account: &BareJid, act: Act) -> Outcome {
@@ -48,6 +57,8 @@ pub async fn act(router: &Arc<Router>, account: &BareJid, act: Act) -> Outcome {
         Act::Look => look_here(router, account)
             .await
             .map_or(Outcome::Refused, Outcome::Seen),
+        // They name no account.
+        Act::Count(_) | Act::Announce(_) => Outcome::Refused,
     };
     // Then its sessions may be on their way there.
     match is_elsewhere() {

@@ -3,6 +3,7 @@
 //! [`Router`] is what a stanza may need on its way; it is built once, in `app`.
 
 pub mod acting;
+pub mod census;
 pub mod mailbox;
 mod outlet;
 pub mod peers;

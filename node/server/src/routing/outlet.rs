@@ -8,7 +8,10 @@ use cluster::directory::{Entry, SessionRef};
 use storage::repository::{ArchivePreferences, PrivacyData};
 use xmpp::{BareJid, FullJid, Stanza, StanzaError, StreamError};
 
-use super::{Order, Posted, Router, SessionHandle, acting};
+use super::{
+    Order, Posted, Router, SessionHandle, acting,
+    census::{self, Announcement, Census, Counted, Everywhere},
+};
 use crate::{
     module::{LastActivity, Outlet, Registry},
     modules::{roster::subscription::Sharing, vcard::Photo},
@@ -145,5 +148,12 @@ impl Outlet for Arc<Router> {
 
     async fn resources(&self, account: &BareJid) -> Result<Vec<String>, StanzaError> {
         Ok(acting::look(self, account).await?.resources)
+    }
+    async fn census(&self, census: &Census) -> Everywhere<Counted> {
+        census::count_everywhere(self, census).await
+    }
+
+    async fn announce(&self, announcement: Announcement) -> Everywhere<u64> {
+        census::announce_everywhere(self, announcement).await
     }
 }

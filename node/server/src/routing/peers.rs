@@ -9,6 +9,7 @@
 pub mod acts;
 mod asked;
 pub mod frame;
+mod hosts;
 mod later;
 mod moves;
 mod pipes;
@@ -32,6 +33,7 @@ use xmpp::{BareJid, Jid, Kind as StanzaKind};
 use self::{
     acts::Acts,
     asked::{Asking, Turn},
+    hosts::Hosts,
     later::Later,
     moves::Moves,
     pipes::Pipes,
@@ -113,6 +115,7 @@ pub struct Peers {
     moves: Moves,
     later: Later,
     acts: Acts,
+    hosts: Hosts,
 }
 
 impl Peers {

@@ -1,10 +1,10 @@
 //! A life of a node: it joins the others, where there are any, serves, and ends.
 
-use std::{sync::Arc, time::Instant};
+use std::{convert::Infallible, sync::Arc};
 
 use anyhow::Context as _;
 use storage::{Stores, SystemClock, shape::Table};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::{Signals, desk::Present};
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     first_start::Welcome,
     gauges,
     http::Health,
+    instance::{Watched, time},
     membership::{Board, Membership},
     metrics::Metrics,
     ready_file::{Ready, write_ready_file},
@@ -24,14 +25,20 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// The process was told to stop.
-    Stopped,
+    Stopped {
+        /// Accounts that were not handed over in time.
+        left: usize,
+    },
     /// The other nodes declared it over.
     Fallen,
 }
 
+const STOPPED: End = End::Stopped { left: 0 };
+
 /// What all lives of a node share.
 pub(super) struct Node {
     pub(super) config: Config,
+    pub(super) instance: Option<Watched>,
     pub(super) stores: Stores,
     pub(super) table: Arc<dyn Table>,
     pub(super) metrics: Metrics,
@@ -39,7 +46,7 @@ pub(super) struct Node {
     pub(super) board: Board,
     pub(super) present: Arc<Present>,
     pub(super) http_port: Option<u16>,
-    pub(super) began: Instant,
+    pub(super) began: std::time::Instant,
 }
 
 impl Node {
@@ -65,7 +72,7 @@ impl Node {
                 self.present.begin(&router, Some(membership.clone()));
                 let joined = tokio::select! {
                     joined = membership.joined() => Some(joined),
-                    () = signals.wait() => None,
+                    () = signals.told(self.instance.as_ref()) => None,
                 };
                 match joined {
                     Some(true) => {}
@@ -74,7 +81,7 @@ impl Node {
                         self.health.stopping();
                         membership.sign_off().await;
                         app.shutdown().await;
-                        return Ok(End::Stopped);
+                        return Ok(STOPPED);
                     }
                 }
                 Some(membership)
@@ -88,8 +95,11 @@ impl Node {
         let (stop, stopped) = shutdown::signal();
         let administration = self.administer(&app, stopped)?;
         self.tell(&app, welcome)?;
+        if let Some(instance) = &self.instance {
+            instance.in_service();
+        }
         let end = tokio::select! {
-            () = signals.wait() => End::Stopped,
+            () = signals.told(self.instance.as_ref()) => STOPPED,
             end = told_by_others(membership.as_ref()) => end,
         };
         let end = match (end, membership) {
@@ -100,11 +110,16 @@ impl Node {
                     "stopping"
                 );
                 self.health.stopping();
-                tokio::select! {
-                    () = leave(app, membership) => {}
-                    () = signals.wait() => tracing::warn!("told to stop twice: stopping at once"),
-                }
-                End::Stopped
+                let here = app.router.clone();
+                let left = tokio::select! {
+                    left = self.leave(app, membership) => left,
+                    () = signals.wait() => {
+                        tracing::warn!("told to stop twice: stopping at once");
+                        // On a node that is alone nothing is handed over.
+                        self.config.cluster.as_ref().map_or(0, |_| here.directory.accounts())
+                    }
+                };
+                End::Stopped { left }
             }
         };
         stop.stop();
@@ -125,6 +140,44 @@ impl Node {
         membership.abandon().await;
         app.shutdown().await;
         End::Fallen
+    }
+
+    /// Stops a node that serves: what it has goes to the others first, if there are any. The time that EC2 leaves bounds it.
+    /// How many accounts did not go.
+    async fn leave(&self, app: App, membership: Option<Membership>) -> usize {
+        let grace = self.config.shutdown_grace;
+        let (mut known, mut accounts) = (None, 0);
+        if let Some(membership) = &membership {
+            let left = tokio::select! {
+                left = membership.hand_over() => left,
+                never = self.hurry(membership, &mut known) => match never {},
+            };
+            if left > 0 {
+                tracing::warn!(accounts = left, "not handed over");
+            }
+            accounts = left;
+        }
+        let left = |until: Instant| until.saturating_duration_since(Instant::now());
+        let closing = known.map_or(grace, |until| time::closing(left(until), grace));
+        app.shutdown_within(closing).await;
+        if let Some(membership) = membership {
+            membership.sign_off().await;
+        }
+        accounts
+    }
+
+    /// Has a member hand over no longer than the instance lives, as soon as that is known.
+    async fn hurry(&self, membership: &Membership, known: &mut Option<Instant>) -> Infallible {
+        let Some(instance) = &self.instance else {
+            return std::future::pending().await;
+        };
+        loop {
+            let until = instance.limit(*known).await;
+            *known = Some(until);
+            let now = Instant::now();
+            let left = until.saturating_duration_since(now);
+            membership.hurry(now + time::hand_over(left, self.config.shutdown_grace));
+        }
     }
 
     fn administer(&self, app: &App, stopped: Stopping) -> anyhow::Result<JoinHandle<()>> {
@@ -181,21 +234,7 @@ async fn told_by_others(membership: Option<&Membership>) -> End {
         () = membership.fallen() => End::Fallen,
         () = membership.asked_to_leave() => {
             tracing::info!("asked to leave the cluster");
-            End::Stopped
+            STOPPED
         }
-    }
-}
-
-/// Stops a node that serves: what it has goes to the others first, if there are any.
-async fn leave(app: App, membership: Option<Membership>) {
-    if let Some(membership) = &membership {
-        let left = membership.hand_over().await;
-        if left > 0 {
-            tracing::warn!(accounts = left, "not handed over");
-        }
-    }
-    app.shutdown().await;
-    if let Some(membership) = membership {
-        membership.sign_off().await;
     }
 }

@@ -53,6 +53,7 @@ fn hostile() -> Facts {
         accounts: 40,
         left: 10,
         elapsed_ms: 12_345,
+        given_up: 0,
     });
     Facts {
         domains: vec![HOSTILE.into()],
@@ -182,6 +183,7 @@ fn numbers_read_well() {
             accounts,
             left,
             elapsed_ms: 0,
+            given_up: 0,
         };
         assert_eq!(handed_over(leaving), expected);
     }

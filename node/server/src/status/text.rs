@@ -180,6 +180,8 @@ fn node(f: &mut Formatter<'_>, facts: &Facts) -> fmt::Result {
 pub enum Departure {
     /// It is no member any more.
     Gone,
+    /// The same, and so many accounts were not handed over in time.
+    GaveUp(usize),
     /// It leaves.
     Going {
         /// In words.
@@ -198,7 +200,10 @@ pub fn departure(facts: &Facts, node: &str) -> Departure {
     };
     let member = cluster.members.iter().find(|member| member.node == node);
     match (cluster.leaving.filter(|_| cluster.node == node), member) {
-        (Some(leaving), _) if leaving.step == Step::Gone => Departure::Gone,
+        (Some(leaving), _) if leaving.step == Step::Gone => match leaving.given_up {
+            0 => Departure::Gone,
+            accounts => Departure::GaveUp(accounts),
+        },
         (Some(leaving), _) => Departure::Going {
             words: format!(
                 "{}, {} sessions here",

@@ -47,6 +47,7 @@ impl Display for LeavingWords {
             accounts,
             left,
             elapsed_ms,
+            given_up,
         } = self.0;
         let step = match step {
             Step::Told => "the others take over",
@@ -56,7 +57,11 @@ impl Display for LeavingWords {
             Step::Gone => "it has left",
         };
         let span = Span(elapsed_ms / 1_000);
-        write!(f, "{step}: {left} of {accounts} accounts left, for {span}")
+        write!(f, "{step}: {left} of {accounts} accounts left, for {span}")?;
+        match given_up {
+            0 => Ok(()),
+            accounts => write!(f, "; {accounts} not handed over in time"),
+        }
     }
 }
 

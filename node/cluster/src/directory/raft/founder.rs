@@ -18,6 +18,9 @@ pub struct Record {
     pub beat: u64,
 }
 
+/// The founder in the record of a generation whose last member has left in good order: nobody need wait for its beat.
+pub const NOBODY: NodeId = NodeId(0);
+
 /// The record cannot be read or written now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the record of the generation is out of reach")]

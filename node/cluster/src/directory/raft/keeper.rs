@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     Inner, Live, Record,
     duties::Duties,
+    founder::NOBODY,
     live::LEASE,
     speech::{Answer, Kind, message},
 };
@@ -100,16 +101,17 @@ async fn read(inner: &Inner) -> Option<Record> {
 struct Watch(Option<(Record, Instant)>);
 
 impl Watch {
-    /// Founds anew if the record has stood still for long enough; the generation that was founded.
+    /// Founds anew if the record has stood still for long enough, or says that nobody keeps it; the generation that was
+    /// founded.
     async fn found(&mut self, inner: &Inner, record: Record) -> Option<u64> {
-        let since = match self.0 {
-            Some((seen, since)) if seen == record => since,
+        let stood_still = match self.0 {
+            Some((seen, since)) if seen == record => since.elapsed(),
             _ => {
                 self.0 = Some((record, Instant::now()));
-                return None;
+                Duration::ZERO
             }
         };
-        if since.elapsed() < ABANDONED {
+        if record.founder != NOBODY && stood_still < ABANDONED {
             return None;
         }
         let next = Record {

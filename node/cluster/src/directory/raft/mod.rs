@@ -20,7 +20,7 @@ use bytes::Bytes;
 use openraft::ServerState;
 use tokio::time::timeout;
 
-pub use founder::{Fixed, Founder, OutOfReach, Record};
+pub use founder::{Fixed, Founder, NOBODY, OutOfReach, Record};
 use live::Live;
 use speech::{Answer, Kind};
 use store::Logged;
@@ -60,6 +60,9 @@ pub trait Liveness: Send + Sync + 'static {
     /// Who cannot be reached now: silent for 1.5 s, or connections refused for 0.1 s.
     fn unreachable(&self) -> BTreeSet<NodeId>;
 }
+
+/// How often it is tried to write that nobody is there any more.
+const RELEASES: usize = 3;
 
 /// What it needs.
 pub struct Setup {
@@ -110,6 +113,43 @@ impl RaftDirectory {
     /// Answers what another node asks.
     pub async fn handle(&self, from: NodeId, body: Bytes) -> Bytes {
         self.inner.handle(from, body).await.encode()
+    }
+
+    /// Ends it when this life was declared over by itself. Where that was the last member, the record says so, and who comes
+    /// next founds at once; should that not be written, it waits as after a death.
+    pub async fn sign_off(&self) {
+        let is_last = || {
+            let live = self.inner.live.load_full()?;
+            let in_contact = live.silence().is_some_and(|silence| silence < FENCE);
+            let is_last = live.leads() && in_contact && self.view().seats.is_empty();
+            is_last.then_some(live.ways.generation)
+        };
+        let generation = is_last();
+        self.stop().await;
+        if let Some(generation) = generation {
+            self.release(generation).await;
+        }
+    }
+
+    /// Says in the record that nobody keeps a generation any more, unless there is another one.
+    async fn release(&self, generation: u64) {
+        let founder = &self.inner.founder;
+        // A beat may be under way.
+        for _ in 0..RELEASES {
+            match founder.read().await {
+                Ok(Some(record)) if record.generation == generation => {
+                    let next = Record {
+                        founder: NOBODY,
+                        beat: record.beat + 1,
+                        ..record
+                    };
+                    if founder.swap(Some(record), next).await != Ok(false) {
+                        return;
+                    }
+                }
+                _ => return,
+            }
+        }
     }
 
     /// Ends it, without a word to the others.

@@ -419,6 +419,52 @@ async fn members_come_and_go_one_after_the_other() {
     assert_eq!(nodes[0].1.status().generation, 1);
 }
 
+/// Whoever comes behind the last one that left in good order need not wait whether it is still there.
+#[tokio::test(start_paused = true)]
+async fn the_last_one_that_leaves_says_so() {
+    let net = Net::new(9);
+    let directories = [net.start(1), net.start(2)];
+    let nodes = as_nodes(&directories);
+    settled(&nodes).await;
+    for (number, directory) in (1..).zip(&directories) {
+        let down = directory.submit(Command::NodeDown(NodeId(number))).await;
+        assert_eq!(down, Ok(Reply::Done));
+        directory.sign_off().await;
+        net.kill(number);
+        if number == 1 {
+            // Another one is there, and keeps the record.
+            settled(&nodes[1..]).await;
+            assert_ne!(net.record().unwrap().founder, NOBODY);
+        }
+    }
+    assert_eq!(net.record().unwrap().founder, NOBODY);
+    let begun = tokio::time::Instant::now();
+    let next: Vec<Node> = vec![(3, net.start(3))];
+    settled(&next).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    let record = net.record().unwrap();
+    assert_eq!((record.generation, record.founder), (2, NodeId(3)));
+}
+
+/// Who does not reach the others cannot know that it is the last.
+#[tokio::test(start_paused = true)]
+async fn who_is_cut_off_says_nothing() {
+    let net = Net::new(10);
+    let directories: Vec<_> = (1..=3).map(|node| net.start(node)).collect();
+    let nodes = as_nodes(&directories);
+    settled(&nodes).await;
+    net.part(&[1]);
+    sleep(Duration::from_secs(3)).await;
+    directories[0].sign_off().await;
+    assert_ne!(net.record().unwrap().founder, NOBODY);
+    net.kill(1);
+    settled(&nodes[1..]).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_comes_late_gets_a_snapshot() {
     let net = Net::new(7);

@@ -15,6 +15,7 @@ fn leaving(step: Step, left: usize) -> Option<Facts> {
         accounts: 10,
         left,
         elapsed_ms: 1_500,
+        given_up: 0,
     });
     Some(facts(Some(cluster)))
 }

@@ -15,9 +15,12 @@ use super::{
         raw::Node,
         reader::{Section, Wrong, boolean, choice, duration, number, text},
     },
-    Cluster, Directory, PORT, Redis, RedisPlace, Source,
+    Cluster, Directory, Ec2, PORT, Redis, RedisPlace, Source,
+    ec2::ec2,
 };
 
+/// Where servers for names listen (RFC 1035 §4.2).
+const DNS: u16 = 53;
 /// How long names may be.
 const LONGEST: usize = 64;
 
@@ -28,11 +31,14 @@ fn usual() -> Cluster {
         secret_file: None,
         listen: SocketAddr::from(([0, 0, 0, 0], PORT)),
         advertise: None,
+        client_address: None,
         weight: 1,
         zone: None,
         sources: Vec::new(),
+        dns_servers: Vec::new(),
         directory: Directory::Raft,
         hand_over: Duration::from_secs(60),
+        ec2: Ec2::default(),
     }
 }
 
@@ -55,9 +61,14 @@ pub(in crate::config) fn cluster(mut section: Section<'_>, config: &mut Config) 
     section.read("name", &mut cluster.name, name);
     secrets(&mut section, &mut cluster);
     addresses(&mut section, &mut cluster);
+    section.read("client_address", &mut cluster.client_address, |node| {
+        client_address(node).map(Some)
+    });
     section.read("weight", &mut cluster.weight, number(1, 1_000_000));
     section.read("zone", &mut cluster.zone, |node| name(node).map(Some));
-    cluster.sources = sources(&mut section, cluster.listen.port());
+    cluster.sources = sources(&mut section, cluster.listen.port(), &mut cluster.ec2);
+    let servers = section.list("dns_servers", |node| reachable(node, DNS));
+    cluster.dns_servers = servers.unwrap_or_default();
     cluster.directory = directory(&mut section);
     section.read("hand_over", &mut cluster.hand_over, duration("0s", "1h"));
     section.finish();
@@ -126,7 +137,7 @@ fn addresses(section: &mut Section<'_>, cluster: &mut Cluster) {
     }
 }
 
-/// Where others reach a node: an address, with the port where it listens unless it says another.
+/// An address to send to, with this port unless it says another.
 fn reachable(node: &Node, port: u16) -> Result<SocketAddr, Wrong> {
     let written = text(node)?;
     let with_port = written.parse().ok();
@@ -139,8 +150,34 @@ fn reachable(node: &Node, port: u16) -> Result<SocketAddr, Wrong> {
     })
 }
 
+/// Where clients are sent: a host, with a port unless it is the usual one (RFC 6120 §4.9.3.19).
+fn client_address(node: &Node) -> Result<String, Wrong> {
+    let written = text(node)?;
+    let is_host = |host: &str| match host.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => {
+            let is_one = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+            !host.is_empty() && host.chars().all(is_one)
+        }
+    };
+    let has_port = written.ends_with(']') || !written.contains(':');
+    let (host, port) = match written.rsplit_once(':').filter(|_| !has_port) {
+        Some((host, port)) => (host, port.parse::<u16>().is_ok_and(|port| port > 0)),
+        None => (written.as_str(), true),
+    };
+    if port && is_host(host) {
+        return Ok(written);
+    }
+    Err(Wrong::new(
+        format!("\"{written}\" is no address that clients could be sent to"),
+        "write one such as \"node1.example.org\", \"node1.example.org:5222\" or \"[2001:db8::1]:5222\"",
+    ))
+}
+
 /// The sources that are named; the registry, if none is.
-fn sources(section: &mut Section<'_>, port: u16) -> Vec<Source> {
+fn sources(section: &mut Section<'_>, port: u16, about: &mut Ec2) -> Vec<Source> {
     let mut sources = Vec::new();
     let host = |node: &Node| {
         let written = text(node)?;
@@ -163,9 +200,9 @@ fn sources(section: &mut Section<'_>, port: u16) -> Vec<Source> {
     let mut query = None;
     section.read("dns", &mut query, |node| dns(node, port).map(Some));
     sources.extend(query.map(Source::Dns));
-    if let Some(tags) = section.list("ec2", tag) {
-        sources.push(Source::Ec2(tags));
-    }
+    let (tags, found) = ec2(section);
+    *about = found;
+    sources.extend(tags.map(Source::Ec2));
     // Without another source it is the way to find the others.
     let mut registry = sources.is_empty();
     section.read("registry", &mut registry, boolean);
@@ -196,19 +233,6 @@ fn dns(node: &Node, port: u16) -> Result<Query, Wrong> {
         _ => Err(Wrong::new(
             format!("\"{written}\" is no name to look up"),
             "write one such as \"nodes.example.org\" or \"_starling._tcp.example.org\"",
-        )),
-    }
-}
-
-fn tag(node: &Node) -> Result<(String, String), Wrong> {
-    let written = text(node)?;
-    match written.split_once('=') {
-        Some((key, value)) if !key.is_empty() && !value.is_empty() => {
-            Ok((key.to_owned(), value.to_owned()))
-        }
-        _ => Err(Wrong::new(
-            format!("\"{written}\" is no tag with a value"),
-            "write one such as \"starling-cluster=production\"",
         )),
     }
 }

@@ -276,7 +276,7 @@ fn url_of(node: &Node, dialect: Dialect) -> Result<Secret, Wrong> {
 }
 
 /// Something, if the key is there at all.
-fn filled(node: &Node) -> Result<Option<String>, Wrong> {
+pub(in crate::config) fn filled(node: &Node) -> Result<Option<String>, Wrong> {
     let text = text(node)?;
     if text.trim().is_empty() {
         let remedy = "write it, or leave the key out: then it is found as the SDK of AWS finds it";
@@ -286,7 +286,7 @@ fn filled(node: &Node) -> Result<Option<String>, Wrong> {
 }
 
 /// The address of a service.
-fn endpoint(node: &Node) -> Result<Option<String>, Wrong> {
+pub(in crate::config) fn endpoint(node: &Node) -> Result<Option<String>, Wrong> {
     let url = text(node)?;
     let rest = url
         .strip_prefix("http://")

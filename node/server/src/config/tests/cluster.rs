@@ -65,6 +65,73 @@ fn sources_are_those_that_are_named() {
 }
 
 #[test]
+fn ec2_is_a_list_of_tags_or_a_section() {
+    let tags = || vec![("cluster".to_owned(), "one".to_owned())];
+    let check = |lines: &str, sources: &[Source], notices: bool| {
+        let cluster = read(lines);
+        assert_eq!(cluster.sources, sources, "{lines}");
+        assert_eq!(cluster.ec2.notices, notices, "{lines}");
+    };
+    check("", &[Source::Registry], false);
+    check("ec2 = [\"cluster=one\"]", &[Source::Ec2(tags())], true);
+    check(
+        "[cluster.ec2]\ntags = [\"cluster=one\"]",
+        &[Source::Ec2(tags())],
+        true,
+    );
+    check(
+        "[cluster.ec2]\ntags = \"cluster=one\"\nnotices = false",
+        &[Source::Ec2(tags())],
+        false,
+    );
+    check("[cluster.ec2]\nnotices = true", &[Source::Registry], true);
+    let cluster = read(
+        "[cluster.ec2]\nnotices = true\nregion = \"eu-west-1\"\nendpoint = \"http://a:1\"\nautoscaling_endpoint = \"http://b:1\"",
+    );
+    assert_eq!(cluster.ec2.access.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(cluster.ec2.access.endpoint.as_deref(), Some("http://a:1"));
+    assert_eq!(cluster.ec2.autoscaling.as_deref(), Some("http://b:1"));
+}
+
+#[test]
+fn clients_are_sent_to_hosts() {
+    let good = [
+        "node1.example.org",
+        "node1:5222",
+        "10.0.0.1:443",
+        "[2001:db8::1]",
+        "[::1]:5222",
+    ];
+    for address in good {
+        let cluster = read(&format!("client_address = \"{address}\""));
+        assert_eq!(cluster.client_address.as_deref(), Some(address));
+    }
+    let bad = [
+        "",
+        "node1:0",
+        "node1:",
+        "2001:db8::1",
+        "[node1]:1",
+        "a b",
+        "xmpp://node1",
+    ];
+    for address in bad {
+        check(
+            &format!("client_address = \"{address}\""),
+            "no address that clients could be sent to",
+        );
+    }
+}
+
+#[test]
+fn servers_for_names_have_a_port() {
+    let cluster =
+        read("dns = \"nodes.example.org\"\ndns_servers = [\"10.0.0.2\", \"127.0.0.1:8600\"]");
+    let servers = ["10.0.0.2:53", "127.0.0.1:8600"].map(|it| it.parse().unwrap());
+    assert_eq!(cluster.dns_servers, servers);
+}
+
+#[test]
 fn redis_is_one_of_three() {
     let place =
         |lines: &str| match read(&format!("directory = \"redis\"\n[cluster.redis]\n{lines}"))
@@ -110,7 +177,10 @@ fn what_cannot_be_is_said() {
     check("weight = 0", "out of range");
     check("registry = false", "nothing says where other nodes are");
     check("ec2 = [\"tag\"]", "no tag with a value");
+    check("[cluster.ec2]\ntags = [\"tag\"]", "no tag with a value");
+    check("[cluster.ec2]\nnotice = true", "did you mean `notices`?");
     check("dns = \"10.0.0.1\"", "no name to look up");
+    check("dns_servers = [\"ns.example.org\"]", "no address");
     check("directory = \"redis\"", "where Redis is");
     check(
         "[cluster.redis]\nurl = \"redis://a:1\"",

@@ -13,7 +13,10 @@ use super::{
     command::{Command, Outcome, Step, bad_payload},
     forms,
 };
-use crate::module::{Context, IqRequest};
+use crate::{
+    module::{Context, IqRequest},
+    routing::census::{Announcement, Everywhere},
+};
 
 /// Longest announcement in bytes.
 const MAX_TEXT: usize = 16 << 10;
@@ -56,29 +59,21 @@ impl Command for Announce {
                 "an announcement has some text, and not too much",
             ));
         }
-        let mut sessions = Vec::new();
-        cx.sessions(&mut |handle| sessions.push((handle.jid.clone(), handle.session)));
-        let mut reached = 0;
-        for (jid, session) in sessions {
-            if jid.domain() != iq.to.domain() {
-                continue;
-            }
-            let available = cx
-                .entries(&jid.to_bare())
-                .iter()
-                .any(|entry| entry.session == session && entry.priority.is_some());
-            if available {
-                let message = Element::new("message", ns::CLIENT)
-                    .with_attr("from", iq.to.as_str())
-                    .with_attr("to", jid.as_str())
-                    .with_attr("type", "headline")
-                    .with_child(Element::new("body", ns::CLIENT).with_text(text.clone()));
-                cx.push(session, message.to_bytes(ns::CLIENT).into());
-                reached += 1;
-            }
-        }
+        let message = Element::new("message", ns::CLIENT)
+            .with_attr("from", iq.to.as_str())
+            // Each session's own.
+            .with_attr("to", "")
+            .with_attr("type", "headline")
+            .with_child(Element::new("body", ns::CLIENT).with_text(text));
+        let announcement = Announcement::new(iq.to.domain(), &message);
+        let Everywhere { all, silent } = cx.announce(announcement).await;
         let mut outcome = Outcome::default();
-        outcome.inform(format!("sent to {reached} sessions"));
+        outcome.inform(format!("sent to {all} sessions"));
+        for node in silent {
+            outcome.inform(format!(
+                "the node {node} did not answer: who is there may not have got it"
+            ));
+        }
         Ok(Step::Done(outcome))
     }
 }

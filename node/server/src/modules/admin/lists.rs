@@ -2,16 +2,14 @@
 //!
 //! Source: XEP-0133 v1.3.1 §4.12 to §4.21. Online is who has a session; active is who has an available session whose
 //! client was heard in the last [`ACTIVE_SECONDS`].
+//! Both are asked of all nodes, and a node that does not answer is named.
 //! Cost: registered users are listed by pages, so their number costs a query per thousand.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use xmpp::{
-    BareJid, StanzaError,
+    StanzaError,
     payload::form::{Field, FieldType, Form},
 };
 
@@ -22,6 +20,7 @@ use super::{
 use crate::{
     module::{Context, IqRequest},
     modules::register::Accounts,
+    routing::census::{Census, Everywhere},
 };
 
 /// How long a client may be silent and still be active.
@@ -103,24 +102,28 @@ impl Users {
         }
     }
 
-    async fn number(&self, cx: &Context) -> Result<usize, StanzaError> {
-        match self.whom {
-            Whom::Registered => self.registered(usize::MAX, |_| {}).await,
-            whom => Ok(connected(whom, cx).len()),
-        }
+    async fn number(&self, cx: &Context) -> Result<(u64, Vec<String>), StanzaError> {
+        let Some(census) = self.whom.census(0) else {
+            let registered = self.registered(usize::MAX, |_| {}).await?;
+            return Ok((registered as u64, Vec::new()));
+        };
+        let Everywhere { all, silent } = cx.census(&census).await;
+        Ok((all.users, silent))
     }
 
-    async fn list(&self, max: usize, cx: &Context) -> Result<Vec<String>, StanzaError> {
-        if self.whom == Whom::Registered {
+    /// Up to so many, and who did not say whom it has.
+    async fn list(
+        &self,
+        max: usize,
+        cx: &Context,
+    ) -> Result<(Vec<String>, Vec<String>), StanzaError> {
+        let Some(census) = self.whom.census(max) else {
             let mut found = Vec::new();
             self.registered(max, |jid| found.push(jid)).await?;
-            return Ok(found);
-        }
-        Ok(connected(self.whom, cx)
-            .into_iter()
-            .take(max)
-            .map(|jid| jid.as_str().to_owned())
-            .collect())
+            return Ok((found, Vec::new()));
+        };
+        let Everywhere { all, silent } = cx.census(&census).await;
+        Ok((all.names, silent))
     }
 
     /// Visits up to `max` accounts of every domain; returns how many there were.
@@ -154,30 +157,29 @@ impl Users {
     }
 }
 
-/// Who is connected to this node.
-fn connected(whom: Whom, cx: &Context) -> BTreeSet<BareJid> {
-    let mut heard = Vec::new();
-    cx.sessions(&mut |handle| {
-        heard.push((
-            handle.jid.to_bare(),
-            handle.session,
-            handle.heard.load(Ordering::Relaxed),
-        ))
-    });
-    let now = cx.uptime();
-    let counts = |(jid, session, heard): &(BareJid, _, u32)| {
-        whom == Whom::Online
-            || now.saturating_sub(*heard) < ACTIVE_SECONDS
-                && cx
-                    .entries(jid)
-                    .iter()
-                    .any(|entry| entry.session == *session && entry.priority.is_some())
-    };
-    heard
-        .iter()
-        .filter(|session| counts(session))
-        .map(|(jid, _, _)| jid.clone())
-        .collect()
+impl Whom {
+    /// Whom to count; `None`: all who are registered.
+    fn census(self, names: usize) -> Option<Census> {
+        let active = match self {
+            Self::Registered => return None,
+            Self::Online => None,
+            Self::Active => Some(ACTIVE_SECONDS),
+        };
+        Some(Census {
+            active,
+            names: u32::try_from(names).unwrap_or(u32::MAX),
+            after: None,
+        })
+    }
+}
+
+/// Says which nodes did not answer: what they have is missing.
+pub(super) fn tell_of_silent(outcome: &mut Outcome, silent: &[String]) {
+    for node in silent {
+        outcome.inform(format!(
+            "the node {node} did not answer, and is not counted"
+        ));
+    }
 }
 
 #[async_trait]
@@ -198,12 +200,12 @@ impl Command for Users {
     ) -> Result<Step, StanzaError> {
         let [_, name, field] = self.words();
         if self.answer == Answer::Number {
-            let number = self.number(cx).await?.to_string();
-            return Ok(Step::result(
-                forms::result()
-                    .with_field(Field::untyped(field, number))
-                    .to_element(),
-            ));
+            let (number, silent) = self.number(cx).await?;
+            let mut outcome = Outcome::default();
+            tell_of_silent(&mut outcome, &silent);
+            let field = Field::untyped(field, number.to_string());
+            outcome.payload = Some(forms::result().with_field(field).to_element());
+            return Ok(Step::Done(outcome));
         }
         let Some(form) = forms::submitted(submitted)? else {
             let form = forms::form(name, "Choose how many to show at most.")
@@ -212,8 +214,9 @@ impl Command for Users {
         };
         let max = forms::max_items(form)?;
         // One more tells whether there are more.
-        let mut jids = self.list(max.saturating_add(1), cx).await?;
+        let (mut jids, silent) = self.list(max.saturating_add(1), cx).await?;
         let mut outcome = Outcome::default();
+        tell_of_silent(&mut outcome, &silent);
         if jids.len() > max {
             jids.truncate(max);
             outcome.inform("there are more");

@@ -14,7 +14,10 @@ use tokio::sync::oneshot;
 use xmpp::{BareJid, StanzaError, StreamError, StreamErrorCondition};
 
 use super::{Kind, Peers, frame};
-use crate::home;
+use crate::{
+    home,
+    routing::census::{self, Announcement, Census, Counted},
+};
 
 /// Acts that other nodes were asked for and have not answered.
 const MAX_ACTS: usize = 4_096;
@@ -40,6 +43,12 @@ pub enum Act {
     /// It is looked at.
     #[n(2)]
     Look,
+    /// Who is there, on the whole node; no account is named.
+    #[n(3)]
+    Count(#[n(0)] Census),
+    /// All who are there are told, on the whole node; no account is named.
+    #[n(4)]
+    Announce(#[n(0)] Announcement),
 }
 
 /// Why sessions end.
@@ -91,6 +100,12 @@ pub enum Outcome {
     /// This is what it looks like.
     #[n(4)]
     Seen(#[n(0)] Seen),
+    /// So many are there.
+    #[n(5)]
+    Counted(#[n(0)] Counted),
+    /// So many sessions were told.
+    #[n(6)]
+    Reached(#[n(0)] u64),
 }
 
 /// What others may want to know of an account.
@@ -151,6 +166,35 @@ impl Peers {
             return Ok(None);
         };
         let lost = || home::wait("the node that serves the account does not answer");
+        match self
+            .asked_for(node, account.as_str(), act, PATIENCE)
+            .await?
+        {
+            Some(Outcome::NotHere | Outcome::Refused) => {
+                Err(home::wait("the account cannot be changed now"))
+            }
+            Some(outcome) => Ok(Some(outcome)),
+            None => Err(lost()),
+        }
+    }
+
+    /// Has a node do what is about all of it; `None`: it does not answer.
+    pub async fn ask_node(&self, node: NodeId, act: Act) -> Option<Outcome> {
+        let asked = self.asked_for(node, "", act, census::PATIENCE).await;
+        asked.ok().flatten()
+    }
+
+    /// Asks a node; `None`: it does not answer.
+    ///
+    /// # Errors
+    /// It was not asked: there is no room for more.
+    async fn asked_for(
+        &self,
+        node: NodeId,
+        account: &str,
+        act: Act,
+        patience: Duration,
+    ) -> Result<Option<Outcome>, StanzaError> {
         let (number, epoch) = (self.number(), self.view().epoch);
         let (sender, answer) = oneshot::channel();
         {
@@ -161,23 +205,20 @@ impl Peers {
             acts.insert(number, (node, sender));
         }
         let _waited = Waited(&self.acts, number);
-        let account = account.as_str().to_owned();
+        let account = account.to_owned();
         let question = Question {
             epoch,
             account,
             act,
         };
-        let body = minicbor::to_vec(&question).map_err(|_| lost())?;
+        let Ok(body) = minicbor::to_vec(&question) else {
+            return Ok(None);
+        };
         if !self.send(node, Kind::Act, frame::numbered(number, &body)) {
-            return Err(lost());
+            return Ok(None);
         }
-        match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok(Outcome::NotHere | Outcome::Refused)) => {
-                Err(home::wait("the account cannot be changed now"))
-            }
-            Ok(Ok(outcome)) => Ok(Some(outcome)),
-            Ok(Err(_)) | Err(_) => Err(lost()),
-        }
+        let answered = tokio::time::timeout(patience, answer).await;
+        Ok(answered.ok().and_then(Result::ok))
     }
 
     /// The answer to an act.
