@@ -20,6 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use cluster::NodeId;
 use parking_lot::Mutex;
 use storage::repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, PrivacyData};
 use thin_vec::ThinVec;
@@ -161,6 +162,11 @@ impl Parcel {
             });
         }
         self
+    }
+
+    /// Whether this node asked for it to be delivered.
+    pub fn came_from(&self, node: NodeId) -> bool {
+        matches!(&self.origin, Some(Origin::Node(asker)) if asker.node == node)
     }
 
     /// Whom it is for.
@@ -449,9 +455,14 @@ impl Home {
         let mut fetched = Vec::with_capacity(numbers.len());
         let mut rest = numbers;
         while let Some(&from) = rest.first() {
-            // Numbers that follow each other closely are read at once.
-            let count = rest.iter().take_while(|&&n| n - from < 128).count();
-            let to = rest[count - 1];
+            // Numbers that follow each other closely are read at once. They need not ascend: sessions bring theirs along.
+            let mut to = from;
+            let follows = |number: &&u64| {
+                let follows = **number >= to && **number - from < 128;
+                to = if follows { **number } else { to };
+                follows
+            };
+            let count = rest.iter().take_while(follows).count();
             let entries = router
                 .stores
                 .logs

@@ -22,6 +22,8 @@ const MAX_ASKED: usize = 1 << 20;
 /// The same in bytes of stanzas.
 const MAX_BYTES: usize = 256 << 20;
 const SHARDS: usize = 16;
+/// Nodes over which a stanza may have come and still go behind others instead of home.
+const MAX_DETOURS: u8 = 4;
 
 /// What a node was asked.
 struct Asked {
@@ -149,8 +151,10 @@ impl Asking {
         };
         match self.detours.lock().get_mut(&account) {
             None => Turn::Home(parcel),
-            // What came from there is not sent back.
-            Some(Detour::By(_)) if parcel.hops > 0 => Turn::Home(parcel),
+            // What came from there is not sent back, and nothing goes in circles.
+            Some(Detour::By(node)) if parcel.came_from(*node) || parcel.hops >= MAX_DETOURS => {
+                Turn::Home(parcel)
+            }
             Some(Detour::By(node)) => Turn::By(*node, parcel),
             Some(Detour::Waits(waiting)) => {
                 waiting.push_back(parcel);
@@ -247,5 +251,54 @@ impl Asked {
             }),
             ..self.parcel
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use xmpp::Stanza;
+
+    use super::*;
+    use crate::routing::{Asker, Origin};
+
+    fn parcel(from: Option<u64>, hops: u8) -> Parcel {
+        let stanza = Stanza::parse("<message to='ada@example.org'/>".into()).unwrap();
+        let origin = from.map(|node| {
+            Origin::Node(Asker {
+                peers: Arc::default(),
+                node: NodeId(node),
+                number: 1,
+            })
+        });
+        Parcel {
+            hops,
+            ..Parcel::new(stanza, origin)
+        }
+    }
+
+    #[test]
+    fn what_follows_goes_behind_what_is_under_way() {
+        let asking = Asking::default();
+        let (former, home) = (NodeId(1), NodeId(2));
+        assert!(asking.insert(7, former, 0, parcel(None, 0)).is_ok());
+        assert!(asking.detour(|| true, |_| Some(home)));
+        let check = |from: Option<u64>, hops: u8, expected: Option<NodeId>| {
+            let by = match asking.turn(parcel(from, hops)) {
+                Turn::By(node, _) => Some(node),
+                Turn::Home(_) => None,
+                Turn::Waits => panic!("nobody is gone"),
+            };
+            assert_eq!(by, expected, "from {from:?} over {hops}");
+        };
+        check(None, 0, Some(former));
+        // A sender whose socket or home is at a third node: its earlier messages may be among those under way.
+        check(Some(3), 1, Some(former));
+        check(Some(1), 1, None);
+        check(Some(3), MAX_DETOURS, None);
+        assert!(asking.remove(7, former).is_some());
+        check(None, 0, None);
+        check(Some(3), 1, None);
     }
 }
