@@ -85,6 +85,20 @@ async fn resume(cluster: &Cluster, id: &str, h: u32) -> (Client, String) {
     (bob, answer)
 }
 
+/// A node dies, and bob comes back; what he is answered.
+async fn after_death(
+    cluster: &mut Cluster,
+    victim: usize,
+    bob: Client,
+    session: (&str, u32),
+) -> String {
+    cluster.kill(victim).unwrap();
+    cluster.agreed().await;
+    drop(bob);
+    let (id, got) = session;
+    resume(cluster, id, got).await.1
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_outlives_its_homes() {
     let mut cluster = cluster(4, Settings::default()).await;
@@ -129,10 +143,8 @@ async fn nobody_knows_a_session_where_that_is_turned_off() {
     };
     let mut cluster = cluster(2, settings).await;
     let (bob, id, got) = managed(&cluster, 0).await;
-    cluster.kill(home_of(&cluster, "bob")).unwrap();
-    cluster.agreed().await;
-    drop(bob);
-    let (_, answer) = resume(&cluster, &id, got).await;
+    let home = home_of(&cluster, "bob");
+    let answer = after_death(&mut cluster, home, bob, (&id, got)).await;
     assert!(answer.contains("item-not-found"), "{answer}");
     cluster.stop().await;
 }
@@ -152,10 +164,7 @@ async fn a_node_that_says_nothing_is_not_waited_for() {
     cluster.lose(None);
     write(&cluster, &["two"]).await;
     got += expect(&mut bob, &["two"]).await;
-    cluster.kill(home).unwrap();
-    cluster.agreed().await;
-    drop(bob);
-    let (_, answer) = resume(&cluster, &id, got).await;
+    let answer = after_death(&mut cluster, home, bob, (&id, got)).await;
     assert_eq!(name(&answer), "resumed", "{answer}");
     cluster.stop().await;
 }
@@ -188,10 +197,7 @@ async fn what_a_home_told_is_not_given_to_itself() {
     // There is nothing for it to wait for.
     assert!(asked.await.is_ok());
     let _asked = peers.ask_to_yield(next, &account("bob"));
-    cluster.kill(home).unwrap();
-    cluster.agreed().await;
-    drop(bob);
-    let (_, answer) = resume(&cluster, &id, got).await;
+    let answer = after_death(&mut cluster, home, bob, (&id, got)).await;
     assert_eq!(name(&answer), "resumed", "{answer}");
     cluster.stop().await;
 }

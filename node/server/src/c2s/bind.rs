@@ -275,9 +275,15 @@ pub async fn resume(
         .ok()
         .map(|acknowledged| acknowledged.filter_map(|(sent, _)| sent.number()).collect());
     let Some(acknowledged) = acknowledged else {
+        core.managed = Some(managed);
+        if core.is_unproven() {
+            // Its home gave it more than it told. What is not known to be delivered is for its next session.
+            outcome("outdated");
+            core.end(None);
+            return Err(managed::failed("item-not-found", None));
+        }
         // The client is out of step. The session stays: it may come with the right count.
         outcome("too_high");
-        core.managed = Some(managed);
         super::parking::park(core).await;
         return Err(managed::failed("unexpected-request", Some(handled)));
     };

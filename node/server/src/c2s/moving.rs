@@ -24,7 +24,7 @@ use super::{
     stream_management::{AckPolicy, Handled, Limits, Unacked},
 };
 use crate::{
-    home::Home,
+    home::{Home, pending::Handed},
     modules::presence_rules::Directed,
     pipeline::archive_rule::{Class, classify},
     routing::{Delivery, Letter, Mailbox, Order, Posted, Router, SessionHandle, Shared},
@@ -78,6 +78,9 @@ pub(super) struct Moved {
     /// When its home began to tell of it, in milliseconds since 1970, if it comes from who was told.
     #[n(15)]
     pub(super) began_ms: Option<u64>,
+    /// How far the account's log was handed over when its home told of it, if it comes from who was told.
+    #[n(17)]
+    pub(super) handed: Option<Handed>,
 }
 
 /// Something for the client.
@@ -272,6 +275,7 @@ impl SessionCore {
                 .or(unfinished),
             done: Vec::new(),
             began_ms: None,
+            handed: None,
         };
         minicbor::to_vec(&moved).ok()
     }
@@ -287,6 +291,8 @@ pub struct Adopted {
     pub held: Vec<u64>,
     /// Those that its client has acknowledged.
     pub done: Vec<u64>,
+    /// How far the log was handed over, as its home knew.
+    pub handed: Option<Handed>,
 }
 
 impl Parking {
@@ -380,6 +386,7 @@ impl Parking {
             presence: moved.presence.map(|bytes| Vec::from(bytes).into()),
             held,
             done: moved.done,
+            handed: moved.handed,
         })
     }
 

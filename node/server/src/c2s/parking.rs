@@ -111,11 +111,12 @@ impl Parking {
         }
     }
 
-    /// A session is over, so many stanzas of its client being handled.
-    pub(super) fn forget(&self, handle: &SessionHandle, h: u32) {
+    /// A session is over, so many stanzas of its client being handled, if that is known.
+    pub(super) fn forget(&self, handle: &SessionHandle, h: Option<u32>) {
         if let Some(id) = handle.sm_id.get() {
             let mut slots = self.0.lock();
             slots.remove(id);
+            let Some(h) = h else { return };
             if slots.ended.len() == MAX_ENDED {
                 slots.ended.pop_front();
             }

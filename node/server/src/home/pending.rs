@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use minicbor::{Decode, Encode};
 use thin_vec::ThinVec;
 
 use storage::repository::{EntryFlags, LogEntry};
@@ -27,6 +28,17 @@ pub struct Deliverable {
     pub bytes: usize,
     /// The archive keeps it.
     pub archived: bool,
+}
+
+/// How far the log of an account was handed over: as its record will say, which may not be written yet.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Handed {
+    /// Up to this number, and this one, everything was,
+    #[n(0)]
+    pub acked: u64,
+    /// except these, which ascend.
+    #[n(1)]
+    pub undelivered: Vec<u64>,
 }
 
 impl From<&LogEntry> for Deliverable {
@@ -88,6 +100,17 @@ impl Pending {
             self.waiting = VecDeque::new();
         }
         known
+    }
+
+    /// Another home handed over so much. Returns how many were not known to be.
+    pub fn handed_over(&mut self, handed: &Handed) -> usize {
+        let known = self.waiting.iter().map(|waiting| waiting.number);
+        let is_over = |number: &u64| handed.undelivered.binary_search(number).is_err();
+        let over: Vec<u64> = known
+            .take_while(|number| *number <= handed.acked)
+            .filter(is_over)
+            .collect();
+        self.acknowledge(over)
     }
 
     /// A session that came from another node holds these.
@@ -233,6 +256,22 @@ mod tests {
         assert_eq!(p.acknowledge([3, 3]), 1);
         assert_eq!(p.acknowledge([6]), 1);
         assert_eq!(p.summary(9, 2), (9, vec![]));
+    }
+
+    #[test]
+    fn what_another_home_handed_over_waits_no_longer() {
+        let mut p = pending(&[(3, 0), (5, 1), (6, 0), (9, 0)]);
+        let handed = |acked, undelivered: &[u64]| Handed {
+            acked,
+            undelivered: undelivered.to_vec(),
+        };
+        assert_eq!(p.handed_over(&handed(8, &[5])), 2);
+        assert_eq!(p.summary(9, 4), (9, vec![5, 9]));
+        assert_eq!(p.unclaimed(), 1);
+        // What it says is no longer news; a home that knew less takes nothing back.
+        assert_eq!(p.handed_over(&handed(8, &[5])), 0);
+        assert_eq!(p.handed_over(&handed(2, &[1, 2])), 0);
+        assert_eq!(p.summary(9, 4), (9, vec![5, 9]));
     }
 
     #[test]

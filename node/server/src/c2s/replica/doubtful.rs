@@ -32,6 +32,11 @@ impl Doubtful {
         self.until.get_or_insert(now + DOUBTING);
     }
 
+    /// Whether its client has not come back yet: nothing shows that all is known of it.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.until.is_none()
+    }
+
     /// Since when, as long as it lasts.
     pub(super) fn since_ms(&self, now: Instant) -> Option<u64> {
         let is_over = self.left == 0 || self.until.is_some_and(|until| until <= now);
@@ -57,10 +62,12 @@ mod tests {
     fn doubt_ends_after_a_while_and_after_so_many() {
         let now = Instant::now();
         let mut doubtful = Doubtful::new(5);
+        assert!(doubtful.is_unproven());
         // A client may be away for long.
         assert_eq!(doubtful.since_ms(now + 2 * DOUBTING), Some(5));
         doubtful.begins(now);
         doubtful.begins(now + DOUBTING);
+        assert!(!doubtful.is_unproven());
         let soon = now + DOUBTING / 2;
         let doubt = doubtful.next(soon).unwrap();
         assert_eq!((doubt.since_ms, doubt.looked), (5, false));

@@ -6,7 +6,7 @@ use super::{
     AGAIN,
     doubtful::Doubtful,
     line::Stream,
-    snapshot::{standing, tell_whole, whole},
+    snapshot::{Given, standing, tell_whole, whole},
     state::{Delta, Standing, Told},
 };
 use crate::{c2s::session::SessionCore, home::Doubt, net::Transport};
@@ -60,6 +60,13 @@ impl SessionCore {
         if second.is_some_and(|node| !self.router.replicas.is_silent(node)) {
             transport.hold_back();
         }
+    }
+
+    /// Whether it was left behind and its client is not back: its home may have gone on without telling, so that its counters
+    /// are too low.
+    pub(in crate::c2s) fn is_unproven(&self) -> bool {
+        let doubt = self.replica.as_ref().and_then(|it| it.doubt.as_ref());
+        doubt.is_some_and(Doubtful::is_unproven)
     }
 
     /// Whether what its client sends may have been done before its home died.
@@ -154,8 +161,8 @@ impl Following {
         lost.with_label_values(&[cause]).inc();
     }
 
-    /// Tells what has changed; all of it with how the session stands to others, if that is given.
-    fn tell(&mut self, core: &SessionCore, given: Option<Standing>) {
+    /// Tells what has changed; all of it with what its home knows, if that is given.
+    fn tell(&mut self, core: &SessionCore, given: Option<Given>) {
         let (Some(managed), Some(stream), false) = (&core.managed, &self.stream, self.is_cut)
         else {
             return;
@@ -265,8 +272,8 @@ pub(in crate::c2s) fn parked(core: &mut SessionCore) {
     }
 }
 
-/// Tells all of a session without connection. With how it stands to others nothing of its home is looked at.
-pub(super) fn tell_parked(core: &mut SessionCore, standing: Option<Standing>) {
+/// Tells all of a session without connection. With what its home knows that is not looked at.
+pub(super) fn tell_parked(core: &mut SessionCore, given: Option<Given>) {
     let mut following = core.replica.take().unwrap_or_default();
     if following.is_cut {
         following.lose(core, "unreachable");
@@ -278,7 +285,7 @@ pub(super) fn tell_parked(core: &mut SessionCore, standing: Option<Standing>) {
     following.told = None;
     following.letters = core.handle.mailbox.len();
     following.aim(core);
-    following.tell(core, standing);
+    following.tell(core, given);
     core.replica = Some(following);
 }
 

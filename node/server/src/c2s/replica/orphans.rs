@@ -8,7 +8,7 @@ use std::{
 use cluster::NodeId;
 use xmpp::BareJid;
 
-use super::{following, snapshot::standing};
+use super::{following, snapshot::given};
 use crate::{
     c2s::{Parking, SessionCore, moving::Moved},
     home::Home,
@@ -132,10 +132,10 @@ impl Parking {
                 continue;
             }
             home.save(router);
-            if let Some(standing) = standing(&home, &handle, router)
+            if let Some(given) = given(&home, &handle, router)
                 && let Some(id) = handle.sm_id.get()
             {
-                self.look_at(id, |core| following::tell_parked(core, Some(standing)));
+                self.look_at(id, |core| following::tell_parked(core, Some(given)));
             }
         }
     }

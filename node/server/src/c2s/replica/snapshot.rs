@@ -11,7 +11,7 @@ use crate::{
         moving::{Kept, Moved},
         session::SessionCore,
     },
-    home::Home,
+    home::{Home, pending::Handed},
     routing::{Router, SessionHandle},
 };
 
@@ -41,6 +41,19 @@ pub(super) fn standing(home: &Home, handle: &SessionHandle, router: &Router) -> 
     })
 }
 
+/// What is to be told of a session that its home knows.
+pub(super) struct Given {
+    standing: Standing,
+    handed: Option<Handed>,
+}
+
+/// It, as it is now; `None`: the session has lost its name.
+pub(super) fn given(home: &Home, handle: &SessionHandle, router: &Router) -> Option<Given> {
+    let standing = standing(home, handle, router)?;
+    let handed = home.handed();
+    Some(Given { standing, handed })
+}
+
 impl Standing {
     /// Of a session that was told whole.
     pub(super) fn of(session: &Moved) -> Self {
@@ -57,12 +70,13 @@ impl Standing {
 /// All of a session, as it would move.
 pub(super) fn whole(
     core: &SessionCore,
-    given: Option<Standing>,
+    given: Option<Given>,
     doubt_since_ms: Option<u64>,
 ) -> Option<Moved> {
     let (managed, handle) = (core.managed.as_ref()?, &core.handle);
     let resume_ms = managed.resume?.as_millis();
-    let standing = given.or_else(|| standing(&core.home, handle, &core.router))?;
+    let given = given.or_else(|| self::given(&core.home, handle, &core.router))?;
+    let Given { standing, handed } = given;
     let mut waiting: Vec<Kept> = core.backlog.iter().filter_map(Kept::of_letter).collect();
     handle
         .mailbox
@@ -84,5 +98,6 @@ pub(super) fn whole(
         doubt_since_ms,
         done: Vec::new(),
         began_ms: None,
+        handed,
     })
 }

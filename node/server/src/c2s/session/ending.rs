@@ -19,6 +19,8 @@ impl SessionCore {
         reason = "a session is boxed wherever it is held, and is taken apart here"
     )]
     pub fn end(self: Box<Self>, presence: Option<Stanza>) {
+        // What nobody can be sure of is not told.
+        let is_known = !self.is_unproven();
         let Self {
             handle,
             home,
@@ -37,7 +39,7 @@ impl SessionCore {
         let mut homeless = Vec::new();
         // What was sent and not acknowledged is older than what was not sent.
         if let Some(managed) = managed {
-            router.parked.forget(&handle, handled.h());
+            router.parked.forget(&handle, is_known.then(|| handled.h()));
             for sent in managed.outbound.into_items() {
                 match sent {
                     Sent::Logged(number) => numbers.push(number),

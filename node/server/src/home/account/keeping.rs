@@ -17,7 +17,7 @@ use xmpp::StanzaErrorCondition as Condition;
 
 use super::{After, Doubt, Home, Inner, Parcel, Queued, State, Waiting, deliver, tell};
 use crate::{
-    home::pending::{Deliverable, Pending},
+    home::pending::{Deliverable, Handed, Pending},
     modules::blocking::rules,
     routing::{Router, peers::Giver},
 };
@@ -67,6 +67,14 @@ impl Home {
                 state.mailbox.last_status.clone(),
             )
         })
+    }
+
+    /// How far the log was handed over, as it is to be written; `None`: nothing is of this account.
+    pub fn handed(&self) -> Option<Handed> {
+        self.with(|state| {
+            let (acked, undelivered) = state.pending.summary(state.head, Mailbox::MAX_UNDELIVERED);
+            (!state.passing).then_some(Handed { acked, undelivered })
+        })?
     }
 
     /// Writes how far the log was handed over, if that is not written yet.
@@ -307,6 +315,9 @@ impl Home {
             state.hold_ahead(&adopted.held);
             state.acknowledge_ahead(&adopted.done);
             state.unsaved_acks += state.pending.acknowledge(adopted.done) as u32;
+            if let Some(handed) = adopted.handed {
+                state.unsaved_acks += state.pending.handed_over(&handed) as u32;
+            }
             let presence = adopted.presence.map(|bytes| (adopted.number, bytes));
             state.presences.extend(presence);
         }

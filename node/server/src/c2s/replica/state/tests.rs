@@ -118,6 +118,7 @@ impl Session {
             doubt_since_ms: None,
             done: Vec::new(),
             began_ms: None,
+            handed: None,
         }
     }
 }

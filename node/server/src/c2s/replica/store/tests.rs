@@ -23,6 +23,7 @@ fn session() -> Moved {
         doubt_since_ms: None,
         done: Vec::new(),
         began_ms: None,
+        handed: None,
     }
 }
 
