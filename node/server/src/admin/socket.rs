@@ -154,7 +154,15 @@ async fn converse(
                     Request::Departure { node } => leaves = Some(node.clone()),
                     _ => tracing::info!(request = name, "administration"),
                 }
-                administrator.perform(request).await
+                let response = administrator.perform(request).await;
+                if let Response::Begun { node } = &response {
+                    // Who had it begin is about to watch it.
+                    let seen = administrator.perform(Request::ClusterStatus).await;
+                    if is_watched(node, &seen) == Some(true) {
+                        watched.send_replace(true);
+                    }
+                }
+                response
             }
             // The error may quote what was sent; the line holds a password.
             Err(error) => refused(

@@ -541,7 +541,8 @@ async fn what_is_declined_is_told_with_its_kind() {
     check(&admin, rotate, Why::Busy).await;
 }
 
-/// Who watches a node leave hears the last word, though the socket closes then.
+/// Who watches a node leave hears the last word, though the socket closes then: who has seen it leave, and who has had it leave
+/// and not looked yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_socket_stays_until_who_watches_has_heard_the_end() {
     let leaving = |step| {
@@ -555,34 +556,38 @@ async fn the_socket_stays_until_who_watches_has_heard_the_end() {
         });
         facts(Some(cluster))
     };
-    let now = Arc::new(Mutex::new(leaving(Step::Closing)));
-    let seen = now.clone();
-    let admin = Administrator {
-        desk: Some(Desk {
-            look: Arc::new(move || seen.lock().clone()),
-            control: Arc::new(Recording::default()),
-        }),
-        ..administrator(None)
-    };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("admin.sock");
-    let socket = AdminSocket::bind(&path).unwrap();
-    let (stop, stopping) = crate::shutdown::signal();
-    let serving = tokio::spawn(socket.serve(admin, stopping));
-    let asked = path.clone();
-    let ask = move || {
-        let node = three().node;
-        let client = AdminClient::connect(&asked, PATIENCE).unwrap();
-        client.unwrap().ask(&Request::Departure { node }).unwrap()
-    };
-    let once = ask.clone();
-    let told = tokio::task::spawn_blocking(once).await.unwrap();
-    assert_eq!(told, Response::Cluster(Box::new(leaving(Step::Closing))));
-    stop.stop();
-    let gone = leaving(Step::Gone);
-    *now.lock() = gone.clone();
-    let told = tokio::task::spawn_blocking(ask).await.unwrap();
-    assert_eq!(told, Response::Cluster(Box::new(gone)));
-    serving.await.unwrap();
-    assert!(!path.exists());
+    let departure = || Request::Departure { node: three().node };
+    for first in [departure(), Request::Drain { node: None }] {
+        let now = Arc::new(Mutex::new(leaving(Step::Closing)));
+        let seen = now.clone();
+        let admin = Administrator {
+            desk: Some(Desk {
+                look: Arc::new(move || seen.lock().clone()),
+                control: Arc::new(Recording::default()),
+            }),
+            ..administrator(None)
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        let socket = AdminSocket::bind(&path).unwrap();
+        let (stop, stopping) = crate::shutdown::signal();
+        let serving = tokio::spawn(socket.serve(admin, stopping));
+        let asked = path.clone();
+        let ask = async |request: Request| {
+            let asked = asked.clone();
+            let ask = move || {
+                let client = AdminClient::connect(&asked, PATIENCE).unwrap();
+                client.unwrap().ask(&request).unwrap()
+            };
+            tokio::task::spawn_blocking(ask).await.unwrap()
+        };
+        ask(first).await;
+        stop.stop();
+        let gone = leaving(Step::Gone);
+        *now.lock() = gone.clone();
+        let told = ask(departure()).await;
+        assert_eq!(told, Response::Cluster(Box::new(gone)));
+        serving.await.unwrap();
+        assert!(!path.exists());
+    }
 }
