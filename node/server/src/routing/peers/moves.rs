@@ -73,7 +73,7 @@ pub struct Came {
     pub giver: Option<Giver>,
 }
 
-/// What a session is called by both sides that was given under a number of [`Kind::Yield`], as the so-manieth: unlike anything
+/// What both sides call a session that was given under a number of [`Kind::Yield`], by its place among those: unlike anything
 /// that a home tells of its sessions. `None`: of so many no copy is kept.
 pub fn given_name(number: u64, place: u64) -> Option<u64> {
     (place < 1 << 8).then_some(1 << 63 | number << 8 | place)

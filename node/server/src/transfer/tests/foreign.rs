@@ -1,5 +1,7 @@
 //! Exports of other servers, and what is wrong with some.
 
+use storage::repository::LogEntry;
+
 use super::*;
 
 #[tokio::test]
@@ -51,11 +53,7 @@ async fn the_examples_of_the_xep_are_read() {
         romeo.in_roster && romeo.pending_in.is_some() && romeo.subscription == Subscription::Both
     );
     assert!(!roster.get(&jid("mercutio@montague.net")).unwrap().in_roster);
-    let log = stores
-        .logs
-        .read(&juliet, LogRange::ALL, false, 10)
-        .await
-        .unwrap();
+    let log = log_of(&stores, &juliet).await;
     assert_eq!(log[0].time_ms, 1_027_211_549_000);
     assert!(
         log[0].flags == EntryFlags::DELIVER
@@ -248,6 +246,11 @@ async fn what_makes_no_sense_is_left_out_and_told() {
 const EJABBERD: &str = include_str!("ejabberd-23.01.xml");
 const PROSODY: &str = include_str!("prosody-0.12.xml");
 
+async fn log_of(stores: &Stores, account: &BareJid) -> Vec<LogEntry> {
+    let log = stores.logs.read(account, LogRange::ALL, false, 10);
+    log.await.unwrap()
+}
+
 async fn check_juliet(stores: &Stores) {
     let juliet = jid("juliet@localhost");
     let account = stores.accounts.load(&juliet).await.unwrap().unwrap();
@@ -274,11 +277,7 @@ async fn check_juliet(stores: &Stores) {
         .await
         .unwrap();
     assert!(bookmarks.is_some());
-    let log = stores
-        .logs
-        .read(&juliet, LogRange::ALL, false, 10)
-        .await
-        .unwrap();
+    let log = log_of(stores, &juliet).await;
     assert_eq!(log.len(), 3);
     for (at, entry) in log.iter().enumerate() {
         let stanza = String::from_utf8_lossy(&entry.stanza);
@@ -307,11 +306,7 @@ async fn an_export_of_ejabberd_is_read() {
     assert_eq!((done.accounts, done.messages), (2, 3));
     check_juliet(&stores).await;
     let juliet = jid("juliet@localhost");
-    let log = stores
-        .logs
-        .read(&juliet, LogRange::ALL, false, 10)
-        .await
-        .unwrap();
+    let log = log_of(&stores, &juliet).await;
     assert!(
         log.iter()
             .all(|it| it.flags == EntryFlags::ARCHIVED | EntryFlags::DELIVER)
@@ -330,11 +325,7 @@ async fn an_export_of_prosody_is_read() {
     assert_eq!((done.accounts, done.messages), (1, 3));
     check_juliet(&stores).await;
     let juliet = jid("juliet@localhost");
-    let log = stores
-        .logs
-        .read(&juliet, LogRange::ALL, false, 10)
-        .await
-        .unwrap();
+    let log = log_of(&stores, &juliet).await;
     assert!(log.iter().all(|it| it.flags == EntryFlags::ARCHIVED));
     assert_eq!(log[0].time_ms, 1_700_000_001_000);
     assert_eq!(stores.mailboxes.load(&juliet).await.unwrap().acked, 3);

@@ -67,24 +67,18 @@ async fn accounts_are_added_changed_and_deleted() {
     )
     .await;
 
-    let before = bench.stores.accounts.load(&juliet).await.unwrap().unwrap();
+    let stored = async || {
+        let account = bench.stores.accounts.load(&juliet);
+        account.await.unwrap().unwrap()
+    };
+    let before = stored().await;
     check(
         "change-user-password",
         &[jid, ("password", &["new"])],
         Ok(""),
     )
     .await;
-    assert_ne!(
-        bench
-            .stores
-            .accounts
-            .load(&juliet)
-            .await
-            .unwrap()
-            .unwrap()
-            .credentials,
-        before.credentials
-    );
+    assert_ne!(stored().await.credentials, before.credentials);
     check("change-user-password", &[jid], bad).await;
     let nobody: (&str, &[&str]) = ("accountjid", &["nobody@example.com"]);
     check(
@@ -97,28 +91,10 @@ async fn accounts_are_added_changed_and_deleted() {
     bench.recorder.session("juliet@example.com/balcony", 0);
     check("disable-user", &[jids], Ok("")).await;
     assert_eq!(bench.recorder.take(), "end balcony not-authorized");
-    assert!(
-        bench
-            .stores
-            .accounts
-            .load(&juliet)
-            .await
-            .unwrap()
-            .unwrap()
-            .disabled
-    );
+    assert!(stored().await.disabled);
     check("reenable-user", &[jids], Ok("")).await;
     assert_eq!(bench.recorder.take(), "");
-    assert!(
-        !bench
-            .stores
-            .accounts
-            .load(&juliet)
-            .await
-            .unwrap()
-            .unwrap()
-            .disabled
-    );
+    assert!(!stored().await.disabled);
 
     // One that fails does not stop the others.
     let both: (&str, &[&str]) = ("accountjids", &["nobody@example.com", "juliet@example.com"]);
