@@ -61,7 +61,7 @@ impl Bus {
     fn refuses(&self, kind: Kind) -> bool {
         let one_in = self.refuses.load(Ordering::Relaxed);
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
-        one_in > 0 && kind == Kind::Passage && number.is_multiple_of(one_in)
+        one_in > 0 && matches!(kind, Kind::Passage | Kind::Attach) && number.is_multiple_of(one_in)
     }
 
     fn lost(&self) -> MutexGuard<'_, Option<Kind>> {
@@ -95,6 +95,10 @@ impl Carrier for Way {
             false => Carried::Gone,
         }
     }
+
+    fn is_known_to(&self, to: NodeId, _: Kind) -> bool {
+        self.bus.queues().contains_key(&to)
+    }
 }
 
 /// A node.
@@ -102,6 +106,8 @@ struct Node {
     app: App,
     runtime: Runtime,
     news: UnboundedSender<News>,
+    /// Nothing is placed on it any more.
+    leaves: bool,
     _directory: TempDir,
 }
 
@@ -225,6 +231,7 @@ impl Cluster {
             app,
             runtime,
             news,
+            leaves: false,
             _directory: directory,
         });
         self.agree(&[]);
@@ -234,6 +241,18 @@ impl Cluster {
     /// From now on frames of this kind are lost on their way, and only those.
     pub fn lose(&self, kind: Option<Kind>) {
         *self.bus.lost() = kind;
+    }
+
+    /// A node is to leave: its accounts go to the others, its clients' sockets stay.
+    pub fn leave(&mut self, at: usize) {
+        self.nodes[at].leaves = true;
+        self.agree(&[]);
+    }
+
+    /// The opposite of [`Cluster::leave`].
+    pub fn come_back(&mut self, at: usize) {
+        self.nodes[at].leaves = false;
+        self.agree(&[]);
     }
 
     /// A node dies as by `kill -9`: with its connections and all that it had in memory. The others know at once.
@@ -269,7 +288,7 @@ impl Cluster {
     fn members(&self) -> Vec<Member> {
         let member = |node: &Node| Member {
             node: node.id(),
-            weight: 1.0,
+            weight: if node.leaves { 0.0 } else { 1.0 },
         };
         self.nodes.iter().map(member).collect()
     }

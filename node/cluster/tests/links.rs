@@ -217,7 +217,10 @@ async fn a_one_way_cut_is_silence_on_one_side_and_ends() {
 async fn a_closed_port_tells_that_the_process_is_gone() {
     let (a, b) = pair().await;
     let peers = a.links.peers();
-    assert_eq!((peers[0].protocol, &peers[0].facts[..]), (1, &b"facts"[..]));
+    assert_eq!(
+        (peers[0].protocol, &peers[0].facts[..]),
+        (*PROTOCOLS.end(), &b"facts"[..])
+    );
     let (old, address) = (b.id, b.proxy.address());
     b.proxy.wire.change(|ways| ways.refuse = true);
     a.proxy.wire.cut();

@@ -13,7 +13,7 @@ use storage::{Clock, Stores, SystemClock, shape::Table};
 
 use crate::{
     c2s::{
-        Parking,
+        Fronts, Parking,
         gate::{Gate, load_secret},
         negotiation::{self, ListenerContext},
         replica::Replicas,
@@ -111,6 +111,7 @@ impl App {
             homes: Homes::default(),
             registry: OnceLock::new(),
             parked: Parking::default(),
+            fronts: Fronts::default(),
             replicas: Replicas::default(),
             active_lists: Arc::default(),
             gate,
@@ -208,6 +209,7 @@ impl App {
                 let accepted = tokio::select! {
                     accepted = socket.accept() => accepted,
                     () = stop.wait() => return,
+                    () = router.fronts.closing() => return,
                 };
                 let serve =
                     negotiation::serve(router.clone(), accepted, context.clone(), stopping.clone());
@@ -252,6 +254,28 @@ impl App {
         Intake::new(self.router.clone(), self.stopping.clone())
     }
 
+    /// Has no more clients come in, and lets go of those that other nodes serve, so many a second: they come back there, and
+    /// not all at once. Waits until they are gone.
+    pub async fn let_go(&self, per_second: u32) {
+        let fronts = &self.router.fronts;
+        let over = fronts.pace(per_second);
+        fronts.close(over);
+        let gone = async {
+            while !fronts.is_empty() {
+                tokio::time::sleep(LET_GO_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(over + LET_GO_SLACK, gone)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                clients = fronts.len(),
+                "clients that are not let go in time"
+            );
+        }
+    }
+
     /// Stops: nobody new comes in, every session is told, and what is under way may finish within the grace period.
     pub async fn shutdown(self) {
         let grace = self.router.config.shutdown_grace;
@@ -262,6 +286,7 @@ impl App {
     pub async fn shutdown_within(self, grace: Duration) {
         self.stop.stop();
         let router = self.router;
+        router.fronts.close(Duration::ZERO);
         for handle in handles(&router) {
             handle.mailbox.order(Order::Shutdown);
         }
@@ -274,6 +299,11 @@ impl App {
         }
     }
 }
+
+/// How often it is looked whether all clients are let go.
+const LET_GO_LOOK: Duration = Duration::from_millis(20);
+/// How long the last words to a client may take, and those of one that is just logging in.
+const LET_GO_SLACK: Duration = Duration::from_secs(4);
 
 fn handles(router: &Router) -> Vec<Arc<crate::routing::SessionHandle>> {
     let mut all = Vec::new();

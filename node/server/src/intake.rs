@@ -11,6 +11,7 @@ use xmpp::{BareJid, Jid, Kind as StanzaKind, Stanza};
 
 use crate::{
     c2s::{
+        front::{self, Attach},
         moving,
         passage::{self, Passage},
         replica,
@@ -145,12 +146,15 @@ impl Taking<'_> {
     fn take(&self, kind: Kind, body: &Bytes) {
         let (router, from) = (self.router, self.from);
         match kind {
-            Kind::Bytes | Kind::Credit | Kind::End => router.peers.piped(from, kind, body),
+            Kind::Bytes | Kind::Credit | Kind::Notice | Kind::End => {
+                router.peers.piped(from, kind, body)
+            }
             Kind::Look => look(router, body),
             Kind::Forget => forget(router, body),
             Kind::Replica => replica::taken(router, from, body),
             Kind::Replicated => replica::confirmed(router, from, body),
             Kind::Passage
+            | Kind::Attach
             | Kind::Route
             | Kind::Done
             | Kind::Yield
@@ -163,6 +167,7 @@ impl Taking<'_> {
                 };
                 match kind {
                     Kind::Passage => self.passage(number, &rest),
+                    Kind::Attach => self.attach(number, &rest),
                     Kind::Route => self.route(number, &rest, body),
                     Kind::Yield => self.yield_to(number, &rest, body),
                     Kind::Nudge => self.nudge(number, &rest, body),
@@ -200,6 +205,19 @@ impl Taking<'_> {
             }
             Err(error) => {
                 tracing::warn!(node = self.from.0, %error, "a client that cannot be taken over");
+            }
+        }
+    }
+
+    fn attach(&self, number: u64, rest: &[u8]) {
+        let pipe = self.router.peers.accept(self.from, number);
+        match minicbor::decode::<Attach>(rest) {
+            Ok(attach) => {
+                let task = front::receive(self.router.clone(), attach, pipe);
+                self.router.spawn(Box::pin(task));
+            }
+            Err(error) => {
+                tracing::warn!(node = self.from.0, %error, "a client that cannot be gone on with");
             }
         }
     }

@@ -81,6 +81,8 @@ pub struct Metrics {
     pub resumptions_missed: IntCounterVec,
     /// Sessions of which no other node knows for now, though they may be resumed, by cause.
     pub unreplicated: IntCounterVec,
+    /// Sessions that moved to another node or came from one, by what became of their connections.
+    pub moved_sessions: IntCounterVec,
     /// Sessions ended because their client read too slowly.
     pub overruns: IntCounter,
     /// Connections taken in.
@@ -148,6 +150,11 @@ impl Default for Metrics {
                 "xmpp_c2s_unreplicated_total",
                 "Resumable sessions that another node stopped to know of, by cause",
                 &["cause"],
+            ),
+            moved_sessions: labelled(
+                "xmpp_c2s_moved_sessions_total",
+                "Sessions that moved, by what became of their connections",
+                &["outcome"],
             ),
             overruns: counter(
                 "xmpp_c2s_overruns_total",

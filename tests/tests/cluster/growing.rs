@@ -140,7 +140,7 @@ async fn sessions_move_that_are_larger_than_a_frame() {
     cluster.stop().await;
 }
 
-/// A session that cannot be resumed ends with its account's move: its client is told, and so are its contacts.
+/// A session that cannot be resumed goes along with its connection: its contacts see it until its client goes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_stays_behind_as_a_ghost() {
     let mut cluster = Cluster::start(1, Settings::default()).await.unwrap();
@@ -178,11 +178,22 @@ async fn nobody_stays_behind_as_a_ghost() {
     let (stay, go) = (stay(&cluster, &names[0]), stay(&cluster, &names[1]));
     let alice = stay.iter().position(|stays| *stays).unwrap();
     let bob = go.iter().position(|stays| !*stays).unwrap();
-    let told = bobs[bob]
-        .until(|text| name(text) == "stream:error")
+    // Its contacts see what it says, and only that.
+    bobs[bob]
+        .send("<presence><show>away</show></presence>")
         .await
         .unwrap();
-    assert!(told.contains("<system-shutdown"), "{told}");
+    let show = format!(
+        "<presence to='{}'><show>away</show></presence>",
+        account(&names[0][alice])
+    );
+    bobs[bob].send(&show).await.unwrap();
+    let away = alices[alice]
+        .until(|text| name(text) == "presence" && text.contains("<show>away"))
+        .await
+        .unwrap();
+    assert!(attr(&away, "from").is_some_and(|from| from.starts_with(&names[1][bob])));
+    drop(bobs.swap_remove(bob));
     let contact = account(&names[1][bob]);
     let gone = alices[alice].until(of(contact.as_str())).await.unwrap();
     assert_eq!(attr(&gone, "type"), Some("unavailable"));

@@ -219,10 +219,13 @@ async fn what_is_on_its_way_to_a_node_that_dies_is_not_lost_with_it() {
     }
     cluster.agreed().await;
     // He is told nothing, and nobody knows him there.
-    while bob.next().await.is_ok() {}
     cluster.kill(cluster.len() - 1).unwrap();
     cluster.lose(None);
     cluster.agreed().await;
+    // He is where he was, and his connection was there all the time.
+    let answer = bob.ask("<iq type='get' id='here'><ping xmlns='urn:xmpp:ping'/></iq>");
+    assert_eq!(attr(&answer.await.unwrap(), "id"), Some("here"));
+    drop(bob);
     let (_, answer) = resume(&cluster, &id, got).await;
     assert_eq!(name(&answer), "resumed", "{answer}");
     cluster.stop().await;

@@ -5,6 +5,7 @@
 
 mod anywhere;
 mod dying;
+mod going_on;
 mod growing;
 mod left_behind;
 #[expect(dead_code, reason = "the address of a balancer never changes")]

@@ -16,6 +16,7 @@ mod partitions;
 #[path = "../faults/play.rs"]
 mod play;
 mod playing;
+mod scaling;
 mod scene;
 mod soak;
 mod upgrading;

@@ -13,8 +13,9 @@ use crate::NodeId;
 
 /// The protocols this build speaks: the newest, and the one before it once there are two.
 ///
-/// Protocol 1: what [`super`] describes.
-pub const PROTOCOLS: RangeInclusive<u16> = 1..=1;
+/// Protocol 1: what [`super`] describes. Protocol 2: the same; who speaks it knows the frames by which a client's connection
+/// follows its session to another node.
+pub const PROTOCOLS: RangeInclusive<u16> = 1..=2;
 /// What a hello or a refusal may have of bytes.
 pub(super) const MAX_HELLO: usize = 16 * 1024;
 /// What a server may tell of itself in a hello.

@@ -163,6 +163,11 @@ impl Links {
         self.inner.forget(node)
     }
 
+    /// The protocol that is spoken with a node, while it is known.
+    pub fn protocol(&self, node: NodeId) -> Option<u16> {
+        self.inner.peer(node).map(|peer| peer.protocol)
+    }
+
     /// The peers, and how they are.
     pub fn peers(&self) -> Vec<PeerInfo> {
         self.inner.peer_infos()

@@ -264,6 +264,8 @@ pub async fn resume(
             return Err(managed::failed("resource-constraint", None));
         }
     };
+    // Whatever its former connection was about to bring comes over this one.
+    core.carried = None;
     let handled = core.inbound.h();
     let Some(mut managed) = core.managed.take() else {
         core.end(None);

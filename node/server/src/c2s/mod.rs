@@ -3,11 +3,14 @@
 mod attempts;
 mod authenticate;
 pub mod bind;
+mod carried;
 pub mod client_state;
 mod establish;
 mod external;
 mod fast;
 mod features;
+pub mod front;
+mod fronts;
 pub mod gate;
 mod header;
 pub mod managed;
@@ -27,5 +30,6 @@ pub mod stream_management;
 mod turns;
 mod upgrade;
 
+pub use fronts::Fronts;
 pub use parking::Parking;
 pub use session::SessionCore;

@@ -1,7 +1,8 @@
 //! Moving: a session goes to another node, because its account's home does.
 //!
-//! Why here: it goes as it waits to be resumed, settled and without a connection, so what goes is what parking keeps. The
-//! client loses its connection, comes back through any node and finds its session at the new home.
+//! Why here: it goes as it waits to be resumed, settled and without a connection, so what goes is what parking keeps. Its
+//! connection follows it ([`super::front`]); where that cannot be, the client comes back through any node and finds its
+//! session at the new home.
 //! Source: XEP-0198 §5. Stored: nothing; between two nodes it is in the frame that carries it.
 
 use std::{
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use xmpp::{BareJid, Jid, Stanza, StreamError, StreamErrorCondition as Condition};
 
 use super::{
+    carried::{Carried, UNATTENDED},
     managed::{Managed, Sent},
     parking::Parking,
     replica::Following,
@@ -32,6 +34,9 @@ use crate::{
 
 /// How long the sessions of an account that moves may take to hand themselves over.
 const SETTLING: Duration = Duration::from_secs(5);
+
+/// How often a session is told to come that somebody else has just taken.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// A session on its way.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -78,9 +83,12 @@ pub(super) struct Moved {
     /// When its home began to tell of it, in milliseconds since 1970, if it comes from who was told.
     #[n(15)]
     pub(super) began_ms: Option<u64>,
-    /// How far the account's log was handed over when its home told of it, if it comes from who was told.
+    /// How far the account's log was handed over when its home told of it, if it comes from who was told. (16 is free.)
     #[n(17)]
     pub(super) handed: Option<Handed>,
+    /// What goes along of its connection, if that follows it.
+    #[n(18)]
+    pub(super) carried: Option<Carried>,
 }
 
 /// Something for the client.
@@ -192,8 +200,9 @@ pub(super) fn farewell() -> StreamError {
     )
 }
 
-/// Takes the sessions of an account away from here, each as bytes for its new home as soon as it is settled. Those that
-/// cannot be resumed end, and so do those that do not settle in time; all are gone when this is done.
+/// Takes the sessions of an account away from here, each as bytes for its new home as soon as it is settled. Those whose
+/// connection cannot follow and that cannot be resumed end, and so do those that do not settle in time; all are gone when
+/// this is done.
 pub async fn take_away(router: &Arc<Router>, home: &Arc<Home>, mut give: impl FnMut(Vec<u8>)) {
     let entries = router.entries(home.account.as_str());
     let handles = entries.iter().filter_map(|entry| {
@@ -204,7 +213,14 @@ pub async fn take_away(router: &Arc<Router>, home: &Arc<Home>, mut give: impl Fn
     });
     let until = tokio::time::Instant::now() + SETTLING;
     for (entry, handle, moving) in handles.collect::<Vec<_>>() {
-        match moving.session(until).await {
+        let mut came = moving.session(until).await;
+        while came.is_none() && is_there(router, home, entry) && tokio::time::Instant::now() < until
+        {
+            // Its client has just resumed it here: it is told once more.
+            tokio::time::sleep(AGAIN).await;
+            came = router.parked.order_to_move(&handle).session(until).await;
+        }
+        match came {
             Some(core) => {
                 if let Some(session) = core.leave(entry) {
                     give(session);
@@ -219,13 +235,35 @@ pub async fn take_away(router: &Arc<Router>, home: &Arc<Home>, mut give: impl Fn
     }
 }
 
+fn is_there(router: &Router, home: &Home, entry: &Entry) -> bool {
+    let entries = router.entries(home.account.as_str());
+    entries.iter().any(|it| it.session == entry.session)
+}
+
 impl SessionCore {
-    /// The session is no longer here, and nobody is told that it ended. `None`: it cannot be resumed, and has ended.
+    /// The session is no longer here, and nobody is told that it ended. `None`: it cannot go, and has ended.
     fn leave(mut self: Box<Self>, entry: &Entry) -> Option<Vec<u8>> {
-        let resumable = self.managed.as_ref().and_then(|managed| managed.resume);
-        let (Some(resume), Some(sm_id)) = (resumable, self.handle.sm_id.get().cloned()) else {
-            self.end(None);
-            return None;
+        let carried = self.carried.take();
+        let resume = self.managed.as_ref().and_then(|managed| managed.resume);
+        let sm_id = self.handle.sm_id.get().cloned();
+        let count = |outcome| {
+            let moved = &self.router.metrics.moved_sessions;
+            moved.with_label_values(&[outcome]).inc();
+        };
+        let sm_id = match (sm_id, resume.is_some(), &carried) {
+            (Some(sm_id), _, Some(_)) => {
+                count("with_connection");
+                sm_id
+            }
+            (Some(sm_id), true, None) => {
+                count("without_connection");
+                sm_id
+            }
+            _ => {
+                count("ended");
+                self.end(None);
+                return None;
+            }
         };
         // What its client sent and is not finished it sends again; it may be done by then.
         let unfinished = (!self.is_settled()).then(|| self.router.now_ms());
@@ -241,7 +279,7 @@ impl SessionCore {
             replica,
             ..
         } = *self;
-        let managed = managed?;
+        let outbound = managed.map(|managed| managed.outbound);
         let letters = handle.mailbox.close();
         router.parked.remove(&handle);
         router
@@ -255,7 +293,7 @@ impl SessionCore {
         let moved = Moved {
             resource: handle.jid.resource().to_owned(),
             sm_id: sm_id.to_string(),
-            resume_ms: u64::try_from(resume.as_millis()).unwrap_or(u64::MAX),
+            resume_ms: resume.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
             h: inbound.h(),
             lang: lang.map(Into::into),
             priority: entry.priority,
@@ -263,8 +301,12 @@ impl SessionCore {
             presence: own.next().map(|(_, it)| it.raw().to_vec().into()),
             directed: handle.directed.lock().iter().map(Jid::to_string).collect(),
             active_list: active_list.map(|name| name.to_string()),
-            acked: managed.outbound.acked(),
-            unacked: managed.outbound.iter().map(Kept::of_sent).collect(),
+            acked: outbound.as_ref().map_or(0, Unacked::acked),
+            unacked: outbound
+                .iter()
+                .flat_map(Unacked::iter)
+                .map(Kept::of_sent)
+                .collect(),
             waiting: backlog
                 .iter()
                 .chain(&letters)
@@ -276,6 +318,7 @@ impl SessionCore {
             done: Vec::new(),
             began_ms: None,
             handed: None,
+            carried: carried.map(|carried| *carried),
         };
         minicbor::to_vec(&moved).ok()
     }
@@ -308,13 +351,15 @@ impl Parking {
         let is_only = sessions.len() == 1 && router.entries(home.account.as_str()).is_empty();
         let adopted = sessions.iter().filter_map(|bytes| {
             let mut moved = decoded(&home.account, bytes)?;
-            if is_only && moved.doubt_since_ms.is_some() {
+            if is_only && moved.began_ms.is_some() {
                 // It may not have known of all that waits: it gets that from the log, in its order.
                 moved.waiting.retain(|kept| kept.number().is_none());
             }
             self.adopt_one(router, home, moved, &mut sharing)
         });
-        adopted.collect()
+        let adopted = adopted.collect();
+        self.have_come();
+        adopted
     }
 
     fn adopt_one(
@@ -369,14 +414,22 @@ impl Parking {
                 outbound.push_anyway(sent, bytes);
             }
         }
-        core.managed = Some(Box::new(Managed::waiting(resume, outbound, moved.h)));
+        let carried = moved.carried.as_ref();
+        let is_resumable = carried.is_none_or(|carried| carried.is_resumable);
+        if carried.is_none_or(|carried| carried.is_managed) {
+            let mut managed = Managed::waiting(resume, outbound, moved.h);
+            managed.resume = is_resumable.then_some(resume);
+            core.managed = Some(Box::new(managed));
+        }
+        let stays = if is_resumable { resume } else { UNATTENDED };
+        core.carried = moved.carried.map(Box::new);
         core.replica = Following::adopted(moved.doubt_since_ms);
         // It can be found, and goes on where it was, before anybody sees it.
         router
             .active_lists
             .set(session, moved.active_list.as_deref());
         router.sessions.insert(handle);
-        self.insert_parked(sm_id.clone(), Box::new(core), Instant::now() + resume);
+        self.insert_parked(sm_id.clone(), Box::new(core), Instant::now() + stays);
         if !router.directory.take_in(home.account.as_str(), entry) {
             self.abandon(router, &sm_id);
             return None;

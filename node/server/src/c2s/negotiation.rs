@@ -207,11 +207,6 @@ impl Client {
         Self::new(router, listener, stream, stopping, deadline)
     }
 
-    /// What tells that the server stops.
-    pub(super) fn stopping(&self) -> Stopping {
-        self.stopping.clone()
-    }
-
     pub(super) fn into_stream(self) -> Stream {
         self.stream
     }

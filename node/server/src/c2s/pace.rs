@@ -30,6 +30,21 @@ impl Pace {
         self.paid = Some(from + cost);
     }
 
+    /// What it has used up of its time, in milliseconds, of which a second's worth is free.
+    pub(super) fn spent_ms(&self, now: impl FnOnce() -> Instant) -> u64 {
+        let Some(paid) = self.paid else { return 0 };
+        let spent = (paid + BURST).saturating_duration_since(now());
+        u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Of a client that has used up so much of it.
+    pub(super) fn spent(now: impl FnOnce() -> Instant, spent_ms: u64) -> Self {
+        let paid = || (now() + Duration::from_millis(spent_ms)).checked_sub(BURST);
+        Self {
+            paid: if spent_ms > 0 { paid() } else { None },
+        }
+    }
+
     /// Until when it is not read; `None`: it may be.
     pub(super) fn rests_until(&self, now: impl FnOnce() -> Instant) -> Option<Instant> {
         // Whoever has no limit costs no look at the clock.
@@ -66,6 +81,33 @@ mod tests {
         // However long it rested, no more than a second's worth.
         check(&[(0, 10), (60_000, 1_000)], 0);
         check(&[(0, 10), (60_000, 1_250)], 250);
+    }
+
+    #[test]
+    fn what_is_spent_stays_spent_where_it_goes_on() {
+        let start = Instant::now() + Duration::from_secs(100);
+        // So many bytes at once, at 1,000 a second, looked at so many ms later; how long it rests then.
+        let check = |bytes: usize, later_ms: u64, expected: u64| {
+            let mut pace = Pace::default();
+            pace.read(|| start, bytes, 1_000);
+            let later = start + Duration::from_millis(later_ms);
+            let mut there = Pace::spent(|| later, pace.spent_ms(|| later));
+            assert_eq!(there.rests_until(|| later), pace.rests_until(|| later));
+            // And the next thousand bytes cost the same.
+            pace.read(|| later, 1_000, 1_000);
+            there.read(|| later, 1_000, 1_000);
+            let rests = there
+                .rests_until(|| later)
+                .map_or(Duration::ZERO, |at| at - later);
+            assert_eq!(there.rests_until(|| later), pace.rests_until(|| later));
+            assert_eq!(rests.as_millis() as u64, expected);
+        };
+        check(0, 0, 0);
+        check(500, 0, 500);
+        check(1_500, 0, 1_500);
+        check(1_500, 500, 1_000);
+        check(1_500, 60_000, 0);
+        assert_eq!(Pace::default().spent_ms(|| start), 0);
     }
 
     #[test]

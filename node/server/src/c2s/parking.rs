@@ -11,7 +11,7 @@ use std::{
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, futures::OwnedNotified, oneshot};
 use xmpp::{BareJid, StreamErrorCondition as Condition};
 
 use super::session::SessionCore;
@@ -27,7 +27,7 @@ const MAX_ENDED: usize = 4_096;
 
 /// By SM id, every session that may be resumed.
 #[derive(Default)]
-pub struct Parking(Mutex<Slots>);
+pub struct Parking(Mutex<Slots>, Arc<Notify>);
 
 #[derive(Default)]
 struct Slots {
@@ -163,6 +163,37 @@ impl Parking {
         }
     }
 
+    /// Sessions of an account came from another node.
+    pub(super) fn have_come(&self) {
+        self.1.notify_waiters();
+    }
+
+    /// Waits until some come after now.
+    pub(super) fn came(&self) -> OwnedNotified {
+        self.1.clone().notified_owned()
+    }
+
+    /// Takes out a session of this account that came here and whose connection is to follow. `None`: it has not come.
+    ///
+    /// # Errors
+    /// Its client has it over another connection.
+    pub(super) fn take_carried(
+        &self,
+        id: &str,
+        account: &BareJid,
+    ) -> Result<Option<Box<SessionCore>>, Overtaken> {
+        let mut slots = self.0.lock();
+        match slots.by_id.get(id) {
+            None => Ok(None),
+            Some(Slot::Parked(core, _))
+                if core.carried.is_some() && core.home.account == *account =>
+            {
+                Ok(slots.take_parked(id))
+            }
+            Some(_) => Err(Overtaken),
+        }
+    }
+
     /// A session waits to be resumed.
     pub(super) fn insert_parked(&self, id: Arc<str>, core: Box<SessionCore>, until: Instant) {
         self.0.lock().insert(id, Slot::Parked(core, until));
@@ -225,12 +256,23 @@ impl Parking {
             // One at a time: its end needs the lock again.
             let due = self.0.lock().take_due(now, all);
             let Some(core) = due else { return };
-            let resumptions = &core.router.metrics.resumptions;
-            resumptions.with_label_values(&["expired"]).inc();
+            match core.is_resumable() {
+                true => {
+                    let resumptions = &core.router.metrics.resumptions;
+                    resumptions.with_label_values(&["expired"]).inc();
+                }
+                false => {
+                    let moved = &core.router.metrics.moved_sessions;
+                    moved.with_label_values(&["not_followed"]).inc();
+                }
+            }
             core.end(None);
         }
     }
 }
+
+/// Somebody else has a session.
+pub(super) struct Overtaken;
 
 /// A session that is to be moved.
 pub(super) enum Moving {
@@ -332,6 +374,16 @@ pub(super) async fn park(core: Box<SessionCore>) {
 /// Another connection goes on with the session, the latest that wants to.
 pub(super) async fn hand_over(core: Box<SessionCore>, heir: oneshot::Sender<Box<SessionCore>>) {
     wait(core, Some(heir), false).await;
+}
+
+/// The session goes to another node, ready, with what its connection needs to follow.
+pub(super) async fn give(core: Box<SessionCore>, heir: oneshot::Sender<Box<SessionCore>>) {
+    core.handle.mailbox.detach();
+    if let Err(mut core) = heir.send(core) {
+        // Nobody takes it there: its connection finds nothing, and its client comes again.
+        core.carried = None;
+        park(core).await;
+    }
 }
 
 /// The session goes to another node.

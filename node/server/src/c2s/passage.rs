@@ -6,7 +6,7 @@
 //! comes to, and a session outlives the node of its client's socket.
 //! Stored: nothing.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use minicbor::{Decode, Encode};
 use tracing::{Instrument as _, Span, field};
@@ -14,24 +14,19 @@ use xmpp::{BareJid, Element, Fragment, StreamError, StreamErrorCondition as Cond
 
 use super::{
     bind::{Identity, Proof},
+    front::Front,
     negotiation::{Client, Login},
     sasl2::Request,
     stream::{End, Stream},
 };
 use crate::{
-    net::{Permit, Pipe, Read, Transport},
+    net::{Permit, Pipe, Transport},
     routing::{
         Router,
         peers::{Kind, frame},
     },
     shutdown::Stopping,
 };
-
-/// Unsent bytes of one side beyond which the other is not read.
-const CONGESTED: usize = 64 << 10;
-
-/// How long the last words of one side may take to the other.
-const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// What the home of an account needs to know of a client that has logged in. No `Debug`: it holds a token.
 #[derive(Encode, Decode)]
@@ -144,7 +139,7 @@ impl Client {
         let domain = std::mem::take(&mut self.domain);
         let lang = self.lang.take().map(String::from);
         let peer = self.stream.peer;
-        let (router, mut stopping) = (self.router.clone(), self.stopping());
+        let router = self.router.clone();
         let stream = self.into_stream();
         let Some(replay) = stream.replay() else {
             let fault = stream.fault();
@@ -166,14 +161,17 @@ impl Client {
         }
         tracing::debug!(account, node = node.0, "session served elsewhere");
         let (transport, ..) = stream.into_parts();
-        // The permit lasts as long as the connection.
-        let _permit = permit;
-        Box::pin(between(
-            transport,
-            Transport::piped(pipe, peer),
-            &mut stopping,
-        ))
-        .await;
+        let Ok(account) = BareJid::parse(&account) else {
+            return;
+        };
+        let front = Front {
+            router,
+            account,
+            client: transport,
+            peer,
+            permit: Some(permit),
+        };
+        Box::pin(front.carry(Transport::piped(pipe, peer))).await;
     }
 }
 
@@ -182,99 +180,6 @@ fn unreachable() -> StreamError {
         Condition::RemoteConnectionFailed,
         "the node that serves the account cannot be reached now",
     )
-}
-
-/// The side that was lost.
-enum Lost {
-    Client,
-    Home,
-}
-
-/// Moves bytes from either side to the other until one has ended and the other has had the rest.
-async fn between(mut client: Transport, mut home: Transport, stopping: &mut Stopping) {
-    loop {
-        let to_home = home.pending_bytes() < CONGESTED;
-        let to_client = client.pending_bytes() < CONGESTED;
-        let moved = tokio::select! {
-            biased;
-            () = stopping.wait() => return,
-            ready = client.writable(), if client.pending_bytes() > 0 => {
-                ready.and_then(|()| client.try_flush()).map_or(Err(Lost::Client), |_| Ok(true))
-            }
-            ready = home.writable(), if home.pending_bytes() > 0 => {
-                ready.and_then(|()| home.try_flush()).map_or(Err(Lost::Home), |_| Ok(true))
-            }
-            _ = home.readable(), if to_client => {
-                pass(&mut home, &mut client).map_err(|from| if from { Lost::Home } else { Lost::Client })
-            }
-            _ = client.readable(), if to_home => {
-                pass(&mut client, &mut home).map_err(|from| if from { Lost::Client } else { Lost::Home })
-            }
-        };
-        match moved {
-            Ok(true) => {}
-            // What was said goes out.
-            Ok(false) => return conclude(client, home).await,
-            // The home learns of it as of an end that was none.
-            Err(Lost::Client) => return tracing::debug!("connection broken"),
-            // Its last words are for the client, whatever became of it.
-            Err(Lost::Home) => return conclude(client, home).await,
-        }
-    }
-}
-
-/// Reads one side once and writes it to the other. False: the side has ended.
-///
-/// # Errors
-/// Whether it was the side that is read which was lost.
-fn pass(from: &mut Transport, to: &mut Transport) -> Result<bool, bool> {
-    let mut written = Ok(());
-    let read = from.try_read_with(|bytes| {
-        if written.is_ok() {
-            written = to.write(bytes);
-        }
-    });
-    written.map_err(|_| false)?;
-    match read.map_err(|_| true)? {
-        Read::Closed { clean: true } => {
-            to.start_close();
-            Ok(false)
-        }
-        Read::Closed { clean: false } => Err(true),
-        Read::Data(_) | Read::WouldBlock => Ok(true),
-    }
-}
-
-/// One side has said its last: the other gets it, and may still answer for a moment.
-async fn conclude(mut client: Transport, mut home: Transport) {
-    let (mut client_speaks, mut home_listens) = (true, true);
-    let rest = async {
-        loop {
-            let to_client = client.pending_bytes() > 0;
-            let to_home = home_listens && home.pending_bytes() > 0;
-            let from_client = client_speaks && home_listens && !to_home;
-            tokio::select! {
-                ready = client.writable(), if to_client => {
-                    if ready.and_then(|()| client.try_flush()).is_err() {
-                        break;
-                    }
-                }
-                ready = home.writable(), if to_home => {
-                    home_listens = ready.and_then(|()| home.try_flush()).is_ok();
-                }
-                ready = home.readable(), if !to_client => {
-                    if ready.is_err() || !matches!(pass(&mut home, &mut client), Ok(true)) {
-                        break;
-                    }
-                }
-                ready = client.readable(), if from_client => {
-                    client_speaks = ready.is_ok() && matches!(pass(&mut client, &mut home), Ok(true));
-                }
-            }
-        }
-        let _ = (client.flush().await, home.flush().await);
-    };
-    let _ = tokio::time::timeout(LAST_WORDS, Box::pin(rest)).await;
 }
 
 /// Goes on with a client whose socket is at another node, over a pipe to it.

@@ -4,6 +4,7 @@
 //! What a session is made of apart from its connection is [`SessionCore`].
 
 mod core;
+mod departing;
 mod ending;
 mod incoming;
 
@@ -29,6 +30,7 @@ use crate::{
 };
 
 pub use self::core::SessionCore;
+use self::departing::{Departing, Left};
 
 /// Unsent bytes beyond which a session takes no more letters.
 const CONGESTED: usize = 128 << 10;
@@ -46,6 +48,8 @@ struct Session {
     gone: bool,
     /// Of its connection, if that is to this node; given back with it.
     permit: Option<Permit>,
+    /// It is about to go to another node.
+    departing: Option<Box<Departing>>,
 }
 
 /// What woke a session.
@@ -69,12 +73,25 @@ pub(super) enum Flow {
     Broken,
     /// Somebody else goes on with it.
     Handover(tokio::sync::oneshot::Sender<Box<SessionCore>>),
-    /// It goes on at another node.
+    /// It goes on at another node, without its connection.
     Move(tokio::sync::oneshot::Sender<Box<SessionCore>>),
+    /// The same, and its connection follows.
+    Leave(Box<Left>),
 }
 
 /// Runs a bound or resumed session over its stream, as a task of its own.
 pub fn start(router: Arc<Router>, stream: Stream, permit: Option<Permit>, core: Box<SessionCore>) {
+    go_on(router, stream, permit, core, Pace::default());
+}
+
+/// The same for one that goes on where it was at another node.
+pub(super) fn go_on(
+    router: Arc<Router>,
+    stream: Stream,
+    permit: Option<Permit>,
+    core: Box<SessionCore>,
+    pace: Pace,
+) {
     let (transport, decoder, events, fault) = stream.into_parts();
     // Boxed: a future would hold it twice, as what it was given and as what it works on.
     let mut session = Box::new(Session {
@@ -82,10 +99,11 @@ pub fn start(router: Arc<Router>, stream: Stream, permit: Option<Permit>, core: 
         transport,
         decoder,
         fault,
-        pace: Pace::default(),
+        pace,
         pinged: None,
         gone: false,
         permit,
+        departing: None,
     });
     session.core.held.extend(events);
     if let Some(replica) = &mut session.core.replica {
@@ -102,6 +120,9 @@ impl Session {
             if matches!(flow, Ok(Flow::Continue)) && !self.replicate() {
                 flow = Ok(Flow::Broken);
             }
+            if self.departing.is_some() {
+                flow = flow.map(|flow| self.departs(flow));
+            }
             if !matches!(flow, Ok(Flow::Continue)) {
                 // Boxed: a session that lives has no need of the room that its end takes.
                 return Box::pin(self.conclude(flow)).await;
@@ -116,7 +137,7 @@ impl Session {
         !self.core.is_replicated() || replica::commit(&mut self.core, &mut self.transport).is_ok()
     }
 
-    async fn conclude(self: Box<Self>, flow: Result<Flow, StreamError>) {
+    async fn conclude(mut self: Box<Self>, flow: Result<Flow, StreamError>) {
         match flow {
             Ok(Flow::Continue) => {}
             Ok(Flow::Closed) => {
@@ -151,6 +172,7 @@ impl Session {
                 drop(to);
                 stream::finish(self.transport, last).await;
             }
+            Ok(Flow::Leave(left)) => self.leave(*left).await,
             Ok(Flow::Move(to)) => {
                 // Without a word: the stream has not ended, its client resumes it.
                 drop((self.transport, self.permit));
@@ -171,6 +193,8 @@ impl Session {
                 errors.with_label_values(&[error.condition.as_str()]).inc();
                 let last = [&error.to_bytes()[..], b"</stream:stream>"].concat();
                 self.core.end(None);
+                // Whoever moves the account goes on when it has ended.
+                drop(self.departing.take());
                 stream::finish(self.transport, last).await;
             }
         }
@@ -181,12 +205,18 @@ impl Session {
         let congested = self.transport.sendable_bytes() > 0;
         let letters = self.core.backlog.is_empty();
         // Who does not read what we send is not read either.
-        let rests = self.pace.rests_until(Instant::now);
-        let reading = rests.is_none()
-            && self.core.held.is_empty()
-            && self.fault.is_none()
-            && !self.gone
-            && self.transport.pending_bytes() < CONGESTED;
+        let (rests, reading) = match &self.departing {
+            Some(departing) => (Some(departing.next_look()), self.reads_on()),
+            None => {
+                let rests = self.pace.rests_until(Instant::now);
+                let reading = rests.is_none()
+                    && self.core.held.is_empty()
+                    && self.fault.is_none()
+                    && !self.gone
+                    && self.transport.pending_bytes() < CONGESTED;
+                (rests, reading)
+            }
+        };
         let mail = poll_fn(|cx| self.core.handle.mailbox.poll_ready(cx, letters));
         // Boxed: hardly any session rests.
         let rested = rests.map(|until| Box::pin(tokio::time::sleep_until(until)));
@@ -217,12 +247,20 @@ impl Session {
                 }
                 self.core.take_mail()?;
             }
-            Event::Readable => match self.read() {
-                Ok(true) => {}
-                // What came with the end of the connection still counts.
-                Ok(false) => self.gone = true,
-                Err(_) => return Ok(Flow::Broken),
-            },
+            Event::Readable => {
+                if let Some(last) = self.notice() {
+                    return match self.core.is_resumable() {
+                        true => Ok(Flow::Broken),
+                        false => Err(last),
+                    };
+                }
+                match self.read() {
+                    Ok(true) => {}
+                    // What came with the end of the connection still counts.
+                    Ok(false) => self.gone = true,
+                    Err(_) => return Ok(Flow::Broken),
+                }
+            }
             Event::Writable => match self.transport.try_flush() {
                 Ok(true) => self.core.written(),
                 Ok(false) => {}
@@ -237,7 +275,7 @@ impl Session {
     fn work(&mut self) -> Result<Flow, StreamError> {
         loop {
             // Whatever woke the session: the window may still be full.
-            while !self.core.is_stalled()
+            while !self.is_stalled()
                 && let Some(event) = self.core.held.pop_front()
             {
                 match self.take_in(event)? {
@@ -247,13 +285,16 @@ impl Session {
             }
             self.core.take_mail()?;
             // The mail may have opened the window: nothing else would wake the session for what is held.
-            if self.core.held.is_empty() || self.core.is_stalled() {
+            if self.core.held.is_empty() || self.is_stalled() {
                 break;
             }
         }
         // A session that rests keeps no empty queues.
         if self.core.lane.is_empty() {
             self.core.lane = VecDeque::new();
+        }
+        if self.core.begun.is_empty() {
+            self.core.begun = VecDeque::new();
         }
         if self.core.held.is_empty() {
             self.core.held = VecDeque::new();
@@ -264,10 +305,22 @@ impl Session {
                 return Ok(Flow::Broken);
             }
         }
+        if self.departing.is_some() {
+            // What waits goes along: what is written now would have to be known to another node first.
+            if self.transport.pending_bytes() == 0 {
+                self.core.written();
+            }
+            return self.core.has_ended().map(|()| Flow::Continue);
+        }
         match outbox::send(&mut self.core, &mut self.transport, CONGESTED) {
             Ok(()) => self.core.has_ended().map(|()| Flow::Continue),
             Err(outbox::Broken) => Ok(Flow::Broken),
         }
+    }
+
+    /// Whether nothing more may be begun for now.
+    fn is_stalled(&self) -> bool {
+        self.departing.is_some() || self.core.is_stalled()
     }
 
     /// Reads once. False: the peer is gone.
@@ -382,7 +435,7 @@ impl Session {
             // Looked at when all else is done.
             Order::Replicated => Ok(Flow::Continue),
             Order::Handover(to) => Ok(Flow::Handover(to)),
-            Order::Move(to) => Ok(Flow::Move(to)),
+            Order::Move(to) => Ok(self.depart(to)),
             Order::Fetched(entries) => {
                 self.core.fetched(entries);
                 Ok(Flow::Continue)

@@ -43,6 +43,8 @@ pub struct Cluster {
     pub directory: Directory,
     /// How long this node may take to hand over what it has when it leaves.
     pub hand_over: Duration,
+    /// How many connections of clients it closes in a second then.
+    pub close_per_second: u32,
     /// What there is to EC2.
     pub ec2: Ec2,
 }

@@ -44,28 +44,27 @@ pub struct Home {
     pub account: BareJid,
     inner: Mutex<Inner>,
     /// Writes to the store that are under way, and ends of sessions.
-    writing: AtomicU32,
+    busy: AtomicU32,
     /// What is still being loaded is of no use.
     forgotten: AtomicBool,
     /// The account goes to another node: no session begins here any more.
     leaving: AtomicBool,
 }
 
-/// A write to the store that is under way.
-struct Writing<'a>(&'a Home);
+/// Something that a home stays for: a write to the store that is under way, or a session that ends, whose contacts are told.
+pub struct Busy(Arc<Home>);
 
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        self.0.writing.fetch_sub(1, Ordering::Release);
+impl Busy {
+    /// Counted at once: who has forgotten the home, or waits until it has nothing more to do, sees it.
+    fn new(home: &Arc<Home>) -> Self {
+        home.busy.fetch_add(1, Ordering::Relaxed);
+        Self(home.clone())
     }
 }
 
-/// A session that is ending: its home stays until its contacts are told.
-pub struct Ending(Arc<Home>);
-
-impl Drop for Ending {
+impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.writing.fetch_sub(1, Ordering::Release);
+        self.0.busy.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -102,6 +101,8 @@ struct State {
     queue: VecDeque<Queued>,
     /// Something in it may be in the log already, and was not looked for.
     in_doubt: bool,
+    /// What was in doubt a while ago.
+    doubted: doubt::Doubted,
     flushing: bool,
     pending: Pending,
     privacy: Arc<PrivacyData>,
@@ -220,7 +221,7 @@ impl Home {
         Self {
             account,
             inner: Mutex::new(Inner::Loading(Vec::new())),
-            writing: AtomicU32::new(0),
+            busy: AtomicU32::new(0),
             forgotten: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
         }
@@ -261,24 +262,19 @@ impl Home {
         self.leaving.load(Ordering::SeqCst)
     }
 
-    /// Whether something is being written that was begun before the home was forgotten.
-    pub fn is_writing(&self) -> bool {
-        self.writing.load(Ordering::Acquire) > 0
+    /// Whether it stays for something, which may have begun before it was forgotten.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire) > 0
     }
 
     /// Held while something is written; `None` once the home is gone: its account may be another's.
-    fn write(&self) -> Option<Writing<'_>> {
-        // Counted under the lock: who has forgotten the home sees it.
-        self.with(|_| {
-            self.writing.fetch_add(1, Ordering::Relaxed);
-            Writing(self)
-        })
+    fn write(self: &Arc<Self>) -> Option<Busy> {
+        self.with(|_| Busy::new(self))
     }
 
     /// Held while a session ends.
-    pub fn ends(self: &Arc<Self>) -> Ending {
-        self.writing.fetch_add(1, Ordering::Relaxed);
-        Ending(self.clone())
+    pub fn ends(self: &Arc<Self>) -> Busy {
+        Busy::new(self)
     }
 
     fn is_left(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! 1. the directory is told, so that nothing is placed on it any more and the others ask for what it has;
 //! 2. accounts with sessions go to their new homes, as at any change of the view;
-//! 3. (the caller) connections end and what is under way finishes, while the links still carry it;
+//! 3. (the caller) connections end, some at a time, and what is under way finishes, while the links still carry it;
 //! 4. the links have delivered what was sent, and this life is declared over by itself.
 //!
 //! Each step has a deadline. What is not handed over by then is as after a death: what was promised is in the store.
@@ -32,8 +32,9 @@ const TOLD: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(50);
 /// How often new homes are told again that there is something for them.
 const NUDGE: Duration = Duration::from_millis(500);
-/// How long it may be that no account goes, before those that are left are given up.
-const STALLED: Duration = Duration::from_secs(10);
+/// How long it may be that no account goes, before those that are left are given up: longer than a new generation of the
+/// directory waits for members, since nobody takes over meanwhile.
+const STALLED: Duration = Duration::from_secs(20);
 /// How long the links may take to deliver what was sent.
 const SETTLED: Duration = Duration::from_secs(5);
 /// How long the directory may take to declare this life over.
@@ -122,6 +123,11 @@ impl Membership {
         let left = if inner.has_heirs() { inner.left() } else { 0 };
         inner.leaving.given_up.store(left, Ordering::Relaxed);
         left
+    }
+
+    /// How many connections of clients are closed in a second when this node leaves.
+    pub fn close_per_second(&self) -> u32 {
+        self.0.cluster.close_per_second
     }
 
     /// Says good-bye: step 4. This node is no member after it.

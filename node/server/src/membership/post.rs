@@ -118,6 +118,12 @@ impl Carrier for Carrying {
             Err(_) => Carried::Full,
         }
     }
+
+    fn is_known_to(&self, to: NodeId, kind: Kind) -> bool {
+        let links = self.0.lines.links();
+        let protocol = links.and_then(|links| links.protocol(to));
+        protocol.is_some_and(|protocol| protocol >= kind.since())
+    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,9 @@ pub use admission::{AdmissionLimits, Network, NetworkError, Permit, Refused, Ref
 pub use binding::ChannelBindings;
 pub use error::TlsError;
 pub use listener::{Accepted, Keepalive, Listener, ListenerSettings};
-pub use pipe::{Far, Pipe, PipeHandle, WINDOW};
+#[cfg(test)]
+pub(crate) use pipe::tests::pair as piped_pair;
+pub use pipe::{Far, Notice, Pipe, PipeHandle, WINDOW};
 pub use proxy_protocol::{
     Header as ProxyHeader, ParseError as ProxyError, parse as parse_proxy_header,
 };

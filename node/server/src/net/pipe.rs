@@ -6,6 +6,7 @@
 //! Stored: at most [`WINDOW`] bytes in each direction; a quiet pipe holds nothing.
 
 use std::{
+    collections::VecDeque,
     io::{self, IoSlice},
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -18,6 +19,23 @@ use parking_lot::Mutex;
 pub const WINDOW: usize = 64 << 10;
 /// Bytes read after which the other end is told.
 const CREDIT_STEP: usize = WINDOW / 2;
+/// Notices that were not taken yet: whoever sends more is not to be trusted.
+const MAX_NOTICES: usize = 4;
+
+/// What one end says of the pipe itself. It is seen behind the bytes that were sent before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// To the client's side: nothing more is to be sent this way, the session is about to go elsewhere.
+    Hold,
+    /// To the session's side: nothing more comes this way.
+    Held,
+    /// To the client's side: the session is elsewhere, and this is how it is found. Nothing comes behind it.
+    Elsewhere(Bytes),
+    /// To the client's side: the session was found and goes on over this pipe.
+    Attached,
+    /// To the session's side: the node of the socket stops, and closes it; where its client is to go, if that is known.
+    Close(Option<String>),
+}
 
 /// The other end of a pipe. Calls come in order and never wait.
 pub trait Far: Send + Sync {
@@ -25,6 +43,8 @@ pub trait Far: Send + Sync {
     fn data(&self, bytes: Bytes) -> bool;
     /// So many of its bytes were read.
     fn credit(&self, bytes: usize);
+    /// Something about the pipe. Whether it is on its way.
+    fn notice(&self, notice: Notice) -> bool;
     /// Nothing more comes from this end. `clean`: because it is done.
     fn end(&self, clean: bool);
 }
@@ -37,6 +57,7 @@ struct State {
     read: usize,
     /// Sent and not read there.
     outstanding: usize,
+    notices: VecDeque<Notice>,
     /// How the other end has ended.
     ended: Option<bool>,
     /// This end sends no more.
@@ -82,6 +103,19 @@ impl PipeHandle {
         wake([writer]);
     }
 
+    /// Something about the pipe. False: more than there may be at a time.
+    pub fn notice(&self, notice: Notice) -> bool {
+        let mut state = self.0.lock();
+        if state.notices.len() >= MAX_NOTICES {
+            return false;
+        }
+        state.notices.push_back(notice);
+        let wakers = state.wake();
+        drop(state);
+        wake(wakers);
+        true
+    }
+
     /// The other end has ended; of two ways the first counts.
     pub fn end(&self, clean: bool) {
         let mut state = self.0.lock();
@@ -115,7 +149,8 @@ impl Pipe {
 
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state.lock();
-        if !state.incoming.is_empty() || state.ended.is_some() {
+        let is_quiet = state.incoming.is_empty() && state.notices.is_empty();
+        if !is_quiet || state.ended.is_some() {
             return Poll::Ready(Ok(()));
         }
         state.reader = Some(cx.waker().clone());
@@ -141,7 +176,8 @@ impl Pipe {
             state.incoming = BytesMut::new();
         }
         if filled == 0 {
-            return match state.ended {
+            // What was said of the pipe comes before its end.
+            return match state.ended.filter(|_| state.notices.is_empty()) {
                 None => Ok(None),
                 Some(true) => Ok(Some(0)),
                 Some(false) => Err(io::ErrorKind::ConnectionReset.into()),
@@ -158,6 +194,23 @@ impl Pipe {
             self.far.credit(credit);
         }
         Ok(Some(filled))
+    }
+
+    /// What was said of the pipe, once all bytes that came are read.
+    pub(super) fn take_notice(&mut self) -> Option<Notice> {
+        let mut state = self.state.lock();
+        match state.incoming.is_empty() {
+            true => state.notices.pop_front(),
+            false => None,
+        }
+    }
+
+    /// Says something of the pipe, behind what was sent. Whether it is on its way.
+    pub(super) fn notify(&mut self, notice: Notice) -> bool {
+        let state = self.state.lock();
+        let ends = state.ended.is_some() || state.finished;
+        drop(state);
+        !ends && self.far.notice(notice)
     }
 
     /// Sends as much of these as there is room for. `None`: none of it.
@@ -202,4 +255,4 @@ impl Drop for Pipe {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

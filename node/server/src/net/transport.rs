@@ -14,7 +14,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
 use super::binding::{ChannelBindings, Witness};
-use super::pipe::Pipe;
+use super::pipe::{Notice, Pipe};
 use super::scratch;
 use super::secure::{Fill, Secure, TlsInfo};
 use super::tls::Acceptor;
@@ -260,6 +260,27 @@ impl Transport {
     /// Nothing is held back any more.
     pub fn release_all(&mut self) {
         self.wire.release_all();
+    }
+
+    /// Whether another task holds the socket.
+    pub fn is_piped(&self) -> bool {
+        self.wire.is_piped()
+    }
+
+    /// What the task that is at the other end says of the pipe between, once all that it sent before is read.
+    pub fn take_notice(&mut self) -> Option<Notice> {
+        self.wire.take_notice()
+    }
+
+    /// Says something of the pipe, behind what was sent; what is pending comes after it. False: there is no pipe, or it has ended.
+    pub fn notify(&mut self, notice: Notice) -> bool {
+        self.wire.notify(notice)
+    }
+
+    /// Takes out what a pipe has not taken, for whoever goes on with the connection another way.
+    pub fn take_pending(&mut self) -> Vec<u8> {
+        debug_assert!(self.is_piped(), "what a socket has not taken is its own");
+        self.wire.take_pending()
     }
 
     /// Waits until the socket may take more. Only one task at a time may wait.

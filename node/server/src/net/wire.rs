@@ -14,7 +14,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::pipe::Pipe;
+use super::pipe::{Notice, Pipe};
 
 /// What the bytes go through.
 #[derive(Debug)]
@@ -117,6 +117,31 @@ impl Wire {
 
     pub(super) fn is_ending(&self) -> bool {
         self.end != End::Open
+    }
+
+    pub(super) fn is_piped(&self) -> bool {
+        matches!(self.line, Line::Pipe(_))
+    }
+
+    /// What was said of the pipe, once all that came over it is read.
+    pub(super) fn take_notice(&mut self) -> Option<Notice> {
+        match &mut self.line {
+            Line::Socket(_) => None,
+            Line::Pipe(pipe) => pipe.0.take_notice(),
+        }
+    }
+
+    /// Says something of the pipe. False: there is none, or it has ended.
+    pub(super) fn notify(&mut self, notice: Notice) -> bool {
+        match &mut self.line {
+            Line::Socket(_) => false,
+            Line::Pipe(pipe) => pipe.0.notify(notice),
+        }
+    }
+
+    /// Takes out what was not sent.
+    pub(super) fn take_pending(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.pending).into()
     }
 
     /// Waits until the socket may have something for us. For one task at a time.

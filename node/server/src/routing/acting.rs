@@ -115,7 +115,7 @@ async fn retire_here(
     let home = router.homes.loaded(account.as_str());
     Outlet::forget(router, account);
     let written = async {
-        while home.as_ref().is_some_and(|home| home.is_writing()) {
+        while home.as_ref().is_some_and(|home| home.is_busy()) {
             tokio::time::sleep(RETIREMENT_TICK).await;
         }
     };

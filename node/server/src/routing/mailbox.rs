@@ -365,6 +365,11 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Whether its session has ended, or has gone to another node.
+    pub fn is_closed(&self) -> bool {
+        self.0.lock().state == State::Closed
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.0.lock().letters.is_empty()

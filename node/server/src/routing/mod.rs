@@ -74,6 +74,11 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Whether it is a session that is no longer here. It may have begun its stanza anew where it is.
+    pub fn has_left(&self) -> bool {
+        matches!(self, Self::Session { handle, .. } if handle.mailbox.is_closed())
+    }
+
     /// The effects are committed.
     pub fn done(self) {
         match self {
@@ -118,6 +123,8 @@ pub struct Router {
     pub registry: OnceLock<Registry>,
     /// Sessions whose connection broke and that wait to be resumed.
     pub parked: crate::c2s::Parking,
+    /// Clients' connections to this node whose sessions are at others.
+    pub fronts: crate::c2s::Fronts,
     /// What is told to other nodes of sessions here, and what is known of theirs.
     pub replicas: crate::c2s::replica::Replicas,
     /// What negotiation keeps from one connection to the next.

@@ -44,6 +44,7 @@ pub use self::{
     moves::{Came, Giver, Piece, given_name},
     view::View,
 };
+use super::Origin;
 use crate::home::Parcel;
 
 /// Nodes that a stanza may come over. More only happens to one that nodes pass to and fro.
@@ -56,6 +57,9 @@ const BEHIND: Duration = Duration::from_secs(5);
 pub trait Carrier: Send + Sync {
     /// Puts a frame on the ordered way to a node.
     fn send(&self, to: NodeId, kind: Kind, body: Bytes) -> Carried;
+
+    /// Whether a node knows frames of this kind: it may be of an earlier version.
+    fn is_known_to(&self, to: NodeId, kind: Kind) -> bool;
 }
 
 /// Whether a frame is on its way.
@@ -227,6 +231,12 @@ impl Peers {
         carrier.map_or(Carried::Gone, |carrier| carrier.send(to, kind, body))
     }
 
+    /// Whether a node knows frames of this kind. A node that is not there knows none.
+    pub fn is_known_to(&self, to: NodeId, kind: Kind) -> bool {
+        let carrier = self.carrier.get();
+        carrier.is_some_and(|carrier| carrier.is_known_to(to, kind))
+    }
+
     /// Asks the node that serves an account to deliver a stanza, behind what it or another was asked before; `is_here` says
     /// whether this node serves it although the view has another.
     pub fn ask(&self, mut parcel: Parcel, at_ms: u64, is_here: impl Fn(&str) -> bool) -> Asked {
@@ -293,6 +303,10 @@ impl Peers {
             return Ok(Asked::Unreachable(Box::new(parcel)));
         }
         let number = self.number();
+        let parcel = match parcel.origin.as_ref().is_some_and(Origin::has_left) {
+            true => parcel.may_be_repeated(at_ms),
+            false => parcel,
+        };
         let body = frame::route(number, view.epoch, &parcel);
         // Who is told that these were not delivered might be told a lie.
         let stays = parcel.doubt.is_some() || parcel.sent;

@@ -4,7 +4,10 @@ use std::{convert::Infallible, sync::Arc};
 
 use anyhow::Context as _;
 use storage::{Stores, SystemClock, shape::Table};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
 
 use super::{Signals, desk::Present};
 use crate::{
@@ -156,6 +159,10 @@ impl Node {
                 tracing::warn!(accounts = left, "not handed over");
             }
             accounts = left;
+            tokio::select! {
+                () = app.let_go(membership.close_per_second()) => {}
+                () = self.out_of_time(&mut known) => {}
+            }
         }
         let left = |until: Instant| until.saturating_duration_since(Instant::now());
         let closing = known.map_or(grace, |until| time::closing(left(until), grace));
@@ -177,6 +184,24 @@ impl Node {
             let now = Instant::now();
             let left = until.saturating_duration_since(now);
             membership.hurry(now + time::hand_over(left, self.config.shutdown_grace));
+        }
+    }
+
+    /// Waits until what the instance leaves for handing over is used up.
+    async fn out_of_time(&self, known: &mut Option<Instant>) {
+        let Some(instance) = &self.instance else {
+            return std::future::pending().await;
+        };
+        loop {
+            let now = Instant::now();
+            let over = known.map(|until| {
+                let left = until.saturating_duration_since(now);
+                now + time::hand_over(left, self.config.shutdown_grace)
+            });
+            tokio::select! {
+                () = sleep_until(over.unwrap_or(now)), if over.is_some() => return,
+                until = instance.limit(*known) => *known = Some(until),
+            }
         }
     }
 

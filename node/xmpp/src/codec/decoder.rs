@@ -128,11 +128,21 @@ impl Decoder {
     /// declares the same, whose own event is to be dropped, the elements, and what is cut off. Without the header if none
     /// has come since the start. `None` behind the end of the stream.
     pub fn replay<'a>(&self, events: impl IntoIterator<Item = &'a StreamEvent>) -> Option<Vec<u8>> {
+        self.replay_behind(&[], events)
+    }
+
+    /// The same with elements before those, as they came on this stream.
+    pub fn replay_behind<'a>(
+        &self,
+        before: &[u8],
+        events: impl IntoIterator<Item = &'a StreamEvent>,
+    ) -> Option<Vec<u8>> {
         let mut bytes = match self.state {
             State::Start | State::Restarted => Vec::new(),
             State::Open => header::rewritten(self.context.as_deref(), self.default_ns),
             State::Declared | State::Closed | State::Failed(_) => return None,
         };
+        bytes.extend_from_slice(before);
         for event in events {
             match event {
                 StreamEvent::Element(element) => bytes.extend_from_slice(element.raw()),

@@ -65,7 +65,7 @@ fn knows(names: &'static [&'static str]) -> impl FnOnce(&mut Config) {
 #[tokio::test(start_paused = true)]
 async fn a_secret_in_common_is_enough_and_nothing_less() {
     let (good, refused) = (
-        || (Ok(1), Ok(1)),
+        || (Ok(2), Ok(2)),
         || (Err(Refusal::Secret), Err(Refusal::Secret)),
     );
     check(knows(&["old"]), knows(&["old"]), good()).await;

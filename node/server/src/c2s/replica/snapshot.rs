@@ -99,5 +99,6 @@ pub(super) fn whole(
         done: Vec::new(),
         began_ms: None,
         handed,
+        carried: None,
     })
 }

@@ -12,6 +12,7 @@ use xmpp::{
 
 use crate::{
     c2s::{
+        carried::Carried,
         client_state::ClientState,
         managed::Managed,
         outbox,
@@ -53,10 +54,15 @@ pub struct SessionCore {
     pub(in crate::c2s) fetching: bool,
     /// Entries of the log that the socket has not taken in full.
     pub(in crate::c2s) unwritten: ThinVec<u64>,
+    /// In a cluster, the client's stanzas that `h` has not passed, as they came: what is not finished here is begun anew
+    /// where the session goes on. Bounded by the window.
+    pub(in crate::c2s) begun: VecDeque<(Ticket, Bytes)>,
     /// Stanzas of the client that wait for the window to open.
     pub(in crate::c2s) held: VecDeque<StreamEvent>,
     /// How far another node knows of it, if one does.
     pub(in crate::c2s) replica: Option<Box<Following>>,
+    /// What came along of its connection, while that has not followed.
+    pub(in crate::c2s) carried: Option<Box<Carried>>,
 }
 
 impl SessionCore {
@@ -81,8 +87,10 @@ impl SessionCore {
             backlog: VecDeque::new(),
             fetching: false,
             unwritten: ThinVec::new(),
+            begun: VecDeque::new(),
             held: VecDeque::new(),
             replica: None,
+            carried: None,
         }
     }
 
@@ -129,6 +137,37 @@ impl SessionCore {
     /// A stanza's effects are committed.
     pub(super) fn complete(&mut self, ticket: Ticket) {
         self.inbound.complete(ticket);
+        while let Some((begun, _)) = self.begun.front()
+            && self.inbound.has_passed(*begun)
+        {
+            self.begun.pop_front();
+        }
+    }
+
+    /// A stanza of the client came in, as these bytes. `None`: the window is full, which [`Self::is_stalled`] says before.
+    pub(super) fn begin(&mut self, raw: &Bytes) -> Option<Ticket> {
+        let ticket = self.inbound.begin()?;
+        if self.router.peers.generation() > 0 {
+            self.begun.push_back((ticket, raw.clone()));
+        }
+        Some(ticket)
+    }
+
+    /// What is begun and not finished, as it came; in place of what is finished and `h` has not passed there stands something
+    /// that counts as much and asks for nothing.
+    pub(super) fn unfinished(&self) -> Vec<u8> {
+        const FINISHED: &[u8] = b"<iq type='result' id='finished'/>";
+        let begun = self.begun.iter();
+        let bytes = begun.map(|(ticket, raw)| match self.inbound.is_done(*ticket) {
+            true => FINISHED,
+            false => raw,
+        });
+        bytes.collect::<Vec<_>>().concat()
+    }
+
+    /// Whether all that is unfinished can be begun anew.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.begun.len() == self.inbound.in_flight() as usize
     }
 
     /// Puts a request behind those that are being answered; answers at once if there are none.

@@ -14,10 +14,6 @@ use crate::{
 
 impl SessionCore {
     /// The session is over: its presence ends, its name is free, what its client did not get waits for another.
-    #[expect(
-        clippy::boxed_local,
-        reason = "a session is boxed wherever it is held, and is taken apart here"
-    )]
     pub fn end(self: Box<Self>, presence: Option<Stanza>) {
         // What nobody can be sure of is not told.
         let is_known = !self.is_unproven();

@@ -12,7 +12,7 @@ use crate::{pipeline::outbound, routing::Progress};
 impl SessionCore {
     /// A stanza of the client (RFC 6120 §8).
     pub(super) fn stanza(&mut self, stanza: Stanza) -> Result<Flow, StreamError> {
-        let Some(ticket) = self.inbound.begin() else {
+        let Some(ticket) = self.begin(stanza.raw()) else {
             // `is_stalled` lets nothing in while the window is full.
             return Err(Condition::PolicyViolation.into());
         };
@@ -67,7 +67,7 @@ impl SessionCore {
 
     /// A stanza whose `to` or `from` is no address (RFC 6120 §8.3.3.8): it counts, and is answered.
     pub(super) fn bad_address(&mut self, fragment: &Fragment) {
-        let Some(ticket) = self.inbound.begin() else {
+        let Some(ticket) = self.begin(fragment.raw()) else {
             return;
         };
         let mut element = fragment.to_element();

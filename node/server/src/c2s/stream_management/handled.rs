@@ -63,6 +63,15 @@ impl Handled {
     pub fn is_next(&self, ticket: Ticket) -> bool {
         ticket.0 == self.h.wrapping_add(1)
     }
+    /// Whether `h` has passed this stanza.
+    pub(in crate::c2s) fn has_passed(&self, ticket: Ticket) -> bool {
+        ticket.0.wrapping_sub(self.h) as i32 <= 0
+    }
+    /// Whether this stanza, which `h` has not passed, is handled.
+    pub(in crate::c2s) fn is_done(&self, ticket: Ticket) -> bool {
+        let offset = ticket.0.wrapping_sub(self.h).wrapping_sub(1);
+        offset < self.begun && self.done & (1 << offset) != 0
+    }
     /// How many came in, modulo 2^32: the value of `h` once they are all handled.
     pub fn received(&self) -> u32 {
         self.h.wrapping_add(self.begun)

@@ -39,6 +39,7 @@ fn usual() -> Cluster {
         directory: Directory::Raft,
         hand_over: Duration::from_secs(60),
         ec2: Ec2::default(),
+        close_per_second: 100,
     }
 }
 
@@ -71,6 +72,11 @@ pub(in crate::config) fn cluster(mut section: Section<'_>, config: &mut Config) 
     cluster.dns_servers = servers.unwrap_or_default();
     cluster.directory = directory(&mut section);
     section.read("hand_over", &mut cluster.hand_over, duration("0s", "1h"));
+    section.read(
+        "close_per_second",
+        &mut cluster.close_per_second,
+        number(1, 1_000_000),
+    );
     section.finish();
     config.cluster = Some(cluster);
 }

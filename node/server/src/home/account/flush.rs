@@ -234,7 +234,7 @@ impl Home {
     }
 
     /// What a logged message takes back becomes a tombstone (XEP-0424 §5.2).
-    async fn retract(&self, router: &Router, number: u64, retraction: &Retraction) {
+    async fn retract(self: &Arc<Self>, router: &Router, number: u64, retraction: &Retraction) {
         let mut delay = FIRST_DELAY;
         for attempt in 1..=RETRACTION_ATTEMPTS {
             let Some(writing) = self.write() else { return };

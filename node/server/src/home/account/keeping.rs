@@ -15,7 +15,7 @@ use storage::{
 use thin_vec::ThinVec;
 use xmpp::StanzaErrorCondition as Condition;
 
-use super::{After, Doubt, Home, Inner, Parcel, Queued, State, Waiting, deliver, tell};
+use super::{After, Busy, Doubt, Home, Inner, Parcel, Queued, State, Waiting, deliver, tell};
 use crate::{
     home::pending::{Deliverable, Handed, Pending},
     modules::blocking::rules,
@@ -46,6 +46,14 @@ impl Drop for Loading<'_> {
         let came = std::mem::replace(&mut self.came, Inner::Gone);
         self.home.loaded(self.router, came);
     }
+}
+
+/// How far the log was handed over, on its way to the store.
+struct Unsaved {
+    mailbox: Mailbox,
+    /// Entries that no archive keeps.
+    spent: Vec<u64>,
+    _busy: Busy,
 }
 
 impl Home {
@@ -79,16 +87,16 @@ impl Home {
 
     /// Writes how far the log was handed over, if that is not written yet.
     pub fn save(self: &Arc<Self>, router: &Arc<Router>) {
-        if let Some((mailbox, spent)) = self.take_unsaved() {
+        if let Some(unsaved) = self.take_unsaved() {
             let (home, router) = (self.clone(), router.clone());
             router
                 .clone()
-                .spawn(async move { home.store_mailbox(&router, mailbox, spent).await });
+                .spawn(async move { home.store_mailbox(&router, unsaved).await });
         }
     }
 
-    /// What is to be written of how far the log was handed over.
-    fn take_unsaved(&self) -> Option<(Mailbox, Vec<u64>)> {
+    /// What is to be written of how far the log was handed over: under way from here on.
+    fn take_unsaved(self: &Arc<Self>) -> Option<Unsaved> {
         self.with(|state| {
             if state.unsaved_acks == 0 || state.passing {
                 return None;
@@ -96,12 +104,20 @@ impl Home {
             state.unsaved_acks = 0;
             (state.mailbox.acked, state.mailbox.undelivered) =
                 state.pending.summary(state.head, Mailbox::MAX_UNDELIVERED);
-            Some((state.mailbox.clone(), state.pending.take_spent()))
+            Some(Unsaved {
+                mailbox: state.mailbox.clone(),
+                spent: state.pending.take_spent(),
+                _busy: Busy::new(self),
+            })
         })?
     }
 
-    async fn store_mailbox(&self, router: &Router, mailbox: Mailbox, spent: Vec<u64>) {
-        let Some(_writing) = self.write() else { return };
+    async fn store_mailbox(&self, router: &Router, unsaved: Unsaved) {
+        let Unsaved {
+            mailbox,
+            spent,
+            _busy,
+        } = unsaved;
         self.forget_delivered(router, mailbox.floor(), spent).await;
         let mailboxes = &router.stores.mailboxes;
         let stored = mailboxes.store(&self.account, &mailbox, mailbox.version);
@@ -345,12 +361,12 @@ impl Home {
                 // Somebody else saw to it.
                 return true;
             }
-            if let Some((mailbox, spent)) = self.take_unsaved() {
-                self.store_mailbox(router, mailbox, spent).await;
+            if let Some(unsaved) = self.take_unsaved() {
+                self.store_mailbox(router, unsaved).await;
             }
             let busy = self
                 .with(|state| state.flushing || !state.queue.is_empty() || state.unsaved_acks > 0);
-            if busy != Some(true) && !self.is_writing() {
+            if busy != Some(true) && !self.is_busy() {
                 break true;
             }
             if tokio::time::Instant::now() >= until {
@@ -460,6 +476,7 @@ impl Home {
             newest_ms: tip.time_ms,
             queue: VecDeque::new(),
             in_doubt: false,
+            doubted: Default::default(),
             flushing: false,
             pending,
             privacy: Arc::new(privacy),

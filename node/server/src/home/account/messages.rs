@@ -9,6 +9,7 @@ use bytes::Bytes;
 use cluster::directory::Entry;
 use smallvec::SmallVec;
 use storage::repository::EntryFlags;
+use tokio::time::Instant;
 use xmpp::{BareJid, Jid, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{After, Home, MAX_QUEUE, Parcel, Queued, State, wait};
@@ -124,7 +125,7 @@ impl State {
         &mut self,
         home: &Arc<Home>,
         router: &Arc<Router>,
-        queued: Queued,
+        mut queued: Queued,
     ) -> After {
         if self.queue.len() >= MAX_QUEUE && !queued.parcel.sent {
             return After::Refuse(
@@ -132,6 +133,8 @@ impl State {
                 wait("too many messages wait for this account"),
             );
         }
+        self.doubted
+            .heed(&mut queued, router.now_ms(), Instant::now);
         self.in_doubt |= queued.parcel.doubt.is_some();
         self.queue.push_back(queued);
         if !self.flushing {

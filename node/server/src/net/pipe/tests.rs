@@ -24,6 +24,10 @@ impl Far for There {
         self.handle().credit(bytes);
     }
 
+    fn notice(&self, notice: Notice) -> bool {
+        self.handle().notice(notice)
+    }
+
     fn end(&self, clean: bool) {
         if let Some(handle) = self.0.get() {
             handle.end(clean);
@@ -31,7 +35,8 @@ impl Far for There {
     }
 }
 
-fn pair() -> [Transport; 2] {
+/// Both ends.
+pub(crate) fn pair() -> [Transport; 2] {
     let (a_to_b, b_to_a) = (There::default(), There::default());
     let (a, handle_of_a) = Pipe::new(a_to_b.clone());
     let (b, handle_of_b) = Pipe::new(b_to_a.clone());
@@ -146,6 +151,51 @@ async fn an_end_that_is_dropped_is_broken() {
     drop(a);
     b.readable().await.unwrap();
     assert!(b.try_read(&mut Vec::new()).is_err());
+}
+
+#[tokio::test]
+async fn a_notice_is_seen_behind_what_was_sent_before_it() {
+    let [mut a, mut b] = pair();
+    a.write(b"before").unwrap();
+    assert!(a.notify(Notice::Hold));
+    b.readable().await.unwrap();
+    assert_eq!(b.take_notice(), None);
+    assert_eq!(read(&mut b).await.0, b"before");
+    b.readable().await.unwrap();
+    assert_eq!(b.take_notice(), Some(Notice::Hold));
+    assert_eq!(b.take_notice(), None);
+    // And before the end.
+    assert!(b.notify(Notice::Held));
+    drop(b);
+    a.readable().await.unwrap();
+    assert_eq!(a.try_read(&mut Vec::new()).unwrap(), Read::WouldBlock);
+    assert_eq!(a.take_notice(), Some(Notice::Held));
+    assert!(a.try_read(&mut Vec::new()).is_err());
+    assert!(!a.notify(Notice::Hold));
+}
+
+#[tokio::test]
+async fn what_a_pipe_has_not_taken_is_taken_out() {
+    let [mut a, mut b] = pair();
+    let sent: Vec<u8> = (0..2 * WINDOW).map(|at| (at % 251) as u8).collect();
+    a.write(&sent).unwrap();
+    let rest = a.take_pending();
+    assert_eq!(a.pending_bytes(), 0);
+    let mut got = Vec::new();
+    while got.len() < WINDOW {
+        b.readable().await.unwrap();
+        b.try_read(&mut got).unwrap();
+    }
+    assert_eq!(b.try_read(&mut got).unwrap(), Read::WouldBlock);
+    assert!(a.try_flush().unwrap());
+    assert_eq!([got, rest].concat(), sent);
+}
+
+#[test]
+fn who_says_too_much_is_refused() {
+    let (_pipe, handle) = Pipe::new(There::default());
+    let taken = (0..100).take_while(|_| handle.notice(Notice::Held)).count();
+    assert_eq!(taken, MAX_NOTICES);
 }
 
 #[test]

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use xmpp::BareJid;
 
 use super::Piece;
-use crate::home::{Doubt, Parcel};
+use crate::{
+    home::{Doubt, Parcel},
+    net::Notice,
+};
 
 /// In the number of a pipe: for the end where the client's socket is.
 pub(super) const TO_FRONT: u64 = 1 << 63;
@@ -45,6 +48,10 @@ pub enum Kind {
     Act = 14,
     /// The answer to that ([`super::acts::Outcome`]).
     Acted = 15,
+    /// What is said of a pipe ([`Notice`]): what it is, and more of it.
+    Notice = 16,
+    /// A client whose session has moved, for its home: a pipe's number, and a [`crate::c2s::front::Attach`].
+    Attach = 17,
 }
 
 impl Kind {
@@ -52,7 +59,16 @@ impl Kind {
     /// bounds them.
     #[must_use]
     pub fn may_be_refused(self) -> bool {
-        matches!(self, Self::Passage | Self::Route | Self::Act)
+        matches!(self, Self::Passage | Self::Route | Self::Act | Self::Attach)
+    }
+
+    /// The protocol of the links since which nodes know it.
+    #[must_use]
+    pub fn since(self) -> u16 {
+        match self {
+            Self::Notice | Self::Attach => 2,
+            _ => 1,
+        }
     }
 
     /// The kind of this number, if there is one.
@@ -74,6 +90,8 @@ impl Kind {
             13 => Self::Replicated,
             14 => Self::Act,
             15 => Self::Acted,
+            16 => Self::Notice,
+            17 => Self::Attach,
             _ => return None,
         })
     }
@@ -155,6 +173,37 @@ pub(super) fn yielded(number: u64, kind: Piece, bytes: &[u8]) -> Bytes {
     body.into()
 }
 
+/// What is said of the pipe of this number.
+pub(super) fn notice(number: u64, notice: &Notice) -> Bytes {
+    let (kind, rest) = match notice {
+        Notice::Hold => (0, &[][..]),
+        Notice::Held => (1, &[][..]),
+        Notice::Elsewhere(how) => (2, &how[..]),
+        Notice::Attached => (3, &[][..]),
+        Notice::Close(other) => (4, other.as_deref().unwrap_or_default().as_bytes()),
+    };
+    let mut body = Vec::with_capacity(9 + rest.len());
+    body.extend_from_slice(&number.to_be_bytes());
+    body.push(kind);
+    body.extend_from_slice(rest);
+    body.into()
+}
+
+/// What of a notice follows its number.
+pub(super) fn noticed(rest: &Bytes) -> Option<Notice> {
+    Some(match rest.first()? {
+        0 => Notice::Hold,
+        1 => Notice::Held,
+        2 => Notice::Elsewhere(rest.slice(1..)),
+        3 => Notice::Attached,
+        4 => {
+            let other = std::str::from_utf8(&rest[1..]).ok()?;
+            Notice::Close((!other.is_empty()).then(|| other.to_owned()))
+        }
+        _ => return None,
+    })
+}
+
 /// The number, and what follows it.
 #[must_use]
 pub fn split(body: &Bytes) -> Option<(u64, Bytes)> {
@@ -180,12 +229,12 @@ mod tests {
     #[test]
     fn an_earlier_version_reads_them_and_is_read() {
         use Kind::{
-            Act, Acted, Bytes, Credit, Done, End, Forget, Look, Nudge, Passage, Replica,
-            Replicated, Route, Yield, Yielded,
+            Act, Acted, Attach, Bytes, Credit, Done, End, Forget, Look, Notice, Nudge, Passage,
+            Replica, Replicated, Route, Yield, Yielded,
         };
         let all = [
             Passage, Bytes, Credit, End, Route, Done, Look, Forget, Yield, Yielded, Nudge, Replica,
-            Replicated, Act, Acted,
+            Replicated, Act, Acted, Notice, Attach,
         ];
         for (kind, number) in all.into_iter().zip(1_u8..) {
             assert_eq!((kind as u8, Kind::of(number)), (number, Some(kind)));
@@ -215,5 +264,24 @@ mod tests {
         assert_eq!((number, read.epoch, read.hops, read.sent), (5, 9, 2, true));
         assert_eq!(read.doubt.unwrap().since_ms, 513);
         assert_eq!(read.stanza, text.as_bytes());
+    }
+
+    #[test]
+    fn a_notice_comes_as_it_was_said() {
+        use crate::net::Notice;
+        let check = |said: Notice| {
+            let (number, rest) = split(&notice(7, &said)).unwrap();
+            assert_eq!((number, noticed(&rest)), (7, Some(said)));
+        };
+        check(Notice::Hold);
+        check(Notice::Held);
+        check(Notice::Elsewhere(Bytes::from_static(b"there")));
+        check(Notice::Elsewhere(Bytes::new()));
+        check(Notice::Attached);
+        check(Notice::Close(None));
+        check(Notice::Close(Some("b.example.org:5222".to_owned())));
+        for wrong in [&b""[..], b"\x05", b"\x04\xff", b"\xff"] {
+            assert_eq!(noticed(&Bytes::from_static(wrong)), None);
+        }
     }
 }

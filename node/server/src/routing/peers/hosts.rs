@@ -21,12 +21,17 @@ impl Peers {
     /// How the stream of a client ends that has logged in and cannot go on here: where it is to go, if that is known, else
     /// `otherwise`. Each is sent to one of the others, by chance.
     pub fn goodbye(&self, otherwise: impl Into<StreamError>) -> StreamError {
+        match self.other_host() {
+            Some(host) => StreamError::see_other_host(host.as_str()),
+            None => otherwise.into(),
+        }
+    }
+
+    /// Where a client is to go that cannot go on here, if that is known.
+    pub fn other_host(&self) -> Option<String> {
         let hosts = self.hosts.0.load();
-        let Some(last) = hosts.len().checked_sub(1) else {
-            return otherwise.into();
-        };
-        let chance = random::number() as usize % (last + 1);
-        StreamError::see_other_host(hosts[chance].as_str())
+        let last = hosts.len().checked_sub(1)?;
+        hosts.get(random::number() as usize % (last + 1)).cloned()
     }
 }
 

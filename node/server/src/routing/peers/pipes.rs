@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::{Kind, Peers, frame};
-use crate::net::{Far, Pipe, PipeHandle};
+use crate::net::{Far, Notice, Pipe, PipeHandle};
 
 /// The pipes that end here, by the other node and their number for this end.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Peers {
         pipe
     }
 
-    /// Bytes of a pipe, credit for it, or its end.
+    /// Bytes of a pipe, credit for it, what is said of it, or its end.
     pub fn piped(&self, from: NodeId, kind: Kind, body: &Bytes) {
         let Some((number, rest)) = frame::split(body) else {
             return;
@@ -65,12 +65,21 @@ impl Peers {
             // Its end has crossed this on the way.
             return;
         };
-        match kind {
-            Kind::Credit => pipe.credit(frame::count(&rest)),
-            Kind::End => pipe.end(rest.first() == Some(&1)),
-            // More than it has room for: whoever sends that is not to be trusted with it.
-            _ if !pipe.data(&rest) => pipe.end(false),
-            _ => {}
+        let taken = match kind {
+            Kind::Credit => {
+                pipe.credit(frame::count(&rest));
+                true
+            }
+            Kind::End => {
+                pipe.end(rest.first() == Some(&1));
+                true
+            }
+            Kind::Notice => frame::noticed(&rest).is_some_and(|notice| pipe.notice(notice)),
+            _ => pipe.data(&rest),
+        };
+        if !taken {
+            // More than it has room for, or nonsense: whoever sends that is not to be trusted with it.
+            pipe.end(false);
         }
     }
 
@@ -97,6 +106,12 @@ impl Far for FarNode {
     fn credit(&self, bytes: usize) {
         let body = frame::numbered(self.number, &(bytes as u64).to_be_bytes());
         self.peers.send(self.node, Kind::Credit, body);
+    }
+
+    fn notice(&self, notice: Notice) -> bool {
+        let body = frame::notice(self.number, &notice);
+        self.peers.is_known_to(self.node, Kind::Notice)
+            && self.peers.send(self.node, Kind::Notice, body)
     }
 
     fn end(&self, clean: bool) {

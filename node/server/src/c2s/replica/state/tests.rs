@@ -119,6 +119,7 @@ impl Session {
             done: Vec::new(),
             began_ms: None,
             handed: None,
+            carried: None,
         }
     }
 }

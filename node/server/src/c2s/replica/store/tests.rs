@@ -24,6 +24,7 @@ fn session() -> Moved {
         done: Vec::new(),
         began_ms: None,
         handed: None,
+        carried: None,
     }
 }
 
