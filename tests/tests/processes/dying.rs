@@ -20,13 +20,14 @@ async fn nodes_that_die_take_nothing_with_them(lines: &str) {
     let mut playing = Playing::begin(3, lines).await;
     let mut dice = Dice::new(playing.seed, u64::MAX);
     let (cluster, stage) = (&mut playing.cluster, &playing.play.stage);
-    let began = Instant::now();
+    let (began, mut logs) = (Instant::now(), Vec::new());
     for _ in 0..kills {
         tokio::time::sleep(dice.between_ms(1_000, 2_000)).await;
         stage.ledger().times.dies();
         // Whoever has lived for longest.
-        drop(cluster.kill(0));
+        let dead = cluster.kill(0);
         let died = Instant::now();
+        logs.push(dead.log());
         cluster.agree(2).unwrap();
         println!(
             "the others go on without it {:?} after its death",
@@ -43,6 +44,11 @@ async fn nodes_that_die_take_nothing_with_them(lines: &str) {
     playing.print_silences("all", &ALL, began);
     let (counts, story) = playing.end().await;
     assert!(counts.promised > 100);
+    logs.extend(playing.cluster.nodes.iter().map(|node| node.log()));
+    let missed = |line: &&str| line.contains("to be resumed is not here");
+    for line in logs.iter().flat_map(|log| log.lines()).filter(missed) {
+        println!("{line}");
+    }
     all_resumed(&story);
 }
 

@@ -312,6 +312,7 @@ pub async fn resume(
     }
     core.managed = Some(Box::new(managed));
     core.settled = handled;
+    core.awaits_repeats();
     core.handle.mailbox.attach();
     router.parked.insert_live(&core.handle);
     router.heard(&core.handle);

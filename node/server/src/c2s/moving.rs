@@ -266,7 +266,8 @@ impl SessionCore {
             }
         };
         // What its client sent and is not finished it sends again; it may be done by then.
-        let unfinished = (!self.is_settled()).then(|| self.router.now_ms());
+        let is_unfinished = !self.is_settled() || self.inbound.in_flight() > 0;
+        let unfinished = is_unfinished.then(|| self.router.now_ms());
         self.set_active();
         let Self {
             handle,

@@ -313,19 +313,31 @@ pub(super) type Heir = Option<oneshot::Sender<Box<SessionCore>>>;
 /// Finishes what the client of a session that will not be resumed had sent. Who waits for it is to be kept until it has ended.
 /// `None`: the session ended.
 pub(super) async fn settle(core: Box<SessionCore>) -> Option<(Box<SessionCore>, Heir)> {
-    settle_until(core, None, false, Instant::now() + SETTLE).await
+    let until = Instant::now() + SETTLE;
+    settle_until(core, None, Way::Ends, until).await
+}
+
+/// What becomes of a session that settles.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Its client does not come back for it.
+    Ends,
+    /// It waits for its client, who need not wait for it ([`super::session`], repeats).
+    Waits,
+    /// It goes to another node.
+    Moves,
 }
 
 /// Finishes what the client had sent; orders that matter are obeyed. `None`: the session ended.
 async fn settle_until(
     mut core: Box<SessionCore>,
     mut heir: Heir,
-    moves: bool,
+    way: Way,
     until: Instant,
 ) -> Option<(Box<SessionCore>, Heir)> {
     // `h` does not cover what was not begun: the client sends it again.
     core.held = VecDeque::new();
-    let mut moves = moves.then(|| Instant::now() + MOVE);
+    let mut moves = (way == Way::Moves).then(|| Instant::now() + MOVE);
     loop {
         while let Some(order) = core.handle.mailbox.take_order() {
             match order {
@@ -349,8 +361,13 @@ async fn settle_until(
             return None;
         }
         let ending = core.handle.ending.get().is_some();
+        let is_awaited = way == Way::Waits && heir.is_some() && core.is_repeatable();
         // What is being read for it is read anew where it goes.
-        if ending || core.is_settled() && (!core.fetching || moves.is_some()) {
+        let is_ready = match moves {
+            Some(_) => core.is_settled(),
+            None => (core.is_settled() || is_awaited) && !core.fetching,
+        };
+        if ending || is_ready {
             return Some((core, heir));
         }
         let mail = std::future::poll_fn(|cx| core.handle.mailbox.poll_ready(cx, false));
@@ -368,12 +385,12 @@ async fn settle_until(
 
 /// The connection broke: the session waits for its client, or ends if it may not.
 pub(super) async fn park(core: Box<SessionCore>) {
-    wait(core, None, false).await;
+    wait(core, None, Way::Waits).await;
 }
 
 /// Another connection goes on with the session, the latest that wants to.
 pub(super) async fn hand_over(core: Box<SessionCore>, heir: oneshot::Sender<Box<SessionCore>>) {
-    wait(core, Some(heir), false).await;
+    wait(core, Some(heir), Way::Waits).await;
 }
 
 /// The session goes to another node, ready, with what its connection needs to follow.
@@ -388,26 +405,28 @@ pub(super) async fn give(core: Box<SessionCore>, heir: oneshot::Sender<Box<Sessi
 
 /// The session goes to another node.
 pub(super) async fn move_away(core: Box<SessionCore>, heir: oneshot::Sender<Box<SessionCore>>) {
-    wait(core, Some(heir), true).await;
+    wait(core, Some(heir), Way::Moves).await;
 }
 
 /// As long as the session may be resumed it has time to settle: who cannot log in, because the store does not answer,
 /// cannot come back for it either.
-async fn wait(core: Box<SessionCore>, heir: Heir, moves: bool) {
+async fn wait(core: Box<SessionCore>, heir: Heir, way: Way) {
     let resume = core.managed.as_ref().and_then(|managed| managed.resume);
     let until = Instant::now() + resume.unwrap_or(SETTLE);
     // That may be long, and nobody reads: what comes is kept as it is for one that waits.
     core.handle.mailbox.detach();
-    let Some((mut core, mut heir)) = settle_until(core, heir, moves, until).await else {
-        return;
-    };
+    let (mut core, mut heir) = (core, heir);
     loop {
-        if let Some(heir) = heir.take() {
-            match heir.send(core) {
+        let settled = settle_until(core, heir, way, until).await;
+        let Some(settled) = settled else { return };
+        (core, heir) = settled;
+        if let Some(to) = heir.take() {
+            match to.send(core) {
                 Ok(()) => return,
-                // Whoever asked has not waited.
+                // Whoever asked has not waited, and it may not be settled.
                 Err(back) => core = back,
             }
+            continue;
         }
         let may_wait = resume.is_some() && core.handle.ending.get().is_none();
         let Some(id) = core.handle.sm_id.get().filter(|_| may_wait).cloned() else {

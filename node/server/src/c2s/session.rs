@@ -7,6 +7,7 @@ mod core;
 mod departing;
 mod ending;
 mod incoming;
+mod repeats;
 
 use std::{collections::VecDeque, future::poll_fn, sync::Arc};
 
@@ -30,7 +31,10 @@ use crate::{
 };
 
 pub use self::core::SessionCore;
-use self::departing::{Departing, Left};
+use self::{
+    departing::{Departing, Left},
+    repeats::Sent,
+};
 
 /// Unsent bytes beyond which a session takes no more letters.
 const CONGESTED: usize = 128 << 10;
@@ -354,6 +358,11 @@ impl Session {
     }
 
     fn element(&mut self, fragment: Fragment) -> Result<Flow, StreamError> {
+        match self.core.heed(&fragment) {
+            Sent::New => {}
+            Sent::Again => return Ok(Flow::Continue),
+            Sent::TooEarly => return self.put_back(fragment),
+        }
         match Stanza::new(fragment) {
             Ok(stanza) => self.core.stanza(stanza),
             Err(NotAStanza::Address(fragment, _)) => {
@@ -364,14 +373,19 @@ impl Session {
         }
     }
 
+    /// It is looked at again when what was sent before is handled.
+    fn put_back(&mut self, fragment: Fragment) -> Result<Flow, StreamError> {
+        self.core.held.push_front(StreamEvent::Element(fragment));
+        Ok(Flow::Continue)
+    }
+
     /// An element that is no stanza.
     fn nonza(&mut self, fragment: Fragment) -> Result<Flow, StreamError> {
         let root = fragment.root();
         match (root.name(), root.ns()) {
             ("enable", ns::SM) if self.core.inbound.in_flight() > 0 => {
                 // Counting starts here: what came before must be settled first.
-                self.core.held.push_front(StreamEvent::Element(fragment));
-                Ok(Flow::Continue)
+                self.put_back(fragment)
             }
             (_, ns::SM) => {
                 let answer = self.core.management(root)?;

@@ -86,6 +86,13 @@ impl Following {
         }))
     }
 
+    /// Its client, which is back, may send what was done since then.
+    pub(in crate::c2s) fn doubts(&mut self, since_ms: u64) {
+        let mut doubt = Doubtful::new(since_ms);
+        doubt.begins(Instant::now());
+        self.doubt = Some(doubt);
+    }
+
     /// The session goes on over another connection.
     pub(in crate::c2s) fn begins(&mut self) {
         (self.told, self.marked, self.letters) = (None, 0, 0);

@@ -57,6 +57,8 @@ pub struct SessionCore {
     /// In a cluster, the client's stanzas that `h` has not passed, as they came: what is not finished here is begun anew
     /// where the session goes on. Bounded by the window.
     pub(in crate::c2s) begun: VecDeque<(Ticket, Bytes)>,
+    /// Its client came back and did not send again what it was to: see [`super::repeats`].
+    pub(super) strays: bool,
     /// Stanzas of the client that wait for the window to open.
     pub(in crate::c2s) held: VecDeque<StreamEvent>,
     /// How far another node knows of it, if one does.
@@ -88,6 +90,7 @@ impl SessionCore {
             fetching: false,
             unwritten: ThinVec::new(),
             begun: VecDeque::new(),
+            strays: false,
             held: VecDeque::new(),
             replica: None,
             carried: None,
@@ -137,6 +140,11 @@ impl SessionCore {
     /// A stanza's effects are committed.
     pub(super) fn complete(&mut self, ticket: Ticket) {
         self.inbound.complete(ticket);
+        self.pass_begun();
+    }
+
+    /// Forgets what `h` has passed.
+    pub(super) fn pass_begun(&mut self) {
         while let Some((begun, _)) = self.begun.front()
             && self.inbound.has_passed(*begun)
         {
@@ -157,7 +165,8 @@ impl SessionCore {
     /// that counts as much and asks for nothing.
     pub(super) fn unfinished(&self) -> Vec<u8> {
         const FINISHED: &[u8] = b"<iq type='result' id='finished'/>";
-        let begun = self.begun.iter();
+        let came = self.begun.len() - self.inbound.repeats() as usize;
+        let begun = self.begun.iter().take(came);
         let bytes = begun.map(|(ticket, raw)| match self.inbound.is_done(*ticket) {
             true => FINISHED,
             false => raw,
@@ -166,7 +175,7 @@ impl SessionCore {
     }
 
     /// Whether all that is unfinished can be begun anew.
-    pub(super) fn is_repeatable(&self) -> bool {
+    pub(in crate::c2s) fn is_repeatable(&self) -> bool {
         self.begun.len() == self.inbound.in_flight() as usize
     }
 
@@ -217,7 +226,7 @@ impl SessionCore {
 
     /// Whether every stanza that came in is handled.
     pub(in crate::c2s) fn is_settled(&self) -> bool {
-        self.inbound.in_flight() == 0 && self.lane.is_empty()
+        self.inbound.unfinished() == 0 && self.lane.is_empty()
     }
 
     /// Takes the mail: outcomes count at once, stanzas are the new backlog. While there is one they stay in the mailbox,

@@ -82,7 +82,10 @@ impl SessionCore {
 
     /// Whether nothing more may come in for now.
     pub(super) fn is_stalled(&self) -> bool {
-        self.inbound.is_full() || self.settling() || self.handle.ending.get().is_some()
+        self.inbound.is_full() && self.inbound.repeats() == 0
+            || self.settling()
+            || self.strays && !self.is_settled()
+            || self.handle.ending.get().is_some()
     }
 
     fn settling(&self) -> bool {

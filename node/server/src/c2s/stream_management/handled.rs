@@ -12,6 +12,8 @@ pub struct Handled {
     begun: u32,
     /// Bit n: the stanza `h + 1 + n` is completed.
     done: u64,
+    /// How many of those begun, the last ones, their client is to send again: `h` does not pass them before.
+    repeats: u32,
 }
 
 /// A stanza that is being handled.
@@ -36,6 +38,7 @@ impl Handled {
         if self.is_full() {
             return None;
         }
+        debug_assert_eq!(self.repeats, 0, "something else than what is to come");
         self.begun += 1;
         Some(Ticket(self.h.wrapping_add(self.begun)))
     }
@@ -49,7 +52,10 @@ impl Handled {
             return false;
         }
         self.done |= 1 << offset;
-        let prefix = self.done.trailing_ones();
+        self.advance()
+    }
+    fn advance(&mut self) -> bool {
+        let prefix = self.done.trailing_ones().min(self.begun - self.repeats);
         self.done = self.done.checked_shr(prefix).unwrap_or(0);
         self.begun -= prefix;
         self.h = self.h.wrapping_add(prefix);
@@ -74,7 +80,34 @@ impl Handled {
     }
     /// How many came in, modulo 2^32: the value of `h` once they are all handled.
     pub fn received(&self) -> u32 {
-        self.h.wrapping_add(self.begun)
+        self.h.wrapping_add(self.begun - self.repeats)
+    }
+    /// Its client comes back and is told `h`: it sends again what came behind that, and what is under way is that.
+    pub(in crate::c2s) fn awaits_repeats(&mut self) {
+        self.repeats = self.begun;
+    }
+    /// How many its client is to send again.
+    pub(in crate::c2s) fn repeats(&self) -> u32 {
+        self.repeats
+    }
+    /// It has sent the next one again.
+    pub(in crate::c2s) fn repeated(&mut self) {
+        self.repeats = self.repeats.saturating_sub(1);
+        self.advance();
+    }
+    /// It sends something else: the others, which are all completed, do not count.
+    pub(in crate::c2s) fn forget_repeats(&mut self) {
+        debug_assert_eq!(self.unfinished(), 0, "nobody would know their tickets");
+        self.begun -= self.repeats;
+        self.repeats = 0;
+        self.done &= 1_u64
+            .checked_shl(self.begun)
+            .map_or(u64::MAX, |bit| bit - 1);
+        self.advance();
+    }
+    /// How many were begun and are not completed.
+    pub(in crate::c2s) fn unfinished(&self) -> u32 {
+        self.begun - self.done.count_ones()
     }
     /// How many were begun and `h` has not passed.
     pub fn in_flight(&self) -> u32 {

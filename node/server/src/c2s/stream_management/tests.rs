@@ -217,3 +217,54 @@ proptest! {
         }
     }
 }
+
+/// `h` passes nothing that the client has not sent again; what it has counts as before.
+#[test]
+fn what_is_under_way_is_what_comes_again() {
+    let mut handled = Handled::resumed(u32::MAX - 1);
+    let [one, two, three] = [(); 3].map(|()| handled.begin().unwrap());
+    assert!(!handled.complete(two));
+    handled.awaits_repeats();
+    assert_eq!(
+        (handled.h(), handled.received()),
+        (u32::MAX - 1, u32::MAX - 1)
+    );
+    assert!(!handled.complete(one));
+    assert_eq!((handled.in_flight(), handled.unfinished()), (3, 1));
+    handled.repeated();
+    assert_eq!(
+        (handled.h(), handled.received(), handled.repeats()),
+        (u32::MAX, u32::MAX, 2)
+    );
+    handled.repeated();
+    assert_eq!((handled.h(), handled.repeats()), (0, 1));
+    // Once more, with the last one open.
+    handled.awaits_repeats();
+    handled.repeated();
+    assert_eq!((handled.h(), handled.received()), (0, 1));
+    let four = handled.begin().unwrap();
+    assert!(handled.complete(three));
+    assert!(handled.complete(four));
+    assert_eq!((handled.h(), handled.in_flight()), (2, 0));
+}
+
+#[test]
+fn what_does_not_come_again_does_not_count() {
+    let mut handled = Handled::new();
+    let all: Vec<_> = std::iter::from_fn(|| handled.begin()).collect();
+    assert_eq!(all.len(), 64);
+    handled.awaits_repeats();
+    handled.repeated();
+    for ticket in all.into_iter().rev() {
+        handled.complete(ticket);
+    }
+    assert_eq!((handled.h(), handled.unfinished()), (1, 0));
+    handled.forget_repeats();
+    assert_eq!(
+        (handled.h(), handled.in_flight(), handled.repeats()),
+        (1, 0, 0)
+    );
+    let next = handled.begin().unwrap();
+    assert!(handled.complete(next));
+    assert_eq!(handled.h(), 2);
+}
