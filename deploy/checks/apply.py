@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 
+import enforced
 from emulated import REGION, ROOT, Failed, Moto, Platform, wait
 
 LEFT_OUT = [
@@ -157,6 +158,13 @@ def with_nodes(platform, story):
     story.tell("one left when its group let it go, and the group waited for it")
 
 
+def with_rights(platform, story):
+    """What nodes may do, on instances whose nodes have ended."""
+    instance = next(iter(platform.moto.states("starling")))
+    number = enforced.check(platform, instance, f"starling-{REGION}-nodes")
+    story.tell(f"a node starts with its policy enforced, and without any of {number} actions says which it lacks")
+
+
 def check(arguments, directory):
     """All of it."""
     story = Story()
@@ -181,6 +189,8 @@ def check(arguments, directory):
                     if states != {"InService"}:
                         raise Failed(f"the group's instances: {states}")
                     story.tell("no program was given: instances were completed without nodes")
+            if arguments.starling:
+                with_rights(platform, story)
         except Failed:
             for instance in platform.nodes:
                 print(f"--- {instance}\n{platform.log(instance)[-3000:]}", file=sys.stderr)
