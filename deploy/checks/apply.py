@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Applies terraform/examples/minimal to an emulated AWS, with nodes on the instances that its group launches.
 
-Usage: apply.py --moto PYTHON [--starling PROGRAM] [--directory DIR]
+Usage: apply.py --moto PYTHON [--starling PROGRAM] [--load PROGRAM] [--directory DIR]
 
 PYTHON is that of the environment with moto (tests/install). Without PROGRAM nobody is started, and only what Terraform
 does is looked at. What moto cannot do is not asked of it: see LEFT_OUT.
@@ -18,6 +18,7 @@ import tempfile
 import time
 
 import enforced
+import watched
 from emulated import REGION, ROOT, Failed, Moto, Platform, wait
 
 LEFT_OUT = [
@@ -158,6 +159,14 @@ def with_nodes(platform, story):
     story.tell("one left when its group let it go, and the group waited for it")
 
 
+def with_prometheus(platform, load, story):
+    """What is seen of nodes under load."""
+    asked, reasons = watched.check(platform, cluster_is(platform, 3), load)
+    story.tell(f"Prometheus has what {asked} expressions of dashboards and alerts ask for, and no alert fires")
+    for reason in sorted(reasons):
+        print(f"apply: without data, as nothing of the kind happened: {reason}")
+
+
 def with_rights(platform, story):
     """What nodes may do, on instances whose nodes have ended."""
     instance = next(iter(platform.moto.states("starling")))
@@ -184,6 +193,8 @@ def check(arguments, directory):
                 story.tell("a second plan finds nothing to change that moto has kept")
                 if arguments.starling:
                     with_nodes(platform, story)
+                    if arguments.load:
+                        with_prometheus(platform, arguments.load, story)
                 else:
                     states = set(moto.states("starling").values())
                     if states != {"InService"}:
@@ -195,6 +206,8 @@ def check(arguments, directory):
             for instance in platform.nodes:
                 print(f"--- {instance}\n{platform.log(instance)[-3000:]}", file=sys.stderr)
             raise
+        finally:
+            platform.end()
     for what in LEFT_OUT:
         print(f"apply: LEFT OUT: {what}")
 
@@ -203,6 +216,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moto", required=True)
     parser.add_argument("--starling")
+    parser.add_argument("--load", help="the program that the tests make load with; with it and PROGRAM Prometheus watches")
     parser.add_argument("--directory", help="keep what is made there")
     arguments = parser.parse_args()
     # What was started is ended also then.

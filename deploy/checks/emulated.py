@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -116,6 +117,18 @@ class Moto:
             raise Failed(f"{group} cannot have {size} instances")
 
 
+class Memcached:
+    """A cache of the system's package."""
+
+    def __init__(self):
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        command = ["memcached", "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "16"]
+        if os.geteuid() == 0:
+            command += ["-u", "nobody"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 class Platform:
     """EC2's part: whatever a group launches is started, with what it was given. Without a program for that it does what
     nodes would tell their group. Use it as a context."""
@@ -124,6 +137,7 @@ class Platform:
         self.moto, self.group, self.starling, self.directory = moto, group, starling, directory
         self.nodes = {}
         self.addresses = {}
+        self.memcached = Memcached() if starling and shutil.which("memcached") else None
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
 
@@ -140,6 +154,12 @@ class Platform:
         for node in self.nodes.values():
             node.wait()
 
+    def end(self):
+        """Ends what instances share."""
+        if self.memcached:
+            self.memcached.process.terminate()
+            self.memcached.process.wait()
+
     def run(self):
         while not self.stopping.wait(0.2):
             for instance, state in self.moto.states(self.group).items():
@@ -152,7 +172,7 @@ class Platform:
 
     def environment(self, instance):
         """What a node finds on EC2 by itself, and here has to be told: where AWS is, and which address is its own."""
-        address = self.moto.address(instance)
+        address = self.addresses.get(instance) or self.moto.address(instance)
         return {
             **{key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "STARLING_"))},
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self.moto.url}/imds/{instance}",
@@ -160,6 +180,10 @@ class Platform:
             "STARLING_CLUSTER__LISTEN": f"{address}:7269",
             "STARLING_HTTP": f"{address}:5280",
             "STARLING_LISTENERS": f"{address}:5222,direct:{address}:5223",
+            # For what the tests do; a cache as ElastiCache would be, if there is one.
+            "STARLING_REGISTRATION__ENABLED": "true",
+            "STARLING_REGISTRATION__PER_HOUR": "1000",
+            **({"STARLING_STORAGE__MEMCACHED__SERVERS": self.memcached.address} if self.memcached else {}),
         }
 
     def launch(self, instance):
