@@ -24,7 +24,7 @@ from emulated import REGION, ROOT, Failed, Moto, Platform, wait
 LEFT_OUT = [
     "traffic of the load balancer, its health checks and deregistration: moto has no data plane",
     "scaling by what is measured, instance refresh, spot: nothing happens by itself there",
-    "ElastiCache: moto tells no address of it, and never ends its removal; the minimal example has none",
+    "ElastiCache: moto tells no address of it, and never ends its removal; the production example, which has it, is planned only",
     "whether AWS itself accepts all this: nothing here was applied to AWS",
 ]
 # What moto does not keep of what it was told, by the kind of resource. A plan wants to set it again; all else that it wants is a mistake.
@@ -35,9 +35,9 @@ FORGOTTEN = {
     "aws_vpc_security_group_ingress_rule": {"description"},
 }
 SERVICES = [
-    "autoscaling", "cloudwatch", "dynamodb", "ec2", "elbv2", "iam", "logs", "route53", "s3", "sts",
+    "autoscaling", "cloudwatch", "dynamodb", "ec2", "elasticache", "elbv2", "iam", "kms", "logs", "route53", "s3", "sns", "sts",
 ]
-OVERRIDE = """\
+PROVIDER = """\
 provider "aws" {{
   access_key                  = "starling"
   secret_key                  = "starling-secret"
@@ -50,11 +50,12 @@ provider "aws" {{
 {endpoints}
   }}
 }}
-
-module "starling" {{
+"""
+MODULE = """
+module "starling" {
   # Addresses that nodes on this machine can have.
   vpc_cidr = "127.83.0.0/16"
-}}
+}
 """
 
 
@@ -68,16 +69,24 @@ def terraform(directory, *arguments):
 
 
 def lay_out(directory, moto):
-    """The example, with what says that AWS is moto."""
+    """The examples, with what says that AWS is moto: minimal, production."""
     copy = directory / "terraform"
     shutil.copytree(ROOT / "terraform", copy, ignore=shutil.ignore_patterns(".terraform*", "tests"))
-    example = copy / "examples/minimal"
     endpoints = "\n".join(f'    {service} = "{moto.url}"' for service in SERVICES)
-    (example / "emulated_override.tf").write_text(OVERRIDE.format(endpoints=endpoints))
-    (example / "terraform.tfvars").write_text(
-        f'region = "{REGION}"\ndomain = "example.org"\nami_id = "ami-12345678"\n'
-    )
-    return example
+    common = f'region = "{REGION}"\ndomain = "example.org"\nami_id = "ami-12345678"\n'
+    more = 'zone_id = "Z0123456789ABCDEFGHIJ"\nalarm_mail = "alarms@example.org"\nmonitoring_networks = ["10.0.0.0/8"]\n'
+    minimal, production = copy / "examples/minimal", copy / "examples/production"
+    for example, module, variables in (minimal, MODULE, common), (production, "", common + more):
+        (example / "emulated_override.tf").write_text(PROVIDER.format(endpoints=endpoints) + module)
+        (example / "terraform.tfvars").write_text(variables)
+        terraform(example, "init", "-input=false", "-no-color")
+    return minimal, production
+
+
+def planned(example):
+    """What a plan says that it would make."""
+    text = terraform(example, "plan", "-input=false", "-no-color", "-parallelism=20")
+    return next(line for line in text.splitlines() if line.startswith("Plan: "))
 
 
 class Story:
@@ -178,9 +187,9 @@ def check(arguments, directory):
     """All of it."""
     story = Story()
     with Moto(arguments.moto, directory) as moto:
-        example = lay_out(directory, moto)
-        terraform(example, "init", "-input=false", "-no-color")
+        example, production = lay_out(directory, moto)
         story.tell("moto and terraform init")
+        story.tell(f"production, {planned(production)}")
         platform = Platform(moto, "starling", arguments.starling, directory)
         try:
             with platform:
