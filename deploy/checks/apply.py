@@ -155,12 +155,9 @@ def with_nodes(platform, story):
     if odd or len(steps) != 20:
         raise Failed(f"`starling init` finds something to do:\n{report}")
     story.tell(f"`starling init` finds nothing to do in {len(steps)} steps")
-    platform.moto.scale("starling", 4)
-    wait("a fourth node", lambda: cluster_is(platform, 4))
+    grow(platform)
     story.tell("one more instance joined by itself")
-    platform.moto.scale("starling", 3)
-    wait("a node to leave", lambda: len(platform.moto.states("starling")) == 3)
-    wait("the others to agree", lambda: cluster_is(platform, 3))
+    shrink(platform)
     gone = next(it for it in platform.nodes if it not in platform.moto.states("starling"))
     wait("its process to end", lambda: platform.nodes[gone].poll() is not None)
     if platform.nodes[gone].returncode != 0 or "the group may go on" not in platform.log(gone):
@@ -168,9 +165,26 @@ def with_nodes(platform, story):
     story.tell("one left when its group let it go, and the group waited for it")
 
 
+def grow(platform):
+    """One instance more."""
+    platform.moto.scale("starling", 4)
+    wait("a fourth node", lambda: cluster_is(platform, 4))
+
+
+def shrink(platform):
+    """One instance less: those that stay."""
+    platform.moto.scale("starling", 3)
+    wait("a node to leave", lambda: len(platform.moto.states("starling")) == 3)
+    return wait("the others to agree", lambda: cluster_is(platform, 3))
+
+
 def with_prometheus(platform, load, story):
     """What is seen of nodes under load."""
-    asked, reasons = watched.check(platform, cluster_is(platform, 3), load)
+    def move():
+        grow(platform)
+        return shrink(platform)
+
+    asked, reasons = watched.check(platform, cluster_is(platform, 3), load, move)
     story.tell(f"Prometheus has what {asked} expressions of dashboards and alerts ask for, and no alert fires")
     for reason in sorted(reasons):
         print(f"apply: without data, as nothing of the kind happened: {reason}")

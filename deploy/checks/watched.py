@@ -76,18 +76,13 @@ class Prometheus:
         return [rule for group in groups for rule in group["rules"]]
 
 
-def load(platform, program, instances, seconds):
-    """Puts the nodes under load: accounts, logins, chat, rosters, through one of them after the other."""
-    def run(instance, *arguments):
-        host = platform.addresses[instance]
-        command = [program, "--host", host, "--domain", "example.org", "--tls", "starttls", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Failed(f"{' '.join(command)}: {done.stdout}{done.stderr}")
-
-    run(instances[0], "--users", "user,20,secret", "register")
-    run(instances[1], "--users", "user,20,secret", "roster", "--accounts", "10", "--contacts", "3")
-    run(instances[2], "--users", "user,20,secret", "chat", "--pairs", "10", "--rate", "50", "--seconds", str(seconds))
+def load(platform, program, instance, *arguments):
+    """Puts a node under load."""
+    host = platform.addresses[instance]
+    command = [program, "--host", host, "--domain", "example.org", "--tls", "starttls", "--users", "user,20,secret", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(command)}: {done.stdout}{done.stderr}")
 
 
 def empty(expression):
@@ -96,8 +91,8 @@ def empty(expression):
     return next((EMPTY[name] for name in names if name in EMPTY), None)
 
 
-def check(platform, instances, program):
-    """All of it: how many expressions were asked, and which had nothing."""
+def check(platform, instances, program, move):
+    """All of it: how many expressions were asked, and why some had nothing. `move` moves accounts, and gives instances that stay."""
     targets = [f"{platform.addresses[it]}:5280" for it in instances]
     for target in targets:
         page = platform.directory / "metrics"
@@ -106,7 +101,11 @@ def check(platform, instances, program):
             raise Failed(f"{target} tells what the code does not declare")
     with Prometheus(targets, platform.directory) as prometheus:
         wait("the targets", lambda: len(prometheus.query('up{job="starling"} == 1')) == len(targets))
-        load(platform, program, instances, 15)
+        load(platform, program, instances[0], "register")
+        load(platform, program, instances[1], "roster", "--accounts", "10", "--contacts", "3")
+        # Who serves an account anew reads what the cache has of it.
+        last = move()[-1]
+        load(platform, program, last, "chat", "--pairs", "10", "--rate", "50", "--seconds", "10")
         # What is summed over minutes needs some samples.
         wait("what is recorded", lambda: prometheus.query("job:xmpp_stanzas_messages:rate5m > 0"))
         wait("what is recorded of what is recorded", lambda: prometheus.query("job_kind:xmpp_store_units_per_message:ratio_rate5m"))
