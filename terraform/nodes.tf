@@ -20,7 +20,6 @@ locals {
 
   # The agent of the image reads every file of this directory.
   agent = jsonencode({
-    agent = { run_as_user = "cwagent" }
     logs = {
       logs_collected = {
         files = {
