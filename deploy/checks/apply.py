@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Applies terraform/examples/minimal to an emulated AWS, with nodes on the instances that its group launches.
 
-Usage: apply.py --moto PYTHON [--starling PROGRAM] [--load PROGRAM] [--directory DIR]
+Usage: apply.py --moto PYTHON [--starling PROGRAM] [--load PROGRAM] [--stay] [--directory DIR]
 
 PYTHON is that of the environment with moto (tests/install). Without PROGRAM nobody is started, and only what Terraform
 does is looked at. What moto cannot do is not asked of it: see LEFT_OUT.
@@ -197,6 +197,15 @@ def with_rights(platform, story):
     story.tell(f"a node starts with its policy enforced, and without any of {number} actions says which it lacks")
 
 
+def stay(platform):
+    """Lets somebody look, until the end of their input."""
+    for instance in platform.moto.states("starling"):
+        address = platform.addresses[instance]
+        print(f"apply: {instance}: clients {address}:5222, {address}:5223; http://{address}:5280/status")
+    print(f"apply: AWS is {platform.moto.url}; the group is `starling`; Ctrl-D ends all", flush=True)
+    sys.stdin.read()
+
+
 def check(arguments, directory):
     """All of it."""
     story = Story()
@@ -216,6 +225,8 @@ def check(arguments, directory):
                 story.tell("a second plan finds nothing to change that moto has kept")
                 if arguments.starling:
                     with_nodes(platform, story)
+                    if arguments.stay:
+                        stay(platform)
                     if arguments.load:
                         with_prometheus(platform, arguments.load, story)
                 else:
@@ -240,6 +251,7 @@ def main():
     parser.add_argument("--moto", required=True)
     parser.add_argument("--starling")
     parser.add_argument("--load", help="the program that the tests make load with; with it and PROGRAM Prometheus watches")
+    parser.add_argument("--stay", action="store_true", help="let the cluster run until the end of input, for a look")
     parser.add_argument("--directory", help="keep what is made there")
     arguments = parser.parse_args()
     # What was started is ended also then.
