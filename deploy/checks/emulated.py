@@ -23,7 +23,7 @@ REGION = "eu-west-1"
 SERVER = ROOT / "deploy/checks/moto_server.py"
 VERSIONS = {"autoscaling": "2011-01-01", "ec2": "2016-11-15", "iam": "2010-05-08"}
 # A bound, not an expectation.
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 
 
 class Failed(Exception):

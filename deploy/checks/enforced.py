@@ -16,7 +16,7 @@ AT_THE_START = [
     "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem",
     "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem", "s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject",
 ]
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 
 
 def found(tree, what, name):
