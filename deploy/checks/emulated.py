@@ -195,13 +195,15 @@ class Platform:
         return subprocess.Popen(command, env=self.environment(instance), cwd=data, stdout=log, stderr=log)
 
     def command(self, instance, *arguments):
-        """Runs a command as on the instance: what it printed."""
+        """Runs a command that may be repeated, as on the instance: what it printed."""
         data = self.directory / instance
         command = [self.starling, *arguments, "--data", str(data)]
-        done = subprocess.run(command, env=self.environment(instance), cwd=data, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Failed(f"{' '.join(arguments)}: {done.stdout}{done.stderr}")
-        return done.stdout
+        # On a machine that is very busy the metadata service may answer too late.
+        for _ in range(3):
+            done = subprocess.run(command, env=self.environment(instance), cwd=data, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return done.stdout
+        raise Failed(f"{' '.join(arguments)}: {done.stdout}{done.stderr}")
 
     def is_ready(self, instance):
         """Whether the node of an instance would be sent clients."""
