@@ -1,7 +1,8 @@
 """The policy of the nodes, enforced: a node starts with it, and with less it refuses in a sentence that names what is missing.
 
 moto evaluates policies on request. It asks for a transaction what is no action at AWS (dynamodb:TransactWriteItems), so that one
-stands for dynamodb:ConditionCheckItem here.
+stands for dynamodb:ConditionCheckItem here; and it asks without saying for which table, so that the tables that the policy
+names are not looked at, while bucket and objects are.
 """
 
 import json
@@ -32,6 +33,8 @@ def policy_of(moto, role):
     answer = moto.call("iam", "GetRolePolicy", RoleName=role, PolicyName="starling")
     policy = json.loads(urllib.parse.unquote(found(answer, "GetRolePolicy", "PolicyDocument")))
     for statement in policy["Statement"]:
+        if all(action.startswith("dynamodb:") for action in statement["Action"]):
+            statement["Resource"] = "*"
         statement["Action"] = [INSTEAD.get(action, action) for action in statement["Action"]]
     return policy
 
