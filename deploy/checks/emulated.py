@@ -71,7 +71,12 @@ class Moto:
         self.process = subprocess.Popen(command, cwd=directory, env=environment, stdout=log, stderr=log)
 
     def __enter__(self):
-        wait("moto to answer", lambda: self.call("ec2", "DescribeVpcs"))
+        try:
+            # An answer without VPCs is one as well.
+            wait("moto to answer", lambda: self.call("ec2", "DescribeVpcs") is not None)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
