@@ -6,9 +6,10 @@
 
 use std::{
     sync::{Arc, OnceLock, atomic::AtomicU32},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use bytes::Bytes;
 use cluster::directory::{Entry, SessionRef};
 use hashbrown::HashMap;
@@ -202,7 +203,7 @@ pub async fn take_away(router: &Arc<Router>, home: &Arc<Home>, mut give: impl Fn
         let moving = router.parked.order_to_move(&handle);
         Some((entry, handle, moving))
     });
-    let until = tokio::time::Instant::now() + SETTLING;
+    let until = Instant::now() + SETTLING;
     for (entry, handle, moving) in handles.collect::<Vec<_>>() {
         match moving.session(until).await {
             Some(core) => {

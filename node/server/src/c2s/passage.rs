@@ -133,7 +133,7 @@ impl Passage {
 
 impl Client {
     /// Leaves the client to the home of its account and carries its bytes there and back until either side ends.
-    pub(super) async fn carry(mut self, permit: Permit, passage: Passage) {
+    pub(super) async fn carry(mut self, permit: Option<Permit>, passage: Passage) {
         let account = passage.account.clone();
         let view = self.router.peers.view().clone();
         let home = view.home(&account);

@@ -13,9 +13,10 @@ pub mod sessions;
 use std::{
     future::Future,
     sync::{Arc, OnceLock, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use cluster::{
     NodeId,
     directory::{Entry, Local},

@@ -6,9 +6,10 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use cluster::NodeId;
 use xmpp::BareJid;
 

@@ -28,9 +28,10 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use cluster::NodeId;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;

@@ -1,0 +1,118 @@
+//! A simulation: real nodes in virtual time, with everything that decides who meets whom when drawn from one seed.
+//!
+//! `STARLING_SEEDS`: how many runs (24). `STARLING_SEED`: the first of them, or the only one. `STARLING_FAULTS`: which
+//! faults, by name (all). `STARLING_LASTS_S`: how long things go wrong in a run (12). `STARLING_LOG`: a filter for the logs of the nodes.
+
+mod cable;
+mod net;
+mod node;
+mod plan;
+#[expect(dead_code, reason = "the actors of a simulation have a stage of their own")]
+#[path = "../faults/play.rs"]
+mod play;
+mod store;
+mod world;
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use plan::Plan;
+use tests::faults::dice::count;
+use tests::processes::schedule::Fault;
+use world::{Outcome, World};
+
+thread_local! {
+    static PANICS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn run(seed: u64, faults: &[Fault]) -> Outcome {
+    let lasts = Duration::from_secs(count("STARLING_LASTS_S", 12) as u64);
+    let plan = Plan::of(seed, lasts, faults);
+    PANICS.set(0);
+    let mut outcome = World::play(plan);
+    if PANICS.get() > 0 {
+        outcome.broken.push(format!("{} panics", PANICS.get()));
+    }
+    outcome
+}
+
+/// Counts panics of tasks: the runtime catches them.
+fn count_panics() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.set(PANICS.get() + 1);
+        hook(panic);
+    }));
+}
+
+fn simulate(faults: &[Fault]) {
+    let given: Option<u64> = std::env::var("STARLING_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let runs = count("STARLING_SEEDS", if given.is_some() { 1 } else { 24 }) as u64;
+    let first = given.unwrap_or(1);
+    let named = std::env::var("STARLING_FAULTS").map(|names| Fault::named(&names));
+    let faults = named.as_deref().unwrap_or(faults);
+    if let Ok(filter) = std::env::var("STARLING_LOG") {
+        let log = starling::config::Log {
+            filter,
+            json: false,
+        };
+        starling::log::init(&log).unwrap();
+    }
+    count_panics();
+    let begun = Instant::now();
+    let next = AtomicU64::new(first);
+    let (broken, virtual_ms) = (Mutex::new(Vec::new()), AtomicU64::new(0));
+    let workers = if runs == 1 { 1 } else { 2 };
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + runs {
+                        return;
+                    }
+                    let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, faults)));
+                    let Ok(outcome) = outcome else {
+                        broken.lock().unwrap().push(seed);
+                        continue;
+                    };
+                    virtual_ms.fetch_add(outcome.lasted.as_millis() as u64, Ordering::Relaxed);
+                    if !outcome.broken.is_empty() {
+                        broken.lock().unwrap().push(seed);
+                        println!("seed {seed}:\n{}", outcome.trace);
+                        for wrong in outcome.broken.iter().take(8) {
+                            println!("  {wrong}");
+                        }
+                        println!("  {} in all", outcome.broken.len());
+                    }
+                    if runs == 1 || !outcome.broken.is_empty() {
+                        println!("{:?}\n{:?}\n", outcome.counts, outcome.story);
+                    }
+                    assert!(outcome.counts.promised > 20, "seed {seed}: {:?}", outcome.counts);
+                }
+            });
+        }
+    });
+    let virtual_s = virtual_ms.into_inner() / 1_000;
+    println!("{runs} runs, {virtual_s} s in {:?}", begun.elapsed());
+    let mut broken = broken.into_inner().unwrap();
+    broken.sort_unstable();
+    assert!(broken.is_empty(), "promises broken with these seeds: {broken:?}");
+}
+
+#[test]
+fn no_promise_is_broken_while_nodes_come_go_and_die() {
+    simulate(&[Fault::Kill, Fault::Leave, Fault::Join]);
+}
+
+#[test]
+fn no_promise_is_broken_whatever_goes_wrong() {
+    let mut faults = Fault::ALL.to_vec();
+    faults.push(Fault::Empty);
+    simulate(&faults);
+}
