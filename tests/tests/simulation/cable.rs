@@ -15,6 +15,7 @@ use starling::net::{Far, Pipe, PipeHandle, WINDOW};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::{Net, State};
+use crate::story;
 
 /// What goes over a cable.
 enum What {
@@ -263,6 +264,7 @@ impl AsyncRead for Line {
             };
         }
         buffer.put_slice(&end.incoming[..count]);
+        story::wire(self.id, "<-", &end.incoming[..count]);
         end.incoming.advance(count);
         drop(end);
         let mut state = self.net.0.lock();
@@ -289,6 +291,7 @@ impl AsyncWrite for Line {
         end.outstanding += count;
         drop(end);
         let bytes = Bytes::copy_from_slice(&bytes[..count]);
+        story::wire(self.id, "->", &bytes);
         self.net.0.lock().to_server(self.id, What::Bytes(bytes));
         Poll::Ready(Ok(count))
     }

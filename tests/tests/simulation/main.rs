@@ -11,6 +11,7 @@ mod plan;
 #[path = "../faults/play.rs"]
 mod play;
 mod store;
+mod story;
 mod world;
 
 use std::cell::Cell;
@@ -57,11 +58,7 @@ fn simulate(faults: &[Fault]) {
     let named = std::env::var("STARLING_FAULTS").map(|names| Fault::named(&names));
     let faults = named.as_deref().unwrap_or(faults);
     if let Ok(filter) = std::env::var("STARLING_LOG") {
-        let log = starling::config::Log {
-            filter,
-            json: false,
-        };
-        starling::log::init(&log).unwrap();
+        story::tell(&filter);
     }
     count_panics();
     let begun = Instant::now();

@@ -141,6 +141,11 @@ impl Node {
         }
     }
 
+    /// Whether it takes clients: it does once it knows that it is a member.
+    pub fn takes_clients(&self) -> bool {
+        self.life == Life::Serves && self.frozen_ms.is_none() && self.known.contains(&self.id)
+    }
+
     /// Runs it until now, if it does not stand still, and something has come or its patience is at its end.
     pub fn run(&mut self, now_ms: u64) {
         if self.frozen_ms.is_some_and(|until| until > now_ms) {

@@ -28,6 +28,7 @@ use crate::node::{Life, News, Node, Now, runtime};
 use crate::plan::Plan;
 use crate::play::read_log;
 use crate::store::{Mood, Slow};
+use crate::story;
 
 /// How long everything may take to arrive once nothing goes wrong any more.
 const SETTLE_MS: u64 = 90_000;
@@ -210,8 +211,10 @@ impl World {
         let first = self.dice.below(self.nodes.len() as u64) as usize;
         for place in 0..self.nodes.len() {
             let place = (first + place) % self.nodes.len();
+            story::turn(now_ms, self.name(self.nodes[place].id));
             self.nodes[place].run(now_ms);
         }
+        story::turn(now_ms, 0);
         let target = self.zero + Duration::from_millis(now_ms);
         self.clients.block_on(async { sleep_until(target).await });
         self.tend();
@@ -237,10 +240,7 @@ impl World {
         for (id, _) in gone {
             self.leaves(id);
         }
-        let doors = self.nodes.iter().filter(|node| {
-            let has_seat = self.seats.iter().any(|seat| seat.node == node.id);
-            node.life == Life::Serves && node.frozen_ms.is_none() && has_seat
-        });
+        let doors = self.nodes.iter().filter(|node| node.takes_clients());
         let doors = doors.map(|node| node.id).collect();
         self.net.0.lock().doors = doors;
     }
