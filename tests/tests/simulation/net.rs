@@ -13,6 +13,7 @@ use starling::routing::peers::{Carried, Carrier, Kind};
 use tests::faults::dice::Dice;
 
 use crate::cable::Cables;
+use crate::story;
 
 /// What a link takes.
 const MAX_FRAME: usize = 1 << 20;
@@ -44,6 +45,8 @@ pub struct State {
     /// By sender and receiver.
     links: BTreeMap<(NodeId, NodeId), Link>,
     alive: BTreeSet<NodeId>,
+    /// How each life is called, in the order in which they began.
+    names: Vec<NodeId>,
     /// Who has forgotten whom.
     forgotten: BTreeSet<(NodeId, NodeId)>,
     /// One in so many frames that may be refused is; 0: none.
@@ -64,6 +67,7 @@ impl Net {
             sent: 0,
             links: BTreeMap::new(),
             alive: BTreeSet::new(),
+            names: Vec::new(),
             forgotten: BTreeSet::new(),
             refuses_one_in: 0,
             doors: Vec::new(),
@@ -84,6 +88,13 @@ impl State {
 
     pub fn begins(&mut self, node: NodeId) {
         self.alive.insert(node);
+        self.names.push(node);
+    }
+
+    /// How a life is called: 1 is the first.
+    pub fn name(&self, node: NodeId) -> usize {
+        let place = self.names.iter().position(|it| *it == node);
+        place.map_or(0, |place| place + 1)
     }
 
     /// A process ends: it says nothing more. What it said is on its way, or some of it.
@@ -151,6 +162,7 @@ impl State {
             return Carried::Full;
         }
         self.sent += 1;
+        story::frame((self.name(from), "->", self.name(to)), kind, &body);
         let due_ms = self.now_ms + self.latency_ms();
         let link = self.links.entry((from, to)).or_default();
         link.last_ms = link.last_ms.max(due_ms);
@@ -175,6 +187,12 @@ impl State {
             }
         }
         arrived.sort_by_key(|frame| frame.at);
+        for Frame {
+            from, kind, body, ..
+        } in &arrived
+        {
+            story::frame((self.name(at), "<-", self.name(*from)), *kind, body);
+        }
         arrived
     }
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::LazyLock;
 
+use starling::routing::peers::Kind;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -26,6 +27,20 @@ pub fn wire(id: u64, arrow: &str, bytes: &[u8]) {
     }
 }
 
+/// Shows that a frame is sent, or has come, if `STARLING_FRAMES` is set.
+pub fn frame((this, arrow, other): (usize, &str, usize), kind: Kind, body: &[u8]) {
+    if *FRAMES {
+        let (ms, _) = NOW.get();
+        let number = body.first_chunk().map_or(0, |it| u64::from_be_bytes(*it));
+        let text = String::from_utf8_lossy(body);
+        let ids = text.split("id='k-").skip(1).filter_map(|it| it.split('\'').next());
+        let ids: Vec<_> = ids.collect();
+        let (s, ms) = (ms / 1_000, ms % 1_000);
+        println!("{s:4}.{ms:03} n{this} {arrow} n{other} {kind:?} {number} {ids:?}");
+    }
+}
+
+static FRAMES: LazyLock<bool> = LazyLock::new(|| std::env::var_os("STARLING_FRAMES").is_some());
 static WIRES: LazyLock<bool> = LazyLock::new(|| std::env::var_os("STARLING_WIRES").is_some());
 
 struct Turn;

@@ -72,8 +72,6 @@ pub struct World {
     blobs: Arc<dyn Blobs>,
     mood: Arc<Lock<Mood>>,
     nodes: Vec<Node>,
-    /// How each life is called in the trace.
-    names: BTreeMap<NodeId, usize>,
     epoch: u64,
     seats: Vec<Member>,
     /// Until when a node hears nothing.
@@ -126,7 +124,6 @@ impl World {
             blobs: Arc::new(MemoryBlobs::new()),
             mood: Arc::default(),
             nodes: Vec::new(),
-            names: BTreeMap::new(),
             epoch: 0,
             seats: Vec::new(),
             deaf_ms: BTreeMap::new(),
@@ -187,7 +184,7 @@ impl World {
     }
 
     fn name(&self, node: NodeId) -> usize {
-        self.names.get(&node).copied().unwrap_or_default()
+        self.net.0.lock().name(node)
     }
 
     /// Moves everything forward until then, or until it is so.
@@ -262,9 +259,8 @@ impl World {
     /// One more process, which is no member yet.
     fn launch(&mut self) -> NodeId {
         let id = NodeId(self.dice.number());
-        let number = self.names.len() + 1;
-        self.names.insert(id, number);
         self.net.0.lock().begins(id);
+        let number = self.name(id);
         let dice = |stream| Dice::new(self.plan.seed, stream + number as u64);
         let table: Arc<dyn Table> = Arc::new(Slow::new(
             self.table.clone(),
