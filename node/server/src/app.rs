@@ -7,10 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::Instant;
 use anyhow::Context as _;
 use cluster::{NodeId, directory::Local};
 use storage::{Clock, Stores, SystemClock, shape::Table};
+use tokio::time::Instant;
 
 use crate::{
     c2s::{
@@ -26,9 +26,7 @@ use crate::{
     metrics::Metrics,
     module::{Module, Registry},
     modules,
-    net::{
-        ALPN_CLIENT, Acceptor, Listener, ListenerSettings, Pipe, TlsSettings, certificate,
-    },
+    net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, Pipe, TlsSettings, certificate},
     routing::{Order, Router, Sessions},
     shutdown::{Stop, Stopping, Tasks, signal},
     stores::{self, Opened},

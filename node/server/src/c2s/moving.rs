@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
 use bytes::Bytes;
 use cluster::directory::{Entry, SessionRef};
 use hashbrown::HashMap;
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use xmpp::{BareJid, Jid, Stanza, StreamError, StreamErrorCondition as Condition};
 
 use super::{

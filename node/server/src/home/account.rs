@@ -26,6 +26,7 @@ use storage::repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, Pri
 use thin_vec::ThinVec;
 use xmpp::{BareJid, ErrorType, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
+use self::doubt::Others;
 use super::{pending::Pending, render};
 use crate::{
     modules::vcard::Photo,
@@ -115,6 +116,8 @@ struct State {
     /// Entries that sessions brought along and that are in the log behind what is known of it, with how many hold each; `None`:
     /// a client has acknowledged it.
     ahead: ThinVec<(u64, Option<u16>)>,
+    /// What others appended not long ago.
+    others: Option<Box<Others>>,
 }
 
 /// A message on its way through a home.

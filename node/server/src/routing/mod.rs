@@ -16,12 +16,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
 use cluster::{
     NodeId,
     directory::{Entry, Local},
 };
 use storage::{Clock, Stores, repository::PrivacyData};
+use tokio::time::Instant;
 use xmpp::{
     BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError,
 };

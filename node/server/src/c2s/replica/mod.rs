@@ -31,10 +31,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
 use cluster::NodeId;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 pub use following::Following;
 pub(super) use following::{commit, parked};

@@ -1,12 +1,9 @@
 //! Sessions that a node left behind: their way to the new home, and to the next node that is to know them.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
 use cluster::NodeId;
+use tokio::time::Instant;
 use xmpp::BareJid;
 
 use super::{following, snapshot::given};

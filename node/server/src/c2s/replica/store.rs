@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
 use cluster::NodeId;
 use hashbrown::HashMap;
 use minicbor::{Decode, Encode};
+use tokio::time::Instant;
 
 use super::state::{Delta, Replica};
 use crate::c2s::moving::Moved;

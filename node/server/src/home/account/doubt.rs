@@ -3,7 +3,8 @@
 //! Why here: a home appends behind what it knows, so it learns of others' entries when the store refuses one of its own, or
 //! when it is told that a message was given to another before, or sent by a session of it there. Such a message is in the
 //! log if an entry is the same from sender to last byte, its id included, which no two messages are; one without an id is
-//! rather delivered twice than not.
+//! rather delivered twice than not. What was found that others appended is remembered for a while: a home that stood still
+//! gets what it was asked meanwhile one after the other, and copies for senders as the recipients' homes find theirs.
 //! Stored: nothing.
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use storage::repository::{EntryFlags, LogEntry, LogRange};
+use tokio::time::Instant;
 use xmpp::Jid;
 
 use super::{Home, Queued, State};
@@ -24,6 +26,8 @@ const SLACK_MS: u64 = 120_000;
 /// Entries that are looked through for messages in doubt, at most, and at once.
 const MAX_LOOKED: usize = 4_096;
 const PAGE: usize = 256;
+/// How long a home remembers what others appended: what it was asked while it stood still comes to it bit by bit.
+const REMEMBERED: Duration = Duration::from_secs(60);
 /// When a home that has moved looks whether the former one has written more, each behind the one before.
 const PROBES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
@@ -101,6 +105,7 @@ impl Home {
             found.extend(page.into_iter().map(Identity::of));
         }
         self.drop_found(router, &found, None);
+        self.with(|state| state.remember(found));
         self.with(|state| state.give_to_best(router, &self.account));
         Ok(())
     }
@@ -170,9 +175,15 @@ impl Home {
     }
 }
 
+/// What others appended to a log behind the back of its home. Bound: [`MAX_LOOKED`].
+pub(super) struct Others {
+    until: Instant,
+    entries: HashSet<Identity>,
+}
+
 /// What identifies a message of this account's log: no two are the same from the other side to the last byte.
 #[derive(PartialEq, Eq, Hash)]
-struct Identity {
+pub(super) struct Identity {
     sent: bool,
     peer: Jid,
     stanza: Bytes,
@@ -200,6 +211,33 @@ impl Identity {
 }
 
 impl State {
+    /// What comes to be appended and is the same as one of these is in the log already.
+    fn remember(&mut self, found: HashSet<Identity>) {
+        let others = self.others.get_or_insert_with(|| {
+            Box::new(Others {
+                until: Instant::now(),
+                entries: HashSet::new(),
+            })
+        });
+        others.until = Instant::now() + REMEMBERED;
+        if others.entries.len() + found.len() > MAX_LOOKED {
+            others.entries.clear();
+        }
+        others.entries.extend(found.into_iter().take(MAX_LOOKED));
+    }
+
+    /// Forgets what others appended long ago.
+    pub(super) fn forget_others(&mut self) {
+        self.others.take_if(|others| others.until <= Instant::now());
+    }
+
+    /// Whether another home has appended this, not long ago.
+    pub(super) fn is_of_others(&self, queued: &Queued) -> bool {
+        self.others.as_ref().is_some_and(|others| {
+            Identity::of_queued(queued).is_some_and(|it| others.entries.contains(&it))
+        })
+    }
+
     /// An entry for this account that another home has appended.
     fn add_of_others(&mut self, entry: &LogEntry) {
         let known = self
