@@ -42,7 +42,10 @@ impl Direction {
     fn arrived(&mut self, now_ms: u64) -> Vec<What> {
         let is_due = |(due, _): &(u64, What)| *due <= now_ms;
         let count = self.under_way.iter().take_while(|it| is_due(it)).count();
-        self.under_way.drain(..count).map(|(_, what)| what).collect()
+        self.under_way
+            .drain(..count)
+            .map(|(_, what)| what)
+            .collect()
     }
 }
 
@@ -95,7 +98,9 @@ impl State {
             if cable.node == node {
                 let under_way = &mut cable.to_client.under_way;
                 under_way.truncate((kept % (under_way.len() as u64 + 1)) as usize);
-                cable.to_client.send(self.now_ms + latency, What::End(false));
+                cable
+                    .to_client
+                    .send(self.now_ms + latency, What::End(false));
             }
         }
     }

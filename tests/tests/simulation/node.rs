@@ -270,13 +270,7 @@ fn is_weighed(router: &Router) -> bool {
 }
 
 /// In this order: nothing more comes from who is gone, nothing more is placed on it, and what it was asked is asked of others.
-fn tell(
-    intake: &Intake,
-    net: &Net,
-    me: NodeId,
-    known: &mut BTreeSet<NodeId>,
-    news: Vec<News>,
-) {
+fn tell(intake: &Intake, net: &Net, me: NodeId, known: &mut BTreeSet<NodeId>, news: Vec<News>) {
     for news in news {
         let seats: BTreeSet<_> = news.seats.iter().map(|seat| seat.node).collect();
         let gone: Vec<_> = known.difference(&seats).copied().collect();

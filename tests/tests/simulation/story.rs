@@ -33,7 +33,10 @@ pub fn frame((this, arrow, other): (usize, &str, usize), kind: Kind, body: &[u8]
         let (ms, _) = NOW.get();
         let number = body.first_chunk().map_or(0, |it| u64::from_be_bytes(*it));
         let text = String::from_utf8_lossy(body);
-        let ids = text.split("id='k-").skip(1).filter_map(|it| it.split('\'').next());
+        let ids = text
+            .split("id='k-")
+            .skip(1)
+            .filter_map(|it| it.split('\'').next());
         let ids: Vec<_> = ids.collect();
         let (s, ms) = (ms / 1_000, ms % 1_000);
         println!("{s:4}.{ms:03} n{this} {arrow} n{other} {kind:?} {number} {ids:?}");
