@@ -1,7 +1,18 @@
 //! A simulation: real nodes in virtual time, with everything that decides who meets whom when drawn from one seed.
 //!
-//! `STARLING_SEEDS`: how many runs (12). `STARLING_SEED`: the first of them, or the only one. `STARLING_FAULTS`: which
-//! faults, by name (all). `STARLING_LASTS_S`: how long things go wrong in a run (12). `STARLING_LOG`: a filter for the logs of the nodes.
+//! What is real: the server of each node from the first byte of a client's stream to the log (`App`), without its sockets, links and
+//! directory. Clients come over pipes, frames go through [`net`], views come from [`world`], and the store is one in memory that each
+//! node sees through its own delays and failures. Why a runtime for each node, and not one for all: a paused clock belongs to a
+//! runtime, so a node that stands still is one that is not run, and finds all its timers due when it goes on, as after SIGSTOP; and one
+//! that dies is dropped. They take turns in one thread, a few milliseconds each; two seeds run beside each other.
+//!
+//! What a seed does not decide: the order of hash maps, random ids, and where `select!` begins. A seed fails in the same way in most
+//! runs and not in all: it may have to be repeated.
+//!
+//! `STARLING_SEEDS`: how many runs (12). `STARLING_SEED`: the first of them, or the only one. `STARLING_FAULTS`: which faults, by name
+//! (those of the test; `Empty` is a store that is slow and fails). `STARLING_LASTS_S`: how long things go wrong in a run (12).
+//! To see what happened: `STARLING_LOG` (a filter for the logs of the nodes), `STARLING_FRAMES` (between nodes), `STARLING_WIRES` (of clients).
+//! `cargo nextest run -p starling -p tests --test simulation --run-ignored all --no-capture`.
 
 mod cable;
 mod net;

@@ -294,3 +294,53 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use xmpp::Stanza;
+
+    use super::*;
+    use crate::home::account::Parcel;
+
+    const SAID: &str = "<message from='ada@example.org/desk' to='bob@example.org' id='1'/>";
+
+    fn queued(stanza: &str, sent: bool) -> Queued {
+        let stanza = Stanza::parse(stanza.to_owned().into()).unwrap();
+        Queued {
+            parcel: Parcel {
+                sent,
+                ..Parcel::new(stanza, None)
+            },
+            flags: Some(EntryFlags::ARCHIVED),
+        }
+    }
+
+    #[test]
+    fn what_others_appended_is_known_when_it_comes_again() {
+        let mut state = State::default();
+        let logged = LogEntry {
+            number: 7,
+            time_ms: 1,
+            flags: EntryFlags::ARCHIVED,
+            peer: Jid::parse("ada@example.org/desk").unwrap(),
+            stanza: Bytes::from_static(SAID.as_bytes()),
+        };
+        assert!(!state.is_of_others(&queued(SAID, false)));
+        state.remember(HashSet::from([Identity::of(logged)]));
+        let mut check = |stanza: &str, sent, expected| {
+            // It is remembered for a while.
+            state.forget_others();
+            let is_known = state.is_of_others(&queued(stanza, sent));
+            assert_eq!(is_known, expected, "{stanza} (sent: {sent})");
+        };
+        check(SAID, false, true);
+        // In its sender's log it has another side.
+        check(SAID, true, false);
+        check(&SAID.replace("'1'", "'2'"), false, false);
+        // Without an id it may be meant twice.
+        check(&SAID.replace(" id='1'", ""), false, false);
+        state.others.as_mut().unwrap().until = Instant::now();
+        state.forget_others();
+        assert!(!state.is_of_others(&queued(SAID, false)));
+    }
+}
