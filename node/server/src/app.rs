@@ -4,12 +4,13 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
 use cluster::{NodeId, directory::Local};
 use storage::{Clock, Stores, SystemClock, shape::Table};
+use tokio::time::Instant;
 
 use crate::{
     c2s::{
@@ -25,7 +26,7 @@ use crate::{
     metrics::Metrics,
     module::{Module, Registry},
     modules,
-    net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, TlsSettings, certificate},
+    net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, Pipe, TlsSettings, certificate},
     routing::{Order, Router, Sessions},
     shutdown::{Stop, Stopping, Tasks, signal},
     stores::{self, Opened},
@@ -93,6 +94,22 @@ impl App {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
+        let node = NodeId(crate::random::number());
+        Self::build_as(node, config, stores, table, clock, metrics).await
+    }
+
+    /// The same for this life of a node, which was never used before.
+    ///
+    /// # Errors
+    /// As [`App::build`].
+    pub async fn build_as(
+        node: NodeId,
+        config: Config,
+        stores: Stores,
+        table: Arc<dyn Table>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+    ) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         let (stop, stopping) = signal();
         let secret = load_secret(&*table)
@@ -101,7 +118,7 @@ impl App {
         let gate = Gate::new(&config, secret)
             .context("reading the authorities for client certificates")?;
         let router = Arc::new(Router {
-            node: NodeId(crate::random::number()),
+            node,
             rosters: Arc::new(modules::roster::Rosters::new(stores.rosters.clone())),
             config: config.clone(),
             stores,
@@ -199,6 +216,14 @@ impl App {
             self.accept(socket, context);
         }
         Ok(())
+    }
+
+    /// Serves a client whose connection another task holds, as one that comes to a port without TLS.
+    pub fn serve_pipe(&self, pipe: Pipe, peer: SocketAddr) {
+        let (router, stopping) = (self.router.clone(), self.stopping.clone());
+        self.router.spawn(Box::pin(negotiation::serve_pipe(
+            router, pipe, peer, stopping,
+        )));
     }
 
     fn accept(&self, socket: Listener, context: Arc<ListenerContext>) {

@@ -8,8 +8,10 @@
 use std::{
     ops::Range,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::{
     config::ClientLimits,

@@ -17,6 +17,8 @@ use super::client::{Client, attr, counts, message, name, stanza_id};
 use super::dice::Dice;
 use super::ledger::{Key, Ledger, Receipt};
 use super::node::account;
+use crate::load::scram::Keys;
+use crate::load::wire::Wire;
 
 /// Stanzas that may wait for an acknowledgement before an actor falls silent.
 const WINDOW: usize = 48;
@@ -55,13 +57,60 @@ pub fn resumptions(story: &Story) -> (usize, usize) {
     (story.get("resumed").copied().unwrap_or_default(), failed)
 }
 
+/// Makes a connection; nobody has logged in over it.
+pub type Dial = Arc<dyn Fn() -> io::Result<Wire> + Send + Sync>;
+
+/// Where clients come in.
+#[derive(Clone)]
+pub enum Door {
+    /// At the address of the moment.
+    Address(watch::Receiver<SocketAddr>),
+    /// Over connections that the test makes.
+    Made(Dial, Arc<Keys>),
+}
+
+impl Door {
+    async fn enter(&self, user: &str) -> io::Result<Client> {
+        match self {
+            Self::Address(address) => {
+                let address = *address.borrow();
+                Client::authenticated(address, user).await
+            }
+            Self::Made(dial, keys) => Client::over(dial()?).authenticate_by(keys, user).await,
+        }
+    }
+}
+
+/// How busy an actor is. The moments are in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The longest time between two things that it does.
+    pub rest_ms: u64,
+    /// Of so many things that it does one is that its connection breaks.
+    pub vanishes: u64,
+    /// One is that it leaves in good order.
+    pub leaves: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            rest_ms: 12,
+            vanishes: 200,
+            leaves: 400,
+        }
+    }
+}
+
 /// The state that actors and test share.
 #[derive(Clone)]
 pub struct Stage {
     /// What was sent and received.
     pub ledger: Arc<Mutex<Ledger>>,
     /// Where the server is now.
-    pub address: watch::Receiver<SocketAddr>,
+    pub door: Door,
+    /// How busy its actors are.
+    pub pace: Pace,
     /// What is to be done.
     pub phase: watch::Receiver<Phase>,
 }
@@ -149,9 +198,8 @@ impl Actor {
 
     /// From connect to the end of the connection.
     async fn appear(&mut self) -> io::Result<()> {
-        let address = *self.stage.address.borrow();
         let dialled = Instant::now();
-        let mut client = Client::authenticated(address, &actor_name(self.me)).await?;
+        let mut client = self.stage.door.enter(&actor_name(self.me)).await?;
         if !self.resume(&mut client, dialled).await? {
             client.bind("phone").await?;
             let id = client.enable().await?;
@@ -252,15 +300,15 @@ impl Actor {
         let mut phase = self.stage.phase.clone();
         loop {
             let pace = match self.phase() {
-                Phase::Load => self.dice.between_ms(0, 12),
+                Phase::Load => self.dice.between_ms(0, self.stage.pace.rest_ms),
                 Phase::Settle => Duration::from_millis(50),
                 Phase::Stop => return self.leave(client).await,
             };
             tokio::select! {
                 text = client.recv() => self.take(&mut client, &text?).await?,
                 () = sleep(pace) => match self.phase() {
-                    Phase::Load if self.dice.once_in(200) => return self.vanish(client).await,
-                    Phase::Load if self.dice.once_in(400) => return self.leave(client).await,
+                    Phase::Load if self.dice.once_in(self.stage.pace.vanishes) => return self.vanish(client).await,
+                    Phase::Load if self.dice.once_in(self.stage.pace.leaves) => return self.leave(client).await,
                     Phase::Load => self.chat(&mut client).await?,
                     Phase::Settle => client.send("<r xmlns='urn:xmpp:sm:3'/>").await?,
                     Phase::Stop => {}

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::node::{DOMAIN, PASSWORD};
 use crate::load::scanner::{Item, Scanner};
+use crate::load::scram::{Exchange, Keys, Mechanism};
 use crate::load::wire::Wire;
 use crate::load::{stanza, tls};
 
@@ -55,6 +56,12 @@ pub fn stanza_id(text: &str) -> Option<u64> {
     attr(&format!("<stanza-id{from}"), "id")?.parse().ok()
 }
 
+/// The text of an element that has nothing else.
+fn content(text: &str) -> &str {
+    let inner = text.split_once('>').map_or("", |(_, rest)| rest);
+    inner.rsplit_once("</").map_or("", |(inner, _)| inner)
+}
+
 /// Whether a stanza counts (XEP-0198 §4).
 #[must_use]
 pub fn counts(text: &str) -> bool {
@@ -80,13 +87,19 @@ impl Client {
     /// What the kernel says.
     pub async fn connect(to: SocketAddr) -> io::Result<Self> {
         let wire = Wire::connect((Ipv4Addr::LOCALHOST, 0).into(), to).await?;
-        Ok(Self {
+        Ok(Self::over(wire))
+    }
+
+    /// Over a connection that there is.
+    #[must_use]
+    pub fn over(wire: Wire) -> Self {
+        Self {
             wire,
             scanner: Scanner::default(),
             reason: None,
             jid: String::new(),
             received: 0,
-        })
+        }
     }
 
     /// Connects with TLS from the first byte (XEP-0368).
@@ -264,6 +277,36 @@ impl Client {
         self.open().await?;
         self.send(&plain_auth(user, PASSWORD)).await?;
         let answer = self.next().await?;
+        self.logged_in(answer).await
+    }
+
+    /// Authenticates without telling the password: what the server has to compute for that takes no time.
+    ///
+    /// # Errors
+    /// As [`Client::authenticated`].
+    pub async fn authenticate_by(mut self, keys: &Keys, user: &str) -> io::Result<Self> {
+        self.open().await?;
+        let mechanism = Mechanism::ScramSha256;
+        let mut exchange = Exchange::new(keys, mechanism, user, PASSWORD)?;
+        let (name_of, initial) = (mechanism.name(), exchange.initial());
+        self.send(&format!(
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='{name_of}'>{initial}</auth>"
+        ))
+        .await?;
+        let challenge = self.next().await?;
+        if name(&challenge) != "challenge" {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, challenge));
+        }
+        let response = exchange.respond(content(&challenge).as_bytes())?;
+        self.send(&format!(
+            "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{response}</response>"
+        ))
+        .await?;
+        let answer = self.next().await?;
+        self.logged_in(answer).await
+    }
+
+    async fn logged_in(mut self, answer: String) -> io::Result<Self> {
         if name(&answer) != "success" {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, answer));
         }

@@ -6,7 +6,10 @@
 //! Pure: the tests at the end show that each check can fail.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::sync::Arc;
+
+use storage::{Clock, SystemClock};
 
 use super::times::Times;
 
@@ -56,9 +59,19 @@ struct Sent {
     acked_ms: u128,
 }
 
-fn now_ms() -> u128 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default().as_millis()
+/// What time it is for a ledger.
+struct Watch(Arc<dyn Clock>);
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self(Arc::new(SystemClock))
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 /// Seconds of a minute.
@@ -101,6 +114,7 @@ pub struct Ledger {
     broken: Vec<String>,
     sessions: u64,
     refusals: bool,
+    watch: Watch,
     /// How long clients were affected.
     pub times: Times,
 }
@@ -127,6 +141,19 @@ pub struct Counts {
 }
 
 impl Ledger {
+    /// One that goes by this clock.
+    #[must_use]
+    pub fn under(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            watch: Watch(clock),
+            ..Self::default()
+        }
+    }
+
+    fn now_ms(&self) -> u128 {
+        self.watch.0.now().as_millis()
+    }
+
     /// A number for a session that begins.
     pub fn session(&mut self) -> u64 {
         self.sessions += 1;
@@ -146,7 +173,8 @@ impl Ledger {
 
     /// A client saw something that no server may do.
     pub fn broken(&mut self, what: String) {
-        self.broken.push(format!("at {} {what}", seconds(now_ms())));
+        let at = seconds(self.now_ms());
+        self.broken.push(format!("at {at} {what}"));
     }
 
     /// A message left its sender's client in a session of its own.
@@ -157,9 +185,10 @@ impl Ledger {
 
     /// A message left its sender's client. In one session, resumptions included, it is the same message however often.
     pub fn sent_in(&mut self, key: Key, session: u64) {
+        let now_ms = self.now_ms();
         let sent = self.sent.entry(key).or_default();
         sent.attempts += 1;
-        sent.last_ms = now_ms();
+        sent.last_ms = now_ms;
         if sent.attempts == 1 {
             sent.first_ms = sent.last_ms;
         }
@@ -168,9 +197,10 @@ impl Ledger {
 
     /// The server acknowledged the stanza.
     pub fn acked(&mut self, key: Key) {
+        let now_ms = self.now_ms();
         let sent = self.sent.entry(key).or_default();
         sent.acked = true;
-        sent.acked_ms = now_ms();
+        sent.acked_ms = now_ms;
         self.times.told(key.from);
     }
 
@@ -181,11 +211,12 @@ impl Ledger {
 
     /// A client got a message.
     pub fn received(&mut self, receipt: Receipt) {
+        let now_ms = self.now_ms();
         self.reached.insert(receipt.key);
         self.received_ms
             .entry(receipt.key.to)
             .or_default()
-            .push(now_ms());
+            .push(now_ms);
         self.receipts
             .entry(receipt.key.to)
             .or_default()

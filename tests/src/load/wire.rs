@@ -27,9 +27,34 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; PARTIAL + SCRATCH]);
 }
 
+/// What bytes go through that is no socket.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+enum Line {
+    Tcp(TcpStream),
+    Other(Box<dyn Stream>),
+}
+
+impl Line {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Other(other) => Pin::new(other).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, read: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, read),
+            Self::Other(other) => Pin::new(other).poll_read(cx, read),
+        }
+    }
+}
+
 /// One connection.
 pub struct Wire {
-    tcp: TcpStream,
+    line: Line,
     tls: Option<Tls>,
     /// Bytes of a TLS record whose end has not arrived.
     partial: Vec<u8>,
@@ -63,13 +88,23 @@ impl Wire {
     /// What the kernel says.
     pub fn over(tcp: TcpStream) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
-        Ok(Self {
-            tcp,
+        Ok(Self::through(Line::Tcp(tcp)))
+    }
+
+    /// Takes a connection that is no socket.
+    #[must_use]
+    pub fn over_stream(stream: impl Stream + 'static) -> Self {
+        Self::through(Line::Other(Box::new(stream)))
+    }
+
+    fn through(line: Line) -> Self {
+        Self {
+            line,
             tls: None,
             partial: Vec::new(),
             out: Vec::new(),
             out_at: 0,
-        })
+        }
     }
 
     /// Runs the TLS handshake as client.
@@ -129,7 +164,7 @@ impl Wire {
     /// Writes what is queued; ready when all is with the kernel.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.out_at < self.out.len() {
-            let written = ready!(Pin::new(&mut self.tcp).poll_write(cx, &self.out[self.out_at..]))?;
+            let written = ready!(self.line.poll_write(cx, &self.out[self.out_at..]))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -162,7 +197,7 @@ impl Wire {
             }
             scratch[..held].copy_from_slice(&self.partial);
             let mut read = ReadBuf::new(&mut scratch[held..held + SCRATCH]);
-            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut read))?;
+            ready!(self.line.poll_read(cx, &mut read))?;
             let got = read.filled().len();
             if got == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use storage::Stores;
 use storage::repository::{EntryFlags, LogRange};
-use tests::faults::actor::{Actor, Phase, Stage, Story, actor_name};
+use tests::faults::actor::{Actor, Door, Pace, Phase, Stage, Story, actor_name};
 use tests::faults::client::attr;
 use tests::faults::ledger::{Counts, Key, Ledger, Logged};
 use tests::faults::node::account;
@@ -43,14 +43,15 @@ impl Play {
         let (phase, phase_of) = watch::channel(Phase::Load);
         let stage = Stage {
             ledger: Arc::new(Mutex::new(Ledger::default())),
-            address: address.subscribe(),
+            door: Door::Address(address.subscribe()),
+            pace: Pace::default(),
             phase: phase_of,
         };
         let running = (0..actors)
             .map(|me| {
                 let peers = (1..=3).map(|step| (me + step) % actors).collect();
                 let stage = Stage {
-                    address: servers[me].clone(),
+                    door: Door::Address(servers[me].clone()),
                     ..stage.clone()
                 };
                 tokio::spawn(Actor::new(me, peers, stage, seed).run())

@@ -7,7 +7,7 @@
 
 use std::{
     sync::{Arc, OnceLock, atomic::AtomicU32},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use cluster::directory::{Entry, SessionRef};
 use hashbrown::HashMap;
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use xmpp::{BareJid, Jid, Stanza, StreamError, StreamErrorCondition as Condition};
 
 use super::{
@@ -211,11 +212,10 @@ pub async fn take_away(router: &Arc<Router>, home: &Arc<Home>, mut give: impl Fn
         let moving = router.parked.order_to_move(&handle);
         Some((entry, handle, moving))
     });
-    let until = tokio::time::Instant::now() + SETTLING;
+    let until = Instant::now() + SETTLING;
     for (entry, handle, moving) in handles.collect::<Vec<_>>() {
         let mut came = moving.session(until).await;
-        while came.is_none() && is_there(router, home, entry) && tokio::time::Instant::now() < until
-        {
+        while came.is_none() && is_there(router, home, entry) && Instant::now() < until {
             // Its client has just resumed it here: it is told once more.
             tokio::time::sleep(AGAIN).await;
             came = router.parked.order_to_move(&handle).session(until).await;

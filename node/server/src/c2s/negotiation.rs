@@ -28,7 +28,7 @@ use super::{
 use crate::{
     config::Security,
     modules::disco::caps::server_caps,
-    net::{Accepted, Acceptor, Permit, Transport},
+    net::{Accepted, Acceptor, Permit, Pipe, Transport},
     random,
     routing::Router,
     shutdown::Stopping,
@@ -110,6 +110,18 @@ pub async fn serve(
         .await;
 }
 
+/// The same for a connection that another task holds; it has no TLS.
+pub async fn serve_pipe(router: Arc<Router>, pipe: Pipe, peer: SocketAddr, stopping: Stopping) {
+    let listener = Arc::new(ListenerContext {
+        security: Security::StartTls { required: false },
+        starttls: None,
+        direct: None,
+    });
+    let deadline = Instant::now() + router.config.auth.negotiation_timeout;
+    let opened = (Transport::piped(pipe, peer), peer, None);
+    talk(router, opened, listener, stopping, deadline).await;
+}
+
 async fn run(
     router: Arc<Router>,
     accepted: Accepted,
@@ -122,13 +134,25 @@ async fn run(
         Ok(Err(error)) => return tracing::debug!(%error, "connection refused"),
         Err(_) => return tracing::debug!("no connection within the time"),
     };
+    let opened = (transport, peer, Some(permit));
+    talk(router, opened, listener, stopping, deadline).await;
+}
+
+/// Negotiates over a connection that is usable.
+async fn talk(
+    router: Arc<Router>,
+    (transport, peer, permit): (Transport, SocketAddr, Option<Permit>),
+    listener: Arc<ListenerContext>,
+    stopping: Stopping,
+    deadline: Instant,
+) {
     Span::current().record("peer", field::display(peer));
     router.metrics.connections.inc();
     let stream = Stream::new(transport, peer, router.config.limits.before_auth);
     let mut client = Client::new(router, listener, stream, stopping, deadline);
     loop {
         match client.negotiate().await {
-            Ok(Step::Established(core)) => return client.start(Some(permit), core),
+            Ok(Step::Established(core)) => return client.start(permit, core),
             Ok(Step::Elsewhere(passage)) => {
                 return Box::pin(client.carry(permit, *passage)).await;
             }

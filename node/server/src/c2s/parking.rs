@@ -6,12 +6,15 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, futures::OwnedNotified, oneshot};
+use tokio::{
+    sync::{Notify, futures::OwnedNotified, oneshot},
+    time::Instant,
+};
 use xmpp::{BareJid, StreamErrorCondition as Condition};
 
 use super::session::SessionCore;
@@ -154,7 +157,7 @@ impl Parking {
                 _ => return Taken::Absent,
             }
         };
-        let until = tokio::time::Instant::now() + HANDOVER;
+        let until = Instant::now() + HANDOVER;
         match handed_over(handover, until).await {
             Some(Some(core)) => Taken::Session(core),
             // It ended, or somebody else came for it as well.
@@ -282,7 +285,7 @@ pub(super) enum Moving {
 
 impl Moving {
     /// It. `None`: it has ended, or has not come in time.
-    pub(super) async fn session(self, until: tokio::time::Instant) -> Option<Box<SessionCore>> {
+    pub(super) async fn session(self, until: Instant) -> Option<Box<SessionCore>> {
         match self {
             Self::Here(core) => Some(core),
             Self::Comes(comes) => handed_over(comes, until).await?,
@@ -293,7 +296,7 @@ impl Moving {
 /// A session that hands itself over. `None`: it does not in time; `Some(None)`: it has ended.
 async fn handed_over(
     mut comes: oneshot::Receiver<Box<SessionCore>>,
-    until: tokio::time::Instant,
+    until: Instant,
 ) -> Option<Option<Box<SessionCore>>> {
     if let Ok(came) = tokio::time::timeout_at(until, &mut comes).await {
         return Some(came.ok());
@@ -372,7 +375,7 @@ async fn settle_until(
         }
         let mail = std::future::poll_fn(|cx| core.handle.mailbox.poll_ready(cx, false));
         let limit = moves.map_or(until, |moves| until.min(moves));
-        if tokio::time::timeout_at(limit.into(), mail).await.is_err() {
+        if tokio::time::timeout_at(limit, mail).await.is_err() {
             if moves.is_some() && core.is_resumable() {
                 return Some((core, heir));
             }

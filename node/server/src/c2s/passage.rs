@@ -128,7 +128,7 @@ impl Passage {
 
 impl Client {
     /// Leaves the client to the home of its account and carries its bytes there and back until either side ends.
-    pub(super) async fn carry(mut self, permit: Permit, passage: Passage) {
+    pub(super) async fn carry(mut self, permit: Option<Permit>, passage: Passage) {
         let account = passage.account.clone();
         let view = self.router.peers.view().clone();
         let home = view.home(&account);
@@ -169,7 +169,7 @@ impl Client {
             account,
             client: transport,
             peer,
-            permit: Some(permit),
+            permit,
         };
         Box::pin(front.carry(Transport::piped(pipe, peer))).await;
     }

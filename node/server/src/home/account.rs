@@ -10,6 +10,7 @@ mod flush;
 mod keeping;
 mod known;
 mod messages;
+mod remembered;
 
 use std::{
     collections::VecDeque,
@@ -26,6 +27,7 @@ use storage::repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, Pri
 use thin_vec::ThinVec;
 use xmpp::{BareJid, ErrorType, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
+use self::remembered::{Doubted, Others};
 use super::{pending::Pending, render};
 use crate::{
     modules::vcard::Photo,
@@ -102,7 +104,7 @@ struct State {
     /// Something in it may be in the log already, and was not looked for.
     in_doubt: bool,
     /// What was in doubt a while ago.
-    doubted: doubt::Doubted,
+    doubted: Doubted,
     flushing: bool,
     pending: Pending,
     privacy: Arc<PrivacyData>,
@@ -116,6 +118,8 @@ struct State {
     /// Entries that sessions brought along and that are in the log behind what is known of it, with how many hold each; `None`:
     /// a client has acknowledged it.
     ahead: ThinVec<(u64, Option<u16>)>,
+    /// What others appended not long ago.
+    others: Option<Box<Others>>,
 }
 
 /// A message on its way through a home.

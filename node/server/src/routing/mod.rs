@@ -13,7 +13,7 @@ pub mod sessions;
 use std::{
     future::Future,
     sync::{Arc, OnceLock, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use cluster::{
@@ -21,6 +21,7 @@ use cluster::{
     directory::{Entry, Local},
 };
 use storage::{Clock, Stores, repository::PrivacyData};
+use tokio::time::Instant;
 use xmpp::{
     BareJid, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError,
 };

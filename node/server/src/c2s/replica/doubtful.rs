@@ -1,6 +1,8 @@
 //! What a session sends that was left behind may have been done by its former home: for a while it is in doubt.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::home::Doubt;
 

@@ -1,6 +1,8 @@
 //! The home's side of a replica: what of a session was told to another node, and what is held back until it is confirmed.
 
-use std::{collections::VecDeque, io, sync::atomic::Ordering, time::Instant};
+use std::{collections::VecDeque, io, sync::atomic::Ordering};
+
+use tokio::time::Instant;
 
 use super::{
     AGAIN,

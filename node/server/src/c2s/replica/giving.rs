@@ -4,12 +4,10 @@
 //! long as the session has not gone on: who takes it in says so as soon as the next node is told of it.
 //! Stored: nothing. Bound: as `store`, for [`KEPT`].
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use cluster::NodeId;
+use tokio::time::Instant;
 use xmpp::BareJid;
 
 use super::{Replicas, state::Delta, store::Update};

@@ -28,12 +28,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use cluster::NodeId;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 pub use following::Following;
 pub(super) use following::{commit, parked};

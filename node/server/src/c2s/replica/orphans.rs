@@ -1,11 +1,9 @@
 //! Sessions that a node left behind: their way to the new home, and to the next node that is to know them.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use cluster::NodeId;
+use tokio::time::Instant;
 use xmpp::BareJid;
 
 use super::{following, snapshot::given};
@@ -24,12 +22,12 @@ const LOADING: usize = 32;
 /// home itself has told is for who comes after it.
 pub async fn give_up(router: &Router, to: NodeId, account: &BareJid) -> Vec<Vec<u8>> {
     const ROUND: Duration = Duration::from_millis(20);
-    let until = tokio::time::Instant::now() + AGREEING;
+    let until = Instant::now() + AGREEING;
     let (replicas, name) = (&router.replicas, account.as_str());
     let mut given = Vec::new();
     loop {
         given.extend(replicas.take(&router.peers, name, Some(to), router.now_ms()));
-        let is_over = tokio::time::Instant::now() >= until
+        let is_over = Instant::now() >= until
             // Whoever asked is not its home any more.
             || router.peers.elsewhere(name) != Some(to);
         if is_over || !replicas.store.lock().knows(name, to) {

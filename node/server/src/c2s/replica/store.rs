@@ -3,11 +3,12 @@
 //! Why here: the home of an account that dies leaves its sessions to the node that knows them. Until then nobody looks.
 //! Bounds: [`MAX_REPLICAS`], [`MAX_BYTES`]; what does not fit is refused, and its home is told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::NodeId;
 use hashbrown::HashMap;
 use minicbor::{Decode, Encode};
+use tokio::time::Instant;
 
 use super::state::{Delta, Replica};
 use crate::c2s::moving::Moved;

@@ -3,73 +3,29 @@
 //! Why here: a home appends behind what it knows, so it learns of others' entries when the store refuses one of its own, or
 //! when it is told that a message was given to another before, or sent by a session of it there. Such a message is in the
 //! log if an entry is the same from sender to last byte, its id included, which no two messages are; one without an id is
-//! rather delivered twice than not. What was in doubt may come before its first try, which is on its way over a node that
-//! served the account before: so it is remembered for a while, and what is the same is then in doubt as well.
+//! rather delivered twice than not.
 //! Stored: nothing.
 
 use std::{
     collections::{HashSet, VecDeque},
-    hash::BuildHasher,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use storage::repository::{EntryFlags, LogEntry, LogRange};
-use thin_vec::ThinVec;
-use tokio::time::Instant;
 use xmpp::Jid;
 
-use super::{Doubt, Home, Queued, State};
+use super::{Home, Queued, State};
 use crate::{home::pending::Deliverable, pipeline::delivery, routing::Router};
 
 /// What clocks of nodes may differ by, and what a message may take to be asked for.
 const SLACK_MS: u64 = 120_000;
 /// Entries that are looked through for messages in doubt, at most, and at once.
-const MAX_LOOKED: usize = 4_096;
+pub(super) const MAX_LOOKED: usize = 4_096;
 const PAGE: usize = 256;
 /// When a home that has moved looks whether the former one has written more, each behind the one before.
 const PROBES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
-/// How long what was in doubt is remembered, and how many of them at most.
-const REMEMBERED: Duration = Duration::from_secs(60);
-const MAX_REMEMBERED: usize = 1_024;
-
-/// What was in doubt, as hashes: two that are the same cost a look into the log, and nothing more.
-#[derive(Debug, Default)]
-pub(super) struct Doubted(ThinVec<(u64, Instant)>);
-
-impl Doubted {
-    /// Doubts what may be the first try of what was in doubt; remembers what is in doubt.
-    pub(super) fn heed(&mut self, queued: &mut Queued, now_ms: u64, now: impl Fn() -> Instant) {
-        if self.0.is_empty() && queued.parcel.doubt.is_none() {
-            return;
-        }
-        let Some(identity) = Identity::of_queued(queued) else {
-            return;
-        };
-        let (hash, now) = (
-            foldhash::fast::FixedState::default().hash_one(identity),
-            now(),
-        );
-        self.0
-            .retain(|(_, at)| now.duration_since(*at) < REMEMBERED);
-        if queued.parcel.doubt.is_some() {
-            if self.0.len() == MAX_REMEMBERED {
-                self.0.remove(0);
-            }
-            self.0.push((hash, now));
-        } else if self.0.iter().any(|(known, _)| *known == hash) {
-            queued.parcel.doubt = Some(Doubt {
-                since_ms: now_ms,
-                looked: false,
-            });
-        }
-        if self.0.is_empty() {
-            *self = Self::default();
-        }
-    }
-}
-
 impl Home {
     /// Looks whether messages in doubt are in the log, before they are appended.
     ///
@@ -144,6 +100,7 @@ impl Home {
             found.extend(page.into_iter().map(Identity::of));
         }
         self.drop_found(router, &found, None);
+        self.with(|state| state.remember(found));
         self.with(|state| state.give_to_best(router, &self.account));
         Ok(())
     }
@@ -215,14 +172,14 @@ impl Home {
 
 /// What identifies a message of this account's log: no two are the same from the other side to the last byte.
 #[derive(PartialEq, Eq, Hash)]
-struct Identity {
+pub(super) struct Identity {
     sent: bool,
     peer: Jid,
     stanza: Bytes,
 }
 
 impl Identity {
-    fn of(entry: LogEntry) -> Self {
+    pub(super) fn of(entry: LogEntry) -> Self {
         Self {
             sent: entry.flags.contains(EntryFlags::SENT),
             peer: entry.peer,
@@ -231,7 +188,7 @@ impl Identity {
     }
 
     /// `None`: it goes into no log, or has no id and may be meant twice.
-    fn of_queued(queued: &Queued) -> Option<Self> {
+    pub(super) fn of_queued(queued: &Queued) -> Option<Self> {
         let (_, peer, stanza) = queued.entry()?;
         queued.parcel.stanza.id()?;
         Some(Self {
@@ -297,53 +254,5 @@ impl State {
         if let Some(target) = target.and_then(|number| router.sessions.get(number)) {
             self.give_waiting(&target);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use xmpp::Stanza;
-
-    use super::*;
-    use crate::home::Parcel;
-
-    fn queued(id: &str, doubt: bool) -> Queued {
-        let bytes =
-            format!("<message to='b@e' from='a@e/x' type='chat' id='{id}'><body/></message>");
-        let stanza = Stanza::parse(bytes.into()).unwrap();
-        let parcel = Parcel::new(stanza, None);
-        let parcel = if doubt {
-            parcel.may_be_repeated(7)
-        } else {
-            parcel
-        };
-        Queued {
-            parcel,
-            flags: Some(EntryFlags::DELIVER),
-        }
-    }
-
-    #[test]
-    fn what_may_be_the_first_try_of_what_was_in_doubt_is_so_as_well() {
-        let mut doubted = Doubted::default();
-        let begin = Instant::now();
-        let mut check = |id: &str, doubt: bool, after: Duration, expected: Option<u64>| {
-            let mut queued = queued(id, doubt);
-            doubted.heed(&mut queued, 9, || begin + after);
-            let found = queued.parcel.doubt.map(|doubt| doubt.since_ms);
-            assert_eq!(found, expected, "{id} {after:?}");
-        };
-        check("one", false, Duration::ZERO, None);
-        check("one", true, Duration::ZERO, Some(7));
-        check("one", false, Duration::from_secs(1), Some(9));
-        check("another", false, Duration::from_secs(1), None);
-        check("one", false, REMEMBERED, None);
-        for number in 0..MAX_REMEMBERED {
-            check(&number.to_string(), true, REMEMBERED, Some(7));
-        }
-        check("0", false, REMEMBERED, Some(9));
-        check("one more", true, REMEMBERED, Some(7));
-        check("0", false, REMEMBERED, None);
-        check("1", false, REMEMBERED, Some(9));
     }
 }

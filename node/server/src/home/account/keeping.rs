@@ -165,8 +165,9 @@ impl Home {
     /// Whether nothing would be lost by dropping it from memory; if so it is gone.
     pub(in crate::home) fn try_evict(self: &Arc<Self>, router: &Arc<Router>) -> bool {
         let mut inner = self.inner.lock();
-        let idle = match &*inner {
+        let idle = match &mut *inner {
             Inner::Ready(state) => {
+                state.forget_others();
                 state.queue.is_empty()
                     && !state.flushing
                     && state.unsaved_acks == 0
@@ -486,6 +487,7 @@ impl Home {
             mailbox,
             unsaved_acks: 0,
             ahead: ThinVec::new(),
+            others: None,
         }))
     }
 }

@@ -127,6 +127,10 @@ impl State {
         router: &Arc<Router>,
         mut queued: Queued,
     ) -> After {
+        if self.is_of_others(&queued) {
+            // It waits for clients as what is found in the log does.
+            return After::Done(queued.parcel);
+        }
         if self.queue.len() >= MAX_QUEUE && !queued.parcel.sent {
             return After::Refuse(
                 queued.parcel,

@@ -125,7 +125,7 @@ impl Asking {
         let Some(account) = account else { return };
         let mut detours = self.detours.lock();
         if matches!(detours.get(&account), Some(Detour::By(node)) if *node == by)
-            && !self.has(&account, by)
+            && !self.has(&account, by, |_| true)
         {
             detours.remove(&account);
             self.has_detours
@@ -133,11 +133,14 @@ impl Asking {
         }
     }
 
-    fn has(&self, account: &BareJid, by: NodeId) -> bool {
+    /// Whether a node was asked such a stanza of an account.
+    fn has(&self, account: &BareJid, by: NodeId, such: impl Fn(&Parcel) -> bool) -> bool {
         self.shards.iter().any(|shard| {
             let shard = shard.lock();
             let mut asked = shard.values().filter(|asked| asked.node == by);
-            asked.any(|asked| asked.parcel.account().as_ref() == Some(account))
+            asked.any(|Asked { parcel, .. }| {
+                such(parcel) && parcel.account().as_ref() == Some(account)
+            })
         })
     }
 
@@ -151,8 +154,14 @@ impl Asking {
         };
         match self.detours.lock().get_mut(&account) {
             None => Turn::Home(parcel),
-            // What came from there is not sent back, and nothing goes in circles.
-            Some(Detour::By(node)) if parcel.came_from(*node) || parcel.hops >= MAX_DETOURS => {
+            // Nothing goes in circles.
+            Some(Detour::By(_)) if parcel.hops >= MAX_DETOURS => Turn::Home(parcel),
+            // What came from there is sent back only behind what was: what that node holds back for a view that it does not
+            // know yet.
+            Some(Detour::By(node))
+                if parcel.came_from(*node)
+                    && !self.has(&account, *node, |asked| asked.came_from(*node)) =>
+            {
                 Turn::Home(parcel)
             }
             Some(Detour::By(node)) => Turn::By(*node, parcel),
@@ -300,5 +309,26 @@ mod tests {
         assert!(asking.remove(7, former).is_some());
         check(None, 0, None);
         check(Some(3), 1, None);
+    }
+
+    /// The home went to a node and on to the next, before the former one had passed on what that node sent.
+    #[test]
+    fn what_follows_goes_back_behind_what_was_sent_back() {
+        let asking = Asking::default();
+        let (first, next) = (NodeId(1), NodeId(2));
+        assert!(asking.insert(7, first, 0, parcel(Some(1), 1)).is_ok());
+        assert!(asking.detour(|| true, |_| Some(next)));
+        let check = |from: Option<u64>, hops: u8, expected: bool| {
+            let by = matches!(asking.turn(parcel(from, hops)), Turn::By(node, _) if node == first);
+            assert_eq!(by, expected, "from {from:?} over {hops}");
+        };
+        check(Some(1), 1, true);
+        check(None, 0, true);
+        check(Some(1), MAX_DETOURS, false);
+        assert!(asking.insert(8, first, 0, parcel(None, 0)).is_ok());
+        assert!(asking.remove(7, first).is_some());
+        // Nothing of what is there came from there.
+        check(Some(1), 1, false);
+        check(None, 0, true);
     }
 }

@@ -4,13 +4,13 @@
 //! account is written (`Yielded`). Whoever asks waits for so long; a session that comes later is taken in when it comes.
 //! Stored: nothing. Bounds: [`MAX_SESSION`], [`KEPT`].
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::NodeId;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use xmpp::BareJid;
 
 use super::{Kind, Peers, frame};
@@ -98,7 +98,7 @@ impl Peers {
     /// Fetches what is of an account where it was served before, and keeps it for its home. False: it is not served here, as
     /// another node knows.
     pub async fn take_over(&self, account: &BareJid) -> bool {
-        let until = tokio::time::Instant::now() + YIELDING;
+        let until = Instant::now() + YIELDING;
         let mut nodes = self.former(account);
         let mut next = 0;
         while let Some(&node) = nodes.get(next) {

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -18,7 +18,7 @@ use cluster::{
     place::{Member, first_two, place},
 };
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// How long after a change of the view an account may still be where it was before.
 const MOVING: Duration = Duration::from_secs(60);
