@@ -117,7 +117,7 @@ impl State {
         }
     }
 
-    fn for_server(&mut self, id: u64, what: What) {
+    fn send_to_server(&mut self, id: u64, what: What) {
         let due = self.now_ms + self.latency_ms();
         let Some(cable) = self.cables.all.get_mut(&id) else {
             return;
@@ -127,7 +127,7 @@ impl State {
         }
     }
 
-    fn for_client(&mut self, id: u64, what: What) -> bool {
+    fn send_to_client(&mut self, id: u64, what: What) -> bool {
         let due = self.now_ms + self.latency_ms();
         let cable = self.cables.all.get_mut(&id);
         cable.is_some_and(|cable| {
@@ -228,17 +228,23 @@ struct FarClient {
 
 impl Far for FarClient {
     fn data(&self, bytes: Bytes) -> bool {
-        self.net.0.lock().for_client(self.id, What::Bytes(bytes))
+        self.net
+            .0
+            .lock()
+            .send_to_client(self.id, What::Bytes(bytes))
     }
 
     fn credit(&self, bytes: usize) {
-        self.net.0.lock().for_client(self.id, What::Credit(bytes));
+        self.net
+            .0
+            .lock()
+            .send_to_client(self.id, What::Credit(bytes));
     }
 
     fn end(&self, clean: bool) {
         // A pipe that nobody took is dropped with the list of them, under the lock.
         if let Some(mut state) = self.net.0.try_lock() {
-            state.for_client(self.id, What::End(clean));
+            state.send_to_client(self.id, What::End(clean));
         }
     }
 
@@ -278,7 +284,7 @@ impl AsyncRead for Line {
         end.incoming.advance(count);
         drop(end);
         let mut state = self.net.0.lock();
-        state.for_server(self.id, What::Credit(count));
+        state.send_to_server(self.id, What::Credit(count));
         Poll::Ready(Ok(()))
     }
 }
@@ -302,7 +308,10 @@ impl AsyncWrite for Line {
         drop(end);
         let bytes = Bytes::copy_from_slice(&bytes[..count]);
         story::wire(self.id, "->", &bytes);
-        self.net.0.lock().for_server(self.id, What::Bytes(bytes));
+        self.net
+            .0
+            .lock()
+            .send_to_server(self.id, What::Bytes(bytes));
         Poll::Ready(Ok(count))
     }
 
@@ -319,6 +328,6 @@ impl Drop for Line {
     fn drop(&mut self) {
         let mut state = self.net.0.lock();
         let clean = state.dice.once_in(2);
-        state.for_server(self.id, What::End(clean));
+        state.send_to_server(self.id, What::End(clean));
     }
 }
