@@ -148,6 +148,7 @@ impl Taking<'_> {
             Kind::Bytes | Kind::Credit | Kind::End => router.peers.piped(from, kind, body),
             Kind::Look => look(router, body),
             Kind::Forget => forget(router, body),
+            Kind::Spread => router.spread_here(body),
             Kind::Replica => replica::taken(router, from, body),
             Kind::Replicated => replica::confirmed(router, from, body),
             Kind::Passage

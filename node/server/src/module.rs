@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{Arc, OnceLock},
 };
 
@@ -137,9 +138,37 @@ pub trait IqHandler: Send + Sync {
 
 /// Something with a domain of its own, beside the accounts'.
 pub trait Service: Send + Sync {
-    /// Takes any stanza for the service.
+    /// Takes any stanza for the service itself.
     fn receive(&self, stanza: &Stanza, cx: &Context);
+    /// Takes a stanza for an address of the service with a localpart, which is served on this node.
+    fn take(&self, stanza: Stanza, receipt: Receipt, cx: &Context) {
+        self.receive(&stanza, cx);
+        receipt.done();
+    }
 }
+
+/// Who waits for what becomes of a stanza. One that is dropped says nothing: the stanza stays unacknowledged.
+pub struct Receipt(Box<dyn FnOnce(bool) + Send>);
+
+impl Receipt {
+    /// `tell` is told whether the stanza took effect.
+    pub fn new(tell: impl FnOnce(bool) + Send + 'static) -> Self {
+        Self(Box::new(tell))
+    }
+
+    /// The effects are committed.
+    pub fn done(self) {
+        (self.0)(true);
+    }
+
+    /// It was answered with an error.
+    pub fn refused(self) {
+        (self.0)(false);
+    }
+}
+
+/// Something that goes on by itself.
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Answers service discovery for what a module knows (XEP-0030): a `<query/>`, `None` if it does not know the node. For
 /// an account it is asked only in the name of those who see the account's presence.
@@ -349,6 +378,13 @@ pub trait Outlet: Send + Sync {
     fn registry(&self) -> &Registry;
     /// Sends a stanza that has `from` and `to`.
     fn route(&self, stanza: Stanza);
+    /// The same; done when its effects are committed, or it was answered.
+    async fn routed(&self, stanza: Stanza);
+    /// Sends a stanza that lacks only its `to` to sessions, each in the order of what it is sent like this. Those that are not
+    /// there.
+    fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>>;
+    /// Does what need not wait at once; what does goes on as a task.
+    fn run(&self, work: Work);
     /// The sessions of an account.
     fn entries(&self, account: &BareJid) -> Arc<[Entry]>;
     /// Visits every session of this node.
@@ -416,6 +452,15 @@ impl Context {
     /// Over an outlet.
     pub fn new(outlet: impl Outlet + 'static) -> Self {
         Self(Arc::new(outlet))
+    }
+
+    /// Sends a stanza with a `to` to that session, in the order of [`Outlet::spread`]. Back comes what is for none.
+    pub fn spread_one(&self, stanza: Stanza) -> Option<Stanza> {
+        let Some(to) = stanza.to().and_then(Jid::to_full) else {
+            return Some(stanza);
+        };
+        let missing = self.spread(&stanza, &[Arc::new(to)]);
+        (!missing.is_empty()).then_some(stanza)
     }
 
     /// Sends finished bytes to every session of an account that has all of `flags`.

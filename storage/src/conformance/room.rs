@@ -59,7 +59,11 @@ async fn changes(repo: &dyn RoomRepository) {
         }
         made => panic!("one makes it: {made:?}"),
     };
-    let expected = if won.record.config.name == "A" { &owner } else { &rival };
+    let expected = if won.record.config.name == "A" {
+        &owner
+    } else {
+        &rival
+    };
     assert_eq!(won.members, std::slice::from_ref(expected));
     assert_eq!(won.version, 1);
 

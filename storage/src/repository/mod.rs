@@ -42,8 +42,8 @@ pub use privacy::{
 };
 pub use private_xml::{PrivateXml, PrivateXmlLimits, PrivateXmlRepository, TablePrivateXml};
 pub use room::{
-    Affiliation, ListFrom, ListedRoom, RoomConfig, RoomMember, RoomRecord, RoomRepository, RoomRoles,
-    RoomSubject, StoredRoom, TableRooms, WhoMay,
+    Affiliation, ListFrom, ListedRoom, RoomConfig, RoomMember, RoomRecord, RoomRepository,
+    RoomRoles, RoomSubject, StoredRoom, TableRooms, WhoMay,
 };
 pub use roster::{Roster, RosterItem, RosterRepository, Subscription, TableRosters};
 pub use shared_groups::{

@@ -212,7 +212,11 @@ impl RoomRepository for TableRooms {
         match table.write(last).await {
             // Another removed it, or this did and was not told.
             Err(error) if error.kind() == ErrorKind::Conflict => {
-                match self.records.load::<RoomRecord>(&of_room(room, key::ROOM)).await? {
+                match self
+                    .records
+                    .load::<RoomRecord>(&of_room(room, key::ROOM))
+                    .await?
+                {
                     None => Ok(()),
                     Some(_) => Err(error),
                 }
@@ -222,7 +226,10 @@ impl RoomRepository for TableRooms {
     }
 
     async fn vcard(&self, room: &BareJid) -> Result<Option<Bytes>> {
-        let found = self.records.load::<Card>(&of_room(room, key::VCARD)).await?;
+        let found = self
+            .records
+            .load::<Card>(&of_room(room, key::VCARD))
+            .await?;
         Ok(found.map(|(card, _)| card.xml.into()))
     }
 

@@ -1,7 +1,7 @@
 //! What nodes say to each other about accounts and clients: a number, and what it is about.
 
 use bytes::Bytes;
-use xmpp::BareJid;
+use xmpp::{BareJid, FullJid};
 
 use super::Piece;
 use crate::home::{Doubt, Parcel};
@@ -45,6 +45,8 @@ pub enum Kind {
     Act = 14,
     /// The answer to that ([`super::acts::Outcome`]).
     Acted = 15,
+    /// A stanza for sessions of the recipient, which lacks only its `to`: how many, their addresses, and it.
+    Spread = 16,
 }
 
 impl Kind {
@@ -74,6 +76,7 @@ impl Kind {
             13 => Self::Replicated,
             14 => Self::Act,
             15 => Self::Acted,
+            16 => Self::Spread,
             _ => return None,
         })
     }
@@ -136,6 +139,35 @@ pub fn routed(rest: &Bytes) -> Option<Routed> {
     })
 }
 
+/// A stanza for many: their number, the addresses with their lengths, and the stanza as it is.
+pub(in crate::routing) fn spread(stanza: &Bytes, to: &[&FullJid]) -> Bytes {
+    let addresses: usize = to.iter().map(|to| 2 + to.as_str().len()).sum();
+    let mut body = Vec::with_capacity(4 + addresses + stanza.len());
+    body.extend_from_slice(&u32::try_from(to.len()).unwrap_or(u32::MAX).to_be_bytes());
+    for to in to {
+        let name = to.as_str().as_bytes();
+        // An address has at most 3,071 bytes.
+        body.extend_from_slice(&(name.len() as u16).to_be_bytes());
+        body.extend_from_slice(name);
+    }
+    body.extend_from_slice(stanza);
+    body.into()
+}
+
+/// The stanza, and whom it is for.
+pub(in crate::routing) fn spread_of(body: &Bytes) -> Option<(Bytes, Vec<FullJid>)> {
+    let count = u32::from_be_bytes(*body.first_chunk::<4>()?);
+    let mut rest = body.slice(4..);
+    let mut to = Vec::new();
+    for _ in 0..count {
+        let length = usize::from(u16::from_be_bytes(*rest.first_chunk::<2>()?));
+        let name = rest.get(2..2 + length)?;
+        to.push(FullJid::parse(std::str::from_utf8(name).ok()?).ok()?);
+        rest = rest.slice(2 + length..);
+    }
+    Some((rest, to))
+}
+
 /// An account that is asked for.
 pub(super) fn yields(number: u64, epoch: u64, account: &BareJid) -> Bytes {
     let name = account.as_str().as_bytes();
@@ -181,11 +213,11 @@ mod tests {
     fn an_earlier_version_reads_them_and_is_read() {
         use Kind::{
             Act, Acted, Bytes, Credit, Done, End, Forget, Look, Nudge, Passage, Replica,
-            Replicated, Route, Yield, Yielded,
+            Replicated, Route, Spread, Yield, Yielded,
         };
         let all = [
             Passage, Bytes, Credit, End, Route, Done, Look, Forget, Yield, Yielded, Nudge, Replica,
-            Replicated, Act, Acted,
+            Replicated, Act, Acted, Spread,
         ];
         for (kind, number) in all.into_iter().zip(1_u8..) {
             assert_eq!((kind as u8, Kind::of(number)), (number, Some(kind)));
@@ -196,6 +228,19 @@ mod tests {
             &b"\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x09ada@example.org"[..]
         );
         assert_eq!(numbered(5, b"rest"), &b"\0\0\0\0\0\0\0\x05rest"[..]);
+        let [one, two] =
+            ["ada@example.org/a", "bob@example.org/b"].map(|it| FullJid::parse(it).unwrap());
+        let spread_body = spread(&bytes::Bytes::from_static(b"<message/>"), &[&one, &two]);
+        assert_eq!(
+            spread_body,
+            &b"\0\0\0\x02\0\x11ada@example.org/a\0\x11bob@example.org/b<message/>"[..]
+        );
+        let (spread_stanza, to) = spread_of(&spread_body).unwrap();
+        assert_eq!(
+            (&spread_stanza[..], to),
+            (&b"<message/>"[..], vec![one, two])
+        );
+        assert_eq!(spread_of(&spread_body.slice(..20)), None);
         let text = "<message to='ada@example.org'/>";
         let stanza = Stanza::parse(text.into()).unwrap();
         let parcel = Parcel {

@@ -2,10 +2,11 @@
 //!
 //! A request is done as a whole or refused as a whole (§9.2).
 
-use storage::repository::{Affiliation, RoomMember, room::{MAX_CHANGED, MAX_MEMBERS}};
-use xmpp::{
-    BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns,
+use storage::repository::{
+    Affiliation, RoomMember,
+    room::{MAX_CHANGED, MAX_MEMBERS},
 };
+use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
 use super::{
     Room,
@@ -17,8 +18,15 @@ use super::{
 
 /// What one item asks for.
 enum Wish {
-    Role { nick: String, role: Role },
-    Standing { account: BareJid, affiliation: Affiliation, nick: Option<String> },
+    Role {
+        nick: String,
+        role: Role,
+    },
+    Standing {
+        account: BareJid,
+        affiliation: Affiliation,
+        nick: Option<String>,
+    },
 }
 
 impl Room {
@@ -45,11 +53,19 @@ impl Room {
             return Err(Condition::BadRequest.into());
         }
         if items.len() > MAX_CHANGED {
-            return Err(StanzaError::new(Condition::PolicyViolation, "too many items at once"));
+            return Err(StanzaError::new(
+                Condition::PolicyViolation,
+                "too many items at once",
+            ));
         }
-        let wishes = items.iter().map(|item| Ok((self.wish(item)?, reason(item))));
+        let wishes = items
+            .iter()
+            .map(|item| Ok((self.wish(item)?, reason(item))));
         let wishes = wishes.collect::<Result<Vec<_>, StanzaError>>()?;
-        match wishes.iter().all(|(wish, _)| matches!(wish, Wish::Role { .. })) {
+        match wishes
+            .iter()
+            .all(|(wish, _)| matches!(wish, Wish::Role { .. }))
+        {
             true => self.change_roles(stanza, from, wishes),
             false => self.change_standings(stanza, from, wishes),
         }
@@ -187,7 +203,12 @@ impl Room {
         let own = self.affiliation(from);
         let mut members: Vec<(BareJid, RoomMember)> = Vec::new();
         for (wish, reason) in wishes {
-            let Wish::Standing { account, affiliation, nick } = wish else {
+            let Wish::Standing {
+                account,
+                affiliation,
+                nick,
+            } = wish
+            else {
                 return Err(Condition::BadRequest.into());
             };
             if members.iter().any(|(known, _)| *known == account) {
@@ -209,7 +230,14 @@ impl Room {
                 (_, Some(nick)) => Some(self.reservable(&nick, &account, &members)?),
             };
             let nick = nick.filter(|_| affiliation >= Affiliation::Member);
-            members.push((account, RoomMember { affiliation, nick, reason }));
+            members.push((
+                account,
+                RoomMember {
+                    affiliation,
+                    nick,
+                    reason,
+                },
+            ));
         }
         self.keep_standings(stanza, from, members)
     }
@@ -221,7 +249,9 @@ impl Room {
         members: &[(BareJid, RoomMember)],
     ) -> Result<String, StanzaError> {
         self.check_nick(nick)?;
-        let of_another = members.iter().any(|(_, it)| it.nick.as_deref() == Some(nick));
+        let of_another = members
+            .iter()
+            .any(|(_, it)| it.nick.as_deref() == Some(nick));
         if of_another || !self.is_free(nick, account) {
             return Err(Condition::Conflict.into());
         }
@@ -245,7 +275,10 @@ impl Room {
         })))
     }
 
-    pub(super) fn check_standings(&self, members: &[(BareJid, RoomMember)]) -> Result<(), StanzaError> {
+    pub(super) fn check_standings(
+        &self,
+        members: &[(BareJid, RoomMember)],
+    ) -> Result<(), StanzaError> {
         let changes = |account: &BareJid| members.iter().any(|(it, _)| it == account);
         let stays = self
             .with_affiliation(Affiliation::Owner)
@@ -257,7 +290,10 @@ impl Room {
             return Err(StanzaError::new(Condition::Conflict, "a room has an owner"));
         }
         if self.members.len() + members.len() > MAX_MEMBERS {
-            return Err(StanzaError::new(Condition::NotAllowed, "too many are affiliated"));
+            return Err(StanzaError::new(
+                Condition::NotAllowed,
+                "too many are affiliated",
+            ));
         }
         Ok(())
     }
@@ -274,9 +310,7 @@ fn may_change_role(
     let is_admin = target.affiliation >= Affiliation::Admin;
     let allowed = match role {
         Role::None if is_own => return Err(Condition::Conflict.into()),
-        Role::None => {
-            target.affiliation <= own && (by_admin || target.role != Role::Moderator)
-        }
+        Role::None => target.affiliation <= own && (by_admin || target.role != Role::Moderator),
         Role::Moderator if !by_admin => return Err(Condition::Forbidden.into()),
         Role::Moderator => true,
         _ if target.role == role => true,
@@ -299,17 +333,17 @@ fn may_change_affiliation(
     now: Affiliation,
     is_own: bool,
 ) -> Result<(), StanzaError> {
-    let condition = if own < Affiliation::Admin || (now >= Affiliation::Admin && own < Affiliation::Owner)
-    {
-        Condition::Forbidden
-    } else if is_own && now == Affiliation::Outcast {
-        Condition::Conflict
-    } else if own < Affiliation::Owner && was >= Affiliation::Admin && !(is_own && now < was) {
-        // An admin may step down and touch no other.
-        Condition::NotAllowed
-    } else {
-        return Ok(());
-    };
+    let condition =
+        if own < Affiliation::Admin || (now >= Affiliation::Admin && own < Affiliation::Owner) {
+            Condition::Forbidden
+        } else if is_own && now == Affiliation::Outcast {
+            Condition::Conflict
+        } else if own < Affiliation::Owner && was >= Affiliation::Admin && !(is_own && now < was) {
+            // An admin may step down and touch no other.
+            Condition::NotAllowed
+        } else {
+            return Ok(());
+        };
     Err(condition.into())
 }
 

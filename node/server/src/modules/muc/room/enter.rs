@@ -21,19 +21,16 @@ const MORE_FOR_ADMINS: usize = 10;
 
 impl Room {
     /// An available presence: to enter, to be shown everything again, to take another nick, or to say something else.
-    pub(super) fn available(
-        &mut self,
-        stanza: &Stanza,
-        from: &Jid,
-        to: &Jid,
-        now_ms: u64,
-    ) -> Step {
+    pub(super) fn available(&mut self, stanza: &Stanza, from: &Jid, to: &Jid, now_ms: u64) -> Step {
         let Some(nick) = to.resource() else {
             // §7.1.1
             return Step::refuse(stanza, &Condition::JidMalformed.into());
         };
         let joins = stanza.child("x", ns::MUC);
-        let step = match (self.occupants.of(from).map(|known| known.nick == nick), joins) {
+        let step = match (
+            self.occupants.of(from).map(|known| known.nick == nick),
+            joins,
+        ) {
             (Some(true), None) => Ok(self.says_again(stanza, from)),
             (Some(true), Some(_)) => Ok(self.synchronise(stanza, from, now_ms)),
             (Some(false), _) => self.change_nick(stanza, from, nick),
@@ -70,7 +67,10 @@ impl Room {
             .map_err(|_| Condition::JidMalformed)?;
         let known = self.occupants.named(nick);
         if known.is_some_and(|known| known.sessions.len() >= MAX_SESSIONS) {
-            return Err(StanzaError::new(Condition::ResourceConstraint, "too many sessions"));
+            return Err(StanzaError::new(
+                Condition::ResourceConstraint,
+                "too many sessions",
+            ));
         }
         let role = known.map_or_else(
             || Role::on_entering(affiliation, self.record.config.moderated),
@@ -164,7 +164,10 @@ impl Room {
         let config = &self.record.config;
         let warnings = [(config.non_anonymous, 100), (config.logged, 170)];
         let warnings = warnings.iter().filter(|(holds, _)| *holds);
-        let own_codes: Vec<u16> = warnings.map(|(_, code)| *code).chain(codes.iter().copied()).collect();
+        let own_codes: Vec<u16> = warnings
+            .map(|(_, code)| *code)
+            .chain(codes.iter().copied())
+            .collect();
         let id = stanza.id();
         let says = Says {
             own_codes: &own_codes,

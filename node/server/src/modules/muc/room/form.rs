@@ -49,29 +49,74 @@ pub(super) fn form(config: &RoomConfig) -> Form {
         text("roomname", "Name", &config.name),
         text("roomdesc", "Description", &config.description),
         text("lang", "Language", &config.lang),
-        yes("persistentroom", "Stays when nobody is in it", config.persistent),
+        yes(
+            "persistentroom",
+            "Stays when nobody is in it",
+            config.persistent,
+        ),
         yes("publicroom", "Listed", config.public),
         yes("membersonly", "Members only", config.members_only),
-        yes("moderatedroom", "Only who is given voice may speak", config.moderated),
-        yes("passwordprotectedroom", "Asks for a password", config.password.is_some()),
+        yes(
+            "moderatedroom",
+            "Only who is given voice may speak",
+            config.moderated,
+        ),
+        yes(
+            "passwordprotectedroom",
+            "Asks for a password",
+            config.password.is_some(),
+        ),
         secret,
         list("whois", "Who sees real addresses")
-            .with_value(if config.non_anonymous { "anyone" } else { "moderators" })
+            .with_value(if config.non_anonymous {
+                "anyone"
+            } else {
+                "moderators"
+            })
             .with_option("Moderators", "moderators")
             .with_option("Everybody", "anyone"),
-        yes("changesubject", "Participants may change the subject", config.change_subject),
-        yes("allowinvites", "Occupants may invite others", config.allow_invites),
+        yes(
+            "changesubject",
+            "Participants may change the subject",
+            config.change_subject,
+        ),
+        yes(
+            "allowinvites",
+            "Occupants may invite others",
+            config.allow_invites,
+        ),
         allow_pm(config.allow_pm),
         max_users(config.max_users),
-        roles("presencebroadcast", "Whose presence is shown", config.broadcast),
-        roles("getmemberlist", "Who may see who is affiliated", config.member_list),
+        roles(
+            "presencebroadcast",
+            "Whose presence is shown",
+            config.broadcast,
+        ),
+        roles(
+            "getmemberlist",
+            "Who may see who is affiliated",
+            config.member_list,
+        ),
         yes("enablelogging", "What is said is published", config.logged),
         yes("enablearchiving", "What is said is kept", config.archived),
-        text("maxhistoryfetch", "Messages shown to who enters", &config.history.to_string()),
-        yes("allow_register", "Whoever likes may register", config.allow_register),
-        yes("allow_voice_requests", "Visitors may ask for voice", config.allow_voice_requests),
+        text(
+            "maxhistoryfetch",
+            "Messages shown to who enters",
+            &config.history.to_string(),
+        ),
+        yes(
+            "allow_register",
+            "Whoever likes may register",
+            config.allow_register,
+        ),
+        yes(
+            "allow_voice_requests",
+            "Visitors may ask for voice",
+            config.allow_voice_requests,
+        ),
     ];
-    let mut form = Form::of(FormType::Form, ns::MUC_ROOMCONFIG).with_title("Configuration of the room");
+    let mut form =
+        Form::of(FormType::Form, ns::MUC_ROOMCONFIG).with_title("Configuration of the room");
     form.fields.extend(fields);
     form
 }
@@ -85,11 +130,19 @@ fn allow_pm(now: WhoMay) -> Field {
     let field = list("allowpm", "Who may send private messages")
         .with_value(value.map_or("anyone", |(_, value, _)| *value));
     let options = PRIVATE.iter();
-    options.fold(field, |field, (_, value, label)| field.with_option(*label, *value))
+    options.fold(field, |field, (_, value, label)| {
+        field.with_option(*label, *value)
+    })
 }
 
 fn max_users(now: u32) -> Field {
-    let written = |size: u32| if size == 0 { String::new() } else { size.to_string() };
+    let written = |size: u32| {
+        if size == 0 {
+            String::new()
+        } else {
+            size.to_string()
+        }
+    };
     let mut sizes: Vec<u32> = SIZES.into_iter().chain((now > 0).then_some(now)).collect();
     sizes.sort_unstable();
     sizes.dedup();
@@ -104,7 +157,9 @@ fn roles(var: &str, label: &str, now: RoomRoles) -> Field {
     let field = Field::new(FieldType::ListMulti, format!("muc#roomconfig_{var}")).with_label(label);
     let chosen = ROLES.iter().filter(|(role, _)| now.contains(role.as_set()));
     let field = field.with_values(chosen.map(|(role, _)| role.as_str()));
-    ROLES.iter().fold(field, |field, (role, label)| field.with_option(*label, role.as_str()))
+    ROLES.iter().fold(field, |field, (role, label)| {
+        field.with_option(*label, role.as_str())
+    })
 }
 
 /// The configuration that a filled in form makes of another.
@@ -115,7 +170,9 @@ pub(super) fn read(form: &Form, config: &RoomConfig) -> Result<RoomConfig, Stanz
     let mut new = config.clone();
     let field = |var: &str| form.field(&format!("muc#roomconfig_{var}"));
     let text = |var: &str, target: &mut String| {
-        let Some(field) = field(var) else { return Ok(()) };
+        let Some(field) = field(var) else {
+            return Ok(());
+        };
         let written = field.value().unwrap_or_default();
         if written.len() > MAX_TEXT {
             return Err(unacceptable("a text is too long"));
@@ -140,19 +197,28 @@ pub(super) fn read(form: &Form, config: &RoomConfig) -> Result<RoomConfig, Stanz
     ];
     for (var, target) in flags {
         if let Some(field) = field(var) {
-            *target = field.bool().ok_or_else(|| unacceptable("a field is neither true nor false"))?;
+            *target = field
+                .bool()
+                .ok_or_else(|| unacceptable("a field is neither true nor false"))?;
         }
     }
     if let Some(field) = field("whois") {
         new.non_anonymous = match field.value() {
             Some("anyone") => true,
             Some("moderators") => false,
-            _ => return Err(unacceptable("real addresses are seen by moderators or by anyone")),
+            _ => {
+                return Err(unacceptable(
+                    "real addresses are seen by moderators or by anyone",
+                ));
+            }
         };
     }
     if let Some(field) = field("allowpm") {
-        let known = PRIVATE.iter().find(|(_, value, _)| field.value() == Some(value));
-        let known = known.ok_or_else(|| unacceptable("nobody knows who may send private messages"))?;
+        let known = PRIVATE
+            .iter()
+            .find(|(_, value, _)| field.value() == Some(value));
+        let known =
+            known.ok_or_else(|| unacceptable("nobody knows who may send private messages"))?;
         new.allow_pm = known.0;
     }
     if let Some(field) = field("maxusers") {
@@ -178,8 +244,12 @@ fn password(form: &Form, config: &RoomConfig) -> Result<Option<String>, StanzaEr
     let secret = form.field("muc#roomconfig_roomsecret");
     let secret = secret.map(|field| field.value().unwrap_or_default().to_owned());
     let is_asked = match asked {
-        Some(field) => field.bool().ok_or_else(|| unacceptable("a field is neither true nor false"))?,
-        None => secret.as_ref().map_or(config.password.is_some(), |it| !it.is_empty()),
+        Some(field) => field
+            .bool()
+            .ok_or_else(|| unacceptable("a field is neither true nor false"))?,
+        None => secret
+            .as_ref()
+            .map_or(config.password.is_some(), |it| !it.is_empty()),
     };
     if !is_asked {
         return Ok(None);
@@ -197,7 +267,9 @@ fn password(form: &Form, config: &RoomConfig) -> Result<Option<String>, StanzaEr
 fn count(field: &Field) -> Result<u32, StanzaError> {
     match field.value().map(str::trim) {
         None | Some("" | "none") => Ok(0),
-        Some(written) => written.parse().map_err(|_| unacceptable("a number is expected")),
+        Some(written) => written
+            .parse()
+            .map_err(|_| unacceptable("a number is expected")),
     }
 }
 
@@ -221,7 +293,8 @@ mod tests {
     fn submitted(fields: &[(&str, &str)]) -> Form {
         let mut form = Form::of(FormType::Submit, ns::MUC_ROOMCONFIG);
         for (var, value) in fields {
-            form.fields.push(Field::untyped(format!("muc#roomconfig_{var}"), *value));
+            form.fields
+                .push(Field::untyped(format!("muc#roomconfig_{var}"), *value));
         }
         form
     }
@@ -268,15 +341,35 @@ mod tests {
         let check = |before, fields: &[(&str, &str)], expected: Option<Option<&str>>| {
             let read = read(&submitted(fields), &with(before)).ok();
             let expected = expected.map(|it| it.map(str::to_owned));
-            assert_eq!(read.map(|it| it.password), expected, "{before:?} {fields:?}");
+            assert_eq!(
+                read.map(|it| it.password),
+                expected,
+                "{before:?} {fields:?}"
+            );
         };
-        check(None, &[("passwordprotectedroom", "1"), ("roomsecret", "s")], Some(Some("s")));
-        check(None, &[("passwordprotectedroom", "1"), ("roomsecret", "")], None);
+        check(
+            None,
+            &[("passwordprotectedroom", "1"), ("roomsecret", "s")],
+            Some(Some("s")),
+        );
+        check(
+            None,
+            &[("passwordprotectedroom", "1"), ("roomsecret", "")],
+            None,
+        );
         check(None, &[("passwordprotectedroom", "1")], None);
-        check(None, &[("passwordprotectedroom", "0"), ("roomsecret", "s")], Some(None));
+        check(
+            None,
+            &[("passwordprotectedroom", "0"), ("roomsecret", "s")],
+            Some(None),
+        );
         check(None, &[("roomsecret", "s")], Some(Some("s")));
         check(Some("s"), &[("roomsecret", "")], Some(None));
-        check(Some("s"), &[("passwordprotectedroom", "1")], Some(Some("s")));
+        check(
+            Some("s"),
+            &[("passwordprotectedroom", "1")],
+            Some(Some("s")),
+        );
         check(Some("s"), &[("passwordprotectedroom", "0")], Some(None));
     }
 

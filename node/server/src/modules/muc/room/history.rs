@@ -91,7 +91,11 @@ impl History {
     pub fn forget(&mut self, number: u64) -> bool {
         let before = self.messages.len();
         self.messages.retain(|message| message.number != number);
-        self.bytes = self.messages.iter().map(|message| message.bytes.len()).sum();
+        self.bytes = self
+            .messages
+            .iter()
+            .map(|message| message.bytes.len())
+            .sum();
         self.messages.len() < before
     }
 
@@ -112,7 +116,10 @@ impl History {
         let mut chars = wanted.max_chars.unwrap_or(usize::MAX);
         let mut shown = Vec::new();
         let recent = self.messages.iter().rev();
-        for message in recent.take_while(|message| message.time_ms >= since).take(limit) {
+        for message in recent
+            .take_while(|message| message.time_ms >= since)
+            .take(limit)
+        {
             let packet = message.delayed(room);
             // §7.2.15: characters of complete stanzas.
             let Some(left) = chars.checked_sub(packet.bytes.len()) else {
@@ -182,7 +189,12 @@ mod tests {
                 .map(|packet| {
                     let stanza = Stanza::parse(packet.bytes.clone()).unwrap();
                     assert!(stanza.child("delay", ns::DELAY).is_some());
-                    stanza.child("body", ns::CLIENT).unwrap().text().parse().unwrap()
+                    stanza
+                        .child("body", ns::CLIENT)
+                        .unwrap()
+                        .text()
+                        .parse()
+                        .unwrap()
                 })
                 .collect();
             assert_eq!(bodies, expected, "{attributes}");
@@ -196,8 +208,16 @@ mod tests {
         check("<history maxchars='400'/>", 9, &[4, 5]);
         check("<history seconds='20'/>", 9, &[4, 5]);
         check("<history since='1970-01-01T00:00:30Z'/>", 9, &[3, 4, 5]);
-        check("<history since='1970-01-01T00:00:30Z' seconds='15'/>", 9, &[5]);
-        check("<history since='1970-01-01T00:00:00Z'/>", 9, &[1, 2, 3, 4, 5]);
+        check(
+            "<history since='1970-01-01T00:00:30Z' seconds='15'/>",
+            9,
+            &[5],
+        );
+        check(
+            "<history since='1970-01-01T00:00:00Z'/>",
+            9,
+            &[1, 2, 3, 4, 5],
+        );
         check("<history maxstanzas='many'/>", 9, &[1, 2, 3, 4, 5]);
     }
 

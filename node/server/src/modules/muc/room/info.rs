@@ -57,22 +57,34 @@ impl Room {
 
     fn info_element(&self) -> Element {
         let config = &self.record.config;
-        let either = |holds: bool, yes: &'static str, no: &'static str| if holds { yes } else { no };
+        let either =
+            |holds: bool, yes: &'static str, no: &'static str| if holds { yes } else { no };
         let kinds = [
             either(config.public, "muc_public", "muc_hidden"),
             either(config.members_only, "muc_membersonly", "muc_open"),
             either(config.moderated, "muc_moderated", "muc_unmoderated"),
-            either(config.non_anonymous, "muc_nonanonymous", "muc_semianonymous"),
-            either(config.password.is_some(), "muc_passwordprotected", "muc_unsecured"),
+            either(
+                config.non_anonymous,
+                "muc_nonanonymous",
+                "muc_semianonymous",
+            ),
+            either(
+                config.password.is_some(),
+                "muc_passwordprotected",
+                "muc_unsecured",
+            ),
             either(config.persistent, "muc_persistent", "muc_temporary"),
         ];
-        let archive = [ns::MAM, ns::MAM_EXTENDED].into_iter().filter(|_| config.archived);
+        let archive = [ns::MAM, ns::MAM_EXTENDED]
+            .into_iter()
+            .filter(|_| config.archived);
         let features = FEATURES.into_iter().chain(kinds).chain(archive);
         let name = match config.name.as_str() {
             "" => self.address.local().unwrap_or_default(),
             name => name,
         };
-        let feature = |var: &'static str| Element::new("feature", ns::DISCO_INFO).with_attr("var", var);
+        let feature =
+            |var: &'static str| Element::new("feature", ns::DISCO_INFO).with_attr("var", var);
         Element::new("query", ns::DISCO_INFO)
             .with_child(identity_element(name))
             .with_children(features.map(feature))
@@ -111,18 +123,23 @@ impl Room {
             ("muc#maxhistoryfetch".to_owned(), history.as_str()),
             ("muc#roomconfig_roomname".to_owned(), config.name.as_str()),
             ("muc#roomconfig_changesubject".to_owned(), subject_by_all),
-            ("muc#roomconfig_allowinvites".to_owned(), flag(config.allow_invites)),
+            (
+                "muc#roomconfig_allowinvites".to_owned(),
+                flag(config.allow_invites),
+            ),
             ("muc#roomconfig_allowpm".to_owned(), allow_pm),
         ];
         for (var, value) in texts {
-            form.fields.push(Field::new(FieldType::TextSingle, var).with_value(value));
+            form.fields
+                .push(Field::new(FieldType::TextSingle, var).with_value(value));
         }
         if !contacts.values.is_empty() {
             form.fields.push(contacts);
         }
         if let Some(avatars) = &self.record.avatars {
             let hashes = Field::new(FieldType::TextMulti, info("avatarhash"));
-            form.fields.push(hashes.with_values(avatars.iter().map(String::as_str)));
+            form.fields
+                .push(hashes.with_values(avatars.iter().map(String::as_str)));
         }
         form
     }
@@ -141,7 +158,10 @@ impl Room {
         let is_open = config.public && !config.members_only && config.password.is_none();
         let may = self.role(from) != Role::None
             || (is_open && self.affiliation(from) > Affiliation::Outcast);
-        let shown = self.occupants.iter().filter(|it| may && self.is_shown(it.role));
+        let shown = self
+            .occupants
+            .iter()
+            .filter(|it| may && self.is_shown(it.role));
         let items = shown.map(|it| {
             Element::new("item", ns::DISCO_ITEMS)
                 .with_attr("jid", it.jid.as_str())

@@ -66,7 +66,12 @@ impl Room {
                 true => from.as_str(),
                 false => inviter.jid.as_str(),
             };
-            effects.push(Effect::Route(self.invitation(&to, Some(by), reason.as_deref(), kept)));
+            effects.push(Effect::Route(self.invitation(
+                &to,
+                Some(by),
+                reason.as_deref(),
+                kept,
+            )));
             let account = to.to_bare();
             if config.members_only && self.affiliation(&to) == Affiliation::None {
                 let nick = self.member(&account).and_then(|known| known.nick.clone());
@@ -102,9 +107,11 @@ impl Room {
             .with_attr("from", by.unwrap_or(self.address.as_str()))
             .with_children(reason_element(reason))
             .with_children(kept);
-        let x = Element::new("x", ns::MUC_USER).with_child(invite).with_children(
-            password.map(|it| Element::new("password", ns::MUC_USER).with_text(it.clone())),
-        );
+        let x = Element::new("x", ns::MUC_USER)
+            .with_child(invite)
+            .with_children(
+                password.map(|it| Element::new("password", ns::MUC_USER).with_text(it.clone())),
+            );
         // COMPAT: clients that know direct invitations only (XEP-0249).
         let direct = Element::new("x", ns::CONFERENCE)
             .with_attr("jid", self.address.as_str())
@@ -119,12 +126,7 @@ impl Room {
     }
 
     /// Somebody does not want to come. Only who is in the room is told: others it cannot have been invited by.
-    fn decline(
-        &self,
-        stanza: &Stanza,
-        decline: Node<'_>,
-        from: &Jid,
-    ) -> Result<Step, StanzaError> {
+    fn decline(&self, stanza: &Stanza, decline: Node<'_>, from: &Jid) -> Result<Step, StanzaError> {
         let to = decline.attr("to").ok_or(Condition::BadRequest)?;
         let to = Jid::parse(&to).map_err(|_| Condition::JidMalformed)?;
         if stanza.raw().len() > self.policy.message_bytes {

@@ -3,7 +3,11 @@
 use bytes::Bytes;
 use xmpp::{FullJid, Jid, Stanza, StanzaErrorCondition as Condition, payload::error::parse_error};
 
-use super::{Effects, Room, effects::{Destroy, Step}, presence::Says};
+use super::{
+    Effects, Room,
+    effects::{Destroy, Step},
+    presence::Says,
+};
 
 /// Errors that say that whom it was for is not there (§18.1.3).
 const GONE: [Condition; 7] = [
@@ -28,13 +32,15 @@ impl Room {
     }
 
     fn take_out(&mut self, from: &Jid, says: Option<Bytes>, codes: &[u16]) -> Effects {
-        let Some((mut occupant, gone)) = from
-            .to_full()
-            .and_then(|real| self.occupants.remove(&real))
+        let Some((mut occupant, gone)) =
+            from.to_full().and_then(|real| self.occupants.remove(&real))
         else {
             return Effects::default();
         };
-        let at = occupant.sessions.iter().position(|it| it.real.as_jid() == from);
+        let at = occupant
+            .sessions
+            .iter()
+            .position(|it| it.real.as_jid() == from);
         let was_shown = at == Some(0);
         let Some(mut session) = at.map(|at| occupant.sessions.remove(at)) else {
             return Effects::default();
@@ -65,14 +71,16 @@ impl Room {
             return Step::nothing();
         };
         let error = stanza.root().children().find_map(parse_error);
-        let is_gone = error.is_some_and(|error| GONE.contains(&error.condition));
-        // What became of a private message is for whoever sent it; the one who did not get it may well be there.
-        if to.resource().is_some() && stanza.kind() == xmpp::Kind::Message {
-            return self.private_error(stanza, from, to);
-        }
-        match is_gone {
-            true => Step::Done(self.lost(&real)),
-            false => Step::nothing(),
+        let condition = error.map(|error| error.condition);
+        // What became of a private message is for whoever sent it; the one who does not take it may well be there.
+        let is_private = to.resource().is_some() && stanza.kind() == xmpp::Kind::Message;
+        match condition {
+            Some(Condition::ServiceUnavailable) | None if is_private => {
+                self.private_error(stanza, from, to)
+            }
+            Some(condition) if GONE.contains(&condition) => Step::Done(self.lost(&real)),
+            _ if is_private => self.private_error(stanza, from, to),
+            _ => Step::nothing(),
         }
     }
 

@@ -70,13 +70,20 @@ impl Room {
         now_ms: u64,
     ) -> Result<Role, StanzaError> {
         if stanza.raw().len() > self.policy.message_bytes {
-            return Err(StanzaError::new(Condition::PolicyViolation, "the message is too long"));
+            return Err(StanzaError::new(
+                Condition::PolicyViolation,
+                "the message is too long",
+            ));
         }
         let policy = self.policy;
         let locked = self.record.locked;
         let Some(occupant) = self.occupants.of_mut(from) else {
             // §17.2: what is not unlocked yet is not there.
-            let absent = if locked { Condition::ItemNotFound } else { Condition::NotAcceptable };
+            let absent = if locked {
+                Condition::ItemNotFound
+            } else {
+                Condition::NotAcceptable
+            };
             return Err(absent.into());
         };
         let role = occupant.role;
@@ -125,7 +132,8 @@ impl Room {
         if let Some(retracts) = &saying.retracts {
             self.history.forget(retracts.number);
         }
-        let kept = saying.kept || (!self.record.config.archived && is_worth_keeping(&saying.stanza));
+        let kept =
+            saying.kept || (!self.record.config.archived && is_worth_keeping(&saying.stanza));
         if kept && saying.subject.is_none() {
             self.history.push(Remembered {
                 number: number.unwrap_or(0),

@@ -51,13 +51,13 @@ use xmpp::{
     BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, ns,
 };
 
+use self::occupants::{Occupant, Occupants};
 pub use self::{
     effects::{Change, Destroy, Effect, Effects, Packet, Real, Retracts, Saying, Step},
     history::{History, Remembered},
     policy::Policy,
     role::Role,
 };
-use self::occupants::{Occupant, Occupants};
 
 /// Bytes of the secret that occupant ids are made with.
 pub const SECRET: usize = 32;
@@ -96,7 +96,12 @@ impl Room {
     }
 
     /// What is to be kept of a room that somebody makes (§10.1).
-    pub fn made_by(owner: BareJid, secret: [u8; SECRET], policy: &Policy, now_ms: u64) -> StoredRoom {
+    pub fn made_by(
+        owner: BareJid,
+        secret: [u8; SECRET],
+        policy: &Policy,
+        now_ms: u64,
+    ) -> StoredRoom {
         let member = RoomMember {
             affiliation: Affiliation::Owner,
             ..RoomMember::default()

@@ -39,7 +39,13 @@ impl Room {
     }
 
     /// A moderator takes back what somebody said (XEP-0425 §4).
-    pub(super) fn moderate(&self, stanza: &Stanza, from: &Jid, payload: &Element, now_ms: u64) -> Step {
+    pub(super) fn moderate(
+        &self,
+        stanza: &Stanza,
+        from: &Jid,
+        payload: &Element,
+        now_ms: u64,
+    ) -> Step {
         match self.moderated(stanza, from, payload, now_ms) {
             Ok(saying) => Step::Say(Box::new(saying)),
             Err(error) => Step::refuse(stanza, &error),

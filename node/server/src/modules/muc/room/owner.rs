@@ -62,9 +62,16 @@ impl Room {
             .with_field(people(OWNERS, "Owners", Affiliation::Owner))
     }
 
-    fn configure(&self, stanza: &Stanza, from: &Jid, submitted: &Form) -> Result<Step, StanzaError> {
+    fn configure(
+        &self,
+        stanza: &Stanza,
+        from: &Jid,
+        submitted: &Form,
+    ) -> Result<Step, StanzaError> {
         // §10.1.2: an empty form takes what is offered; a form of something else is none.
-        let is_other = submitted.namespace().is_some_and(|it| it != ns::MUC_ROOMCONFIG);
+        let is_other = submitted
+            .namespace()
+            .is_some_and(|it| it != ns::MUC_ROOMCONFIG);
         if is_other || (submitted.namespace().is_none() && !submitted.fields.is_empty()) {
             return Err(Condition::BadRequest.into());
         }
@@ -102,13 +109,17 @@ impl Room {
                 affiliation,
                 ..known(account)
             };
-            let new = named.iter().filter(|it| known(it).affiliation != affiliation);
+            let new = named
+                .iter()
+                .filter(|it| known(it).affiliation != affiliation);
             for account in new {
                 if members.iter().all(|(it, _)| it != account) {
                     members.push((account.clone(), become_it(account, affiliation)));
                 }
             }
-            let old = self.with_affiliation(affiliation).filter(|it| !named.contains(it));
+            let old = self
+                .with_affiliation(affiliation)
+                .filter(|it| !named.contains(it));
             for account in old {
                 if members.iter().all(|(it, _)| it != account) {
                     members.push((account.clone(), become_it(account, Affiliation::Member)));
@@ -117,7 +128,10 @@ impl Room {
         }
         match members.len() <= MAX_CHANGED {
             true => Ok(members),
-            false => Err(StanzaError::new(Condition::PolicyViolation, "too many at once")),
+            false => Err(StanzaError::new(
+                Condition::PolicyViolation,
+                "too many at once",
+            )),
         }
     }
 }

@@ -50,7 +50,8 @@ impl Pace {
         if policy.messages_per_second == 0 {
             return true;
         }
-        let each = Duration::from_secs(1).as_micros() as u64 / u64::from(policy.messages_per_second);
+        let each =
+            Duration::from_secs(1).as_micros() as u64 / u64::from(policy.messages_per_second);
         let now_us = now_ms * 1_000;
         let due_us = self.due_us.max(now_us);
         if due_us - now_us > each * u64::from(policy.burst) {

@@ -8,10 +8,7 @@ use bytes::Bytes;
 use xmpp::{Element, Jid, Kind, Stanza, element::escape_attr_into, ns};
 
 use super::{
-    Effects, Packet, Real, Role, Room,
-    effects::Step,
-    occupants::Occupant,
-    role::affiliation_str,
+    Effects, Packet, Real, Role, Room, effects::Step, occupants::Occupant, role::affiliation_str,
     status_element,
 };
 
@@ -41,13 +38,7 @@ pub(super) struct Says<'a> {
 
 impl Room {
     /// A presence for the room.
-    pub(super) fn presence(
-        &mut self,
-        stanza: &Stanza,
-        from: &Jid,
-        to: &Jid,
-        now_ms: u64,
-    ) -> Step {
+    pub(super) fn presence(&mut self, stanza: &Stanza, from: &Jid, to: &Jid, now_ms: u64) -> Step {
         match stanza.type_attr().as_deref() {
             None => self.available(stanza, from, to, now_ms),
             Some("unavailable") => Step::Done(self.leave(from, said_by(stanza))),
@@ -68,7 +59,11 @@ impl Room {
     /// Tells everybody what an occupant is now, and its own sessions with the codes that are theirs.
     pub(super) fn announce(&self, occupant: &Occupant, says: &Says<'_>) -> Effects {
         let mut effects = self.announce_to_others(occupant, says);
-        effects.append(self.announce_to_itself(occupant, says, occupant.reals().cloned().collect()));
+        effects.append(self.announce_to_itself(
+            occupant,
+            says,
+            occupant.reals().cloned().collect(),
+        ));
         effects
     }
 

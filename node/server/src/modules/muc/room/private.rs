@@ -60,8 +60,7 @@ impl Room {
     /// What became of a message to an occupant, for the sessions of whoever sent it.
     pub(super) fn private_error(&mut self, stanza: &Stanza, from: &Jid, to: &Jid) -> Step {
         let nick = to.resource().unwrap_or_default();
-        let (Some(teller), Some(sender)) =
-            (self.occupants.of(from), self.occupants.named(nick))
+        let (Some(teller), Some(sender)) = (self.occupants.of(from), self.occupants.named(nick))
         else {
             return Step::nothing();
         };

@@ -99,7 +99,12 @@ impl Room {
     }
 
     /// §9.9
-    fn request_membership(&self, stanza: &Stanza, from: &Jid, nick: &str) -> Result<Step, StanzaError> {
+    fn request_membership(
+        &self,
+        stanza: &Stanza,
+        from: &Jid,
+        nick: &str,
+    ) -> Result<Step, StanzaError> {
         let form = Form::of(FormType::Form, ns::MUC_REGISTER)
             .with_title("Request for membership")
             .with_instructions("Shall this person become a member of the room?")

@@ -38,7 +38,8 @@ impl Room {
         let sender = self.occupants.of(from).ok_or(Condition::NotAcceptable)?;
         let target = self.occupants.named(nick).ok_or(Condition::ItemNotFound)?;
         let mut children = stanza.root().children();
-        let (Some(payload), None, Some(id)) = (children.next(), children.next(), stanza.id()) else {
+        let (Some(payload), None, Some(id)) = (children.next(), children.next(), stanza.id())
+        else {
             return Err(Condition::BadRequest.into());
         };
         if target.nick == sender.nick && payload.is("ping", ns::PING) {

@@ -1,8 +1,8 @@
 //! IQs to a room itself (XEP-0045 §17.4).
 
-use storage::repository::{Affiliation, RoomRecord, room::MAX_VCARD};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use storage::repository::{Affiliation, RoomRecord, room::MAX_VCARD};
 use xmpp::{Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
 use super::{
@@ -72,7 +72,10 @@ impl Room {
         }
         let bytes = payload.to_bytes(ns::CLIENT);
         if bytes.len() > MAX_VCARD {
-            return Err(StanzaError::new(Condition::NotAcceptable, "the vCard is too long"));
+            return Err(StanzaError::new(
+                Condition::NotAcceptable,
+                "the vCard is too long",
+            ));
         }
         let is_empty = payload.children().next().is_none();
         let record = RoomRecord {
@@ -98,7 +101,10 @@ fn avatars(vcard: &Element) -> Vec<String> {
     binary
         .map(|bytes| {
             let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &bytes);
-            hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+            hash.as_ref()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect()
         })
         .collect()
 }

@@ -145,7 +145,12 @@ impl Room {
     }
 
     /// Somebody is removed by a moderator (§8.2): what it is told, and what the others are.
-    pub(super) fn kick(&mut self, nick: &str, actor: Option<&str>, reason: Option<&str>) -> [Effects; 2] {
+    pub(super) fn kick(
+        &mut self,
+        nick: &str,
+        actor: Option<&str>,
+        reason: Option<&str>,
+    ) -> [Effects; 2] {
         let Some(occupant) = self.occupants.remove_nick(nick) else {
             return Default::default();
         };
@@ -184,7 +189,10 @@ impl Room {
             .with_attr("role", "none")
             .with_attr("jid", account.as_str());
         let packet = self.notice([Element::new("x", ns::MUC_USER).with_child(item)]);
-        let seeing = self.occupants.iter().filter(|it| self.sees_addresses(it.role));
+        let seeing = self
+            .occupants
+            .iter()
+            .filter(|it| self.sees_addresses(it.role));
         let seeing = seeing.flat_map(Occupant::reals).cloned().collect();
         effects.send(packet, seeing);
         let comes = was == Affiliation::None && now == Affiliation::Member;

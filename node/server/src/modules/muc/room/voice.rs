@@ -15,15 +15,17 @@ use super::{
 
 impl Room {
     /// A form in a message to the room.
-    pub(super) fn form_message(&mut self, stanza: &Stanza, from: &Jid) -> Result<Step, StanzaError> {
+    pub(super) fn form_message(
+        &mut self,
+        stanza: &Stanza,
+        from: &Jid,
+    ) -> Result<Step, StanzaError> {
         let form = Form::child_of(&stanza.to_element())?.ok_or(Condition::BadRequest)?;
         match (form.form_type, form.namespace()) {
-            (FormType::Submit, Some(ns::MUC_REQUEST)) => {
-                match form.field("muc#request_allow") {
-                    None => self.request_voice(&form, from),
-                    Some(allow) => self.answer_voice(&form, from, allow.bool() == Some(true)),
-                }
-            }
+            (FormType::Submit, Some(ns::MUC_REQUEST)) => match form.field("muc#request_allow") {
+                None => self.request_voice(&form, from),
+                Some(allow) => self.answer_voice(&form, from, allow.bool() == Some(true)),
+            },
             (FormType::Submit, Some(ns::MUC_REGISTER)) => self.answer_registration(&form, from),
             (FormType::Cancel, _) => Ok(Step::nothing()),
             _ => Err(Condition::BadRequest.into()),
@@ -74,7 +76,10 @@ impl Room {
             return Err(Condition::Forbidden.into());
         }
         let nick = form.value("muc#roomnick").ok_or(Condition::BadRequest)?;
-        let target = self.occupants.named_mut(nick).ok_or(Condition::ItemNotFound)?;
+        let target = self
+            .occupants
+            .named_mut(nick)
+            .ok_or(Condition::ItemNotFound)?;
         if !allows || target.role != Role::Visitor {
             return Ok(Step::nothing());
         }

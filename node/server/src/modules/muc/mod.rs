@@ -1,0 +1,213 @@
+//! Multi-user chat: services with rooms in which many talk.
+//!
+//! Source: XEP-0045 v1.35.5, 0249, 0313 (archives of rooms), 0317 not yet, 0410, 0421, 0424, 0425, 0433, 0486.
+//! A room is served at its place, as an account is: what is for it comes to the node that the view names, which loads it
+//! from the store when it is first used. What is said is in the room's log before anybody hears it and before its sender is
+//! told that it was taken.
+//!
+//! | file | what |
+//! |---|---|
+//! | `room` | the rules, pure |
+//! | `rooms`, `home` | the rooms in memory; the queue of one of them |
+//! | `handling`, `keeping`, `speaking` | what is done with a stanza; what is kept of a room; what is said in it |
+//! | `log`, `archive` | the room's log; what is read back |
+//! | `service` | the address of the service itself |
+//! | `sending` | effects, carried out |
+//! | `inspect` | what administrators are told |
+//!
+//! Stored: `storage::repository::room`, and logs under the addresses of rooms.
+//! Bounds: rooms in memory, operations that wait, occupants, history, messages and their rate, each at its declaration.
+
+mod archive;
+mod handling;
+mod home;
+mod inspect;
+mod keeping;
+mod log;
+pub mod options;
+pub mod room;
+mod rooms;
+mod sending;
+mod service;
+mod speaking;
+
+use std::sync::Arc;
+
+use storage::repository::{ListedRoom, LogRepository, RoomRepository};
+use tokio::sync::oneshot;
+use xmpp::{BareJid, Element, Stanza, StanzaError, ns};
+
+pub use self::options::Options;
+use self::{
+    home::{Asked, Op},
+    rooms::Rooms,
+};
+use crate::{
+    metrics::RoomMetrics,
+    module::{Context, Module, Receipt, Registry, Service, Spec, Status, Target},
+};
+
+const SPECS: [Spec; 6] = [
+    Spec {
+        xep: 45,
+        version: "1.35.5",
+        status: Status::Complete,
+    },
+    Spec {
+        xep: 249,
+        version: "1.2",
+        status: Status::Complete,
+    },
+    Spec {
+        xep: 410,
+        version: "1.1.0",
+        status: Status::Complete,
+    },
+    Spec {
+        xep: 421,
+        version: "1.0.1",
+        status: Status::Complete,
+    },
+    Spec {
+        xep: 425,
+        version: "0.3.0",
+        status: Status::Complete,
+    },
+    Spec {
+        xep: 486,
+        version: "0.1.0",
+        status: Status::Partial("no presence of the room itself"),
+    },
+];
+
+/// The module.
+pub struct Muc {
+    options: Options,
+    repository: Arc<dyn RoomRepository>,
+    logs: Arc<dyn LogRepository>,
+    archives: Arc<dyn LogRepository>,
+    rooms: Rooms,
+    metrics: RoomMetrics,
+}
+
+impl Muc {
+    /// Services over these repositories.
+    pub fn new(
+        options: Options,
+        repository: Arc<dyn RoomRepository>,
+        logs: Arc<dyn LogRepository>,
+        archives: Arc<dyn LogRepository>,
+        metrics: RoomMetrics,
+    ) -> Self {
+        Self {
+            options,
+            repository,
+            logs,
+            archives,
+            rooms: Rooms::default(),
+            metrics,
+        }
+    }
+
+    /// The rooms of a service behind a localpart, listed or not.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn list(
+        &self,
+        service: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListedRoom>, StanzaError> {
+        Ok(service::all(&*self.repository, service, after, limit).await?)
+    }
+
+    /// The end of a room; whether there was one.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn destroy_room(
+        self: &Arc<Self>,
+        room: &BareJid,
+        reason: Option<String>,
+        cx: &Context,
+    ) -> Result<bool, StanzaError> {
+        self.ask(room, |answer| Asked::Destroy(reason, answer), cx)
+            .await
+    }
+
+    /// What is known of a room, by name and value; `None`: there is none.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn inspect_room(
+        self: &Arc<Self>,
+        room: &BareJid,
+        cx: &Context,
+    ) -> Result<Option<Vec<(String, String)>>, StanzaError> {
+        self.ask(room, Asked::Inspect, cx).await
+    }
+
+    async fn ask<T>(
+        self: &Arc<Self>,
+        room: &BareJid,
+        asked: impl FnOnce(oneshot::Sender<Result<T, StanzaError>>) -> Asked,
+        cx: &Context,
+    ) -> Result<T, StanzaError> {
+        let busy = || crate::home::wait("too many rooms are in use");
+        let home = self.rooms.get(room, self.options.loaded, cx.now_ms());
+        let (sender, answer) = oneshot::channel();
+        let home = home.ok_or_else(busy)?;
+        // It is never refused.
+        let _ = home.push(self, Op::Asked(asked(sender)), cx);
+        answer.await.unwrap_or_else(|_| Err(busy()))
+    }
+
+    fn take_in(self: &Arc<Self>, stanza: Stanza, receipt: Receipt, cx: &Context) {
+        let Some(to) = stanza.to().cloned() else {
+            return receipt.done();
+        };
+        let room = to.to_bare();
+        if room.local().is_none() {
+            self.serve(&stanza, cx);
+            return receipt.done();
+        }
+        let busy = "too many rooms are in use";
+        let Some(home) = self.rooms.get(&room, self.options.loaded, cx.now_ms()) else {
+            return self.refuse(&stanza, receipt, &crate::home::wait(busy), cx);
+        };
+        if let Err(Op::Stanza(stanza, receipt)) = home.push(self, Op::Stanza(stanza, receipt), cx) {
+            let error = crate::home::wait("too much waits for the room");
+            self.refuse(&stanza, receipt, &error, cx);
+        }
+        self.metrics.loaded(self.rooms.len());
+    }
+}
+
+/// What a registry holds: the module as a service.
+struct AsService(Arc<Muc>);
+
+impl Service for AsService {
+    fn receive(&self, stanza: &Stanza, cx: &Context) {
+        self.0.serve(stanza, cx);
+    }
+
+    fn take(&self, stanza: Stanza, receipt: Receipt, cx: &Context) {
+        self.0.take_in(stanza, receipt, cx);
+    }
+}
+
+impl Module for Muc {
+    fn register(self: Arc<Self>, registry: &mut Registry) {
+        for domain in &self.options.services {
+            let item = Element::new("item", ns::DISCO_ITEMS)
+                .with_attr("jid", domain.as_str())
+                .with_attr("name", "Rooms");
+            registry.disco_item(Target::Server, item);
+            registry.service(domain.clone(), Arc::new(AsService(self.clone())));
+        }
+        for spec in SPECS {
+            registry.spec(spec);
+        }
+    }
+}
