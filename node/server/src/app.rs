@@ -294,6 +294,15 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         router.active_lists.clone(),
     ));
     let accounts = router.accounts();
+    let rooms = config.rooms.enabled.then(|| {
+        Arc::new(modules::muc::Muc::new(
+            room_options(config),
+            stores.rooms.clone(),
+            stores.logs.clone(),
+            stores.archives.clone(),
+            router.metrics.rooms.clone(),
+        ))
+    });
     let mut modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(modules::roster::RosterModule::new(
             router.rosters.clone(),
@@ -323,17 +332,10 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
             config.admins.clone(),
             config.domains.clone(),
             accounts,
+            rooms.as_ref(),
         )),
     ];
-    if config.rooms.enabled {
-        modules.push(Arc::new(modules::muc::Muc::new(
-            room_options(config),
-            stores.rooms.clone(),
-            stores.logs.clone(),
-            stores.archives.clone(),
-            router.metrics.rooms.clone(),
-        )));
-    }
+    modules.extend(rooms.map(|rooms| rooms as Arc<dyn Module>));
     if config.archive.enabled {
         modules.push(Arc::new(modules::archive::Archive::new(
             stores.archives.clone(),

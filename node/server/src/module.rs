@@ -383,6 +383,8 @@ pub trait Outlet: Send + Sync {
     /// Sends a stanza that lacks only its `to` to sessions, each in the order of what it is sent like this. Those that are not
     /// there.
     fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>>;
+    /// Whether another node serves what has this address.
+    fn is_elsewhere(&self, address: &BareJid) -> bool;
     /// Does what need not wait at once; what does goes on as a task.
     fn run(&self, work: Work);
     /// The sessions of an account.

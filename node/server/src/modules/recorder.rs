@@ -219,6 +219,9 @@ impl Outlet for Recorder {
         self.note(format!("spread {} to {}", text(stanza.raw()), to.join(" ")));
         Vec::new()
     }
+    fn is_elsewhere(&self, _address: &BareJid) -> bool {
+        false
+    }
     fn run(&self, work: Work) {
         tokio::spawn(work);
     }

@@ -46,6 +46,10 @@ impl Outlet for Arc<Router> {
         spread::spread(self, stanza, to)
     }
 
+    fn is_elsewhere(&self, address: &BareJid) -> bool {
+        self.elsewhere(address.as_jid()).is_some()
+    }
+
     fn run(&self, work: Work) {
         let _ = poll_once::now_or_run(self, work, || {});
     }

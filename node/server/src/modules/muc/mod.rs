@@ -109,6 +109,11 @@ impl Muc {
         }
     }
 
+    /// The services.
+    pub fn services(&self) -> &[String] {
+        &self.options.services
+    }
+
     /// The rooms of a service behind a localpart, listed or not.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use super::{
     Room,
     effects::{Change, Effects, Step},
     occupants::Occupant,
+    rights::{may_change_affiliation, may_change_role},
     role::{Role, affiliation_str, parse_affiliation},
     standing::is_set,
 };
@@ -297,54 +298,6 @@ impl Room {
         }
         Ok(())
     }
-}
-
-/// §8.2 to §9.7: who may give whom which role.
-fn may_change_role(
-    own: Affiliation,
-    target: &Occupant,
-    role: Role,
-    is_own: bool,
-) -> Result<(), StanzaError> {
-    let by_admin = own >= Affiliation::Admin;
-    let is_admin = target.affiliation >= Affiliation::Admin;
-    let allowed = match role {
-        Role::None if is_own => return Err(Condition::Conflict.into()),
-        Role::None => target.affiliation <= own && (by_admin || target.role != Role::Moderator),
-        Role::Moderator if !by_admin => return Err(Condition::Forbidden.into()),
-        Role::Moderator => true,
-        _ if target.role == role => true,
-        _ if is_admin => false,
-        _ if target.role == Role::Moderator => by_admin,
-        Role::Participant => true,
-        // §8.4: never at or above one's own level.
-        Role::Visitor => target.affiliation == Affiliation::None || target.affiliation < own,
-    };
-    match allowed {
-        true => Ok(()),
-        false => Err(Condition::NotAllowed.into()),
-    }
-}
-
-/// §9, §10.3 to §10.8: who may give whom which affiliation.
-fn may_change_affiliation(
-    own: Affiliation,
-    was: Affiliation,
-    now: Affiliation,
-    is_own: bool,
-) -> Result<(), StanzaError> {
-    let condition =
-        if own < Affiliation::Admin || (now >= Affiliation::Admin && own < Affiliation::Owner) {
-            Condition::Forbidden
-        } else if is_own && now == Affiliation::Outcast {
-            Condition::Conflict
-        } else if own < Affiliation::Owner && was >= Affiliation::Admin && !(is_own && now < was) {
-            // An admin may step down and touch no other.
-            Condition::NotAllowed
-        } else {
-            return Ok(());
-        };
-    Err(condition.into())
 }
 
 fn role_item(occupant: &Occupant) -> Element {

@@ -11,7 +11,7 @@
 //! | `enter`, `leave`, `nick`, `presence` | coming, going, changing (§7.1 to §7.14); what presence says |
 //! | `message`, `history`, `subject`, `private` | what is said: to all, earlier, about what, to one |
 //! | `invite`, `voice`, `register` | invitations, requests for voice, membership by registration |
-//! | `admin`, `standing` | lists of roles and affiliations, and their changes (§8, §9) |
+//! | `admin`, `rights`, `standing` | lists of roles and affiliations, who may change them, what follows (§8, §9) |
 //! | `owner`, `form` | configuration and destruction (§10) |
 //! | `request`, `relay`, `info`, `moderation` | IQs: to the room, to one another, discovery, what moderators take back |
 //! | `effects`, `policy` | what a rule wants done; what the service allows |
@@ -35,6 +35,7 @@ mod private;
 mod register;
 mod relay;
 mod request;
+mod rights;
 pub mod role;
 mod standing;
 mod subject;

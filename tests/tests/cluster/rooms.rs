@@ -1,0 +1,162 @@
+//! A room whose occupants are at several nodes: served at its place, the same for all.
+
+use tests::cluster::Cluster;
+use tests::faults::client::{Client, attr, name};
+use tests::faults::node::{account, create_accounts};
+use tests::faults::settings::Settings;
+
+const JOIN: &str = "<x xmlns='http://jabber.org/protocol/muc'/>";
+const OWNER: &str = "http://jabber.org/protocol/muc#owner";
+
+/// An account whose home is at the node.
+fn at(cluster: &Cluster, node: usize, letter: char) -> String {
+    (0..1000)
+        .map(|number| format!("{letter}{number}"))
+        .find(|name| cluster.home_of(account(name).as_str()).unwrap() == node)
+        .unwrap()
+}
+
+/// A room whose place is the node.
+pub(crate) fn room_at(cluster: &Cluster, node: usize) -> String {
+    let service = cluster.app(0).router.config.room_services()[0].clone();
+    (0..1000)
+        .map(|number| format!("room{number}@{service}"))
+        .find(|room| cluster.home_of(room).unwrap() == node)
+        .unwrap()
+}
+
+/// Enters and reads up to the subject.
+pub(crate) async fn enter(client: &mut Client, room: &str, nick: &str) -> Vec<String> {
+    let presence = format!("<presence to='{room}/{nick}'>{JOIN}</presence>");
+    client.send(&presence).await.unwrap();
+    let mut seen = Vec::new();
+    loop {
+        let text = client.next().await.unwrap();
+        let is_last = text.contains("<subject");
+        assert_ne!(attr(&text, "type"), Some("error"), "{text}");
+        seen.push(text);
+        if is_last {
+            return seen;
+        }
+    }
+}
+
+/// Makes a room that stays.
+pub(crate) async fn make(client: &mut Client, room: &str, nick: &str) {
+    enter(client, room, nick).await;
+    let form = "<x xmlns='jabber:x:data' type='submit'>\
+        <field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field>\
+        <field var='muc#roomconfig_persistentroom'><value>1</value></field></x>";
+    let iq =
+        format!("<iq type='set' id='make' to='{room}'><query xmlns='{OWNER}'>{form}</query></iq>");
+    let answer = client.ask(&iq).await.unwrap();
+    assert_eq!(attr(&answer, "type"), Some("result"), "{answer}");
+}
+
+pub(crate) async fn say(client: &mut Client, room: &str, id: &str) {
+    let message =
+        format!("<message type='groupchat' id='{id}' to='{room}'><body>{id}</body></message>");
+    client.send(&message).await.unwrap();
+}
+
+pub(crate) async fn hears(client: &mut Client, room: &str, nick: &str, id: &str) {
+    let text = client
+        .until(|text| name(text) == "message" && text.contains("<body"))
+        .await
+        .unwrap();
+    assert_eq!(attr(&text, "id"), Some(id), "{text}");
+    assert_eq!(
+        attr(&text, "from"),
+        Some(format!("{room}/{nick}").as_str()),
+        "{text}"
+    );
+    assert_eq!(attr(&text, "to"), Some(client.jid.as_str()), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn occupants_of_all_nodes_hear_each_other() {
+    let cluster = Cluster::start(3, Settings::default()).await.unwrap();
+    let names = [0, 1, 2].map(|node| at(&cluster, node, 'u'));
+    create_accounts(&cluster.stores(), names.clone())
+        .await
+        .unwrap();
+    for place in 0..3 {
+        let room = room_at(&cluster, place);
+        let mut clients = Vec::new();
+        for (node, name) in names.iter().enumerate() {
+            // The socket is at another node than the account.
+            let address = cluster.address((node + 1) % 3);
+            let client = Client::online(address, name, &format!("r{place}")).await;
+            clients.push(client.unwrap());
+        }
+        make(&mut clients[0], &room, "n0").await;
+        for at in 1..3 {
+            let seen = enter(&mut clients[at], &room, &format!("n{at}")).await;
+            let others = seen.iter().filter(|it| name(it) == "presence").count();
+            assert_eq!(others, at + 1, "{seen:?}");
+        }
+        for speaker in 0..3 {
+            let id = format!("m{place}{speaker}");
+            say(&mut clients[speaker], &room, &id).await;
+            for client in &mut clients {
+                hears(client, &room, &format!("n{speaker}"), &id).await;
+            }
+        }
+        // Who goes is seen to go by all.
+        let last = clients.pop().unwrap();
+        last.close().await.unwrap();
+        for client in &mut clients {
+            let gone = format!("{room}/n2");
+            let is_it = |text: &str| attr(text, "type") == Some("unavailable");
+            let text = client.until(is_it).await.unwrap();
+            assert_eq!(attr(&text, "from"), Some(gone.as_str()), "{text}");
+        }
+        // And who comes later is shown what was said.
+        let mut late = Client::online(cluster.address(place), &names[2], "late")
+            .await
+            .unwrap();
+        let seen = enter(&mut late, &room, "late").await;
+        let bodies = seen.iter().filter(|it| it.contains("<body")).count();
+        assert_eq!(bodies, 3, "{seen:?}");
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_make_a_room_at_once_one_owns_it() {
+    let cluster = Cluster::start(2, Settings::default()).await.unwrap();
+    let names = [0, 1].map(|node| at(&cluster, node, 'w'));
+    create_accounts(&cluster.stores(), names.clone())
+        .await
+        .unwrap();
+    let mut clients = Vec::new();
+    for (node, name) in names.iter().enumerate() {
+        clients.push(
+            Client::online(cluster.address(node), name, "r")
+                .await
+                .unwrap(),
+        );
+    }
+    for number in 0..10 {
+        let service = cluster.app(0).router.config.room_services()[0].clone();
+        let room = format!("race{number}@{service}");
+        for (at, client) in clients.iter_mut().enumerate() {
+            let presence = format!("<presence to='{room}/n{at}'>{JOIN}</presence>");
+            client.send(&presence).await.unwrap();
+        }
+        let mut made = 0;
+        for client in &mut clients {
+            let is_own =
+                |text: &str| attr(text, "type") == Some("error") || text.contains("code='110'");
+            let text = client.until(is_own).await.unwrap();
+            made += usize::from(text.contains("code='201'"));
+            // Who came second meets a room that is locked.
+            assert!(
+                text.contains("code='201'") || text.contains("item-not-found"),
+                "{text}"
+            );
+        }
+        assert_eq!(made, 1, "{room}");
+    }
+    cluster.stop().await;
+}
