@@ -59,7 +59,7 @@ const fn core(xep: u16, version: &'static str, status: Status) -> Spec {
 }
 
 /// What the XEPs are called.
-const TITLES: [(u16, &str); 48] = [
+const TITLES: [(u16, &str); 49] = [
     (4, "Data Forms"),
     (12, "Last Activity"),
     (16, "Privacy Lists"),
@@ -104,6 +104,7 @@ const TITLES: [(u16, &str); 48] = [
     (421, "Occupant identifiers for semi-anonymous MUCs"),
     (424, "Message Retraction"),
     (425, "Moderated Message Retraction"),
+    (433, "Extended Channel Search"),
     (440, "SASL Channel-Binding Type Capability"),
     (441, "Message Archive Management Preferences"),
     (474, "SASL SCRAM Downgrade Protection"),

@@ -47,7 +47,7 @@ use crate::{
     module::{Context, Module, Receipt, Registry, Service, Spec, Status, Target},
 };
 
-const SPECS: [Spec; 6] = [
+const SPECS: [Spec; 7] = [
     Spec {
         xep: 45,
         version: "1.35.5",
@@ -72,6 +72,11 @@ const SPECS: [Spec; 6] = [
         xep: 425,
         version: "0.3.0",
         status: Status::Complete,
+    },
+    Spec {
+        xep: 433,
+        version: "0.1.0",
+        status: Status::Partial("in the order of addresses"),
     },
     Spec {
         xep: 486,
