@@ -30,6 +30,8 @@ mod rooms;
 mod sending;
 mod service;
 mod speaking;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
