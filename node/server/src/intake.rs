@@ -60,7 +60,13 @@ impl Intake {
     /// be sent to who is gone when this is called.
     pub fn view_changed(&self, view: View, gone: &[NodeId]) {
         let router = &self.router;
+        router.expect_assertions(&view);
+        let former = router.peers.view().clone();
         let counts = router.peers.set_view(view);
+        if counts {
+            // Before anything else that the new homes of rooms get from here.
+            router.assert_all(&former);
+        }
         for &node in gone {
             self::gone(router, node);
         }
@@ -117,8 +123,10 @@ fn gone(router: &Arc<Router>, node: NodeId) {
 fn again(router: &Arc<Router>, parcel: Parcel) -> Progress {
     let kind = parcel.stanza.type_attr();
     let is_kept = parcel.class.archived() || parcel.class.stored_offline();
+    // What is said in a room is looked for there before it is said again.
+    let to_room = || parcel.stanza.to().is_some_and(|to| !router.serves(to.domain()));
     let repeats = match parcel.stanza.kind() {
-        StanzaKind::Message => is_kept,
+        StanzaKind::Message => is_kept || to_room(),
         StanzaKind::Presence => kind
             .as_deref()
             .is_some_and(|kind| kind.contains("subscribe")),
@@ -158,7 +166,8 @@ impl Taking<'_> {
             | Kind::Yielded
             | Kind::Nudge
             | Kind::Act
-            | Kind::Acted => {
+            | Kind::Acted
+            | Kind::Assert => {
                 let Some((number, rest)) = frame::split(body) else {
                     return tracing::warn!(node = from.0, "a frame without a number");
                 };
@@ -168,6 +177,11 @@ impl Taking<'_> {
                     Kind::Yield => self.yield_to(number, &rest, body),
                     Kind::Nudge => self.nudge(number, &rest, body),
                     Kind::Act => self.act(number, &rest, body),
+                    Kind::Assert => {
+                        if !self.is_put_off(number, kind, body) {
+                            router.asserted(from, number, &rest);
+                        }
+                    }
                     Kind::Acted => router.peers.acted(from, number, &rest),
                     Kind::Yielded => yielded(router, from, number, &rest),
                     _ => done(router, from, number, rest.first() == Some(&1)),

@@ -11,7 +11,10 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cluster::directory::{Entry, SessionRef};
+use cluster::{
+    NodeId,
+    directory::{Entry, SessionRef},
+};
 use parking_lot::Mutex;
 use storage::repository::{ArchivePreferences, PrivacyData};
 use xmpp::{
@@ -145,25 +148,51 @@ pub trait Service: Send + Sync {
         self.receive(&stanza, cx);
         receipt.done();
     }
+    /// A view is about to count: these nodes will tell which of their sessions are in rooms that come here.
+    fn expect(&self, _epoch: u64, _nodes: &[NodeId]) {}
+    /// The view has changed.
+    fn view_changed(&self, _cx: &Context) {}
+    /// These sessions are in rooms that are served here.
+    fn assert(&self, _assertions: Vec<Assertion>, _cx: &Context) {}
+    /// A node has told all that it had to.
+    fn all_asserted(&self, _epoch: u64, _by: NodeId) {}
+}
+
+/// A session that is in a room, as its node tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assertion {
+    /// The room and the nick.
+    pub occupant: Jid,
+    /// The session.
+    pub real: FullJid,
+    /// Its presence; empty: it has none.
+    pub presence: Bytes,
 }
 
 /// Who waits for what becomes of a stanza. One that is dropped says nothing: the stanza stays unacknowledged.
-pub struct Receipt(Box<dyn FnOnce(bool) + Send>);
+pub struct Receipt {
+    tell: Box<dyn FnOnce(bool) + Send>,
+    /// The stanza may have taken effect already, at a node that is gone.
+    pub doubted: bool,
+}
 
 impl Receipt {
     /// `tell` is told whether the stanza took effect.
     pub fn new(tell: impl FnOnce(bool) + Send + 'static) -> Self {
-        Self(Box::new(tell))
+        Self {
+            tell: Box::new(tell),
+            doubted: false,
+        }
     }
 
     /// The effects are committed.
     pub fn done(self) {
-        (self.0)(true);
+        (self.tell)(true);
     }
 
     /// It was answered with an error.
     pub fn refused(self) {
-        (self.0)(false);
+        (self.tell)(false);
     }
 }
 
@@ -351,6 +380,11 @@ impl Registry {
     /// The server's forms.
     pub fn forms(&self) -> &[Element] {
         &self.forms
+    }
+
+    /// Every service.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<dyn Service>> {
+        self.services.values()
     }
 
     /// Who serves a domain.

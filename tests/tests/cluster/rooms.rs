@@ -160,3 +160,125 @@ async fn of_two_who_make_a_room_at_once_one_owns_it() {
     }
     cluster.stop().await;
 }
+
+/// The next message with a body; nothing that comes before it tells anybody to leave.
+async fn hears_on(client: &mut Client, room: &str, nick: &str, id: &str) {
+    loop {
+        let text = client.next().await.unwrap();
+        let is_presence = name(&text) == "presence" && text.contains(room);
+        assert!(!is_presence, "{text}");
+        assert_ne!(attr(&text, "type"), Some("error"), "{text}");
+        if name(&text) == "message" && text.contains("<body") {
+            assert_eq!(attr(&text, "id"), Some(id), "{text}");
+            assert_eq!(attr(&text, "from"), Some(format!("{room}/{nick}").as_str()));
+            return;
+        }
+    }
+}
+
+/// Two whose accounts are at the first two nodes, in a room at the third.
+async fn two_in_a_room_at_the_third(cluster: &Cluster, room: &str) -> [Client; 2] {
+    let names = [0, 1].map(|node| at(cluster, node, 'k'));
+    create_accounts(&cluster.stores(), names.clone())
+        .await
+        .unwrap();
+    let mut one = Client::online(cluster.address(0), &names[0], "r")
+        .await
+        .unwrap();
+    let mut two = Client::online(cluster.address(1), &names[1], "r")
+        .await
+        .unwrap();
+    make(&mut one, room, "one").await;
+    enter(&mut two, room, "two").await;
+    let comes = |text: &str| name(text) == "presence" && text.contains("/two");
+    one.until(comes).await.unwrap();
+    say(&mut one, room, "m1").await;
+    for client in [&mut one, &mut two] {
+        hears(client, room, "one", "m1").await;
+    }
+    [one, two]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_goes_on_when_its_node_dies() {
+    let mut cluster = Cluster::start(3, Settings::default()).await.unwrap();
+    let room = room_at(&cluster, 2);
+    let [mut one, mut two] = two_in_a_room_at_the_third(&cluster, &room).await;
+    cluster.kill(2).unwrap();
+    let died = std::time::Instant::now();
+    say(&mut two, &room, "m2").await;
+    for client in [&mut one, &mut two] {
+        hears_on(client, &room, "two", "m2").await;
+    }
+    println!("the room was silent for {:?}", died.elapsed());
+    say(&mut one, &room, "m3").await;
+    for client in [&mut one, &mut two] {
+        hears_on(client, &room, "one", "m3").await;
+    }
+    // Nobody is there who is not, and history has no gap.
+    let seen = enter(
+        &mut Client::online(
+            cluster.address(0),
+            one.jid.split('@').next().unwrap(),
+            "late",
+        )
+        .await
+        .unwrap(),
+        &room,
+        "late",
+    )
+    .await;
+    let presences = seen.iter().filter(|it| name(it) == "presence").count();
+    let bodies: Vec<_> = seen
+        .iter()
+        .filter(|it| it.contains("<body"))
+        .map(|it| attr(it, "id"))
+        .collect();
+    assert_eq!(
+        (presences, bodies),
+        (3, vec![Some("m1"), Some("m2"), Some("m3")]),
+        "{seen:?}"
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rooms_move_to_nodes_that_come() {
+    let mut cluster = Cluster::start(3, Settings::default()).await.unwrap();
+    let service = cluster.app(0).router.config.room_services()[0].clone();
+    let names = [0, 1].map(|node| at(&cluster, node, 'g'));
+    create_accounts(&cluster.stores(), names.clone())
+        .await
+        .unwrap();
+    let mut one = Client::managed(cluster.address(0), &names[0], "r")
+        .await
+        .unwrap();
+    one.send("<presence/>").await.unwrap();
+    let rooms: Vec<String> = (0..12)
+        .map(|number| format!("moves{number}@{service}"))
+        .collect();
+    for room in &rooms {
+        make(&mut one, room, "one").await;
+        say(&mut one, room, "m1").await;
+        hears(&mut one, room, "one", "m1").await;
+    }
+    let before: Vec<_> = rooms
+        .iter()
+        .map(|room| cluster.home_of(room).unwrap())
+        .collect();
+    let stays = |cluster: &Cluster| cluster.home_of(account(&names[0]).as_str()).unwrap() == 0;
+    cluster.launch().await.unwrap();
+    cluster.agreed().await;
+    let moved = rooms
+        .iter()
+        .zip(before)
+        .filter(|(room, at)| cluster.home_of(room).unwrap() != *at);
+    assert!(moved.count() > 0);
+    if stays(&cluster) {
+        for room in &rooms {
+            say(&mut one, room, "m2").await;
+            hears_on(&mut one, room, "one", "m2").await;
+        }
+    }
+    cluster.stop().await;
+}

@@ -3,6 +3,7 @@
 //! [`Router`] is what a stanza may need on its way; it is built once, in `app`.
 
 pub mod acting;
+mod assertions;
 pub mod census;
 pub mod mailbox;
 mod outlet;
@@ -391,9 +392,11 @@ impl Router {
             parcel.copy = None;
         }
         let (router, stanza) = (self.clone(), parcel.stanza.clone());
-        let receipt = Receipt::new(move |took_effect| {
+        let doubted = parcel.doubt.is_some();
+        let mut receipt = Receipt::new(move |took_effect| {
             crate::home::delivered(&router, parcel, took_effect);
         });
+        receipt.doubted = doubted;
         service.take(stanza, receipt, &self.context());
         Progress::Pending
     }

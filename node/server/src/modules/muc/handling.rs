@@ -30,6 +30,9 @@ impl Muc {
             .ready
             .as_ref()
             .is_some_and(|it| !it.room.occupants.is_empty());
+        if state.ready.is_some() {
+            self.know_asserted(home, state, cx);
+        }
         match op {
             Op::Stanza(stanza, receipt) => self.stanza(home, state, stanza, receipt, cx).await,
             Op::Lost(reals) => {
@@ -42,6 +45,8 @@ impl Muc {
             }
             Op::Settle => self.settle(home, state, cx).await,
             Op::Asked(asked) => self.asked(home, state, asked, cx).await,
+            Op::Asserted => self.asserted(home, state, cx).await,
+            Op::Leave => return self.leave(home, state, cx).await,
         }
         let is_over = state.ready.as_ref().is_some_and(|it| it.room.is_over());
         if was_there && is_over {
@@ -60,6 +65,9 @@ impl Muc {
         receipt: Receipt,
         cx: &Context,
     ) {
+        if state.ready.is_none() && cx.is_elsewhere(&home.address) {
+            return pass_on(stanza, receipt, cx);
+        }
         match self.load(home, state, cx).await {
             Ok(true) => {}
             Ok(false) => return self.absent(home, state, stanza, receipt, cx).await,
@@ -226,4 +234,13 @@ impl Muc {
             reply.iter().for_each(|reply| sending::reply(reply, &via));
         }));
     }
+}
+
+/// The room has moved on while the stanza waited for it.
+fn pass_on(stanza: Stanza, receipt: Receipt, cx: &Context) {
+    let via = cx.clone();
+    cx.run(Box::pin(async move {
+        via.routed(stanza).await;
+        receipt.done();
+    }));
 }

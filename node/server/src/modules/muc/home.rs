@@ -21,7 +21,7 @@ use super::{
     log::{Log, Stuck},
     room::{Real, Room, Saying},
 };
-use crate::module::{Context, Receipt};
+use crate::module::{Assertion, Context, Receipt};
 
 /// Operations that may wait.
 const MAX_QUEUE: usize = 4_096;
@@ -38,6 +38,10 @@ pub(super) enum Op {
     Settle,
     /// What an administrator wants of it.
     Asked(Asked),
+    /// There is something to be known of who is in it ([`RoomHome::take_asserted`]).
+    Asserted,
+    /// Another node serves it now.
+    Leave,
 }
 
 /// What an administrator wants of a room.
@@ -60,6 +64,8 @@ pub(super) struct RoomHome {
     used_ms: AtomicU64,
     /// Nicks in the room, for whoever counts.
     pub(super) occupants: AtomicUsize,
+    /// Who is in it, as other nodes tell: known before anything else is done.
+    asserted: Mutex<Vec<Assertion>>,
 }
 
 #[derive(Default)]
@@ -81,6 +87,8 @@ pub(super) struct Ready {
     pub(super) log: Log,
     /// An append of which nobody knows whether it was done, with what it says.
     pub(super) stuck: Option<Stuck>,
+    /// The newest number of its log when it was loaded.
+    pub(super) loaded_at: u64,
 }
 
 /// A message to be kept, and who waits for it.
@@ -98,6 +106,7 @@ impl RoomHome {
             state: AsyncMutex::default(),
             used_ms: AtomicU64::new(now_ms),
             occupants: AtomicUsize::new(0),
+            asserted: Mutex::default(),
         }
     }
 
@@ -122,6 +131,23 @@ impl RoomHome {
             && queue.waiting.is_empty()
             && self.occupants.load(Ordering::Relaxed) == 0
             && !is_stuck()
+    }
+
+    /// Tells it who is in it.
+    pub(super) fn push_asserted(self: &Arc<Self>, muc: &Arc<Muc>, told: Assertion, cx: &Context) {
+        let mut asserted = self.asserted.lock();
+        asserted.push(told);
+        let is_first = asserted.len() == 1;
+        drop(asserted);
+        if is_first {
+            // It is never refused.
+            let _ = self.push(muc, Op::Asserted, cx);
+        }
+    }
+
+    /// What it was told and does not know yet.
+    pub(super) fn take_asserted(&self) -> Vec<Assertion> {
+        std::mem::take(&mut *self.asserted.lock())
     }
 
     /// Gives it something to do. Back comes what there is no room for.

@@ -17,7 +17,7 @@ impl Muc {
     /// Loads a room, if it is not; whether there is one.
     pub(super) async fn load(
         self: &Arc<Self>,
-        home: &RoomHome,
+        home: &Arc<RoomHome>,
         state: &mut State,
         cx: &Context,
     ) -> Result<bool, StanzaError> {
@@ -38,12 +38,16 @@ impl Muc {
         let (policy, now_ms) = (self.options.policy, cx.now_ms());
         let (log, history) = Log::load(&*self.logs, &home.address, &policy, now_ms).await?;
         state.ready = Some(Box::new(self.ready(home, stored, history, log)));
+        // Nobody is in it yet who was while another node served it.
+        self.barrier.wait().await;
+        self.know_asserted(home, state, cx);
         Ok(true)
     }
 
     fn ready(&self, home: &RoomHome, stored: StoredRoom, history: History, log: Log) -> Ready {
         Ready {
             room: Room::new(home.address.clone(), stored, history, self.options.policy),
+            loaded_at: log.head(),
             log,
             stuck: None,
         }

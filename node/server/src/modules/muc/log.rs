@@ -57,6 +57,11 @@ pub(super) enum Kept {
 }
 
 impl Log {
+    /// The newest number.
+    pub(super) fn head(&self) -> u64 {
+        self.head
+    }
+
     /// Reads the end of a room's log, and what was said last.
     pub(super) async fn load(
         logs: &dyn LogRepository,

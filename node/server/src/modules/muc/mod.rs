@@ -10,6 +10,7 @@
 //! | `room` | the rules, pure |
 //! | `rooms`, `home` | the rooms in memory; the queue of one of them |
 //! | `handling`, `keeping`, `speaking` | what is done with a stanza; what is kept of a room; what is said in it |
+//! | `asserting`, `barrier` | who is in a room that has come here from another node |
 //! | `log`, `archive` | the room's log; what is read back |
 //! | `service` | the address of the service itself |
 //! | `sending` | effects, carried out |
@@ -19,6 +20,8 @@
 //! Bounds: rooms in memory, operations that wait, occupants, history, messages and their rate, each at its declaration.
 
 mod archive;
+mod asserting;
+mod barrier;
 mod handling;
 mod home;
 mod inspect;
@@ -35,18 +38,20 @@ mod tests;
 
 use std::sync::Arc;
 
+use cluster::NodeId;
 use storage::repository::{ListedRoom, LogRepository, RoomRepository};
 use tokio::sync::oneshot;
 use xmpp::{BareJid, Element, Stanza, StanzaError, ns};
 
 pub use self::options::Options;
 use self::{
+    barrier::Barrier,
     home::{Asked, Op},
     rooms::Rooms,
 };
 use crate::{
     metrics::RoomMetrics,
-    module::{Context, Module, Receipt, Registry, Service, Spec, Status, Target},
+    module::{Assertion, Context, Module, Receipt, Registry, Service, Spec, Status, Target},
 };
 
 const SPECS: [Spec; 7] = [
@@ -94,6 +99,7 @@ pub struct Muc {
     logs: Arc<dyn LogRepository>,
     archives: Arc<dyn LogRepository>,
     rooms: Rooms,
+    barrier: Barrier,
     metrics: RoomMetrics,
 }
 
@@ -112,6 +118,7 @@ impl Muc {
             logs,
             archives,
             rooms: Rooms::default(),
+            barrier: Barrier::default(),
             metrics,
         }
     }
@@ -206,6 +213,22 @@ impl Service for AsService {
 
     fn take(&self, stanza: Stanza, receipt: Receipt, cx: &Context) {
         self.0.take_in(stanza, receipt, cx);
+    }
+
+    fn expect(&self, epoch: u64, nodes: &[NodeId]) {
+        self.0.barrier.expect(epoch, nodes);
+    }
+
+    fn view_changed(&self, cx: &Context) {
+        self.0.let_go(cx);
+    }
+
+    fn assert(&self, assertions: Vec<Assertion>, cx: &Context) {
+        self.0.take_assertions(assertions, cx);
+    }
+
+    fn all_asserted(&self, epoch: u64, by: NodeId) {
+        self.0.barrier.told(epoch, by);
     }
 }
 

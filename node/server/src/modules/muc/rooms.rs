@@ -47,6 +47,11 @@ impl Rooms {
         Some(home)
     }
 
+    /// All that are in memory.
+    pub(super) fn all(&self) -> Vec<Arc<RoomHome>> {
+        self.homes.lock().values().cloned().collect()
+    }
+
     /// How many are in memory.
     pub(super) fn len(&self) -> usize {
         self.homes.lock().len()

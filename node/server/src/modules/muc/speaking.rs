@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use xmpp::StanzaError;
+use xmpp::{Kind, StanzaError};
 
 use super::{
     Muc,
     home::{MAX_TOGETHER, Op, Ready, RoomHome, Spoken, State},
     log::{Kept, tombstone},
-    room::{Retracts, Step},
+    room::{Effects, Packet, Retracts, Room, Step},
 };
 use crate::module::Context;
 
@@ -34,6 +34,11 @@ impl Muc {
         if ready.stuck.is_some() {
             let error = crate::home::wait("what is said in the room cannot be kept now");
             return self.refuse(&first.stanza, first.receipt, &error, cx);
+        }
+        if first.receipt.doubted
+            && let Some(effects) = was_said(&ready.room, &first)
+        {
+            return self.send(home, effects, Some(first.receipt), cx);
         }
         let mut spoken = vec![first];
         while spoken.len() < MAX_TOGETHER
@@ -198,4 +203,19 @@ impl Muc {
             let _ = home.push(&muc, Op::Settle, &via);
         }));
     }
+}
+
+/// Whether what may have been said at a node that is gone was: then its sender gets what all got.
+fn was_said(room: &Room, spoken: &Spoken) -> Option<Effects> {
+    let id = spoken.stanza.id()?;
+    let known = room.history.said_by(&spoken.saying.from, &id)?;
+    let from = spoken.stanza.from()?;
+    let mut effects = Effects::default();
+    let packet = Packet {
+        from: known.from.clone(),
+        kind: Kind::Message,
+        bytes: known.bytes.clone(),
+    };
+    effects.send(packet, from.to_full().into_iter().map(Arc::new).collect());
+    Some(effects)
 }

@@ -47,6 +47,8 @@ pub enum Kind {
     Acted = 15,
     /// A stanza for sessions of the recipient, which lacks only its `to`: how many, their addresses, and it.
     Spread = 16,
+    /// Sessions of the sender that are in rooms of the recipient, by the epoch of the view; see `routing::assertions`.
+    Assert = 17,
 }
 
 impl Kind {
@@ -77,6 +79,7 @@ impl Kind {
             14 => Self::Act,
             15 => Self::Acted,
             16 => Self::Spread,
+            17 => Self::Assert,
             _ => return None,
         })
     }
@@ -212,12 +215,12 @@ mod tests {
     #[test]
     fn an_earlier_version_reads_them_and_is_read() {
         use Kind::{
-            Act, Acted, Bytes, Credit, Done, End, Forget, Look, Nudge, Passage, Replica,
+            Act, Acted, Assert, Bytes, Credit, Done, End, Forget, Look, Nudge, Passage, Replica,
             Replicated, Route, Spread, Yield, Yielded,
         };
         let all = [
             Passage, Bytes, Credit, End, Route, Done, Look, Forget, Yield, Yielded, Nudge, Replica,
-            Replicated, Act, Acted, Spread,
+            Replicated, Act, Acted, Spread, Assert,
         ];
         for (kind, number) in all.into_iter().zip(1_u8..) {
             assert_eq!((kind as u8, Kind::of(number)), (number, Some(kind)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use storage::repository::Affiliation;
-use xmpp::{Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
+use xmpp::{Element, FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
 use super::{
     Effects, Room,
@@ -221,16 +221,56 @@ impl Room {
         changed
     }
 
-    /// An occupant that another node of ours had already counts as one again: nobody is told anything.
-    pub fn reassert(&mut self, occupant: Occupant) {
-        let is_there = |session: &Session| self.occupants.of(session.real.as_jid()).is_some();
-        let mut occupant = occupant;
-        occupant.sessions.retain(|session| !is_there(session));
-        let taken = self.occupants.named(&occupant.nick);
-        let is_others = taken.is_some_and(|known| known.account != occupant.account);
-        if !occupant.sessions.is_empty() && !is_others {
-            self.occupants.add(occupant);
+    /// A session was in the room while another node served it: it is again, and nobody is told anything. It gets what was
+    /// said since, behind this number. Who may not be in the room any more is told that.
+    pub fn reassert(
+        &mut self,
+        real: FullJid,
+        nick: &str,
+        presence: Option<&Stanza>,
+        since: u64,
+    ) -> Effects {
+        let from = real.as_jid().clone();
+        if self.occupants.of(&from).is_some() {
+            return Effects::default();
         }
+        let affiliation = self.affiliation(&from);
+        let account = from.to_bare();
+        let room = self.address.as_jid();
+        let Ok(jid) = Jid::from_parts(room.local(), room.domain(), Some(nick)) else {
+            return Effects::default();
+        };
+        let is_stranger = self.record.config.members_only && affiliation < Affiliation::Member;
+        let may = affiliation > Affiliation::Outcast && !is_stranger;
+        let taken = self.occupants.named(nick);
+        if !may || taken.is_some_and(|known| known.account != account) {
+            return kicked_out(&from, &jid);
+        }
+        let role = taken.map_or_else(
+            || Role::on_entering(affiliation, self.record.config.moderated),
+            |known| known.role,
+        );
+        let real = Arc::new(real);
+        let session = Session {
+            real: real.clone(),
+            says: presence.map(said_by).unwrap_or_default(),
+            pace: Pace::default(),
+        };
+        self.occupants.add(Occupant {
+            nick: nick.to_owned(),
+            id: self.occupant_id(&account),
+            jid,
+            account,
+            role,
+            affiliation,
+            sessions: vec![session],
+            shown: Default::default(),
+        });
+        let mut effects = Effects::default();
+        for packet in self.history.since(since) {
+            effects.send(packet, vec![real.clone()]);
+        }
+        effects
     }
 }
 

@@ -105,6 +105,33 @@ impl History {
         messages.find(|message| message.number == number)
     }
 
+    /// What was said behind a number, as it was said.
+    pub fn since(&self, number: u64) -> Vec<Packet> {
+        let later = self
+            .messages
+            .iter()
+            .filter(|message| message.number > number);
+        let packet = |message: &Remembered| Packet {
+            from: message.from.clone(),
+            kind: Kind::Message,
+            bytes: message.bytes.clone(),
+        };
+        later.map(packet).collect()
+    }
+
+    /// The message that an occupant said under this id.
+    pub fn said_by(&self, from: &Jid, id: &str) -> Option<&Remembered> {
+        let mut own = self
+            .messages
+            .iter()
+            .rev()
+            .filter(|message| message.from == *from);
+        own.find(|message| {
+            let stanza = Stanza::parse(message.bytes.clone());
+            stanza.is_ok_and(|stanza| stanza.id().as_deref() == Some(id))
+        })
+    }
+
     /// What somebody who wants so much is shown, oldest first, each with the time when it was said.
     pub fn shown(&self, wanted: &Wanted, limit: usize, room: &BareJid, now_ms: u64) -> Vec<Packet> {
         let limit = wanted.max_stanzas.map_or(limit, |max| max.min(limit));
