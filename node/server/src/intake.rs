@@ -124,7 +124,12 @@ fn again(router: &Arc<Router>, parcel: Parcel) -> Progress {
     let kind = parcel.stanza.type_attr();
     let is_kept = parcel.class.archived() || parcel.class.stored_offline();
     // What is said in a room is looked for there before it is said again.
-    let to_room = || parcel.stanza.to().is_some_and(|to| !router.serves(to.domain()));
+    let to_room = || {
+        parcel
+            .stanza
+            .to()
+            .is_some_and(|to| !router.serves(to.domain()))
+    };
     let repeats = match parcel.stanza.kind() {
         StanzaKind::Message => is_kept || to_room(),
         StanzaKind::Presence => kind

@@ -7,7 +7,7 @@ mod anywhere;
 mod dying;
 mod growing;
 mod left_behind;
-mod rooms;
 #[expect(dead_code, reason = "the address of a balancer never changes")]
 #[path = "../faults/play.rs"]
 mod play;
+mod rooms;

@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
-use xmpp::{BareJid, Kind, Stanza};
+use xmpp::{BareJid, Kind, Stanza, StanzaError};
 
 use super::{
     Muc,
@@ -44,15 +44,18 @@ pub(super) enum Op {
     Leave,
 }
 
+/// What is known of a room, by name and value.
+pub type Facts = Vec<(String, String)>;
+
+/// Who waits for an answer.
+pub(super) type Answer<T> = oneshot::Sender<Result<T, StanzaError>>;
+
 /// What an administrator wants of a room.
 pub(super) enum Asked {
     /// Its end; whether there was one.
-    Destroy(
-        Option<String>,
-        oneshot::Sender<Result<bool, xmpp::StanzaError>>,
-    ),
+    Destroy(Option<String>, Answer<bool>),
     /// What is known of it, line by line; `None`: there is none.
-    Inspect(oneshot::Sender<Result<Option<Vec<(String, String)>>, xmpp::StanzaError>>),
+    Inspect(Answer<Option<Facts>>),
 }
 
 /// The home of one room.
@@ -151,11 +154,16 @@ impl RoomHome {
     }
 
     /// Gives it something to do. Back comes what there is no room for.
-    pub(super) fn push(self: &Arc<Self>, muc: &Arc<Muc>, op: Op, cx: &Context) -> Result<(), Op> {
+    pub(super) fn push(
+        self: &Arc<Self>,
+        muc: &Arc<Muc>,
+        op: Op,
+        cx: &Context,
+    ) -> Result<(), Box<Op>> {
         {
             let mut queue = self.queue.lock();
             if queue.waiting.len() >= MAX_QUEUE && matches!(op, Op::Stanza(..)) {
-                return Err(op);
+                return Err(Box::new(op));
             }
             queue.waiting.push_back(op);
             if queue.running {

@@ -3,10 +3,13 @@
 use storage::repository::Affiliation;
 use xmpp::{BareJid, payload::delay};
 
-use super::room::{Room, role::affiliation_str};
+use super::{
+    home::Facts,
+    room::{Room, role::affiliation_str},
+};
 
 /// What is known of a room, by name and value.
-pub(super) fn lines(room: &Room) -> Vec<(String, String)> {
+pub(super) fn lines(room: &Room) -> Facts {
     let config = &room.record.config;
     let created = i64::try_from(room.record.created_ms).unwrap_or(i64::MAX);
     let flag = |value: bool| if value { "yes" } else { "no" }.to_owned();

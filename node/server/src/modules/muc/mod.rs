@@ -43,12 +43,12 @@ use storage::repository::{ListedRoom, LogRepository, RoomRepository};
 use tokio::sync::oneshot;
 use xmpp::{BareJid, Element, Stanza, StanzaError, ns};
 
-pub use self::options::Options;
 use self::{
     barrier::Barrier,
-    home::{Asked, Op},
+    home::{Answer, Asked, Op},
     rooms::Rooms,
 };
+pub use self::{home::Facts, options::Options};
 use crate::{
     metrics::RoomMetrics,
     module::{Assertion, Context, Module, Receipt, Registry, Service, Spec, Status, Target},
@@ -163,14 +163,14 @@ impl Muc {
         self: &Arc<Self>,
         room: &BareJid,
         cx: &Context,
-    ) -> Result<Option<Vec<(String, String)>>, StanzaError> {
+    ) -> Result<Option<Facts>, StanzaError> {
         self.ask(room, Asked::Inspect, cx).await
     }
 
     async fn ask<T>(
         self: &Arc<Self>,
         room: &BareJid,
-        asked: impl FnOnce(oneshot::Sender<Result<T, StanzaError>>) -> Asked,
+        asked: impl FnOnce(Answer<T>) -> Asked,
         cx: &Context,
     ) -> Result<T, StanzaError> {
         let busy = || crate::home::wait("too many rooms are in use");
@@ -195,7 +195,9 @@ impl Muc {
         let Some(home) = self.rooms.get(&room, self.options.loaded, cx.now_ms()) else {
             return self.refuse(&stanza, receipt, &crate::home::wait(busy), cx);
         };
-        if let Err(Op::Stanza(stanza, receipt)) = home.push(self, Op::Stanza(stanza, receipt), cx) {
+        if let Err(back) = home.push(self, Op::Stanza(stanza, receipt), cx)
+            && let Op::Stanza(stanza, receipt) = *back
+        {
             let error = crate::home::wait("too much waits for the room");
             self.refuse(&stanza, receipt, &error, cx);
         }

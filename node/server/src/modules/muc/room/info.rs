@@ -43,7 +43,7 @@ impl Room {
             Some(RESERVED_NICK) => {
                 let known = self.member(&from.to_bare());
                 let nick = known.and_then(|member| member.nick.as_deref());
-                let identity = nick.map(|nick| identity_element(nick));
+                let identity = nick.map(identity_element);
                 Element::new("query", ns::DISCO_INFO)
                     .with_attr("node", RESERVED_NICK)
                     .with_children(identity)

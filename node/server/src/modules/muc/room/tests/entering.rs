@@ -373,7 +373,7 @@ fn a_large_room_shows_its_moderators() {
 fn who_was_in_the_room_at_another_node_is_again_and_misses_nothing() {
     let real = |name: &str| xmpp::FullJid::parse(&format!("{name}@a.example/r")).unwrap();
     let mut play = Play::new(|_| {}).affiliated("out", Affiliation::Outcast);
-    let mut told = |play: &mut Play, name: &str, nick: &str, since: u64| {
+    let told = |play: &mut Play, name: &str, nick: &str, since: u64| {
         let says = xmpp::Stanza::parse("<presence><show>away</show></presence>".into()).unwrap();
         let effects = play.room.reassert(real(name), nick, Some(&says), since);
         let lines: Vec<String> = effects.0.iter().flat_map(super::lines).collect();
@@ -386,9 +386,18 @@ fn who_was_in_the_room_at_another_node_is_again_and_misses_nothing() {
     assert_eq!(told(&mut play, "ada", "ada", 0), ["ada < owen body:one"]);
     assert_eq!(told(&mut play, "bob", "bob", 1), [""; 0]);
     // Who may not be there, and whose nick is another's now, is told so.
-    assert_eq!(told(&mut play, "out", "out", 0), ["out < out unavailable none/none 110 307 333"]);
-    assert_eq!(told(&mut play, "eve", "ada", 0), ["eve < ada unavailable none/none 110 307 333"]);
+    assert_eq!(
+        told(&mut play, "out", "out", 0),
+        ["out < out unavailable none/none 110 307 333"]
+    );
+    assert_eq!(
+        told(&mut play, "eve", "ada", 0),
+        ["eve < ada unavailable none/none 110 307 333"]
+    );
     assert_eq!(play.say("bob", "two").len(), 3);
     let lines = play.enter("carl");
-    assert!(lines.contains(&"carl < owen show:away owner/moderator".to_owned()), "{lines:?}");
+    assert!(
+        lines.contains(&"carl < owen show:away owner/moderator".to_owned()),
+        "{lines:?}"
+    );
 }

@@ -27,7 +27,7 @@ fn a_change_is_told_by_what_it_means() {
             "{fields:?}"
         );
     };
-    let usual = |_: &mut storage::repository::RoomConfig| {};
+    let usual = |_: &mut RoomConfig| {};
     check(
         &usual,
         &[("muc#roomconfig_roomname", "Cave")],
@@ -248,9 +248,9 @@ fn archives_are_for_those_who_may_enter() {
             "{who}"
         );
     };
-    let open = |_: &mut storage::repository::RoomConfig| {};
-    let members = |config: &mut storage::repository::RoomConfig| config.members_only = true;
-    let secret = |config: &mut storage::repository::RoomConfig| config.password = Some("s".into());
+    let open = |_: &mut RoomConfig| {};
+    let members = |config: &mut RoomConfig| config.members_only = true;
+    let secret = |config: &mut RoomConfig| config.password = Some("s".into());
     check(&open, "una", &[]);
     check(&open, "out", &["out < room error forbidden"]);
     check(&members, "una", &["una < room error forbidden"]);
