@@ -10,14 +10,14 @@ import sys
 
 import slixmpp
 
-from slixmpp_client import Client, DOMAIN, check, step
+from slixmpp_client import Client, DOMAIN, PREFIX, check, step
 
-ROOM = slixmpp.JID(f"coven@conference.{DOMAIN}")
+ROOM = slixmpp.JID(f"{PREFIX}coven@conference.{DOMAIN}")
 
 
 def member(name, resource, register=True):
     client = Client(name, resource, register=register)
-    for plugin in ["xep_0004", "xep_0045", "xep_0249", "xep_0410", "xep_0425"]:
+    for plugin in ["xep_0004", "xep_0045", "xep_0249", "xep_0359"]:
         client.register_plugin(plugin)
     for event in ["groupchat_message", "groupchat_subject", "groupchat_invite", "groupchat_presence", "groupchat_message_error"]:
         client.add_event_handler(event, lambda stanza, event=event: client._queue(event).put_nowait(stanza))
@@ -58,10 +58,11 @@ async def main():
     check(invitation["from"] == ROOM, "was invited")
     alice.send_message(mto=ROOM, mbody="before Bob came", mtype="groupchat")
     await heard(alice, "alice", "before Bob came")
-    joined = await enter(bob, "bob", maxstanzas=10)
-    bodies = [message["body"] for message in joined.history]
+    _, _, occupants, history = await enter(bob, "bob", maxstanzas=10)
+    bodies = [message["body"] for message in history]
     check(bodies == ["before Bob came"], f"was shown what was said: {bodies}")
-    check(len(joined.occupants) == 1, "was shown who is there")
+    there = sorted(presence["from"].resource for presence in occupants)
+    check("alice" in there, f"was shown who is there: {there}")
 
     bob.send_message(mto=ROOM, mbody="hello all", mtype="groupchat")
     first = await heard(alice, "bob", "hello all")
@@ -74,7 +75,8 @@ async def main():
                async for result in bob.plugin["xep_0313"].iterate(jid=ROOM, rsm={"max": 2})]
     check([body for body in results if body] == ["before Bob came", "hello all"], f"read the archive of the room: {results}")
 
-    await bob.plugin["xep_0410"].send_self_ping(ROOM, "bob") if hasattr(bob.plugin["xep_0410"], "send_self_ping") else None
+    await bob.plugin["xep_0199"].ping(slixmpp.JID(f"{ROOM}/bob"))
+    step("is still there, a ping to itself says")
     sid = first["stanza_id"]["id"]
     check(sid.isdigit(), "a message has the id of the archive")
 

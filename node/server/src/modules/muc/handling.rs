@@ -9,7 +9,7 @@ use super::{
     Muc, archive,
     home::{Asked, Op, RoomHome, Spoken, State},
     inspect,
-    room::{Destroy, Effects, Room, Step},
+    room::{Destroy, Effects, Room, Step, effects::error_reply},
     sending,
 };
 use crate::module::{Context, Receipt};
@@ -210,7 +210,7 @@ impl Muc {
         error: &StanzaError,
         cx: &Context,
     ) {
-        if let Some(reply) = stanza.error_reply(error) {
+        if let Some(reply) = error_reply(stanza, error) {
             sending::reply(&reply, cx);
         }
         receipt.refused();

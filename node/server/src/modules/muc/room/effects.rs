@@ -74,7 +74,7 @@ pub enum Step {
 impl Step {
     /// An error in answer to a stanza.
     pub fn refuse(stanza: &Stanza, error: &StanzaError) -> Self {
-        let reply = stanza.error_reply(error);
+        let reply = error_reply(stanza, error);
         Self::Done(reply.map(Effects::reply).unwrap_or_default())
     }
 
@@ -87,6 +87,13 @@ impl Step {
     pub fn nothing() -> Self {
         Self::Done(Effects::default())
     }
+}
+
+/// An error in answer to a stanza; one to a presence says that it is about a room (§7.2.5).
+pub fn error_reply(stanza: &Stanza, error: &StanzaError) -> Option<Element> {
+    let reply = stanza.error_reply(error)?;
+    let is_presence = stanza.kind() == Kind::Presence;
+    Some(reply.with_children(is_presence.then(|| Element::new("x", ns::MUC))))
 }
 
 /// Something to be kept, and what follows it.
