@@ -64,9 +64,10 @@ impl Muc {
         let stored = stored.filter(|stored| !stored.record.gone);
         match (stored, &mut state.ready) {
             (Some(stored), Some(ready)) => {
-                ready.room.record = stored.record;
-                ready.room.members = stored.members.into_iter().collect();
-                ready.room.version = stored.version;
+                // Those in the room are told of it as of any other change.
+                let change = ready.room.change_to(stored.record, stored.members);
+                let effects = ready.room.apply(change, stored.version);
+                self.send(home, effects, None, cx);
             }
             (None, Some(ready)) => {
                 let effects = ready.room.destroyed(&Destroy::default());

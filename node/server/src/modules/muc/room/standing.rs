@@ -1,5 +1,7 @@
 //! What follows from a change that is kept: who is told, who has to go (XEP-0045 §8, §9, §10.2).
 
+use std::collections::BTreeMap;
+
 use storage::repository::{Affiliation, RoomMember, RoomRecord};
 use xmpp::{BareJid, Element, Stanza, ns};
 
@@ -60,6 +62,23 @@ impl Room {
         effects.append(self.tell_of_configuration(&before));
         effects.append(change.behind);
         effects
+    }
+
+    /// The change that makes the room what another node has made of it.
+    pub fn change_to(&self, record: RoomRecord, members: Vec<(BareJid, RoomMember)>) -> Change {
+        let members: BTreeMap<BareJid, RoomMember> = members.into_iter().collect();
+        let gone = self.members.keys();
+        let gone = gone.filter(|account| !members.contains_key(*account));
+        let gone: Vec<_> = gone
+            .map(|account| (account.clone(), RoomMember::default()))
+            .collect();
+        let changed = members
+            .into_iter()
+            .filter(|(account, member)| self.member(account) != Some(member));
+        Change {
+            members: changed.chain(gone).collect(),
+            ..Change::of(record)
+        }
     }
 
     /// Gives the occupants of an account, or of a domain, the affiliation that it has now; whether there are any.

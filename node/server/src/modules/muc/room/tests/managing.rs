@@ -258,3 +258,29 @@ fn who_sees_lists() {
         ["max < room result owner/- jid=owen"]
     );
 }
+
+#[test]
+fn what_another_node_changed_is_told_as_any_change() {
+    let mut play = cast(false);
+    let mut record = play.room.record.clone();
+    record.config.name = "Other".into();
+    let mut members = play.room.members.clone();
+    members.remove(&bare("max@a.example"));
+    let admin = storage::repository::RoomMember {
+        affiliation: Admin,
+        ..Default::default()
+    };
+    members.insert(bare("una@a.example"), admin);
+    let change = play.room.change_to(record, members.into_iter().collect());
+    assert_eq!(change.members.len(), 2);
+    let effects = play.room.apply(change, 9);
+    let lines: Vec<String> = effects.0.iter().flat_map(super::lines).collect();
+    for told in [
+        "max < max none/participant 110",
+        "una < una admin/moderator jid=una 110",
+        "owen < room 104",
+    ] {
+        assert!(lines.contains(&told.to_owned()), "{told} {lines:?}");
+    }
+    assert_eq!(play.room.version, 9);
+}
