@@ -22,6 +22,7 @@ struct Spread<'a> {
     stanza: &'a Stanza,
     class: Class,
     passing: Passing,
+    /// Whoever it is from need not be told any more that the session is there: it has gone, or does not let it in.
     ends: bool,
 }
 
@@ -100,7 +101,11 @@ impl<'a> Spread<'a> {
             stanza,
             class: classify(stanza),
             passing,
-            ends: stanza.type_attr().as_deref() == Some("unavailable"),
+            ends: stanza.kind() == Kind::Presence
+                && matches!(
+                    stanza.type_attr().as_deref(),
+                    Some("unavailable" | "error")
+                ),
         }
     }
 
