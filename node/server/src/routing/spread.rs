@@ -102,10 +102,7 @@ impl<'a> Spread<'a> {
             class: classify(stanza),
             passing,
             ends: stanza.kind() == Kind::Presence
-                && matches!(
-                    stanza.type_attr().as_deref(),
-                    Some("unavailable" | "error")
-                ),
+                && matches!(stanza.type_attr().as_deref(), Some("unavailable" | "error")),
         }
     }
 
