@@ -130,7 +130,8 @@ impl Front {
             }
             let found = tokio::select! {
                 biased;
-                () = closing.told() => return,
+                // A client that cannot resume its session is told why it loses it.
+                () = closing.told() => return self.part(sought.is_resumable).await,
                 found = self.seek(&sought) => found,
             };
             let mut home = match found {
@@ -166,7 +167,8 @@ impl Front {
         let moved = &self.router.metrics.moved_sessions;
         moved.with_label_values(&["not_found"]).inc();
         if !is_resumable {
-            let last = [&farewell().to_bytes()[..], b"</stream:stream>"].concat();
+            let goodbye = self.router.peers.goodbye(farewell());
+            let last = [&goodbye.to_bytes()[..], b"</stream:stream>"].concat();
             finish(self.client, last).await;
         }
     }
