@@ -70,6 +70,18 @@ impl Slots {
         }
     }
 
+    /// Takes over the session that waits, if this one does, for a connection: whoever comes for it next finds it there.
+    fn take_live(&mut self, id: &str) -> Option<Box<SessionCore>> {
+        let core = self.take_parked(id)?;
+        if core.is_resumable()
+            && let Some(id) = core.handle.sm_id.get()
+        {
+            let live = Slot::Live(core.handle.clone());
+            self.by_id.insert(id.clone(), live);
+        }
+        Some(core)
+    }
+
     /// Takes out the one whose time has been over for longest.
     fn take_due(&mut self, now: Instant, all: bool) -> Option<Box<SessionCore>> {
         let (until, id) = self.ends.first()?;
@@ -138,13 +150,13 @@ impl Parking {
         found.map(|(.., h)| *h)
     }
 
-    /// Takes a session of this account out, from its connection if it still has one.
+    /// Takes a session of this account over, from its connection if it still has one.
     pub(super) async fn take(&self, id: &str, account: &BareJid) -> Taken {
         let handover = {
             let mut slots = self.0.lock();
             match slots.by_id.get(id) {
                 Some(Slot::Parked(core, _)) if core.home.account == *account => {
-                    return slots.take_parked(id).map_or(Taken::Absent, Taken::Session);
+                    return slots.take_live(id).map_or(Taken::Absent, Taken::Session);
                 }
                 Some(Slot::Live(handle)) if handle.jid.bare_str() == account.as_str() => {
                     let (sender, receiver) = oneshot::channel();
@@ -176,7 +188,7 @@ impl Parking {
         self.1.clone().notified_owned()
     }
 
-    /// Takes out a session of this account that came here and whose connection is to follow. `None`: it has not come.
+    /// Takes over a session of this account that came here and whose connection is to follow. `None`: it has not come.
     ///
     /// # Errors
     /// Its client has it over another connection.
@@ -191,7 +203,8 @@ impl Parking {
             Some(Slot::Parked(core, _))
                 if core.carried.is_some() && core.home.account == *account =>
             {
-                Ok(slots.take_parked(id))
+                // Its client may have lost that connection, and be coming for it at this moment.
+                Ok(slots.take_live(id))
             }
             Some(_) => Err(Overtaken),
         }
