@@ -161,9 +161,15 @@ impl SessionCore {
         }
     }
 
-    /// Puts the next of what waits in the log first, and whatever is left behind it.
+    /// Puts the next of what waits in the log first, and whatever is left behind it. What has come to wait since then, because
+    /// the session was on its way to another node, has its place behind what follows.
     fn claim(&mut self) {
-        let Some(numbers) = self.home.claim(FETCH) else {
+        let (backlog, mailbox) = (&self.backlog, &self.handle.mailbox);
+        let next = || {
+            let next = backlog.iter().find_map(Letter::number);
+            next.or_else(|| mailbox.next_number())
+        };
+        let Some(numbers) = self.home.claim(FETCH, next) else {
             return self.claim_later();
         };
         if !numbers.is_empty() {
@@ -174,16 +180,15 @@ impl SessionCore {
         }
     }
 
-    /// The home is not loaded, or about to leave: what waits in the log keeps its place until it can be asked.
+    /// The home is not loaded, about to leave, or has not seen all of the log: what waits there keeps its place until it can
+    /// be asked.
     fn claim_later(&mut self) {
         self.backlog.push_front(Letter::Waiting);
         self.fetching = true;
-        let (home, handle) = (self.home.clone(), self.handle.clone());
+        let (home, router, handle) = (self.home.clone(), self.router.clone(), self.handle.clone());
         self.router.spawn(async move {
-            // Whatever came of it, the session looks again; not at once if its home is gone, which it will be told.
-            if home.exists().await.is_err() {
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            }
+            // Whatever came of it, the session looks again.
+            home.until_claimable(&router).await;
             handle.mailbox.order(Order::Fetched(Vec::new()));
         });
     }

@@ -27,7 +27,10 @@ use storage::repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, Pri
 use thin_vec::ThinVec;
 use xmpp::{BareJid, ErrorType, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
-use self::remembered::{Doubted, Others};
+use self::{
+    keeping::CLAIM_AGAIN,
+    remembered::{Doubted, Others},
+};
 use super::{pending::Pending, render};
 use crate::{
     modules::vcard::Photo,
@@ -437,10 +440,25 @@ impl Home {
         self.with(|state| state.give_waiting(handle));
     }
 
-    /// The oldest of what waits and nobody holds, for a session that has come to [`Letter::Waiting`]. `None`: it cannot tell
-    /// now.
-    pub fn claim(&self, limit: usize) -> Option<Vec<u64>> {
-        self.with(|state| state.pending.claim(limit))
+    /// The oldest of what waits and nobody holds, for a session that has come to [`Letter::Waiting`]: before the number that
+    /// `next` says comes next. `None`: it cannot tell now, see [`Home::until_claimable`].
+    pub fn claim(&self, limit: usize, next: impl FnOnce() -> Option<u64>) -> Option<Vec<u64>> {
+        self.with(|state| {
+            // While nothing is posted.
+            let before = next().unwrap_or(u64::MAX);
+            (!state.is_behind()).then(|| state.pending.claim(limit, before))
+        })?
+    }
+
+    /// Waits until the home is loaded and has seen what its sessions have of the log, or for a moment if that cannot be now.
+    pub async fn until_claimable(self: &Arc<Self>, router: &Arc<Router>) {
+        let _ = self.exists().await;
+        if self.with(|state| state.is_behind()) == Some(true) {
+            self.clone().probe(router.clone()).await;
+        }
+        if self.with(|state| state.is_behind()) != Some(false) {
+            tokio::time::sleep(CLAIM_AGAIN).await;
+        }
     }
 
     /// Reads entries that a session was only told the numbers of. `None` beside a number: it is no longer there.

@@ -16,7 +16,7 @@ const PAGE: usize = 256;
 impl Home {
     /// Forgets what nobody holds and the archive shows. If the log cannot be read everything goes on waiting.
     pub async fn leave_to_archive(self: &Arc<Self>, router: &Arc<Router>) {
-        let mut rest = self.claim(usize::MAX).unwrap_or_default();
+        let mut rest = self.claim(usize::MAX, || None).unwrap_or_default();
         let shown = match self.shown_by_archive(router, &rest).await {
             Ok(shown) => shown,
             Err(error) => {

@@ -142,17 +142,19 @@ impl Pending {
         free
     }
 
-    /// Gives the oldest entries that nobody holds to one session: each is claimed once.
-    pub fn claim(&mut self, limit: usize) -> Vec<u64> {
-        let limit = limit.min(self.free);
-        self.free -= limit;
-        let free = self.waiting.iter_mut().filter(|w| w.holders == 0);
-        free.take(limit)
+    /// Gives the oldest entries before a number that nobody holds to one session: each is claimed once.
+    pub fn claim(&mut self, limit: usize, before: u64) -> Vec<u64> {
+        let older = self.waiting.iter_mut().take_while(|w| w.number < before);
+        let claimed: Vec<u64> = older
+            .filter(|w| w.holders == 0)
+            .take(limit.min(self.free))
             .map(|w| {
                 w.holders = 1;
                 w.number
             })
-            .collect()
+            .collect();
+        self.free -= claimed.len();
+        claimed
     }
 
     /// How many entries nobody holds.
@@ -223,7 +225,7 @@ mod tests {
         let mut p = pending(&[(1, 0), (2, 1), (5, 1)]);
         assert_eq!(p.bytes(), 80);
         p.release([2]);
-        p.claim(1);
+        p.claim(1, 9);
         assert_eq!(p.bytes(), 80);
         p.acknowledge([2, 2, 7]);
         assert_eq!(p.bytes(), 60);
@@ -283,7 +285,7 @@ mod tests {
         assert_eq!(p.unclaimed(), 2);
         assert_eq!(p.release([2]), [2]);
         assert_eq!(p.unclaimed(), 2);
-        p.claim(9);
+        p.claim(9, 9);
         assert_eq!(p.unclaimed(), 0);
         p.acknowledge([1, 2, 4]);
         assert_eq!((p.unclaimed(), p.len()), (0, 0));
@@ -292,9 +294,9 @@ mod tests {
     #[test]
     fn each_entry_is_claimed_once() {
         let mut p = pending(&[(1, 0), (2, 1), (3, 0)]);
-        assert_eq!(p.claim(1), [1]);
-        assert_eq!(p.claim(9), [3]);
-        assert_eq!(p.claim(9), [] as [u64; 0]);
+        assert_eq!(p.claim(1, 9), [1]);
+        assert_eq!(p.claim(9, 9), [3]);
+        assert_eq!(p.claim(9, 9), [] as [u64; 0]);
     }
 
     #[test]
@@ -303,7 +305,10 @@ mod tests {
         assert_eq!(p.release([1, 2, 7]), [2]);
         assert_eq!(p.unclaimed(), 1);
         assert_eq!(p.release([1]), [1]);
-        assert_eq!(p.claim(9), [1, 2]);
+        assert_eq!(p.claim(9, 2), [1]);
+        assert_eq!(p.claim(9, 2), [] as [u64; 0]);
+        assert_eq!(p.unclaimed(), 1);
+        assert_eq!(p.claim(9, 3), [2]);
     }
 
     #[test]

@@ -100,6 +100,15 @@ impl Delivery {
 }
 
 impl Letter {
+    /// Its number in the log, if it has one.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            Self::Logged(number) => Some(*number),
+            Self::Stanza(delivery) => Some(delivery.number).filter(|number| *number != 0),
+            Self::Waiting | Self::Done(_) | Self::LaneDone => None,
+        }
+    }
+
     /// Whether it brings something out of the log.
     pub fn is_logged(&self) -> bool {
         match self {
@@ -310,6 +319,11 @@ impl Mailbox {
     /// Looks at each letter that waits.
     pub fn visit(&self, visit: impl FnMut(&Letter)) {
         self.0.lock().letters.iter().for_each(visit);
+    }
+
+    /// The first number in the log among the letters.
+    pub fn next_number(&self) -> Option<u64> {
+        self.0.lock().letters.iter().find_map(Letter::number)
     }
 
     /// How many letters wait.

@@ -116,19 +116,26 @@ impl Home {
     /// Looks for entries that another node wrote while it took itself for the home, or was that when this one was loaded.
     pub(in crate::home) async fn probe(self: Arc<Self>, router: Arc<Router>) {
         // As a flush: whoever appends meanwhile waits; one that is under way finds them itself.
-        let known = self.with(|state| {
+        let begun = self.with(|state| {
             let begins = !state.flushing && !state.passing;
             state.flushing |= begins;
-            begins.then_some(state.head)
+            let ahead: Vec<u64> = state.ahead.iter().map(|(number, _)| *number).collect();
+            begins.then_some((state.head, ahead))
         });
-        let Some(Some(known)) = known else { return };
+        let Some(Some((known, ahead))) = begun else {
+            return;
+        };
         let looked = match router.stores.logs.tip(&self.account).await {
             Ok(tip) if tip.head > known => self.catch_up(&router, known, tip.head).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
-        if let Err(error) = looked {
-            tracing::warn!(account = %self.account, %error, "log not looked at for entries of others");
+        match looked {
+            // What sessions had of it before is there now, or nowhere.
+            Ok(()) => drop(self.with(|state| state.ahead.retain(|it| !ahead.contains(&it.0)))),
+            Err(error) => {
+                tracing::warn!(account = %self.account, %error, "log not looked at for entries of others");
+            }
         }
         if self.goes_on() {
             self.flush(router).await;
@@ -214,6 +221,11 @@ impl State {
         }
     }
 
+    /// Whether sessions have entries that are not known here, so that older ones may not be known either.
+    pub(super) fn is_behind(&self) -> bool {
+        self.ahead.iter().any(|(number, _)| *number > self.head)
+    }
+
     /// A session holds these, of which some may not be known yet.
     pub(super) fn hold_ahead(&mut self, numbers: &[u64]) {
         for &number in numbers.iter().filter(|number| **number > self.head) {
@@ -254,5 +266,28 @@ impl State {
         if let Some(target) = target.and_then(|number| router.sessions.get(number)) {
             self.give_waiting(&target);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn who_has_not_seen_what_its_sessions_have_of_the_log_is_behind() {
+        let mut state = State {
+            head: 3,
+            ..State::default()
+        };
+        state.hold_ahead(&[1, 3]);
+        assert!(!state.is_behind());
+        state.hold_ahead(&[4, 6]);
+        assert!(state.is_behind());
+        state.head = 5;
+        assert!(state.is_behind());
+        state.acknowledge_ahead(&[6, 7]);
+        assert!(state.is_behind());
+        state.head = 7;
+        assert!(!state.is_behind());
     }
 }

@@ -24,6 +24,8 @@ use crate::{
 
 /// How long a home that goes to another node may take to write what it has.
 const LEAVING: std::time::Duration = std::time::Duration::from_secs(5);
+/// How soon a home that cannot say what waits is asked again.
+pub(super) const CLAIM_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
 /// When an account that moves is read again if the store has no answer.
 const READ_AGAIN: [std::time::Duration; 3] = [
     std::time::Duration::from_millis(50),
