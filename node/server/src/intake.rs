@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cluster::NodeId;
+use tokio::time::Instant;
 use xmpp::{BareJid, Jid, Kind as StanzaKind, Stanza};
 
 use crate::{
@@ -354,6 +355,7 @@ async fn fetch(router: &Arc<Router>, from: NodeId, account: &BareJid) {
 
 /// Hands an account over, with its sessions, and is no longer its home.
 async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid) {
+    let began = Instant::now();
     let mut giving = replica::Giving::new(router, to, number, account);
     if let Some(home) = router.homes.loaded(account.as_str()) {
         // While it loads nothing can be taken from it.
@@ -362,9 +364,12 @@ async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid)
         if home.set_leaving() {
             moving::take_away(router, &home, |session| giving.give(&session)).await;
         }
+        let sessions = began.elapsed();
         if !home.leave(router).await {
             tracing::warn!(%account, "handed over before all was written");
         }
+        let (sessions_ms, all_ms) = (sessions.as_millis(), began.elapsed().as_millis());
+        tracing::debug!(%account, node = to.0, sessions_ms, all_ms, "an account was handed over");
         router.homes.drop_gone(&home);
         router.rosters.forget(&home.account);
     }

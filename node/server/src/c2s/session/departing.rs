@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// How long what was begun may take to be finished.
-const FINISH: Duration = Duration::from_millis(1_000);
+const FINISH: Duration = Duration::from_millis(200);
 /// How long a session may take to get ready. The node that knows it has a second to say what it knows.
-const READY: Duration = Duration::from_millis(2_500);
+const READY: Duration = Duration::from_millis(1_500);
 /// Bytes that a pipe has not taken, which go along with it. A frame holds them.
 const MAX_UNSENT: usize = 512 << 10;
 

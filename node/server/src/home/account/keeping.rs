@@ -214,6 +214,7 @@ impl Home {
             router: &router,
             came: Inner::Gone,
         };
+        let began = tokio::time::Instant::now();
         // Whoever changes the view looks for homes after it, and a home that comes looks at the view: one sees the other.
         let is_here = router.peers.elsewhere(self.account.as_str()).is_none();
         if !is_here || !router.peers.take_over(&self.account).await {
@@ -221,6 +222,7 @@ impl Home {
             return;
         }
         router.take_left_behind(&self.account);
+        let came = began.elapsed();
         if router.peers.is_moving() {
             router.spawn(self.clone().probe_later(router.clone()));
         }
@@ -241,6 +243,8 @@ impl Home {
             }
         };
         drop(loading);
+        let (came_ms, all_ms) = (came.as_millis(), began.elapsed().as_millis());
+        tracing::debug!(account = %self.account, came_ms, all_ms, "an account is loaded");
         router.parked.look_after(&router, &self.account);
         router.replicas.thank(&router, givers);
     }
