@@ -11,7 +11,7 @@ use xmpp::{
     ns,
 };
 
-use crate::net::{Acceptor, Read, Transport};
+use crate::net::{Acceptor, Notice, Read, Transport};
 
 /// A stream that is not a session yet.
 pub struct Stream {
@@ -71,6 +71,15 @@ pub fn parse_error(error: ParseError) -> StreamError {
     StreamError::new(condition, error.to_string())
 }
 
+/// What a client is told when the node of its socket is about to close that; `None`: it is not.
+pub(super) fn last_words(notice: Notice) -> Option<StreamError> {
+    match notice {
+        Notice::Close(Some(host)) => Some(StreamError::see_other_host(host)),
+        Notice::Close(None) => Some(Condition::SystemShutdown.into()),
+        Notice::Hold | Notice::Held | Notice::Elsewhere(_) | Notice::Attached => None,
+    }
+}
+
 impl Stream {
     /// Over a connection whose peer speaks first.
     pub fn new(transport: Transport, peer: SocketAddr, limits: Limits) -> Self {
@@ -98,6 +107,12 @@ impl Stream {
                 return Err(parse_error(error).into());
             }
             self.transport.readable().await?;
+            if let Some(notice) = self.transport.take_notice() {
+                match last_words(notice) {
+                    Some(error) => return Err(error.into()),
+                    None => continue,
+                }
+            }
             let (decoder, events, fault) = (&mut self.decoder, &mut self.events, &mut self.fault);
             let read = self.transport.try_read_with(|mut input| {
                 while fault.is_none() {
@@ -312,3 +327,22 @@ pub async fn finish(mut transport: Transport, last: Vec<u8>) {
 
 /// Certificates and TLS settings shared by listeners of one kind.
 pub type SharedAcceptor = Arc<Acceptor>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::piped_pair;
+
+    #[tokio::test]
+    async fn who_is_about_to_log_in_over_a_pipe_is_told_that_it_ends() {
+        let [mut front, transport] = piped_pair();
+        let peer = "192.0.2.1:1".parse().unwrap();
+        let mut stream = Stream::new(transport, peer, Limits::default());
+        assert!(front.notify(Notice::Held));
+        assert!(front.notify(Notice::Close(Some("b.example.org".to_owned()))));
+        let End::Error(error) = stream.next().await.unwrap_err() else {
+            panic!("it has not ended with an error");
+        };
+        assert_eq!(error.condition, Condition::SeeOtherHost);
+    }
+}

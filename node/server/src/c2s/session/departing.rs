@@ -9,13 +9,14 @@
 use std::time::Duration;
 
 use tokio::{sync::oneshot, time::Instant};
-use xmpp::{StreamError, StreamErrorCondition as Condition, codec::StreamEvent};
+use xmpp::{StreamError, codec::StreamEvent};
 
 use super::{Flow, Session, SessionCore};
 use crate::{
     c2s::{
         carried::Carried,
         front::{Front, Sought},
+        stream::last_words,
     },
     net::{Notice, Transport},
     routing::peers::Kind,
@@ -98,9 +99,7 @@ impl Session {
                 }
                 None
             }
-            Some(Notice::Close(Some(host))) => Some(StreamError::see_other_host(host)),
-            Some(Notice::Close(None)) => Some(Condition::SystemShutdown.into()),
-            _ => None,
+            notice => notice.and_then(last_words),
         }
     }
 
