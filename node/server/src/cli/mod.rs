@@ -19,7 +19,7 @@ mod password;
 mod transfer;
 mod user;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::runtime::Runtime;
@@ -28,6 +28,9 @@ use crate::{
     config::{self, Loaded, Overrides, Sources},
     instance, log, serve, stores,
 };
+
+/// How long tasks may take that are left when a node has stopped.
+const LAST_TASKS: Duration = Duration::from_secs(5);
 
 /// How the command ends.
 const FAILED: u8 = 1;
@@ -301,7 +304,10 @@ fn run(args: ServeArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    match runtime.block_on(serve::serve(loaded.config))? {
+    let served = runtime.block_on(serve::serve(loaded.config));
+    // Whatever is left has had its time.
+    runtime.shutdown_timeout(LAST_TASKS);
+    match served? {
         0 => Ok(()),
         accounts => Err(Failure::new(
             GAVE_UP,
