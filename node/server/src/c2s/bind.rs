@@ -183,7 +183,8 @@ pub async fn bind(
     if identity.is_anonymous() {
         router.set_flags(&handle, crate::routing::flags::ANONYMOUS, 0);
     }
-    let leaving = home.is_leaving();
+    // A node that leaves counts what it has left after it has said so: what begins later would end with it.
+    let leaving = home.is_leaving() || router.peers.is_leaving();
     let core = SessionCore::new(router.clone(), handle, home, identity.is_anonymous());
     let core = Box::new(core);
     if leaving {

@@ -54,9 +54,10 @@ impl Client {
     /// # Errors
     /// It is to come again.
     pub(super) fn is_still_here(&self, identity: &Identity) -> Result<(), End> {
-        match self.router.served_elsewhere(&identity.account) {
-            Some(_) => Err(super::moving::farewell().into()),
-            None => Ok(()),
+        let goes = self.router.served_elsewhere(&identity.account).is_some();
+        match goes || self.router.peers.is_leaving() {
+            true => Err(super::moving::farewell().into()),
+            false => Ok(()),
         }
     }
 

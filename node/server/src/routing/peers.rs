@@ -184,6 +184,13 @@ impl Peers {
         let _ = tokio::time::timeout(BEHIND, self.views.reached(epoch)).await;
     }
 
+    /// Whether this node serves accounts only until others have taken them over.
+    pub fn is_leaving(&self) -> bool {
+        let (view, me) = (self.view(), self.me.get());
+        let mut staying = view.members.iter().filter(|it| it.weight > 0.0).peekable();
+        staying.peek().is_some() && staying.all(|it| Some(&it.node) != me)
+    }
+
     /// Whether accounts may be where they were in an earlier view.
     pub fn is_moving(&self) -> bool {
         self.views.is_moving()
