@@ -369,7 +369,8 @@ async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid)
             tracing::warn!(%account, "handed over before all was written");
         }
         let (sessions_ms, all_ms) = (sessions.as_millis(), began.elapsed().as_millis());
-        tracing::debug!(%account, node = to.0, sessions_ms, all_ms, "an account was handed over");
+        let sessions = giving.given();
+        tracing::debug!(%account, node = to.0, sessions, sessions_ms, all_ms, "an account was handed over");
         router.homes.drop_gone(&home);
         router.rosters.forget(&home.account);
     }

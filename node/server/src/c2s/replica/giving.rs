@@ -44,6 +44,11 @@ impl<'a> Giving<'a> {
         }
     }
 
+    /// How many sessions were given.
+    pub fn given(&self) -> u64 {
+        self.given
+    }
+
     /// Gives a session.
     pub fn give(&mut self, session: &[u8]) {
         let router = self.router;

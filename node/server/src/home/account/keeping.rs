@@ -244,7 +244,8 @@ impl Home {
         };
         drop(loading);
         let (came_ms, all_ms) = (came.as_millis(), began.elapsed().as_millis());
-        tracing::debug!(account = %self.account, came_ms, all_ms, "an account is loaded");
+        let sessions = router.entries(self.account.as_str()).len();
+        tracing::debug!(account = %self.account, sessions, came_ms, all_ms, "an account is loaded");
         router.parked.look_after(&router, &self.account);
         router.replicas.thank(&router, givers);
     }
