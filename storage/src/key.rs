@@ -13,6 +13,7 @@
 //! | `log` `A#` archive | a log; sort: number |
 //! | `log` `S#` archive | log segments; sort: first number, and beyond all numbers who works on the log |
 //! | `idx` `L#` domain | accounts; sort: localpart |
+//! | `idx` `R#` service | rooms; sort: localpart |
 //! | `idx` `E#` domain | names whose former owner is being erased; sort: localpart |
 //! | `idx` `U#` domain, localpart | the mark of an account that is being erased, where the account itself is not |
 //! | `idx` `W#` archive | contacts in a log; sort: block of numbers |
@@ -44,6 +45,10 @@ pub const ROSTER: Bytes = Bytes::from_static(b"ROST");
 pub const PRIVACY: Bytes = Bytes::from_static(b"PRIV");
 /// Sort key of a vCard.
 pub const VCARD: Bytes = Bytes::from_static(b"VC");
+/// Sort key of a room's record.
+pub const ROOM: Bytes = Bytes::from_static(b"ROOM");
+/// What sort keys of those affiliated with a room begin with.
+pub const ROOM_MEMBERS: &[u8] = b"M#";
 /// Sort key of archive preferences.
 pub const ARCHIVE_PREFERENCES: Bytes = Bytes::from_static(b"MAMP");
 /// Sort key of how far a maintenance is.
@@ -132,6 +137,18 @@ pub fn groups(domain: &str) -> Bytes {
 /// Partition of a room.
 pub fn room(room: &BareJid) -> Bytes {
     partition(b"R#", room.domain(), room.local().unwrap_or_default())
+}
+
+/// Sort key of somebody affiliated with a room.
+pub fn room_member(member: &BareJid) -> Bytes {
+    Builder::new(ROOM_MEMBERS, member.as_str().len())
+        .last(member.as_str().as_bytes())
+        .within(MAX_SORT)
+}
+
+/// Partition of the list of a service's rooms.
+pub fn room_list(service: &str) -> Bytes {
+    partition_of_one(b"R#", service)
 }
 
 /// Partition of a pubsub node.
@@ -298,6 +315,7 @@ pub fn record_name(space: Space, partition: &[u8], sort: &[u8]) -> &'static str 
         (_, b"M#") => "maintenance",
         (Space::Ctl, b"C#") => "cluster",
         (_, b"G#") => "groups",
+        (Space::Idx, b"R#") => "room list",
         (_, b"R#") => "room",
         (_, b"P#") => "pubsub node",
         _ => "other",

@@ -20,8 +20,8 @@ use crate::{
     maintenance::{Maintenance, MaintenanceOptions},
     repository::{
         AccountRepository, ArchivePreferencesRepository, ByDomain, Credentials, LogRepository,
-        MailboxRepository, PrivacyRepository, PrivateXmlRepository, RosterRepository,
-        VcardRepository,
+        MailboxRepository, PrivacyRepository, PrivateXmlRepository, RoomRepository,
+        RosterRepository, VcardRepository,
     },
     shape::{Blobs, Table},
 };
@@ -52,6 +52,8 @@ pub struct Stores {
     pub vcards: Arc<dyn VcardRepository>,
     /// Archive preferences.
     pub archive_preferences: Arc<dyn ArchivePreferencesRepository>,
+    /// Rooms: those of all services where most domains are kept.
+    pub rooms: Arc<dyn RoomRepository>,
     layouts: Arc<Layouts>,
 }
 
@@ -135,6 +137,7 @@ impl Stores {
             private: repository!(private),
             vcards: repository!(vcards),
             archive_preferences: repository!(archive_preferences),
+            rooms: layouts.most.rooms(),
             layouts,
         }
     }

@@ -349,6 +349,15 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         router.active_lists.clone(),
     ));
     let accounts = router.accounts();
+    let rooms = config.rooms.enabled.then(|| {
+        Arc::new(modules::muc::Muc::new(
+            room_options(config),
+            stores.rooms.clone(),
+            stores.logs.clone(),
+            stores.archives.clone(),
+            router.metrics.rooms.clone(),
+        ))
+    });
     let mut modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(modules::roster::RosterModule::new(
             router.rosters.clone(),
@@ -378,8 +387,10 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
             config.admins.clone(),
             config.domains.clone(),
             accounts,
+            rooms.as_ref(),
         )),
     ];
+    modules.extend(rooms.map(|rooms| rooms as Arc<dyn Module>));
     if config.archive.enabled {
         modules.push(Arc::new(modules::archive::Archive::new(
             stores.archives.clone(),
@@ -394,5 +405,27 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
     match registry.mistakes() {
         [] => Ok(registry),
         mistakes => Err(anyhow::anyhow!("modules disagree: {}", mistakes.join("; "))),
+    }
+}
+
+fn room_options(config: &Config) -> modules::muc::Options {
+    let rooms = &config.rooms;
+    modules::muc::Options {
+        services: config.room_services(),
+        domains: config.domains.clone(),
+        admins: config.admins.clone(),
+        create: rooms.create,
+        policy: modules::muc::room::Policy {
+            occupants: rooms.occupants,
+            history: rooms.history,
+            message_bytes: usize::try_from(rooms.message).unwrap_or(usize::MAX),
+            messages_per_second: rooms.messages_per_second,
+            burst: rooms.burst,
+            presence_up_to: rooms.presence_up_to,
+            lock: rooms.lock,
+            ..modules::muc::room::Policy::default()
+        },
+        loaded: rooms.loaded,
+        page: config.archive.page,
     }
 }

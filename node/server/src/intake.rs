@@ -61,7 +61,13 @@ impl Intake {
     /// be sent to who is gone when this is called.
     pub fn view_changed(&self, view: View, gone: &[NodeId]) {
         let router = &self.router;
+        router.expect_assertions(&view);
+        let former = router.peers.view().clone();
         let counts = router.peers.set_view(view);
+        if counts {
+            // Before anything else that the new homes of rooms get from here.
+            router.assert_all(&former);
+        }
         for &node in gone {
             self::gone(router, node);
         }
@@ -118,8 +124,15 @@ fn gone(router: &Arc<Router>, node: NodeId) {
 fn again(router: &Arc<Router>, parcel: Parcel) -> Progress {
     let kind = parcel.stanza.type_attr();
     let is_kept = parcel.class.archived() || parcel.class.stored_offline();
+    // What is said in a room is looked for there before it is said again.
+    let to_room = || {
+        parcel
+            .stanza
+            .to()
+            .is_some_and(|to| !router.serves(to.domain()))
+    };
     let repeats = match parcel.stanza.kind() {
-        StanzaKind::Message => is_kept,
+        StanzaKind::Message => is_kept || to_room(),
         StanzaKind::Presence => kind
             .as_deref()
             .is_some_and(|kind| kind.contains("subscribe")),
@@ -151,6 +164,7 @@ impl Taking<'_> {
             }
             Kind::Look => look(router, body),
             Kind::Forget => forget(router, body),
+            Kind::Spread => router.spread_here(body),
             Kind::Replica => replica::taken(router, from, body),
             Kind::Replicated => replica::confirmed(router, from, body),
             Kind::Passage
@@ -161,7 +175,8 @@ impl Taking<'_> {
             | Kind::Yielded
             | Kind::Nudge
             | Kind::Act
-            | Kind::Acted => {
+            | Kind::Acted
+            | Kind::Assert => {
                 let Some((number, rest)) = frame::split(body) else {
                     return tracing::warn!(node = from.0, "a frame without a number");
                 };
@@ -172,6 +187,11 @@ impl Taking<'_> {
                     Kind::Yield => self.yield_to(number, &rest, body),
                     Kind::Nudge => self.nudge(number, &rest, body),
                     Kind::Act => self.act(number, &rest, body),
+                    Kind::Assert => {
+                        if !self.is_put_off(number, kind, body) {
+                            router.asserted(from, number, &rest);
+                        }
+                    }
                     Kind::Acted => router.peers.acted(from, number, &rest),
                     Kind::Yielded => yielded(router, from, number, &rest),
                     _ => done(router, from, number, rest.first() == Some(&1)),

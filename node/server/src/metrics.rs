@@ -8,6 +8,7 @@ mod cluster;
 mod cost;
 mod maintenance;
 mod process;
+mod rooms;
 mod store;
 
 use std::{fmt, sync::Arc};
@@ -19,6 +20,7 @@ use prometheus::{
 
 pub use cluster::ClusterMetrics;
 pub use maintenance::MaintenanceMetrics;
+pub use rooms::RoomMetrics;
 pub use store::StoreMetrics;
 
 /// Sets gauges before they are read.
@@ -91,6 +93,8 @@ pub struct Metrics {
     pub stream_errors: IntCounterVec,
     /// What was done for stores in the background.
     pub maintenance: MaintenanceMetrics,
+    /// Rooms (XEP-0045).
+    pub rooms: RoomMetrics,
 }
 
 impl Default for Metrics {
@@ -167,6 +171,7 @@ impl Default for Metrics {
                 &["condition"],
             ),
             maintenance: MaintenanceMetrics::register(&registry),
+            rooms: RoomMetrics::register(&registry),
             gauges: Gauges::register(&registry),
             looks: Arc::default(),
             registry,

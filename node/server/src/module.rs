@@ -5,12 +5,16 @@
 
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{Arc, OnceLock},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cluster::directory::{Entry, SessionRef};
+use cluster::{
+    NodeId,
+    directory::{Entry, SessionRef},
+};
 use parking_lot::Mutex;
 use storage::repository::{ArchivePreferences, PrivacyData};
 use xmpp::{
@@ -137,9 +141,63 @@ pub trait IqHandler: Send + Sync {
 
 /// Something with a domain of its own, beside the accounts'.
 pub trait Service: Send + Sync {
-    /// Takes any stanza for the service.
+    /// Takes any stanza for the service itself.
     fn receive(&self, stanza: &Stanza, cx: &Context);
+    /// Takes a stanza for an address of the service with a localpart, which is served on this node.
+    fn take(&self, stanza: Stanza, receipt: Receipt, cx: &Context) {
+        self.receive(&stanza, cx);
+        receipt.done();
+    }
+    /// A view is about to count: these nodes will tell which of their sessions are in rooms that come here.
+    fn expect(&self, _epoch: u64, _nodes: &[NodeId]) {}
+    /// The view has changed.
+    fn view_changed(&self, _cx: &Context) {}
+    /// These sessions are in rooms that are served here.
+    fn assert(&self, _assertions: Vec<Assertion>, _cx: &Context) {}
+    /// A node has told all that it had to.
+    fn all_asserted(&self, _epoch: u64, _by: NodeId) {}
 }
+
+/// A session that is in a room, as its node tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assertion {
+    /// The room and the nick.
+    pub occupant: Jid,
+    /// The session.
+    pub real: FullJid,
+    /// Its presence; empty: it has none.
+    pub presence: Bytes,
+}
+
+/// Who waits for what becomes of a stanza. One that is dropped says nothing: the stanza stays unacknowledged.
+pub struct Receipt {
+    tell: Box<dyn FnOnce(bool) + Send>,
+    /// The stanza may have taken effect already, at a node that is gone.
+    pub doubted: bool,
+}
+
+impl Receipt {
+    /// `tell` is told whether the stanza took effect.
+    pub fn new(tell: impl FnOnce(bool) + Send + 'static) -> Self {
+        Self {
+            tell: Box::new(tell),
+            doubted: false,
+        }
+    }
+
+    /// The effects are committed.
+    pub fn done(self) {
+        (self.tell)(true);
+    }
+
+    /// It was answered with an error.
+    pub fn refused(self) {
+        (self.tell)(false);
+    }
+}
+
+/// Something that goes on by itself.
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Answers service discovery for what a module knows (XEP-0030): a `<query/>`, `None` if it does not know the node. For
 /// an account it is asked only in the name of those who see the account's presence.
@@ -324,6 +382,11 @@ impl Registry {
         &self.forms
     }
 
+    /// Every service.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<dyn Service>> {
+        self.services.values()
+    }
+
     /// Who serves a domain.
     pub fn service_of(&self, domain: &str) -> Option<&Arc<dyn Service>> {
         self.services.get(domain)
@@ -349,6 +412,15 @@ pub trait Outlet: Send + Sync {
     fn registry(&self) -> &Registry;
     /// Sends a stanza that has `from` and `to`.
     fn route(&self, stanza: Stanza);
+    /// The same; done when its effects are committed, or it was answered.
+    async fn routed(&self, stanza: Stanza);
+    /// Sends a stanza that lacks only its `to` to sessions, each in the order of what it is sent like this. Those that are not
+    /// there.
+    fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>>;
+    /// Whether another node serves what has this address.
+    fn is_elsewhere(&self, address: &BareJid) -> bool;
+    /// Does what need not wait at once; what does goes on as a task.
+    fn run(&self, work: Work);
     /// The sessions of an account.
     fn entries(&self, account: &BareJid) -> Arc<[Entry]>;
     /// Visits every session of this node.
@@ -416,6 +488,15 @@ impl Context {
     /// Over an outlet.
     pub fn new(outlet: impl Outlet + 'static) -> Self {
         Self(Arc::new(outlet))
+    }
+
+    /// Sends a stanza with a `to` to that session, in the order of [`Outlet::spread`]. Back comes what is for none.
+    pub fn spread_one(&self, stanza: Stanza) -> Option<Stanza> {
+        let Some(to) = stanza.to().and_then(Jid::to_full) else {
+            return Some(stanza);
+        };
+        let missing = self.spread(&stanza, &[Arc::new(to)]);
+        (!missing.is_empty()).then_some(stanza)
     }
 
     /// Sends finished bytes to every session of an account that has all of `flags`.

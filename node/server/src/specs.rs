@@ -59,11 +59,12 @@ const fn core(xep: u16, version: &'static str, status: Status) -> Spec {
 }
 
 /// What the XEPs are called.
-const TITLES: [(u16, &str); 42] = [
+const TITLES: [(u16, &str); 49] = [
     (4, "Data Forms"),
     (12, "Last Activity"),
     (16, "Privacy Lists"),
     (30, "Service Discovery"),
+    (45, "Multi-User Chat"),
     (49, "Private XML Storage"),
     (50, "Ad-Hoc Commands"),
     (54, "vcard-temp"),
@@ -89,6 +90,7 @@ const TITLES: [(u16, &str); 42] = [
     (199, "XMPP Ping"),
     (202, "Entity Time"),
     (203, "Delayed Delivery"),
+    (249, "Direct MUC Invitations"),
     (280, "Message Carbons"),
     (297, "Stanza Forwarding"),
     (313, "Message Archive Management"),
@@ -98,13 +100,18 @@ const TITLES: [(u16, &str); 42] = [
     (368, "SRV records for XMPP over TLS"),
     (386, "Bind 2"),
     (388, "Extensible SASL Profile"),
+    (410, "MUC Self-Ping (Schrödinger's Chat)"),
+    (421, "Occupant identifiers for semi-anonymous MUCs"),
     (424, "Message Retraction"),
+    (425, "Moderated Message Retraction"),
+    (433, "Extended Channel Search"),
     (440, "SASL Channel-Binding Type Capability"),
     (441, "Message Archive Management Preferences"),
     (474, "SASL SCRAM Downgrade Protection"),
     (478, "Stream Limits Advertisement"),
     (480, "SASL Upgrade Tasks"),
     (484, "Fast Authentication Streamlining Tokens"),
+    (486, "MUC Avatars"),
 ];
 
 /// What a XEP is called.

@@ -132,6 +132,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "the router holds the pipes to clients whose sockets other nodes hold",
     ),
     (
+        "routing",
+        "poll_once",
+        "what a module begins is done at once if it need not wait",
+    ),
+    (
         "pipeline",
         "home",
         "a step asks the home whose task runs it",

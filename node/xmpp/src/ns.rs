@@ -130,6 +130,28 @@ pub const JINGLE_MESSAGE: &str = "urn:xmpp:jingle-message:0";
 pub const PIE: &str = "urn:xmpp:pie:0";
 /// SCRAM credentials in an export (XEP-0227).
 pub const PIE_SCRAM: &str = "urn:xmpp:pie:0#scram";
+/// Multi-user chat (XEP-0045).
+pub const MUC: &str = "http://jabber.org/protocol/muc";
+/// Administration of a room (XEP-0045 §8, §9).
+pub const MUC_ADMIN: &str = "http://jabber.org/protocol/muc#admin";
+/// Ownership of a room (XEP-0045 §10).
+pub const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
+/// Requests for voice (XEP-0045 §7.13).
+pub const MUC_REQUEST: &str = "http://jabber.org/protocol/muc#request";
+/// Registration with a room (XEP-0045 §7.10).
+pub const MUC_REGISTER: &str = "http://jabber.org/protocol/muc#register";
+/// Configuration of a room (XEP-0045 §10.2).
+pub const MUC_ROOMCONFIG: &str = "http://jabber.org/protocol/muc#roomconfig";
+/// What is told of a room (XEP-0045 §6.4).
+pub const MUC_ROOMINFO: &str = "http://jabber.org/protocol/muc#roominfo";
+/// A room keeps the ids of messages (XEP-0045 §7.4).
+pub const MUC_STABLE_ID: &str = "http://jabber.org/protocol/muc#stable_id";
+/// A room answers pings to oneself (XEP-0410).
+pub const MUC_SELF_PING: &str = "http://jabber.org/protocol/muc#self-ping-optimization";
+/// Occupant ids (XEP-0421).
+pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
+/// Moderation of messages (XEP-0425).
+pub const MODERATE: &str = "urn:xmpp:message-moderate:1";
 /// What rooms say of users (XEP-0045).
 pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 /// Direct invitations (XEP-0249).

@@ -16,6 +16,7 @@ mod mailbox;
 mod privacy;
 mod private_xml;
 mod read_only;
+mod room;
 mod roster;
 mod table;
 mod vcard;
@@ -32,6 +33,7 @@ pub use private_xml::private_xml;
 pub use read_only::{
     read_only_accounts, read_only_shared_groups, read_only_vcards, shared_group_pages,
 };
+pub use room::rooms;
 pub use roster::rosters;
 pub use table::{Subject, table};
 pub use vcard::vcards;
@@ -57,6 +59,7 @@ pub async fn stores(stores: &Stores) {
     private_xml(&*stores.private).await;
     vcards(&*stores.vcards).await;
     archive_preferences(&*stores.archive_preferences).await;
+    rooms(&*stores.rooms).await;
 }
 
 fn jid(text: &str) -> BareJid {

@@ -14,6 +14,7 @@ pub(crate) mod paging;
 pub mod privacy;
 pub mod private_xml;
 pub(crate) mod record;
+pub mod room;
 pub mod roster;
 pub mod shared_groups;
 pub(crate) mod value;
@@ -40,6 +41,10 @@ pub use privacy::{
     TablePrivacy,
 };
 pub use private_xml::{PrivateXml, PrivateXmlLimits, PrivateXmlRepository, TablePrivateXml};
+pub use room::{
+    Affiliation, ListFrom, ListedRoom, RoomConfig, RoomMember, RoomRecord, RoomRepository,
+    RoomRoles, RoomSubject, StoredRoom, TableRooms, WhoMay,
+};
 pub use roster::{Roster, RosterItem, RosterRepository, Subscription, TableRosters};
 pub use shared_groups::{
     GroupAudience, GroupMember, GroupMembers, SharedGroup, SharedGroupRepository,

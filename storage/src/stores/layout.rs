@@ -12,8 +12,9 @@ use crate::{
     layer::{Class, Guarded},
     repository::{
         AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository,
-        PrivacyRepository, PrivateXmlRepository, RosterRepository, ShadowedAccounts, TableAccounts,
-        TableArchivePreferences, TableMailboxes, TablePrivacy, VcardRepository,
+        PrivacyRepository, PrivateXmlRepository, RoomRepository, RosterRepository,
+        ShadowedAccounts, TableAccounts, TableArchivePreferences, TableMailboxes, TablePrivacy,
+        TableRooms, VcardRepository,
     },
     shape::Table,
     sweep::Sweep,
@@ -138,6 +139,11 @@ impl Layout {
             Kept::In(place) => Arc::new(place.logs(place.table_for(class))),
             Kept::By(repository) => repository.clone(),
         }
+    }
+
+    /// Rooms of services that have no layout of their own.
+    pub(super) fn rooms(&self) -> Arc<dyn RoomRepository> {
+        Arc::new(TableRooms::new(self.accounts.table_for(Class::Bind)))
     }
 
     pub(super) fn repositories(&self, guarding: Guarding) -> Repositories {

@@ -11,3 +11,4 @@ mod left_behind;
 #[expect(dead_code, reason = "the address of a balancer never changes")]
 #[path = "../faults/play.rs"]
 mod play;
+mod rooms;

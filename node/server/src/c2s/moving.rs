@@ -429,12 +429,16 @@ impl Parking {
         router
             .active_lists
             .set(session, moved.active_list.as_deref());
-        router.sessions.insert(handle);
+        router.sessions.insert(handle.clone());
         self.insert_parked(sm_id.clone(), Box::new(core), Instant::now() + stays);
         if !router.directory.take_in(home.account.as_str(), entry) {
             self.abandon(router, &sm_id);
             return None;
         }
+        let presence = moved.presence.as_ref();
+        let presence = presence.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(it));
+        let directed = handle.directed.lock().clone();
+        router.assert_session(&handle.jid, directed.iter(), &presence);
         Some(Adopted {
             number: session.number,
             presence: moved.presence.map(|bytes| Vec::from(bytes).into()),

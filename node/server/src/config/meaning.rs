@@ -22,6 +22,7 @@ use super::{
     mistake::{Mistake, Place},
     raw::{Node, Table, Value},
     reader::{Item, Section, Wrong, boolean, choice, duration, number, size, text},
+    rooms::rooms,
     storage::{Feature, storage},
     values::{nearest, parse_address},
 };
@@ -107,6 +108,7 @@ pub(super) fn config(
         size("0", "1024GiB"),
     );
     offline.finish();
+    rooms(root.section("rooms"), &config.domains, &mut config.rooms);
     contacts(root.section("contacts"), &mut config.contacts);
     if let Some(admins) = root.items("admins", account) {
         root.once(&admins, BareJid::to_string);

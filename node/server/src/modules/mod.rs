@@ -7,6 +7,7 @@ pub mod carbons;
 pub mod disco;
 pub mod info;
 pub mod legacy_session;
+pub mod muc;
 pub mod presence;
 pub mod presence_rules;
 pub mod private;

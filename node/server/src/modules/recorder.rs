@@ -22,7 +22,7 @@ use xmpp::{
 };
 
 use crate::{
-    module::{Context, Follower, IqHandler, IqRequest, LastActivity, Outlet, Registry},
+    module::{Context, Follower, IqHandler, IqRequest, LastActivity, Outlet, Registry, Work},
     modules::{roster::subscription::Sharing, vcard::Photo},
     pipeline::delivery::IqType,
     routing::{
@@ -210,6 +210,20 @@ impl Outlet for Recorder {
     }
     fn route(&self, stanza: Stanza) {
         self.note(format!("route {}", text(stanza.raw())));
+    }
+    async fn routed(&self, stanza: Stanza) {
+        self.note(format!("routed {}", text(stanza.raw())));
+    }
+    fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>> {
+        let to: Vec<&str> = to.iter().map(|to| to.as_str()).collect();
+        self.note(format!("spread {} to {}", text(stanza.raw()), to.join(" ")));
+        Vec::new()
+    }
+    fn is_elsewhere(&self, _address: &BareJid) -> bool {
+        false
+    }
+    fn run(&self, work: Work) {
+        tokio::spawn(work);
     }
     fn entries(&self, account: &BareJid) -> Arc<[Entry]> {
         self.0

@@ -3,12 +3,14 @@
 //! [`Router`] is what a stanza may need on its way; it is built once, in `app`.
 
 pub mod acting;
+mod assertions;
 pub mod census;
 pub mod mailbox;
 mod outlet;
 pub mod peers;
 mod prune;
 pub mod sessions;
+mod spread;
 
 use std::{
     future::Future,
@@ -35,7 +37,7 @@ use crate::{
     config::Config,
     home::{CopyTo, Doubt, Homes, Parcel},
     metrics::Metrics,
-    module::{Context, Registry},
+    module::{Context, Receipt, Registry},
     modules::{blocking::Judge, register::Accounts, roster::Rosters},
     pipeline::{inbound, iq},
     shutdown::Tasks,
@@ -168,6 +170,11 @@ impl Router {
         self.config.domains.iter().any(|d| d == domain)
     }
 
+    /// Whether what has an address at this domain is served at its place: our accounts, and what our services serve.
+    pub fn places(&self, domain: &str) -> bool {
+        self.serves(domain) || self.registry().service_of(domain).is_some()
+    }
+
     /// The accounts, to be made, changed and removed.
     pub fn accounts(&self) -> Accounts {
         Accounts::new(
@@ -222,7 +229,7 @@ impl Router {
         let Some(to) = stanza.to() else {
             return Progress::Done;
         };
-        let is_for_account = to.local().is_some() && self.serves(to.domain());
+        let has_place = to.local().is_some() && self.places(to.domain());
         let is_message = stanza.kind() == Kind::Message;
         let copy = is_message.then(|| self.copy_home(&stanza, to)).flatten();
         let parcel = Parcel {
@@ -230,7 +237,7 @@ impl Router {
             doubt: doubt.filter(|_| is_message),
             ..Parcel::new(stanza, origin)
         };
-        match is_for_account {
+        match has_place {
             true => self.deliver(parcel),
             false => self.route_out(parcel),
         }
@@ -239,7 +246,7 @@ impl Router {
     /// The other node that serves this account of ours, if one does.
     pub fn elsewhere(&self, account: &Jid) -> Option<NodeId> {
         let node = self.peers.elsewhere(account.bare_str())?;
-        let is_theirs = !self.is_here(account.bare_str()) && self.serves(account.domain());
+        let is_theirs = !self.is_here(account.bare_str()) && self.places(account.domain());
         is_theirs.then_some(node)
     }
 
@@ -350,6 +357,9 @@ impl Router {
         if parcel.sent {
             return self.homes.get(self, &account).sent(self, parcel);
         }
+        if !self.serves(account.domain()) {
+            return self.serve(parcel);
+        }
         let kind = parcel.stanza.kind();
         if kind == Kind::Message {
             self.metrics.messages.inc();
@@ -371,6 +381,32 @@ impl Router {
             Kind::Presence => inbound::presence(self, stanza, &to, origin),
             Kind::Iq | Kind::Message => iq::for_account(self, stanza, &to, origin),
         }
+    }
+
+    /// Gives a stanza to the service that has its address. Who waits for it is told when the service is done.
+    fn serve(self: &Arc<Self>, mut parcel: Parcel) -> Progress {
+        let service = parcel
+            .stanza
+            .to()
+            .and_then(|to| self.registry().service_of(to.domain()));
+        let Some(service) = service else {
+            return Progress::Done;
+        };
+        if parcel.stanza.kind() == Kind::Message {
+            self.metrics.messages.inc();
+        }
+        let class = parcel.class;
+        if !class.archived() && !class.copied_when_sent() {
+            parcel.copy = None;
+        }
+        let (router, stanza) = (self.clone(), parcel.stanza.clone());
+        let doubted = parcel.doubt.is_some();
+        let mut receipt = Receipt::new(move |took_effect| {
+            crate::home::delivered(&router, parcel, took_effect);
+        });
+        receipt.doubted = doubted;
+        service.take(stanza, receipt, &self.context());
+        Progress::Pending
     }
 
     /// Routes what is for no account of ours.

@@ -11,11 +11,13 @@ use xmpp::{BareJid, FullJid, Stanza, StanzaError, StreamError};
 use super::{
     Order, Posted, Router, SessionHandle, acting,
     census::{self, Announcement, Census, Counted, Everywhere},
+    spread,
 };
 use crate::{
-    module::{LastActivity, Outlet, Registry},
+    module::{LastActivity, Outlet, Registry, Work},
     modules::{roster::subscription::Sharing, vcard::Photo},
     pipeline::{inbound, lifecycle},
+    poll_once,
 };
 
 #[async_trait]
@@ -34,6 +36,22 @@ impl Outlet for Arc<Router> {
 
     fn route(&self, stanza: Stanza) {
         let _ = Router::route(self, stanza, None);
+    }
+
+    async fn routed(&self, stanza: Stanza) {
+        Router::routed(self, stanza).await;
+    }
+
+    fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>> {
+        spread::spread(self, stanza, to)
+    }
+
+    fn is_elsewhere(&self, address: &BareJid) -> bool {
+        self.elsewhere(address.as_jid()).is_some()
+    }
+
+    fn run(&self, work: Work) {
+        let _ = poll_once::now_or_run(self, work, || {});
     }
 
     fn entries(&self, account: &BareJid) -> Arc<[Entry]> {

@@ -1,7 +1,7 @@
 //! Administration of the server by ad-hoc commands, for those the configuration names.
 //!
 //! Source: XEP-0050 v1.3 (the engine: [`command`], [`executions`], here), XEP-0133 v1.3.1 (the commands: [`users`],
-//! [`lists`], [`announce`]).
+//! [`lists`], [`announce`]), and commands of ours about rooms ([`rooms`]).
 //! Left out of XEP-0133: black and white lists, the message of the day, the welcome message, the list of administrators
 //! (it is configuration), restart and shut-down (the system's business), idle and disabled users. What is about one
 //! account is done and read at the node that serves it; lists and numbers of who is there, and announcements, are those of
@@ -13,6 +13,7 @@ pub mod command;
 pub mod executions;
 pub mod forms;
 pub mod lists;
+pub mod rooms;
 #[cfg(test)]
 mod tests;
 pub mod users;
@@ -29,7 +30,7 @@ use self::{
     command::{Action, Command, Request, Step, canceled_element, error, step_element},
     executions::{Execution, Executions},
 };
-use super::register::Accounts;
+use super::{muc::Muc, register::Accounts};
 use crate::module::{
     Context, DiscoNode, IqHandler, IqRequest, Module, Registry, Spec, Status, Target,
 };
@@ -55,14 +56,20 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// The commands of XEP-0133 over these accounts of these domains, for these administrators.
-    pub fn new(admins: Vec<BareJid>, domains: Vec<String>, accounts: Accounts) -> Self {
+    /// The commands of XEP-0133 over these accounts of these domains, and those over rooms, for these administrators.
+    pub fn new(
+        admins: Vec<BareJid>,
+        domains: Vec<String>,
+        accounts: Accounts,
+        rooms: Option<&Arc<Muc>>,
+    ) -> Self {
         let domains: Arc<[String]> = domains.into();
         let admins: Arc<[BareJid]> = admins.into();
         let commands = users::commands(&accounts, &domains, &admins)
             .into_iter()
             .chain(lists::commands(&accounts, &domains))
-            .chain([Box::new(announce::Announce) as Box<dyn Command>]);
+            .chain([Box::new(announce::Announce) as Box<dyn Command>])
+            .chain(rooms.into_iter().flat_map(rooms::commands));
         Self::with_commands(admins, commands.collect())
     }
 

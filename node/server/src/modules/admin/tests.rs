@@ -40,6 +40,7 @@ impl Bench {
             vec![bare("bard@example.com")],
             vec!["example.com".into()],
             accounts.clone(),
+            None,
         );
         Self {
             recorder,

@@ -34,12 +34,12 @@ const SPECS: [Spec; 3] = [
     Spec {
         xep: 313,
         version: "1.1.3",
-        status: Status::Partial("archives of accounts"),
+        status: Status::Partial("archives of accounts and of rooms"),
     },
     Spec {
         xep: 424,
         version: "0.4.2",
-        status: Status::Partial("tombstones of one-to-one messages"),
+        status: Status::Complete,
     },
     Spec {
         xep: 441,

@@ -1,7 +1,7 @@
 //! What nodes say to each other about accounts and clients: a number, and what it is about.
 
 use bytes::Bytes;
-use xmpp::BareJid;
+use xmpp::{BareJid, FullJid};
 
 use super::Piece;
 use crate::{
@@ -52,6 +52,10 @@ pub enum Kind {
     Notice = 16,
     /// A client whose session has moved, for its home: a pipe's number, and a [`crate::c2s::front::Attach`].
     Attach = 17,
+    /// A stanza for sessions of the recipient, which lacks only its `to`: how many, their addresses, and it.
+    Spread = 18,
+    /// Sessions of the sender that are in rooms of the recipient, by the epoch of the view; see `routing::assertions`.
+    Assert = 19,
 }
 
 impl Kind {
@@ -66,7 +70,7 @@ impl Kind {
     #[must_use]
     pub fn since(self) -> u16 {
         match self {
-            Self::Notice | Self::Attach => 2,
+            Self::Notice | Self::Attach | Self::Spread | Self::Assert => 2,
             _ => 1,
         }
     }
@@ -92,6 +96,8 @@ impl Kind {
             15 => Self::Acted,
             16 => Self::Notice,
             17 => Self::Attach,
+            18 => Self::Spread,
+            19 => Self::Assert,
             _ => return None,
         })
     }
@@ -152,6 +158,35 @@ pub fn routed(rest: &Bytes) -> Option<Routed> {
         doubt,
         stanza: rest.slice(2..),
     })
+}
+
+/// A stanza for many: their number, the addresses with their lengths, and the stanza as it is.
+pub(in crate::routing) fn spread(stanza: &Bytes, to: &[&FullJid]) -> Bytes {
+    let addresses: usize = to.iter().map(|to| 2 + to.as_str().len()).sum();
+    let mut body = Vec::with_capacity(4 + addresses + stanza.len());
+    body.extend_from_slice(&u32::try_from(to.len()).unwrap_or(u32::MAX).to_be_bytes());
+    for to in to {
+        let name = to.as_str().as_bytes();
+        // An address has at most 3,071 bytes.
+        body.extend_from_slice(&(name.len() as u16).to_be_bytes());
+        body.extend_from_slice(name);
+    }
+    body.extend_from_slice(stanza);
+    body.into()
+}
+
+/// The stanza, and whom it is for.
+pub(in crate::routing) fn spread_of(body: &Bytes) -> Option<(Bytes, Vec<FullJid>)> {
+    let count = u32::from_be_bytes(*body.first_chunk::<4>()?);
+    let mut rest = body.slice(4..);
+    let mut to = Vec::new();
+    for _ in 0..count {
+        let length = usize::from(u16::from_be_bytes(*rest.first_chunk::<2>()?));
+        let name = rest.get(2..2 + length)?;
+        to.push(FullJid::parse(std::str::from_utf8(name).ok()?).ok()?);
+        rest = rest.slice(2 + length..);
+    }
+    Some((rest, to))
 }
 
 /// An account that is asked for.
@@ -229,12 +264,12 @@ mod tests {
     #[test]
     fn an_earlier_version_reads_them_and_is_read() {
         use Kind::{
-            Act, Acted, Attach, Bytes, Credit, Done, End, Forget, Look, Notice, Nudge, Passage,
-            Replica, Replicated, Route, Yield, Yielded,
+            Act, Acted, Assert, Attach, Bytes, Credit, Done, End, Forget, Look, Notice, Nudge,
+            Passage, Replica, Replicated, Route, Spread, Yield, Yielded,
         };
         let all = [
             Passage, Bytes, Credit, End, Route, Done, Look, Forget, Yield, Yielded, Nudge, Replica,
-            Replicated, Act, Acted, Notice, Attach,
+            Replicated, Act, Acted, Notice, Attach, Spread, Assert,
         ];
         for (kind, number) in all.into_iter().zip(1_u8..) {
             assert_eq!((kind as u8, Kind::of(number)), (number, Some(kind)));
@@ -245,6 +280,19 @@ mod tests {
             &b"\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x09ada@example.org"[..]
         );
         assert_eq!(numbered(5, b"rest"), &b"\0\0\0\0\0\0\0\x05rest"[..]);
+        let [one, two] =
+            ["ada@example.org/a", "bob@example.org/b"].map(|it| FullJid::parse(it).unwrap());
+        let spread_body = spread(&bytes::Bytes::from_static(b"<message/>"), &[&one, &two]);
+        assert_eq!(
+            spread_body,
+            &b"\0\0\0\x02\0\x11ada@example.org/a\0\x11bob@example.org/b<message/>"[..]
+        );
+        let (spread_stanza, to) = spread_of(&spread_body).unwrap();
+        assert_eq!(
+            (&spread_stanza[..], to),
+            (&b"<message/>"[..], vec![one, two])
+        );
+        assert_eq!(spread_of(&spread_body.slice(..20)), None);
         let text = "<message to='ada@example.org'/>";
         let stanza = Stanza::parse(text.into()).unwrap();
         let parcel = Parcel {

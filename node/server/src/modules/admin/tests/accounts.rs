@@ -138,6 +138,7 @@ async fn administrators_lock_out_neither_themselves_nor_the_last_of_them() {
         names.map(bare).into(),
         vec!["example.com".into()],
         bench.accounts.clone(),
+        None,
     );
     // The king has no account.
     for name in &names[..2] {

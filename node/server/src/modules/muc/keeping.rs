@@ -1,0 +1,172 @@
+//! What is kept of a room: it is read, made, changed, removed.
+
+use std::sync::Arc;
+
+use storage::{ErrorKind, repository::StoredRoom};
+use xmpp::{Stanza, StanzaError, StanzaErrorCondition as Condition};
+
+use super::{
+    Muc,
+    home::{Ready, RoomHome, State},
+    log::Log,
+    room::{Change, Destroy, Effects, History, Room, SECRET},
+};
+use crate::module::Context;
+
+impl Muc {
+    /// Loads a room, if it is not; whether there is one.
+    pub(super) async fn load(
+        self: &Arc<Self>,
+        home: &Arc<RoomHome>,
+        state: &mut State,
+        cx: &Context,
+    ) -> Result<bool, StanzaError> {
+        if state.ready.is_some() {
+            return Ok(true);
+        }
+        let stored = match self.repository.load(&home.address).await? {
+            Some(stored) if stored.record.gone => {
+                // Whoever destroyed it did not live to remove all of it.
+                self.remove(home).await?;
+                None
+            }
+            stored => stored,
+        };
+        let Some(stored) = stored else {
+            return Ok(false);
+        };
+        let (policy, now_ms) = (self.options.policy, cx.now_ms());
+        let (log, history) = Log::load(&*self.logs, &home.address, &policy, now_ms).await?;
+        state.ready = Some(Box::new(self.ready(home, stored, history, log)));
+        // Nobody is in it yet who was while another node served it.
+        self.barrier.wait().await;
+        self.know_asserted(home, state, cx);
+        Ok(true)
+    }
+
+    fn ready(&self, home: &RoomHome, stored: StoredRoom, history: History, log: Log) -> Ready {
+        Ready {
+            room: Room::new(home.address.clone(), stored, history, self.options.policy),
+            loaded_at: log.head(),
+            log,
+            stuck: None,
+        }
+    }
+
+    /// What another node changed is read again. Those who are in the room stay.
+    pub(super) async fn reload(
+        self: &Arc<Self>,
+        home: &Arc<RoomHome>,
+        state: &mut State,
+        cx: &Context,
+    ) -> storage::Result<()> {
+        let stored = self.repository.load(&home.address).await?;
+        let stored = stored.filter(|stored| !stored.record.gone);
+        match (stored, &mut state.ready) {
+            (Some(stored), Some(ready)) => {
+                // Those in the room are told of it as of any other change.
+                let change = ready.room.change_to(stored.record, stored.members);
+                let effects = ready.room.apply(change, stored.version);
+                self.send(home, effects, None, cx);
+            }
+            (None, Some(ready)) => {
+                let effects = ready.room.destroyed(&Destroy::default());
+                self.send(home, effects, None, cx);
+                state.ready = None;
+            }
+            (_, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Makes a room for who enters. Of two nodes that make it one does.
+    pub(super) async fn create(
+        self: &Arc<Self>,
+        home: &Arc<RoomHome>,
+        state: &mut State,
+        stanza: &Stanza,
+        nick: &str,
+        cx: &Context,
+    ) -> Result<Effects, StanzaError> {
+        let from = stanza.from().ok_or(Condition::BadRequest)?;
+        let (policy, now_ms) = (self.options.policy, cx.now_ms());
+        let secret = crate::random::bytes::<SECRET>();
+        let made = Room::made_by(from.to_bare(), secret, &policy, now_ms);
+        // Of a room that was destroyed nothing is left; of one that was made and never known of, its log may be.
+        let (log, history) = Log::load(&*self.logs, &home.address, &policy, now_ms).await?;
+        let mut ready = self.ready(home, made.clone(), history, log);
+        // Before it is kept: who may not enter makes nothing.
+        let effects = ready.room.enter(stanza, from, nick, &[201], now_ms)?;
+        let created = self
+            .repository
+            .create(&home.address, &made.record, &made.members)
+            .await;
+        match created {
+            Ok(version) => {
+                ready.room.version = version;
+                state.ready = Some(Box::new(ready));
+                self.metrics.created();
+                Ok(effects)
+            }
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                if !self.load(home, state, cx).await? {
+                    return Err(crate::home::wait("the room is being made or removed"));
+                }
+                let ready = state.ready.as_mut().ok_or(Condition::InternalServerError)?;
+                ready.room.enter(stanza, from, nick, &[], now_ms)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn keep(&self, ready: &mut Ready, change: Change) -> storage::Result<Effects> {
+        let (address, seen) = (&ready.room.address, ready.room.version);
+        let version = match &change.vcard {
+            Some(vcard) => {
+                let put = self
+                    .repository
+                    .put_vcard(address, &change.record, vcard.clone(), seen);
+                put.await?
+            }
+            None => {
+                let put = self
+                    .repository
+                    .store(address, &change.record, &change.members, seen);
+                put.await?
+            }
+        };
+        Ok(ready.room.apply(change, version))
+    }
+
+    /// A room is no more: first it is kept that it is gone, then everybody is told, then what is left is removed.
+    pub(super) async fn destroy(
+        self: &Arc<Self>,
+        home: &Arc<RoomHome>,
+        state: &mut State,
+        destroy: Destroy,
+        cx: &Context,
+    ) -> Result<(), StanzaError> {
+        let Some(ready) = &mut state.ready else {
+            return Ok(());
+        };
+        let mut record = ready.room.record.clone();
+        record.gone = true;
+        let (address, seen) = (&ready.room.address, ready.room.version);
+        ready.room.version = self.repository.store(address, &record, &[], seen).await?;
+        ready.room.record = record;
+        let effects = ready.room.destroyed(&destroy);
+        self.send(home, effects, None, cx);
+        state.ready = None;
+        self.metrics.destroyed();
+        if let Err(error) = self.remove(home).await {
+            // Whoever uses the name next goes on.
+            tracing::warn!(room = %home.address, %error, "what is left of a room is not removed yet");
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, home: &RoomHome) -> storage::Result<()> {
+        self.logs.erase(&home.address).await?;
+        self.repository.remove(&home.address).await
+    }
+}

@@ -1,0 +1,42 @@
+//! What an operator says of multi-user chat.
+
+use xmpp::{BareJid, Jid};
+
+use super::room::Policy;
+use crate::config::RoomMakers;
+
+/// The options.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The services, each with a domain of its own.
+    pub services: Vec<String>,
+    /// The domains whose accounts are ours.
+    pub domains: Vec<String>,
+    /// Who administers the server.
+    pub admins: Vec<BareJid>,
+    /// Who may make rooms.
+    pub create: RoomMakers,
+    /// What the services allow their rooms.
+    pub policy: Policy,
+    /// Rooms in memory at most.
+    pub loaded: usize,
+    /// Messages of one page of an archive.
+    pub page: usize,
+}
+
+impl Options {
+    /// Whether somebody may make a room.
+    pub fn may_create(&self, who: &Jid) -> bool {
+        match self.create {
+            RoomMakers::Everybody => true,
+            RoomMakers::Accounts => self.domains.iter().any(|domain| domain == who.domain()),
+            RoomMakers::Admins => self.is_admin(who),
+        }
+    }
+
+    /// Whether somebody administers the server.
+    pub fn is_admin(&self, who: &Jid) -> bool {
+        let mut admins = self.admins.iter();
+        admins.any(|admin| admin.as_str() == who.bare_str())
+    }
+}

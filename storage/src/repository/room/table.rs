@@ -1,0 +1,296 @@
+//! Rooms over a table.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use minicbor::{Decode, Encode};
+use xmpp::BareJid;
+
+use super::{
+    ListFrom, ListedRoom, MAX_CHANGED, MAX_MEMBERS, MAX_VCARD, RoomMember, RoomRecord,
+    RoomRepository, StoredRoom,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    key,
+    repository::{
+        paging,
+        record::{self, Records, corrupt},
+    },
+    shape::{Batch, Condition, Consistency, Key, Query, Record, Space, Table},
+};
+
+/// How often a room is read again that changes while it is read.
+const MAX_ATTEMPTS: usize = 8;
+
+/// The implementation over a table.
+pub struct TableRooms {
+    records: Records,
+}
+
+/// A line of the list, as it is stored.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct Listing {
+    #[n(0)]
+    name: String,
+    #[n(1)]
+    description: String,
+    #[n(2)]
+    lang: String,
+    #[n(3)]
+    public: bool,
+    #[n(4)]
+    open: bool,
+}
+
+impl From<&RoomRecord> for Listing {
+    fn from(record: &RoomRecord) -> Self {
+        let config = &record.config;
+        Self {
+            name: config.name.clone(),
+            description: config.description.clone(),
+            lang: config.lang.clone(),
+            // What is not configured yet is not there for others.
+            public: config.public && !record.locked && !record.gone,
+            open: !config.members_only && config.password.is_none(),
+        }
+    }
+}
+
+/// A vCard, as it is stored.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct Card {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    xml: Vec<u8>,
+}
+
+fn of_room(room: &BareJid, sort: Bytes) -> Key {
+    Key {
+        space: Space::Core,
+        partition: key::room(room),
+        sort,
+    }
+}
+
+fn listing_key(room: &BareJid) -> Key {
+    Key {
+        space: Space::Idx,
+        partition: key::room_list(room.domain()),
+        sort: key::localpart(room.local().unwrap_or_default()),
+    }
+}
+
+/// The value of a record that only its own batch writes.
+fn sealed<T: Encode<()>>(value: &T) -> Result<Vec<u8>> {
+    record::seal(&record::to_cbor(value), record::fresh_id())
+}
+
+impl TableRooms {
+    /// Rooms in this table.
+    pub fn new(table: Arc<dyn Table>) -> Self {
+        Self {
+            records: Records { table },
+        }
+    }
+
+    /// The batch of a change: its list entry, and what else goes with it.
+    fn with_listing(room: &BareJid, record: &RoomRecord, batch: Batch) -> Result<Batch> {
+        let listing = sealed(&Listing::from(record))?;
+        Ok(batch.put(listing_key(room), listing, Condition::Any))
+    }
+
+    async fn load_once(&self, room: &BareJid, key: &Key) -> Result<Option<Option<StoredRoom>>> {
+        let Some((record, version)) = self.records.load::<RoomRecord>(key).await? else {
+            return Ok(Some(None));
+        };
+        let query = Query {
+            space: Space::Core,
+            partition: key::room(room),
+            from: Some(key::ROOM_MEMBERS.into()),
+            until: key::prefix_end(key::ROOM_MEMBERS),
+            reverse: false,
+            limit: 1,
+            consistency: Consistency::Strong,
+        };
+        let found = paging::collect(&*self.records.table, query, MAX_MEMBERS).await?;
+        let after = self.records.load::<RoomRecord>(key).await?;
+        if after.map(|(_, version)| version) != Some(version) {
+            return Ok(None);
+        }
+        let members = found.iter().map(member).collect::<Result<_>>()?;
+        Ok(Some(Some(StoredRoom {
+            record,
+            members,
+            version,
+        })))
+    }
+}
+
+fn member(record: &Record) -> Result<(BareJid, RoomMember)> {
+    let (address, member): (String, RoomMember) = record::decode(record)?;
+    let address = BareJid::parse(&address)
+        .map_err(|error| corrupt("a member that has no address").with_source(error))?;
+    Ok((address, member))
+}
+
+fn too_large(what: &str) -> Error {
+    Error::new(ErrorKind::TooLarge, what)
+}
+
+#[async_trait]
+impl RoomRepository for TableRooms {
+    async fn load(&self, room: &BareJid) -> Result<Option<StoredRoom>> {
+        let key = of_room(room, key::ROOM);
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(found) = self.load_once(room, &key).await? {
+                return Ok(found);
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Throttled,
+            "a room that changes all the time",
+        ))
+    }
+
+    async fn store(
+        &self,
+        room: &BareJid,
+        record: &RoomRecord,
+        members: &[(BareJid, RoomMember)],
+        seen: u64,
+    ) -> Result<u64> {
+        if members.len() > MAX_CHANGED {
+            return Err(too_large("too many members of a room at once"));
+        }
+        let mut batch = Self::with_listing(room, record, Batch::new())?;
+        for (address, member) in members {
+            let key = of_room(room, key::room_member(address));
+            batch = match member.is_nothing() {
+                true => batch.delete(key, Condition::Any),
+                false => {
+                    let value = sealed(&(address.as_str().to_owned(), member.clone()))?;
+                    batch.put(key, value, Condition::Any)
+                }
+            };
+        }
+        let key = of_room(room, key::ROOM);
+        self.records.store_with(key, record, seen, batch).await
+    }
+
+    async fn remove(&self, room: &BareJid) -> Result<()> {
+        let key = of_room(room, key::ROOM);
+        let table = &*self.records.table;
+        let Some((record, version)) = self.records.load::<RoomRecord>(&key).await? else {
+            return Ok(());
+        };
+        if !record.gone {
+            return Err(Error::conflict(0, None));
+        }
+        let mut query = Query {
+            space: Space::Core,
+            partition: key::room(room),
+            from: None,
+            until: None,
+            reverse: false,
+            limit: MAX_CHANGED,
+            consistency: Consistency::Strong,
+        };
+        loop {
+            let (mut records, more) = paging::next_page(table, &mut query).await?;
+            records.retain(|record| record.sort != key::ROOM);
+            paging::delete_all(table, Space::Core, &key.partition, records).await?;
+            if !more {
+                break;
+            }
+        }
+        let last = Batch::new()
+            .delete(key, Condition::Version(version))
+            .delete(listing_key(room), Condition::Any);
+        match table.write(last).await {
+            // Another removed it, or this did and was not told.
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                match self
+                    .records
+                    .load::<RoomRecord>(&of_room(room, key::ROOM))
+                    .await?
+                {
+                    None => Ok(()),
+                    Some(_) => Err(error),
+                }
+            }
+            written => written,
+        }
+    }
+
+    async fn vcard(&self, room: &BareJid) -> Result<Option<Bytes>> {
+        let found = self
+            .records
+            .load::<Card>(&of_room(room, key::VCARD))
+            .await?;
+        Ok(found.map(|(card, _)| card.xml.into()))
+    }
+
+    async fn put_vcard(
+        &self,
+        room: &BareJid,
+        record: &RoomRecord,
+        vcard: Option<Bytes>,
+        seen: u64,
+    ) -> Result<u64> {
+        let key = of_room(room, key::VCARD);
+        let batch = match vcard {
+            Some(vcard) if vcard.len() > MAX_VCARD => {
+                return Err(too_large("a vCard of a room that is too long"));
+            }
+            Some(vcard) => {
+                let card = sealed(&Card { xml: vcard.into() })?;
+                Batch::new().put(key, card, Condition::Any)
+            }
+            None => Batch::new().delete(key, Condition::Any),
+        };
+        let key = of_room(room, key::ROOM);
+        self.records.store_with(key, record, seen, batch).await
+    }
+
+    async fn list(
+        &self,
+        service: &str,
+        from: ListFrom<'_>,
+        limit: usize,
+    ) -> Result<Vec<ListedRoom>> {
+        let (after, before, reverse) = match from {
+            ListFrom::Start => (None, None, false),
+            ListFrom::After(local) => (Some(key::successor(&key::localpart(local))), None, false),
+            ListFrom::Before(local) => (None, Some(key::localpart(local)), true),
+            ListFrom::End => (None, None, true),
+        };
+        let query = Query {
+            space: Space::Idx,
+            partition: key::room_list(service),
+            from: after,
+            until: before,
+            reverse,
+            limit: 1,
+            consistency: Consistency::Strong,
+        };
+        let found = paging::collect(&*self.records.table, query, limit).await?;
+        found.iter().map(|record| listed(service, record)).collect()
+    }
+}
+
+fn listed(service: &str, record: &Record) -> Result<ListedRoom> {
+    let local = std::str::from_utf8(&record.sort).ok();
+    let room = local.and_then(|local| BareJid::from_parts(Some(local), service).ok());
+    let listing: Listing = record::decode(record)?;
+    Ok(ListedRoom {
+        room: room.ok_or_else(|| corrupt("a room that has no address"))?,
+        name: listing.name,
+        description: listing.description,
+        lang: listing.lang,
+        public: listing.public,
+        open: listing.open,
+    })
+}
