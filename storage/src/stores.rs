@@ -20,8 +20,8 @@ use crate::{
     maintenance::{Maintenance, MaintenanceOptions},
     repository::{
         AccountRepository, ArchivePreferencesRepository, ByDomain, Credentials, LogRepository,
-        MailboxRepository, PrivacyRepository, PrivateXmlRepository, RosterRepository,
-        VcardRepository,
+        MailboxRepository, PrivacyRepository, PrivateXmlRepository,
+        PubsubRepository, RosterRepository, VcardRepository,
     },
     shape::{Blobs, Table},
 };
@@ -48,6 +48,8 @@ pub struct Stores {
     pub privacy: Arc<dyn PrivacyRepository>,
     /// Private XML.
     pub private: Arc<dyn PrivateXmlRepository>,
+    /// Pubsub nodes, of accounts and of services.
+    pub pubsub: Arc<dyn PubsubRepository>,
     /// vCards.
     pub vcards: Arc<dyn VcardRepository>,
     /// Archive preferences.
@@ -133,6 +135,7 @@ impl Stores {
             mailboxes: repository!(mailboxes),
             privacy: repository!(privacy),
             private: repository!(private),
+            pubsub: repository!(pubsub),
             vcards: repository!(vcards),
             archive_preferences: repository!(archive_preferences),
             layouts,

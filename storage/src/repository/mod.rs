@@ -13,6 +13,7 @@ pub(crate) mod object;
 pub(crate) mod paging;
 pub mod privacy;
 pub mod private_xml;
+pub mod pubsub;
 pub(crate) mod record;
 pub mod roster;
 pub mod shared_groups;
@@ -40,6 +41,10 @@ pub use privacy::{
     TablePrivacy,
 };
 pub use private_xml::{PrivateXml, PrivateXmlLimits, PrivateXmlRepository, TablePrivateXml};
+pub use pubsub::{
+    PubsubAffiliation, PubsubChange, PubsubField, PubsubHead, PubsubItem, PubsubItemHead,
+    PubsubNode, PubsubRepository, PubsubState, PubsubSubscription, TablePubsub,
+};
 pub use roster::{Roster, RosterItem, RosterRepository, Subscription, TableRosters};
 pub use shared_groups::{
     GroupAudience, GroupMember, GroupMembers, SharedGroup, SharedGroupRepository,

@@ -1,0 +1,320 @@
+//! The form of a node's configuration: shown, filled in, kept, and named as a condition of publishing.
+//!
+//! Source: XEP-0060 §7.1.5 (publishing options), §8.2, §16.4.3, §16.4.4.
+
+use storage::repository::PubsubField;
+use xmpp::{
+    StanzaError, StanzaErrorCondition as Condition, ns,
+    payload::form::{FORM_TYPE, Field, FieldType, Form, FormType},
+};
+
+use super::{
+    config::{AccessModel, Config, Most, NotificationType, PublishModel, SendLast, WhenFull},
+    error::error,
+};
+
+/// Longest value of a field that is text, and most values of one that has several.
+const MAX_TEXT: usize = 1_024;
+const MAX_VALUES: usize = 64;
+
+/// A field: its name, how it is shown, its value, and what reads it back. One table, so that nothing is read that is not shown.
+struct Row {
+    var: &'static str,
+    kind: FieldType,
+    label: &'static str,
+    get: fn(&Config) -> Vec<String>,
+    set: fn(&mut Config, &[String]) -> Option<()>,
+    options: fn() -> Vec<(&'static str, &'static str)>,
+}
+
+const fn no_options() -> Vec<(&'static str, &'static str)> {
+    Vec::new()
+}
+
+fn yes_or_no(values: &[String]) -> Option<bool> {
+    match values.first()?.trim() {
+        "1" | "true" => Some(true),
+        "0" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+fn text(values: &[String]) -> Option<String> {
+    let text = values.first().cloned().unwrap_or_default();
+    (text.len() <= MAX_TEXT).then_some(text)
+}
+
+fn texts(values: &[String]) -> Option<Vec<String>> {
+    let fits = values.len() <= MAX_VALUES && values.iter().all(|it| it.len() <= MAX_TEXT);
+    fits.then(|| values.to_vec())
+}
+
+macro_rules! boolean {
+    ($var:literal, $field:ident, $label:literal) => {
+        Row {
+            var: $var,
+            kind: FieldType::Boolean,
+            label: $label,
+            get: |config| vec![if config.$field { "1" } else { "0" }.to_owned()],
+            set: |config, values| {
+                config.$field = yes_or_no(values)?;
+                Some(())
+            },
+            options: no_options,
+        }
+    };
+}
+
+macro_rules! line {
+    ($var:literal, $field:ident, $label:literal) => {
+        Row {
+            var: $var,
+            kind: FieldType::TextSingle,
+            label: $label,
+            get: |config| vec![config.$field.clone()],
+            set: |config, values| {
+                config.$field = text(values)?;
+                Some(())
+            },
+            options: no_options,
+        }
+    };
+}
+
+macro_rules! number {
+    ($var:literal, $field:ident, $label:literal) => {
+        Row {
+            var: $var,
+            kind: FieldType::TextSingle,
+            label: $label,
+            get: |config| vec![config.$field.to_string()],
+            set: |config, values| {
+                config.$field = Most::parse(values.first()?)?;
+                Some(())
+            },
+            options: no_options,
+        }
+    };
+}
+
+macro_rules! choice {
+    ($var:literal, $field:ident, $type:ident, $label:literal) => {
+        Row {
+            var: $var,
+            kind: FieldType::ListSingle,
+            label: $label,
+            get: |config| vec![config.$field.as_str().to_owned()],
+            set: |config, values| {
+                config.$field = $type::parse(values.first()?.trim())?;
+                Some(())
+            },
+            options: || {
+                let all = $type::ALL.iter();
+                all.map(|it| (it.as_str(), it.label())).collect()
+            },
+        }
+    };
+}
+
+macro_rules! list {
+    ($var:literal, $field:ident, $kind:ident, $label:literal) => {
+        Row {
+            var: $var,
+            kind: FieldType::$kind,
+            label: $label,
+            get: |config| config.$field.clone(),
+            set: |config, values| {
+                config.$field = texts(values)?;
+                Some(())
+            },
+            options: no_options,
+        }
+    };
+}
+
+const ROWS: &[Row] = &[
+    line!("pubsub#title", title, "A friendly name for the node"),
+    line!("pubsub#description", description, "A description of the node"),
+    line!("pubsub#language", language, "The default language of the node"),
+    line!("pubsub#type", payload_type, "The namespace of payloads"),
+    list!("pubsub#contact", contact, JidMulti, "Whom to contact with questions"),
+    choice!("pubsub#access_model", access, AccessModel, "Who may subscribe and retrieve items"),
+    list!("pubsub#roster_groups_allowed", groups, TextMulti, "Roster groups that may subscribe and retrieve items"),
+    choice!("pubsub#publish_model", publish, PublishModel, "Who may publish"),
+    boolean!("pubsub#persist_items", persist, "Whether to keep items"),
+    number!("pubsub#max_items", max_items, "How many items to keep; max: as many as the service permits"),
+    number!("pubsub#item_expire", item_expire, "For how many seconds to keep items; max: for as long as the service permits"),
+    choice!("pubsub#publish_node_full", when_full, WhenFull, "What to do when the node is full"),
+    number!("pubsub#max_payload_size", max_payload, "Longest payload in bytes; max: as long as the service permits"),
+    boolean!("pubsub#deliver_notifications", deliver, "Whether to notify subscribers of items"),
+    boolean!("pubsub#deliver_payloads", deliver_payloads, "Whether notifications carry payloads"),
+    boolean!("pubsub#notify_config", notify_config, "Whether to notify subscribers of a new configuration"),
+    boolean!("pubsub#notify_delete", notify_delete, "Whether to notify subscribers when the node is deleted"),
+    boolean!("pubsub#notify_retract", notify_retract, "Whether to notify subscribers when items are removed"),
+    boolean!("pubsub#notify_sub", notify_sub, "Whether to notify owners of subscriptions"),
+    choice!("pubsub#notification_type", notification_type, NotificationType, "The type of notifications"),
+    boolean!("pubsub#presence_based_delivery", presence_based, "Whether to notify only those who are available"),
+    choice!("pubsub#send_last_published_item", send_last, SendLast, "When to send the last published item"),
+    boolean!("pubsub#subscribe", subscribe, "Whether to allow subscriptions"),
+    boolean!("pubsub#purge_offline", purge_offline, "Whether to remove items when their publisher goes offline"),
+];
+
+/// Fields that say what cannot be chosen here, with the only value that they have.
+const FIXED: &[(&str, &str)] = &[("pubsub#node_type", "leaf")];
+
+
+impl Config {
+    /// The form to be filled in.
+    pub fn form(&self) -> Form {
+        let field = |row: &Row| {
+            let field = Field::new(row.kind, row.var)
+                .with_label(row.label)
+                .with_values((row.get)(self));
+            let options = (row.options)().into_iter();
+            options.fold(field, |field, (value, label)| field.with_option(label, value))
+        };
+        let mut form = Form::of(FormType::Form, ns::PUBSUB_NODE_CONFIG);
+        form.fields.extend(ROWS.iter().map(field));
+        form
+    }
+
+    /// What a node says of itself (XEP-0060 §5.4), without what only its state tells.
+    pub fn meta_data(&self) -> Form {
+        const TOLD: [&str; 8] = [
+            "pubsub#title",
+            "pubsub#description",
+            "pubsub#language",
+            "pubsub#type",
+            "pubsub#contact",
+            "pubsub#access_model",
+            "pubsub#publish_model",
+            "pubsub#max_items",
+        ];
+        let mut form = Form::of(FormType::Result, ns::PUBSUB_META_DATA);
+        for row in ROWS.iter().filter(|row| TOLD.contains(&row.var)) {
+            let values = (row.get)(self);
+            if values.iter().any(|value| !value.is_empty()) {
+                form.fields
+                    .push(Field::new(row.kind, row.var).with_values(values));
+            }
+        }
+        form
+    }
+
+    /// The configuration as it is told to subscribers (§8.2.5.3).
+    pub fn told(&self) -> Form {
+        let mut form = Form::of(FormType::Result, ns::PUBSUB_NODE_CONFIG);
+        let field = |row: &Row| Field::new(row.kind, row.var).with_values((row.get)(self));
+        form.fields.extend(ROWS.iter().map(field));
+        form
+    }
+
+    /// Those fields that differ from the defaults.
+    pub fn kept(&self, defaults: &Self) -> Vec<PubsubField> {
+        let rows = ROWS.iter().filter(|row| (row.get)(self) != (row.get)(defaults));
+        rows.map(|row| (row.var.to_owned(), (row.get)(self))).collect()
+    }
+
+    /// From fields that were kept. What is not understood any more is left as it is by default.
+    pub fn of_kept(fields: &[PubsubField], defaults: &Self) -> Self {
+        let mut config = defaults.clone();
+        for (var, values) in fields {
+            if let Some(row) = ROWS.iter().find(|row| row.var == var) {
+                let _ = (row.set)(&mut config, values);
+            }
+        }
+        config
+    }
+
+    /// With what a form says; what it does not name stays.
+    ///
+    /// # Errors
+    /// `not-acceptable`: a value that is none (§8.2.5.2); with `unsupported-access-model` (§8.1.2) where that is why.
+    pub fn filled_in(&self, form: &Form, models: &[AccessModel]) -> Result<Self, StanzaError> {
+        let mut config = self.clone();
+        for field in &form.fields {
+            let Some(var) = field.var.as_deref() else {
+                continue;
+            };
+            let Some(row) = ROWS.iter().find(|row| row.var == var) else {
+                refuse_other(var, &field.values)?;
+                continue;
+            };
+            if (row.set)(&mut config, &field.values).is_none() {
+                return Err(refused(var));
+            }
+        }
+        if !models.contains(&config.access) {
+            return Err(refused("pubsub#access_model"));
+        }
+        Ok(config)
+    }
+
+    /// Whether this is what the options of a publication ask for (§7.1.5).
+    ///
+    /// # Errors
+    /// `conflict` with `precondition-not-met`: a field that is not known, or another value.
+    pub fn meets(&self, options: &Form) -> Result<(), StanzaError> {
+        for field in &options.fields {
+            let Some(var) = field.var.as_deref().filter(|var| *var != FORM_TYPE) else {
+                continue;
+            };
+            let row = ROWS.iter().find(|row| row.var == var);
+            let fixed = FIXED.iter().find(|(known, _)| *known == var);
+            let is_met = match (row, fixed) {
+                (Some(row), _) => {
+                    let mut wanted = self.clone();
+                    let is_value = (row.set)(&mut wanted, &field.values).is_some();
+                    is_value && (row.get)(&wanted) == (row.get)(self)
+                }
+                (None, Some((_, value))) => field.value() == Some(value),
+                (None, None) => false,
+            };
+            if !is_met {
+                return Err(unmet());
+            }
+        }
+        Ok(())
+    }
+
+    /// The configuration of a node that is made by being published to with these options.
+    ///
+    /// # Errors
+    /// As [`Config::meets`], and `not-acceptable` for a value that is none.
+    pub fn with_options(&self, options: &Form, models: &[AccessModel]) -> Result<Self, StanzaError> {
+        let known = |var: &str| {
+            var == FORM_TYPE
+                || ROWS.iter().any(|row| row.var == var)
+                || FIXED.iter().any(|(fixed, _)| *fixed == var)
+        };
+        let mut vars = options.fields.iter().filter_map(|field| field.var.as_deref());
+        if !vars.all(known) {
+            return Err(unmet());
+        }
+        self.filled_in(options, models)
+    }
+}
+
+fn unmet() -> StanzaError {
+    error(Condition::Conflict, "precondition-not-met")
+}
+
+fn refused(var: &str) -> StanzaError {
+    match var {
+        "pubsub#access_model" => error(Condition::NotAcceptable, "unsupported-access-model"),
+        _ => StanzaError::new(
+            Condition::NotAcceptable,
+            format!("a value of {var} that cannot be"),
+        ),
+    }
+}
+
+/// A field that is in no row.
+fn refuse_other(var: &str, values: &[String]) -> Result<(), StanzaError> {
+    let fixed = FIXED.iter().find(|(known, _)| *known == var);
+    match fixed {
+        Some((_, value)) if values.iter().any(|given| given != value) => Err(refused(var)),
+        // XEP-0004 §3.2: what is not understood is ignored.
+        Some(_) | None => Ok(()),
+    }
+}
