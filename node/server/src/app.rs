@@ -100,9 +100,14 @@ impl App {
             .context("reading the node's secret")?;
         let gate = Gate::new(&config, secret)
             .context("reading the authorities for client certificates")?;
+        let rosters = Arc::new(modules::roster::Rosters::new(stores.rosters.clone()));
+        let nodes = Arc::new(modules::pubsub::Nodes::new(stores.pubsub.clone()));
         let router = Arc::new(Router {
             node: NodeId(crate::random::number()),
-            rosters: Arc::new(modules::roster::Rosters::new(stores.rosters.clone())),
+            last_items: modules::pubsub::pep::LastItems::new(nodes.clone(), rosters.clone()),
+            interests: modules::pubsub::Interests::default(),
+            rosters,
+            nodes,
             config: config.clone(),
             stores,
             peers: Arc::default(),
@@ -307,6 +312,10 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         Arc::new(modules::carbons::Carbons),
         Arc::new(modules::legacy_session::LegacySession),
         Arc::new(modules::private::Private::new(stores.private.clone())),
+        Arc::new(modules::pubsub::Pep::new(
+            router.nodes.clone(),
+            router.rosters.clone(),
+        )),
         Arc::new(modules::disco::DiscoModule::new(
             router.rosters.clone(),
             config.contacts.clone(),

@@ -16,7 +16,7 @@ use crate::{
         replica,
     },
     home::{self, CopyTo, Parcel},
-    pipeline::probe,
+    pipeline::{events, probe},
     routing::{
         Asker, Origin, Progress, Router, acting,
         peers::{
@@ -61,6 +61,11 @@ impl Intake {
     pub fn view_changed(&self, view: View, gone: &[NodeId]) {
         let router = &self.router;
         let counts = router.peers.set_view(view);
+        // What others serve from now on they change.
+        let peers = &router.peers;
+        router
+            .nodes
+            .retain(|account| peers.elsewhere(account.as_str()).is_none());
         for &node in gone {
             self::gone(router, node);
         }
@@ -148,6 +153,8 @@ impl Taking<'_> {
             Kind::Bytes | Kind::Credit | Kind::End => router.peers.piped(from, kind, body),
             Kind::Look => look(router, body),
             Kind::Forget => forget(router, body),
+            Kind::Happened => events::happened(router, body),
+            Kind::Came => events::came(router, body),
             Kind::Replica => replica::taken(router, from, body),
             Kind::Replicated => replica::confirmed(router, from, body),
             Kind::Passage
@@ -329,6 +336,7 @@ async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid)
         }
         router.homes.drop_gone(&home);
         router.rosters.forget(&home.account);
+        router.nodes.forget(&home.account);
     }
     // What came here for a home that never was.
     let came = router.peers.take_moved(account);
@@ -390,6 +398,7 @@ fn forget(router: &Arc<Router>, body: &Bytes) {
     // Here alone: other nodes are told by who knows.
     if let Some(account) = account(body) {
         router.rosters.forget(&account);
+        router.nodes.forget(&account);
         router.homes.forget(router, account.as_str());
     }
 }

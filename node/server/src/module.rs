@@ -159,6 +159,21 @@ pub trait DiscoNode: Send + Sync {
         node: &str,
         cx: &Context,
     ) -> Result<Option<Element>, StanzaError>;
+    /// Items of the server or of the account itself, beside those that are registered.
+    async fn top(&self, _iq: &IqRequest, _cx: &Context) -> Result<Vec<Element>, StanzaError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Something that the clients of certain accounts are told, if they are interested (XEP-0060 §9.2).
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// What they have to be interested in.
+    pub node: String,
+    /// The accounts, of ours.
+    pub contacts: Vec<BareJid>,
+    /// What they are told, without `to`.
+    pub stanza: Stanza,
 }
 
 /// How much of a specification is there.
@@ -349,6 +364,8 @@ pub trait Outlet: Send + Sync {
     fn registry(&self) -> &Registry;
     /// Sends a stanza that has `from` and `to`.
     fn route(&self, stanza: Stanza);
+    /// Tells those of the named accounts' available sessions whose clients are interested, wherever they are served.
+    fn notify(&self, notice: Notice);
     /// The sessions of an account.
     fn entries(&self, account: &BareJid) -> Arc<[Entry]>;
     /// Visits every session of this node.

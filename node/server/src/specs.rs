@@ -59,7 +59,7 @@ const fn core(xep: u16, version: &'static str, status: Status) -> Spec {
 }
 
 /// What the XEPs are called.
-const TITLES: [(u16, &str); 42] = [
+const TITLES: &[(u16, &str)] = &[
     (4, "Data Forms"),
     (12, "Last Activity"),
     (16, "Privacy Lists"),
@@ -70,8 +70,10 @@ const TITLES: [(u16, &str); 42] = [
     (55, "Jabber Search"),
     (59, "Result Set Management"),
     (68, "Field Standardization for Data Forms"),
+    (60, "Publish-Subscribe"),
     (77, "In-Band Registration"),
     (82, "XMPP Date and Time Profiles"),
+    (84, "User Avatar"),
     (92, "Software Version"),
     (115, "Entity Capabilities"),
     (128, "Service Discovery Extensions"),
@@ -79,6 +81,8 @@ const TITLES: [(u16, &str); 42] = [
     (153, "vCard-Based Avatars"),
     (157, "Contact Addresses for XMPP Services"),
     (160, "Best Practices for Handling Offline Messages"),
+    (163, "Personal Eventing Protocol"),
+    (172, "User Nickname"),
     (175, "Best Practices for Use of SASL ANONYMOUS"),
     (
         178,
@@ -89,15 +93,28 @@ const TITLES: [(u16, &str); 42] = [
     (199, "XMPP Ping"),
     (202, "Entity Time"),
     (203, "Delayed Delivery"),
+    (
+        222,
+        "Persistent Storage of Public Data via PubSub",
+    ),
+    (
+        223,
+        "Persistent Storage of Private Data via PubSub",
+    ),
     (280, "Message Carbons"),
+    (292, "vCard4 Over XMPP"),
     (297, "Stanza Forwarding"),
     (313, "Message Archive Management"),
     (334, "Message Processing Hints"),
     (352, "Client State Indication"),
     (359, "Unique and Stable Stanza IDs"),
     (368, "SRV records for XMPP over TLS"),
+    (384, "OMEMO Encryption"),
     (386, "Bind 2"),
     (388, "Extensible SASL Profile"),
+    (398, "User Avatar to vCard-Based Avatars Conversion"),
+    (402, "PEP Native Bookmarks"),
+    (411, "Bookmarks Conversion"),
     (424, "Message Retraction"),
     (440, "SASL Channel-Binding Type Capability"),
     (441, "Message Archive Management Preferences"),
@@ -105,6 +122,7 @@ const TITLES: [(u16, &str); 42] = [
     (478, "Stream Limits Advertisement"),
     (480, "SASL Upgrade Tasks"),
     (484, "Fast Authentication Streamlining Tokens"),
+    (490, "Message Displayed Synchronization"),
 ];
 
 /// What a XEP is called.

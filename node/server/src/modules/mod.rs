@@ -10,6 +10,7 @@ pub mod legacy_session;
 pub mod presence;
 pub mod presence_rules;
 pub mod private;
+pub mod pubsub;
 #[cfg(test)]
 pub(crate) mod recorder;
 pub mod register;

@@ -35,7 +35,12 @@ use crate::{
     home::{CopyTo, Doubt, Homes, Parcel},
     metrics::Metrics,
     module::{Context, Registry},
-    modules::{blocking::Judge, register::Accounts, roster::Rosters},
+    modules::{
+        blocking::Judge,
+        pubsub::{Interests, Nodes, pep::LastItems},
+        register::Accounts,
+        roster::Rosters,
+    },
     pipeline::{inbound, iq},
     shutdown::Tasks,
 };
@@ -114,6 +119,12 @@ pub struct Router {
     pub homes: Homes,
     /// Rosters.
     pub rosters: Arc<Rosters>,
+    /// Pubsub nodes.
+    pub nodes: Arc<Nodes>,
+    /// What is told of them to who comes.
+    pub last_items: LastItems,
+    /// What clients are interested in.
+    pub interests: Interests,
     /// What the modules registered; set once, when all are built.
     pub registry: OnceLock<Registry>,
     /// Sessions whose connection broke and that wait to be resumed.

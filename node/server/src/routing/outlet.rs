@@ -13,9 +13,9 @@ use super::{
     census::{self, Announcement, Census, Counted, Everywhere},
 };
 use crate::{
-    module::{LastActivity, Outlet, Registry},
+    module::{LastActivity, Notice, Outlet, Registry},
     modules::{roster::subscription::Sharing, vcard::Photo},
-    pipeline::{inbound, lifecycle},
+    pipeline::{events, inbound, lifecycle},
 };
 
 #[async_trait]
@@ -34,6 +34,10 @@ impl Outlet for Arc<Router> {
 
     fn route(&self, stanza: Stanza) {
         let _ = Router::route(self, stanza, None);
+    }
+
+    fn notify(&self, notice: Notice) {
+        events::notify(self, &notice);
     }
 
     fn entries(&self, account: &BareJid) -> Arc<[Entry]> {
@@ -99,6 +103,7 @@ impl Outlet for Arc<Router> {
     fn forget(&self, account: &BareJid) {
         // The home last: one that loads meanwhile pins what it is to be judged by, and is forgotten with it.
         self.rosters.forget(account);
+        self.nodes.forget(account);
         self.homes.forget(self, account.as_str());
         self.peers.forget(account);
     }

@@ -9,6 +9,7 @@
 pub mod acts;
 mod asked;
 pub mod frame;
+pub mod events;
 mod hosts;
 mod later;
 mod moves;

@@ -24,6 +24,8 @@ use crate::{
 
 /// Records of a node that are read: its items, or its subscriptions. More than any configuration permits.
 const MAX_RECORDS: usize = 100_000;
+/// What the record of an item has beside its payload, about: what is longer may be in a blob.
+const RECORD_ROOM: usize = 1_024;
 /// Operations of a batch beside the removals of items: the head, an item, a list, subscriptions and their index.
 const REMOVALS_AT_ONCE: usize = 40;
 
@@ -100,6 +102,22 @@ impl TablePubsub {
             self.table.write(batch).await?;
         }
         Ok(())
+    }
+
+    /// The blobs of items that go. Of one that was just stored only its record tells.
+    async fn blobs_of(&self, keys: &Keys, generation: u64, items: &[&PubsubItemHead]) -> Result<Vec<Arc<str>>> {
+        let mut blobs = Vec::new();
+        for item in items {
+            if item.blob.is_some() {
+                blobs.extend(item.blob.clone());
+            } else if item.bytes as usize + RECORD_ROOM > self.inline_max {
+                let key = keys.item(generation, &item.id);
+                let found = self.table.get(&key, Consistency::Strong).await?;
+                let blob = found.map(|found| value::blob_of(&found)).transpose()?;
+                blobs.extend(blob.flatten().map(Arc::from));
+            }
+        }
+        Ok(blobs)
     }
 
     async fn forget(&self, blobs: Vec<Arc<str>>) {
@@ -268,6 +286,11 @@ impl PubsubRepository for TablePubsub {
         if let (0, Some(listed)) = (head.version, &keys.listed) {
             batch = batch.put(listed.clone(), head.node.clone(), Condition::Any);
         }
+        let of_now: Vec<_> = change.removed.iter().chain(&change.replaced).collect();
+        let purged: Vec<_> = change.purged.iter().collect();
+        let mut gone = self.blobs_of(&keys, head.generation, &of_now).await?;
+        let former = head.generation.wrapping_sub(1);
+        gone.extend(self.blobs_of(&keys, former, &purged).await?);
         let mut draft = None;
         if let Some(item) = &change.put {
             let key = keys.item(head.generation, &item.head.id);
@@ -299,10 +322,7 @@ impl PubsubRepository for TablePubsub {
             }
             return Err(error);
         }
-        let gone = change.removed.iter().chain(&change.purged);
-        let gone = gone.chain(&change.replaced);
-        self.forget(gone.filter_map(|item| item.blob.clone()).collect())
-            .await;
+        self.forget(gone).await;
         // They are none of the node's any more.
         if let Err(error) = self.remove_all(later).await {
             tracing::debug!(%service, node = head.node, %error, "removed items are left behind");
@@ -313,14 +333,15 @@ impl PubsubRepository for TablePubsub {
     async fn remove(&self, service: &BareJid, node: &PubsubNode) -> Result<()> {
         let head = &node.head;
         let keys = Keys::of(service, &head.node);
+        let items: Vec<_> = node.items.iter().collect();
+        let blobs = self.blobs_of(&keys, head.generation, &items).await?;
         let mut batch =
             Batch::new().delete(keys.head(), record::unchanged_since(head.version));
         if let Some(listed) = &keys.listed {
             batch = batch.delete(listed.clone(), Condition::Any);
         }
         self.table.write(batch).await?;
-        let blobs = node.items.iter().filter_map(|item| item.blob.clone());
-        self.forget(blobs.collect()).await;
+        self.forget(blobs).await;
         let items = node.items.iter();
         let items = items.map(|item| keys.item(head.generation, &item.id));
         let subscriptions = node.subscriptions.iter();

@@ -45,6 +45,10 @@ pub enum Kind {
     Act = 14,
     /// The answer to that ([`super::acts::Outcome`]).
     Acted = 15,
+    /// Something was published for contacts of the recipient ([`super::events::Happened`]).
+    Happened = 16,
+    /// A client has come that wants to know what contacts of the recipient published ([`super::events::Came`]).
+    Came = 17,
 }
 
 impl Kind {
@@ -74,6 +78,8 @@ impl Kind {
             13 => Self::Replicated,
             14 => Self::Act,
             15 => Self::Acted,
+            16 => Self::Happened,
+            17 => Self::Came,
             _ => return None,
         })
     }
@@ -180,12 +186,12 @@ mod tests {
     #[test]
     fn an_earlier_version_reads_them_and_is_read() {
         use Kind::{
-            Act, Acted, Bytes, Credit, Done, End, Forget, Look, Nudge, Passage, Replica,
+            Act, Acted, Bytes, Came, Credit, Done, End, Forget, Happened, Look, Nudge, Passage, Replica,
             Replicated, Route, Yield, Yielded,
         };
         let all = [
             Passage, Bytes, Credit, End, Route, Done, Look, Forget, Yield, Yielded, Nudge, Replica,
-            Replicated, Act, Acted,
+            Replicated, Act, Acted, Happened, Came,
         ];
         for (kind, number) in all.into_iter().zip(1_u8..) {
             assert_eq!((kind as u8, Kind::of(number)), (number, Some(kind)));

@@ -5,7 +5,10 @@
 
 use bytes::Bytes;
 use storage::repository::{PubsubItem, PubsubSubscription};
-use xmpp::{Element, Jid, element::escape_attr_into, ns, payload::form::Form};
+use xmpp::{
+    BareJid, Element, Jid, Stanza, element::escape_attr_into, ns,
+    payload::{delay::delay_element, form::Form},
+};
 
 use super::{
     config::NotificationType,
@@ -155,4 +158,26 @@ pub fn subscription(node: &Node, jid: &Jid, now: Option<&PubsubSubscription>) ->
         .with_attr("jid", jid.as_str())
         .with_attr("subscription", state)
         .with_attr_opt("subid", now.map(|now| now.id.as_ref())))
+}
+
+/// The message that carries an event, without `to`. `id` names it (§7.1.2).
+///
+/// # Panics
+/// Never: what it is made of was read as XML before.
+pub fn message(from: &BareJid, event: &Event, id: &str) -> Stanza {
+    let mut out = Vec::with_capacity(event.body.len() + 160);
+    out.extend_from_slice(b"<message");
+    attr(&mut out, "from", from.as_str());
+    attr(&mut out, "id", id);
+    if event.kind != NotificationType::Normal {
+        attr(&mut out, "type", event.kind.as_str());
+    }
+    out.push(b'>');
+    out.extend_from_slice(&event.body);
+    if let Some(since) = event.delayed_ms {
+        let since = i64::try_from(since).unwrap_or(i64::MAX);
+        delay_element(None, since).write_to(&mut out, ns::CLIENT);
+    }
+    out.extend_from_slice(b"</message>");
+    Stanza::parse(out.into()).expect("made of what was read as XML")
 }
