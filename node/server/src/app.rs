@@ -299,23 +299,29 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         router.active_lists.clone(),
     ));
     let accounts = router.accounts();
+    let pep = Arc::new(modules::pubsub::Pep::new(
+        router.nodes.clone(),
+        router.rosters.clone(),
+        stores.private.clone(),
+        stores.vcards.clone(),
+    ));
     let mut modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(modules::roster::RosterModule::new(
             router.rosters.clone(),
             config.limits.roster_items,
         )),
-        Arc::new(modules::vcard::VcardModule::new(stores.vcards.clone())),
+        Arc::new(modules::vcard::VcardModule::new(
+            stores.vcards.clone(),
+            pep.clone(),
+        )),
         Arc::new(modules::vcard::search::SearchModule::new(
             stores.vcards.clone(),
             config.domains.clone(),
         )),
         Arc::new(modules::carbons::Carbons),
         Arc::new(modules::legacy_session::LegacySession),
-        Arc::new(modules::private::Private::new(stores.private.clone())),
-        Arc::new(modules::pubsub::Pep::new(
-            router.nodes.clone(),
-            router.rosters.clone(),
-        )),
+        Arc::new(modules::private::Private::new(stores.private.clone(), pep.clone())),
+        pep.clone(),
         Arc::new(modules::disco::DiscoModule::new(
             router.rosters.clone(),
             config.contacts.clone(),
@@ -334,6 +340,10 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
             accounts,
         )),
     ];
+    modules.push(Arc::new(modules::pubsub::PubsubServices::new(
+        router.nodes.clone(),
+        pubsub_options(config),
+    )));
     if config.archive.enabled {
         modules.push(Arc::new(modules::archive::Archive::new(
             stores.archives.clone(),
@@ -348,5 +358,22 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
     match registry.mistakes() {
         [] => Ok(registry),
         mistakes => Err(anyhow::anyhow!("modules disagree: {}", mistakes.join("; "))),
+    }
+}
+
+fn pubsub_options(config: &Config) -> modules::pubsub::ServiceOptions {
+    let pubsub = &config.pubsub;
+    modules::pubsub::ServiceOptions {
+        services: config.pubsub_services(),
+        domains: config.domains.clone(),
+        admins: config.admins.clone(),
+        create: pubsub.create,
+        limits: modules::pubsub::rules::Limits {
+            items: pubsub.items,
+            payload: usize::try_from(pubsub.payload).unwrap_or(usize::MAX),
+            nodes: pubsub.nodes,
+            subscriptions: pubsub.subscriptions,
+            ..modules::pubsub::pep::LIMITS
+        },
     }
 }

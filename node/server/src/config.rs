@@ -6,7 +6,7 @@
 //! | `values` | durations, sizes, addresses: text to value |
 //! | `reader` | takes a section apart; what nobody asked for is unknown |
 //! | `meaning` | every key: from what was written to [`Config`] |
-//! | `storage`, `cluster`, `maintenance`, `listeners`, `certificates`, `filter` | sections with rules of their own |
+//! | `storage`, `cluster`, `maintenance`, `pubsub`, `listeners`, `certificates`, `filter` | sections with rules of their own |
 //! | `mistake`, `origin` | what is wrong, where, and what to do; what was written, and where |
 //! | `user_data` | what an instance of EC2 was given in place of a file |
 //! | `load` | finds the file, reads the environment, reports every mistake at once |
@@ -22,6 +22,7 @@ mod maintenance;
 mod meaning;
 mod mistake;
 mod origin;
+mod pubsub;
 mod raw;
 mod reader;
 mod secret;
@@ -45,6 +46,7 @@ pub use load::{Loaded, Overrides, Sources, load};
 pub use maintenance::Maintenance;
 pub use mistake::{Mistake, Mistakes};
 pub use origin::Origin;
+pub use pubsub::{Pubsub, PubsubMakers};
 pub use secret::Secret;
 pub use storage::{
     Aws, Bucket, Dialect, DynamoDbStore, External, Feature, Memcached, SqlStore, Storage, Store,
@@ -85,6 +87,8 @@ pub struct Config {
     pub maintenance: Maintenance,
     /// Messages for accounts with nobody available (XEP-0160).
     pub offline: Offline,
+    /// Services for publishing (XEP-0060).
+    pub pubsub: Pubsub,
     /// Addresses of people (XEP-0157), by field: `abuse`, `admin`, `support` and the like; URIs.
     pub contacts: Vec<(String, Vec<String>)>,
     /// Who may use service administration (XEP-0133).
@@ -309,6 +313,7 @@ impl Config {
                 quota: 10_000,
                 quota_bytes: 64 << 20,
             },
+            pubsub: Pubsub::default(),
             contacts: Vec::new(),
             admins: Vec::new(),
             log: Log {

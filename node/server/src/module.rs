@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{Arc, OnceLock},
 };
 
@@ -139,7 +140,14 @@ pub trait IqHandler: Send + Sync {
 pub trait Service: Send + Sync {
     /// Takes any stanza for the service.
     fn receive(&self, stanza: &Stanza, cx: &Context);
+    /// Whether the service as a whole is at one place, which its address names.
+    fn is_placed(&self) -> bool {
+        false
+    }
 }
+
+/// Something that goes on by itself.
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Answers service discovery for what a module knows (XEP-0030): a `<query/>`, `None` if it does not know the node. For
 /// an account it is asked only in the name of those who see the account's presence.
@@ -364,6 +372,8 @@ pub trait Outlet: Send + Sync {
     fn registry(&self) -> &Registry;
     /// Sends a stanza that has `from` and `to`.
     fn route(&self, stanza: Stanza);
+    /// Does what need not wait at once; what does goes on as a task.
+    fn run(&self, work: Work);
     /// Tells those of the named accounts' available sessions whose clients are interested, wherever they are served.
     fn notify(&self, notice: Notice);
     /// The sessions of an account.

@@ -76,6 +76,7 @@ fn the_example_shows_the_defaults() {
         "#[[",
         "#ready_file",
         "#admins",
+        "#services",
     ];
     let made_up = |line: &str| {
         made_up.iter().any(|it| line.starts_with(it))

@@ -23,7 +23,7 @@ use xmpp::{
 
 use crate::{
     module::{
-        Context, Follower, IqHandler, IqRequest, LastActivity, Notice, Outlet, Registry,
+        Context, Follower, IqHandler, IqRequest, LastActivity, Notice, Outlet, Registry, Work,
     },
     modules::{roster::subscription::Sharing, vcard::Photo},
     pipeline::delivery::IqType,
@@ -212,6 +212,9 @@ impl Outlet for Recorder {
     }
     fn route(&self, stanza: Stanza) {
         self.note(format!("route {}", text(stanza.raw())));
+    }
+    fn run(&self, work: Work) {
+        tokio::spawn(work);
     }
     fn notify(&self, notice: Notice) {
         let to: Vec<&str> = notice.contacts.iter().map(BareJid::as_str).collect();

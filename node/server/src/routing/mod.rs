@@ -171,6 +171,11 @@ impl Router {
         self.config.domains.iter().any(|d| d == domain)
     }
 
+    /// Whether what has an address at this domain is served at its place: our accounts, and what our services serve.
+    pub fn places(&self, domain: &str) -> bool {
+        self.serves(domain) || self.registry().service_of(domain).is_some()
+    }
+
     /// The accounts, to be made, changed and removed.
     pub fn accounts(&self) -> Accounts {
         Accounts::new(
@@ -225,7 +230,11 @@ impl Router {
         let Some(to) = stanza.to() else {
             return Progress::Done;
         };
-        let is_for_account = to.local().is_some() && self.serves(to.domain());
+        let is_placed = || {
+            let service = self.registry().service_of(to.domain());
+            service.is_some_and(|service| service.is_placed())
+        };
+        let has_place = to.local().is_some() && self.serves(to.domain()) || is_placed();
         let is_message = stanza.kind() == Kind::Message;
         let copy = is_message.then(|| self.copy_home(&stanza, to)).flatten();
         let parcel = Parcel {
@@ -233,7 +242,7 @@ impl Router {
             doubt: doubt.filter(|_| is_message),
             ..Parcel::new(stanza, origin)
         };
-        match is_for_account {
+        match has_place {
             true => self.deliver(parcel),
             false => self.route_out(parcel),
         }
@@ -242,7 +251,7 @@ impl Router {
     /// The other node that serves this account of ours, if one does.
     pub fn elsewhere(&self, account: &Jid) -> Option<NodeId> {
         let node = self.peers.elsewhere(account.bare_str())?;
-        let is_theirs = !self.is_here(account.bare_str()) && self.serves(account.domain());
+        let is_theirs = !self.is_here(account.bare_str()) && self.places(account.domain());
         is_theirs.then_some(node)
     }
 
@@ -352,6 +361,9 @@ impl Router {
         };
         if parcel.sent {
             return self.homes.get(self, &account).sent(self, parcel);
+        }
+        if !self.serves(account.domain()) {
+            return self.abroad(&parcel.stanza, account.as_jid());
         }
         let kind = parcel.stanza.kind();
         if kind == Kind::Message {

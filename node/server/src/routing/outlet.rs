@@ -13,9 +13,10 @@ use super::{
     census::{self, Announcement, Census, Counted, Everywhere},
 };
 use crate::{
-    module::{LastActivity, Notice, Outlet, Registry},
+    module::{LastActivity, Notice, Outlet, Registry, Work},
     modules::{roster::subscription::Sharing, vcard::Photo},
     pipeline::{events, inbound, lifecycle},
+    poll_once,
 };
 
 #[async_trait]
@@ -34,6 +35,10 @@ impl Outlet for Arc<Router> {
 
     fn route(&self, stanza: Stanza) {
         let _ = Router::route(self, stanza, None);
+    }
+
+    fn run(&self, work: Work) {
+        let _ = poll_once::now_or_run(self, work, || {});
     }
 
     fn notify(&self, notice: Notice) {

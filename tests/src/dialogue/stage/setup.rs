@@ -56,6 +56,8 @@ impl Stage<'_> {
         self.values.insert("run".to_owned(), run);
         self.values
             .insert("search".to_owned(), format!("search.{domain}"));
+        self.values
+            .insert("pubsub".to_owned(), format!("pubsub.{domain}"));
         self.values.insert("domain".to_owned(), domain);
         for (one, other) in &self.script.friends {
             let local = |name: &str| {

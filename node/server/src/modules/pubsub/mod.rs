@@ -1,6 +1,6 @@
 //! Publish-subscribe: nodes where items are published, at a service of their own and at every account.
 //!
-//! Source: XEP-0060 v1.29, XEP-0163 v1.2.2. Left out: collections (XEP-0248), several subscriptions of one address at a node,
+//! Source: XEP-0060 v1.30, XEP-0163 v1.2.2. Left out: collections (XEP-0248), several subscriptions of one address at a node,
 //! digests, leases, `replyto` (XEP-0033).
 //!
 //! | file | what |
@@ -10,6 +10,7 @@
 //! | `perform` | a request is looked at by the rules, stored, told, answered |
 //! | `nodes` | nodes in memory, read through |
 //! | `features` | what is announced |
+//! | `service` | services of their own |
 //! | `pep` | accounts as services (XEP-0163) |
 //! | `interest` | what clients want to be told of, by their capabilities (XEP-0115) |
 
@@ -20,9 +21,11 @@ pub mod pep;
 pub mod perform;
 pub mod request;
 pub mod rules;
+pub mod service;
 
 pub use self::{
     interest::{Caps, Interest, Interests},
     nodes::Nodes,
     pep::Pep,
+    service::{PubsubServices, ServiceOptions},
 };

@@ -28,7 +28,12 @@ const TURNS: usize = 1_024;
 /// Items up to which each is asked for by itself.
 const FEW_ITEMS: usize = 4;
 
-type Shelves = HashMap<BareJid, Shelf, foldhash::fast::RandomState>;
+#[derive(Default)]
+struct Shelves {
+    known: HashMap<BareJid, Shelf, foldhash::fast::RandomState>,
+    /// Counts the changes: what was read before one is not kept behind it.
+    changes: u64,
+}
 
 /// What is known of an account or a service.
 #[derive(Default)]
@@ -36,6 +41,31 @@ struct Shelf {
     /// Of an account: all its nodes.
     heads: Option<Arc<Vec<PubsubHead>>>,
     nodes: HashMap<String, Arc<Node>, foldhash::fast::RandomState>,
+}
+
+impl Shelves {
+    fn shelf(&mut self, service: &BareJid) -> &mut Shelf {
+        if self.known.len() >= MAX_SERVICES / SHARDS && !self.known.contains_key(service) {
+            self.known.clear();
+        }
+        self.known.entry(service.clone()).or_default()
+    }
+}
+
+impl Shelf {
+    fn keep(&mut self, node: Arc<Node>) {
+        if self.nodes.len() >= MAX_NODES {
+            self.nodes.clear();
+        }
+        if let Some(heads) = &mut self.heads {
+            let heads = Arc::make_mut(heads);
+            match heads.iter_mut().find(|head| head.node == node.name()) {
+                Some(head) => head.clone_from(&node.stored.head),
+                None => heads.push(node.stored.head.clone()),
+            }
+        }
+        self.nodes.insert(node.name().to_owned(), node);
+    }
 }
 
 /// The nodes of all accounts and services.
@@ -66,12 +96,19 @@ impl Nodes {
         &self.shards[self.hasher.hash_one(service.as_str()) as usize % SHARDS]
     }
 
-    fn shelf<R>(&self, service: &BareJid, change: impl FnOnce(&mut Shelf) -> R) -> R {
+    /// Something has changed.
+    fn change<R>(&self, service: &BareJid, change: impl FnOnce(&mut Shelf) -> R) -> R {
         let mut shelves = self.shard(service).lock();
-        if shelves.len() >= MAX_SERVICES / SHARDS && !shelves.contains_key(service) {
-            shelves.clear();
+        shelves.changes += 1;
+        change(shelves.shelf(service))
+    }
+
+    /// Something was read, when there had been so many changes.
+    fn keep_read(&self, service: &BareJid, seen: u64, keep: impl FnOnce(&mut Shelf)) {
+        let mut shelves = self.shard(service).lock();
+        if shelves.changes == seen {
+            keep(shelves.shelf(service));
         }
-        change(shelves.entry(service.clone()).or_default())
     }
 
     /// Waits until nobody else on this node of the cluster is changing this one. First come, first served.
@@ -86,16 +123,17 @@ impl Nodes {
     /// The store did not answer.
     pub async fn heads(&self, policy: &Policy) -> Result<Arc<Vec<PubsubHead>>, StanzaError> {
         let account = &policy.address;
-        let known = {
+        let (known, seen) = {
             let shelves = self.shard(account).lock();
-            shelves.get(account).and_then(|shelf| shelf.heads.clone())
+            let shelf = shelves.known.get(account);
+            (shelf.and_then(|shelf| shelf.heads.clone()), shelves.changes)
         };
         if let Some(heads) = known {
             return Ok(heads);
         }
         let limit = policy.limits.nodes.saturating_mul(2);
         let heads = Arc::new(self.repository.heads(account, limit).await?);
-        self.shelf(account, |shelf| shelf.heads = Some(heads.clone()));
+        self.keep_read(account, seen, |shelf| shelf.heads = Some(heads.clone()));
         Ok(heads)
     }
 
@@ -109,10 +147,11 @@ impl Nodes {
         name: &str,
     ) -> Result<Option<Arc<Node>>, StanzaError> {
         let service = &policy.address;
-        let known = {
+        let (known, seen) = {
             let shelves = self.shard(service).lock();
-            let shelf = shelves.get(service);
-            shelf.and_then(|shelf| shelf.nodes.get(name).cloned())
+            let shelf = shelves.known.get(service);
+            let node = shelf.and_then(|shelf| shelf.nodes.get(name).cloned());
+            (node, shelves.changes)
         };
         if known.is_some() {
             return Ok(known);
@@ -121,24 +160,8 @@ impl Nodes {
             return Ok(None);
         };
         let node = Arc::new(Node::of(stored, policy));
-        self.keep(service, node.clone());
+        self.keep_read(service, seen, |shelf| shelf.keep(node.clone()));
         Ok(Some(node))
-    }
-
-    fn keep(&self, service: &BareJid, node: Arc<Node>) {
-        self.shelf(service, |shelf| {
-            if shelf.nodes.len() >= MAX_NODES {
-                shelf.nodes.clear();
-            }
-            if let Some(heads) = &mut shelf.heads {
-                let heads = Arc::make_mut(heads);
-                match heads.iter_mut().find(|head| head.node == node.name()) {
-                    Some(head) => head.clone_from(&node.stored.head),
-                    None => heads.push(node.stored.head.clone()),
-                }
-            }
-            shelf.nodes.insert(node.name().to_owned(), node);
-        });
     }
 
     /// Stores what a rule did; the node from now on. Within the node's turn.
@@ -157,7 +180,7 @@ impl Nodes {
                 let mut node = effect.node.clone();
                 node.stored.head.version = version;
                 let node = Arc::new(node);
-                self.keep(service, node.clone());
+                self.change(service, |shelf| shelf.keep(node.clone()));
                 Ok(node)
             }
             Err(error) => {
@@ -178,7 +201,7 @@ impl Nodes {
             self.forget(service);
             return removed;
         }
-        self.shelf(service, |shelf| {
+        self.change(service, |shelf| {
             shelf.nodes.remove(node.name());
             if let Some(heads) = &mut shelf.heads {
                 Arc::make_mut(heads).retain(|head| head.node != node.name());
@@ -221,15 +244,18 @@ impl Nodes {
 
     /// What is known of an account or a service counts no longer.
     pub fn forget(&self, service: &BareJid) {
-        self.shard(service).lock().remove(service);
+        let mut shelves = self.shard(service).lock();
+        shelves.changes += 1;
+        shelves.known.remove(service);
     }
 
     /// Forgets what this is not true of.
     pub fn retain(&self, keep: impl Fn(&BareJid) -> bool) {
         for shard in &self.shards {
             let mut shelves = shard.lock();
-            shelves.retain(|service, _| keep(service));
-            shelves.shrink_to_fit();
+            shelves.changes += 1;
+            shelves.known.retain(|service, _| keep(service));
+            shelves.known.shrink_to_fit();
         }
     }
 }

@@ -9,16 +9,23 @@
 //! | `standing` | what somebody is to an account, by its roster |
 //! | `tell` | who is told of an event |
 //! | `last` | the last items, for who has just come |
+//! | `own` | what the server does in an account's name |
+//! | `bookmarks` | the same as in private XML (XEP-0402) |
+//! | `avatar` | the same as in the vCard (XEP-0398) |
 //! | `disco` | nodes and what they say of themselves |
 
+mod avatar;
+mod bookmarks;
 mod disco;
 mod last;
+mod own;
 mod standing;
 mod tell;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use storage::repository::{PrivateXmlRepository, VcardRepository};
 use xmpp::{BareJid, Element, StanzaError, StanzaErrorCondition as Condition, ns};
 
 pub use self::last::LastItems;
@@ -49,6 +56,32 @@ pub const LIMITS: Limits = Limits {
     answer: 1 << 20,
 };
 
+/// What is done by it: the nodes of clients need nothing more than what they ask for when they publish.
+const SPECS: [Spec; 10] = [
+    spec(84, "1.1.4", Status::Complete),
+    spec(
+        163,
+        "1.2.2",
+        Status::Partial("no replyto, no presence without a subscription"),
+    ),
+    spec(172, "1.1", Status::Complete),
+    spec(222, "1.0", Status::Complete),
+    spec(223, "1.1.1", Status::Complete),
+    spec(292, "0.12.0", Status::Partial("vCard4 at its node")),
+    spec(384, "0.9.1", Status::Complete),
+    spec(398, "1.0.0", Status::Complete),
+    spec(402, "1.2.0", Status::Partial("the same as in private XML")),
+    spec(490, "1.0.1", Status::Complete),
+];
+
+const fn spec(xep: u16, version: &'static str, status: Status) -> Spec {
+    Spec {
+        xep,
+        version,
+        status,
+    }
+}
+
 /// All that there are.
 const MODELS: &[AccessModel] = AccessModel::ALL;
 
@@ -78,15 +111,24 @@ impl Policies {
 pub struct Pep {
     nodes: Arc<Nodes>,
     rosters: Arc<Rosters>,
+    private: Arc<dyn PrivateXmlRepository>,
+    vcards: Arc<dyn VcardRepository>,
     policies: Policies,
 }
 
 impl Pep {
-    /// Over nodes and rosters.
-    pub fn new(nodes: Arc<Nodes>, rosters: Arc<Rosters>) -> Self {
+    /// Over nodes and rosters, and what else clients keep the same things in.
+    pub fn new(
+        nodes: Arc<Nodes>,
+        rosters: Arc<Rosters>,
+        private: Arc<dyn PrivateXmlRepository>,
+        vcards: Arc<dyn VcardRepository>,
+    ) -> Self {
         Self {
             nodes,
             rosters,
+            private,
+            vcards,
             policies: Policies::default(),
         }
     }
@@ -97,16 +139,12 @@ impl Module for Pep {
         registry.iq(Target::Account, ns::PUBSUB, self.clone());
         registry.iq(Target::Account, ns::PUBSUB_OWNER, self.clone());
         registry.disco_identity(Target::Account, "pubsub", "pep");
-        for feature in features::COMMON.iter().chain(features::ACCOUNT) {
-            registry.disco(Target::Account, feature);
+        let conversions = [ns::AVATAR_CONVERSION, ns::BOOKMARKS_COMPAT];
+        for feature in features::COMMON.iter().chain(features::ACCOUNT).chain(&conversions) {
+            registry.disco(Target::Account, *feature);
         }
         registry.disco_node(self);
-        let partial = Status::Partial("no replyto, no presence without a subscription");
-        registry.spec(Spec {
-            xep: 163,
-            version: "1.2.2",
-            status: partial,
-        });
+        SPECS.into_iter().for_each(|spec| registry.spec(spec));
     }
 }
 
@@ -127,6 +165,10 @@ impl IqHandler for Pep {
             return Err(unsupported("persistent-items"));
         }
         let policy = self.policies.of(&iq.to);
+        if iq.is_own() && request.node() == Some(ns::BOOKMARKS) {
+            self.bring_bookmarks(&iq.to, cx).await?;
+        }
+        let is_avatar = matches!(&request, Request::Publish { node, .. } if node == ns::AVATAR_METADATA);
         let standing = self.standing(&iq.to, &iq.from).await?;
         let actor = Actor {
             jid: &iq.from,
@@ -138,7 +180,12 @@ impl IqHandler for Pep {
             host: self,
             cx,
         };
-        desk.perform(&actor, request).await
+        let reply = desk.perform(&actor, request).await?;
+        if is_avatar && let Err(error) = self.avatar_published(&iq.to, cx).await {
+            // It is published; the vCard follows with the next one.
+            tracing::warn!(account = %iq.to, %error, "an avatar does not reach the vCard");
+        }
+        Ok(reply)
     }
 }
 

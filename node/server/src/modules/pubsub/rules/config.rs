@@ -1,7 +1,7 @@
 //! Configuration: how a node behaves.
 //!
 //! Source: XEP-0060 §8.2 and §16.4.4, XEP-0163 §5 (defaults of accounts). Left out: transformations (XSLT), digests,
-//! collections (XEP-0248), `tempsub`.
+//! collections (XEP-0248), `tempsub`, `presence_based_delivery`, `purge_offline`.
 //! Kept: as fields of its form, those that differ from the defaults of the service.
 
 use std::fmt;
@@ -167,14 +167,10 @@ pub struct Config {
     pub notify_sub: bool,
     /// What they are told by.
     pub notification_type: NotificationType,
-    /// Whether only those are told who are there.
-    pub presence_based: bool,
     /// When the last item is sent.
     pub send_last: SendLast,
     /// Whether anybody may subscribe.
     pub subscribe: bool,
-    /// Whether items go when their publisher goes offline.
-    pub purge_offline: bool,
 }
 
 impl Config {
@@ -211,10 +207,8 @@ impl Config {
             notify_retract: true,
             notify_sub: false,
             notification_type: NotificationType::Headline,
-            presence_based: false,
             send_last: SendLast::OnSub,
             subscribe: true,
-            purge_offline: false,
         }
     }
 }

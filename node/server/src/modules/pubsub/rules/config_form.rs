@@ -153,14 +153,17 @@ const ROWS: &[Row] = &[
     boolean!("pubsub#notify_retract", notify_retract, "Whether to notify subscribers when items are removed"),
     boolean!("pubsub#notify_sub", notify_sub, "Whether to notify owners of subscriptions"),
     choice!("pubsub#notification_type", notification_type, NotificationType, "The type of notifications"),
-    boolean!("pubsub#presence_based_delivery", presence_based, "Whether to notify only those who are available"),
     choice!("pubsub#send_last_published_item", send_last, SendLast, "When to send the last published item"),
     boolean!("pubsub#subscribe", subscribe, "Whether to allow subscriptions"),
-    boolean!("pubsub#purge_offline", purge_offline, "Whether to remove items when their publisher goes offline"),
 ];
 
-/// Fields that say what cannot be chosen here, with the only value that they have.
-const FIXED: &[(&str, &str)] = &[("pubsub#node_type", "leaf")];
+/// Fields that say what cannot be chosen here, with what can be said of it.
+const FIXED: &[(&str, &[&str])] = &[
+    ("pubsub#node_type", &["leaf"]),
+    ("pubsub#presence_based_delivery", &["0", "false"]),
+    ("pubsub#purge_offline", &["0", "false"]),
+    ("pubsub#tempsub", &["0", "false"]),
+];
 
 
 impl Config {
@@ -267,7 +270,7 @@ impl Config {
                     let is_value = (row.set)(&mut wanted, &field.values).is_some();
                     is_value && (row.get)(&wanted) == (row.get)(self)
                 }
-                (None, Some((_, value))) => field.value() == Some(value),
+                (None, Some((_, known))) => field.value().is_some_and(|it| known.contains(&it)),
                 (None, None) => false,
             };
             if !is_met {
@@ -313,7 +316,9 @@ fn refused(var: &str) -> StanzaError {
 fn refuse_other(var: &str, values: &[String]) -> Result<(), StanzaError> {
     let fixed = FIXED.iter().find(|(known, _)| *known == var);
     match fixed {
-        Some((_, value)) if values.iter().any(|given| given != value) => Err(refused(var)),
+        Some((_, known)) if values.iter().any(|it| !known.contains(&it.as_str())) => {
+            Err(refused(var))
+        }
         // XEP-0004 §3.2: what is not understood is ignored.
         Some(_) | None => Ok(()),
     }
