@@ -166,9 +166,6 @@ pub fn pubsub_concerned(service: &BareJid, address: &BareJid) -> Bytes {
     partition(b"B#", service.as_str(), address.as_str())
 }
 
-/// Longest name of an account's pubsub node: with it in every sort key there is room for an item's id.
-pub const MAX_PEP_NODE: usize = 512;
-
 /// Sort key of the head of an account's node.
 pub fn pep_node(node: &str) -> Bytes {
     Builder::new(PEP_NODES, node.len())

@@ -20,8 +20,8 @@ use crate::{
     maintenance::{Maintenance, MaintenanceOptions},
     repository::{
         AccountRepository, ArchivePreferencesRepository, ByDomain, Credentials, LogRepository,
-        MailboxRepository, PrivacyRepository, PrivateXmlRepository,
-        PubsubRepository, RosterRepository, VcardRepository,
+        MailboxRepository, PrivacyRepository, PrivateXmlRepository, PubsubRepository,
+        RosterRepository, VcardRepository,
     },
     shape::{Blobs, Table},
 };

@@ -320,7 +320,10 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         )),
         Arc::new(modules::carbons::Carbons),
         Arc::new(modules::legacy_session::LegacySession),
-        Arc::new(modules::private::Private::new(stores.private.clone(), pep.clone())),
+        Arc::new(modules::private::Private::new(
+            stores.private.clone(),
+            pep.clone(),
+        )),
         pep.clone(),
         Arc::new(modules::disco::DiscoModule::new(
             router.rosters.clone(),

@@ -149,8 +149,6 @@ pub const AVATAR_CONVERSION: &str = "urn:xmpp:pep-vcard-conversion:0";
 pub const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
 /// Bookmarks are the same wherever they are kept (XEP-0402).
 pub const BOOKMARKS_COMPAT: &str = "urn:xmpp:bookmarks:1#compat";
-/// Bookmarks in PEP are the same as in private XML (XEP-0411).
-pub const BOOKMARKS_CONVERSION: &str = "urn:xmpp:bookmarks-conversion:0";
 /// Bookmarks of old (XEP-0048).
 pub const STORAGE_BOOKMARKS: &str = "storage:bookmarks";
 /// OMEMO and its like carry an `encrypted` child (XEP-0380 names the method).

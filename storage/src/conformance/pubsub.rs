@@ -108,12 +108,18 @@ async fn one_owner(repo: &dyn PubsubRepository, service: &BareJid) {
     let (mine, theirs) = (head("two", 1), head("two", 2));
     let nothing = PubsubChange::default();
     let version = done(repo.store(service, &mine, &nothing).await);
-    refused(repo.store(service, &theirs, &nothing).await, ErrorKind::Conflict);
+    refused(
+        repo.store(service, &theirs, &nothing).await,
+        ErrorKind::Conflict,
+    );
     let found = done(repo.load(service, "two").await).expect("a node");
     assert_eq!((found.head.generation, found.head.version), (1, version));
     let seen = PubsubHead { version, ..mine };
     done(repo.store(service, &seen, &nothing).await);
-    refused(repo.store(service, &seen, &nothing).await, ErrorKind::Conflict);
+    refused(
+        repo.store(service, &seen, &nothing).await,
+        ErrorKind::Conflict,
+    );
     refused(repo.remove(service, &found).await, ErrorKind::Conflict);
     let newest = done(repo.load(service, "two").await).expect("a node");
     done(repo.remove(service, &newest).await);

@@ -12,8 +12,9 @@ use super::{
     Account, AccountCapabilities, AccountRepository, AgentTokens, ArchivePreferences,
     ArchivePreferencesRepository, Credentials, LogEntry, LogRange, LogRepository, Mailbox,
     MailboxRepository, NewEntry, PasswordVerdict, PrivacyData, PrivacyRepository, PrivateXml,
-    PrivateXmlRepository, PubsubChange, PubsubHead, PubsubItem, PubsubNode, PubsubRepository, Rewrite, Roster, RosterRepository, Tip, Vcard, VcardField, VcardPage,
-    VcardPhoto, VcardRepository,
+    PrivateXmlRepository, PubsubChange, PubsubHead, PubsubItem, PubsubNode, PubsubRepository,
+    Rewrite, Roster, RosterRepository, Tip, Vcard, VcardField, VcardPage, VcardPhoto,
+    VcardRepository,
 };
 use crate::{error::Result, shape::Done};
 

@@ -12,8 +12,9 @@ use crate::{
     layer::{Class, Guarded},
     repository::{
         AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository,
-        PrivacyRepository, PrivateXmlRepository, PubsubRepository, RosterRepository, ShadowedAccounts, TableAccounts,
-        TableArchivePreferences, TableMailboxes, TablePrivacy, VcardRepository,
+        PrivacyRepository, PrivateXmlRepository, PubsubRepository, RosterRepository,
+        ShadowedAccounts, TableAccounts, TableArchivePreferences, TableMailboxes, TablePrivacy,
+        VcardRepository,
     },
     shape::Table,
     sweep::Sweep,

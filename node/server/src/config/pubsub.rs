@@ -98,6 +98,10 @@ pub(super) fn pubsub(mut section: Section<'_>, domains: &[String], pubsub: &mut 
     section.read("nodes", &mut pubsub.nodes, number(1, 100_000));
     section.read("items", &mut pubsub.items, number(1, 50_000));
     section.read("payload", &mut pubsub.payload, size("1000", "16MiB"));
-    section.read("subscriptions", &mut pubsub.subscriptions, number(1, 90_000));
+    section.read(
+        "subscriptions",
+        &mut pubsub.subscriptions,
+        number(1, 90_000),
+    );
     section.finish();
 }

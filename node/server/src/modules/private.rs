@@ -156,7 +156,12 @@ mod tests {
         let stores = stores();
         let rosters = Arc::new(crate::modules::roster::Rosters::new(stores.rosters.clone()));
         let nodes = Arc::new(crate::modules::pubsub::Nodes::new(stores.pubsub.clone()));
-        let pep = Pep::new(nodes, rosters, stores.private.clone(), stores.vcards.clone());
+        let pep = Pep::new(
+            nodes,
+            rosters,
+            stores.private.clone(),
+            stores.vcards.clone(),
+        );
         let (cx, private) = (
             recorder.context(),
             Private::new(stores.private, Arc::new(pep)),

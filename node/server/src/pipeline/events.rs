@@ -19,6 +19,7 @@ use crate::{
         presence_rules,
         pubsub::{Interest, Interests, interest::Told},
     },
+    poll_once,
     routing::{
         Router, SessionHandle,
         peers::events::{self, Came, Happened},
@@ -33,7 +34,10 @@ pub fn notify(router: &Arc<Router>, notice: &Notice) {
         stanza,
     } = notice;
     let mut away: BTreeMap<NodeId, Vec<&BareJid>> = BTreeMap::new();
-    for contact in contacts.iter().filter(|contact| router.serves(contact.domain())) {
+    for contact in contacts
+        .iter()
+        .filter(|contact| router.serves(contact.domain()))
+    {
         match router.elsewhere(contact.as_jid()) {
             Some(peer) => away.entry(peer).or_default().push(contact),
             None => notify_here(router, node, contact, stanza),
@@ -41,7 +45,9 @@ pub fn notify(router: &Arc<Router>, notice: &Notice) {
     }
     for (peer, contacts) in away {
         for contacts in contacts.chunks(events::MAX_CONTACTS) {
-            router.peers.happened(peer, &Happened::new(node, contacts, stanza));
+            router
+                .peers
+                .happened(peer, &Happened::new(node, contacts, stanza));
         }
     }
 }
@@ -62,7 +68,9 @@ pub fn notify_here(router: &Arc<Router>, node: &str, contact: &BareJid, stanza: 
         };
         let wants = interest(router, &home, &handle).is_some_and(|interest| interest.has(node));
         let denied = || {
-            let from = stanza.from().filter(|from| from.bare_str() != contact.as_str());
+            let from = stanza
+                .from()
+                .filter(|from| from.bare_str() != contact.as_str());
             from.is_some_and(|from| judge.denies(entry.session, Passing::Message, from))
         };
         if wants && !denied() {
@@ -104,10 +112,10 @@ pub fn available(router: &Arc<Router>, handle: &Arc<SessionHandle>, presence: &S
         let is_new = |name: &&str| before.as_ref().is_none_or(|before| !before.has(name));
         let new = Interest::new(interest.names().filter(is_new));
         if !new.is_empty() {
-            let (router, handle) = (router.clone(), handle.clone());
-            router
-                .clone()
-                .spawn(async move { tell_last(&router, &handle, &new).await });
+            let (own, handle) = (router.clone(), handle.clone());
+            let task = async move { tell_last(&own, &handle, &new).await };
+            // At once if nothing has to be read: before what the client publishes next.
+            let _ = poll_once::now_or_run(router, task, || {});
         }
     }
 }
@@ -118,7 +126,9 @@ pub fn answered(router: &Arc<Router>, home: &Home, handle: &Arc<SessionHandle>, 
         return;
     }
     let number = handle.session.number;
-    let known = router.interests.answered(number, handle.jid.as_jid(), answer);
+    let known = router
+        .interests
+        .answered(number, handle.jid.as_jid(), answer);
     let presence = home.presence_bytes(number).filter(|_| known);
     if let Some(Ok(presence)) = presence.map(Stanza::parse) {
         available(router, handle, &presence);
@@ -191,7 +201,11 @@ async fn is_blocked(router: &Arc<Router>, account: &BareJid, other: &Jid) -> boo
     };
     let entries = router.entries(account.as_str());
     let judge = router.judge(account, &lists);
-    judge.denies_all(entries.iter().map(|entry| entry.session), Passing::Other, other)
+    judge.denies_all(
+        entries.iter().map(|entry| entry.session),
+        Passing::Other,
+        other,
+    )
 }
 
 /// Another node tells what happened to contacts that are served here.

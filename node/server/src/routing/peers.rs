@@ -8,8 +8,8 @@
 
 pub mod acts;
 mod asked;
-pub mod frame;
 pub mod events;
+pub mod frame;
 mod hosts;
 mod later;
 mod moves;

@@ -105,7 +105,12 @@ impl TablePubsub {
     }
 
     /// The blobs of items that go. Of one that was just stored only its record tells.
-    async fn blobs_of(&self, keys: &Keys, generation: u64, items: &[&PubsubItemHead]) -> Result<Vec<Arc<str>>> {
+    async fn blobs_of(
+        &self,
+        keys: &Keys,
+        generation: u64,
+        items: &[&PubsubItemHead],
+    ) -> Result<Vec<Arc<str>>> {
         let mut blobs = Vec::new();
         for item in items {
             if item.blob.is_some() {
@@ -309,9 +314,9 @@ impl PubsubRepository for TablePubsub {
         }
         batch = concerned(batch, service, &head.node, change);
         let (now, later) = Self::removals(&keys, head, change);
-        batch = now.into_iter().fold(batch, |batch, key| {
-            batch.delete(key, Condition::Any)
-        });
+        batch = now
+            .into_iter()
+            .fold(batch, |batch, key| batch.delete(key, Condition::Any));
         if let Some(draft) = &draft {
             draft.check()?;
         }
@@ -335,8 +340,7 @@ impl PubsubRepository for TablePubsub {
         let keys = Keys::of(service, &head.node);
         let items: Vec<_> = node.items.iter().collect();
         let blobs = self.blobs_of(&keys, head.generation, &items).await?;
-        let mut batch =
-            Batch::new().delete(keys.head(), record::unchanged_since(head.version));
+        let mut batch = Batch::new().delete(keys.head(), record::unchanged_since(head.version));
         if let Some(listed) = &keys.listed {
             batch = batch.delete(listed.clone(), Condition::Any);
         }

@@ -31,7 +31,10 @@ impl Home {
     /// The presence of a session as it was sent, if it is available.
     pub fn presence_bytes(&self, session: u64) -> Option<Bytes> {
         self.with(|state| {
-            let known = state.presences.iter().find(|(number, _)| *number == session);
+            let known = state
+                .presences
+                .iter()
+                .find(|(number, _)| *number == session);
             known.map(|(_, bytes)| bytes.clone())
         })?
     }

@@ -45,7 +45,9 @@ impl Interest {
 
     /// Of what a client says that it can do.
     fn of(info: &Element) -> Self {
-        let features = info.children().filter(|it| it.is("feature", ns::DISCO_INFO));
+        let features = info
+            .children()
+            .filter(|it| it.is("feature", ns::DISCO_INFO));
         let names = features.filter_map(|it| it.attr("var")?.strip_suffix(NOTIFY));
         Self::new(names)
     }
@@ -111,7 +113,8 @@ struct Session {
 pub struct Interests {
     known: Mutex<HashMap<Known, Arc<Interest>>>,
     sessions: Mutex<HashMap<u64, Session>>,
-    asked: Mutex<HashMap<(u64, String), Caps>>,
+    /// What each session was asked last, and of which capabilities.
+    asked: Mutex<HashMap<u64, (String, Caps)>>,
 }
 
 /// What a presence tells of a session's interest.
@@ -121,7 +124,7 @@ pub enum Told {
     Interest(Arc<Interest>),
     /// The client is to be asked this.
     Ask(Element),
-    /// It has none.
+    /// It has none, or was asked and has not answered.
     Nothing,
 }
 
@@ -142,10 +145,14 @@ impl Interests {
         let id = format!("{ASKED}{}", crate::random::token());
         let node = format!("{}#{}", caps.node, caps.version);
         let mut asked = self.asked.lock();
+        // Who was asked and has not answered is not asked again.
+        if asked.get(&session).is_some_and(|(_, known)| *known == caps) {
+            return Told::Nothing;
+        }
         if asked.len() >= MAX_ASKED {
             asked.clear();
         }
-        asked.insert((session, id.clone()), caps);
+        asked.insert(session, (id.clone(), caps));
         let query = Element::new("query", ns::DISCO_INFO).with_attr("node", node);
         Told::Ask(
             Element::new("iq", ns::CLIENT)
@@ -175,6 +182,7 @@ impl Interests {
     /// The session has gone.
     pub fn forget(&self, session: u64) {
         self.sessions.lock().remove(&session);
+        self.asked.lock().remove(&session);
     }
 
     /// Whether an answer of this id may be one to a question of ours.
@@ -185,9 +193,14 @@ impl Interests {
     /// A client answers. True: its interest can be told now.
     pub fn answered(&self, session: u64, client: &Jid, answer: &Stanza) -> bool {
         let Some(id) = answer.id() else { return false };
-        let Some(caps) = self.asked.lock().remove(&(session, id.into_owned())) else {
-            return false;
+        let caps = {
+            let mut asked = self.asked.lock();
+            match asked.get(&session) {
+                Some((known, _)) if *known == *id => asked.remove(&session).map(|(_, caps)| caps),
+                _ => None,
+            }
         };
+        let Some(caps) = caps else { return false };
         let info = match answer.type_attr().as_deref() {
             Some("result") => answer.child("query", ns::DISCO_INFO),
             _ => None,

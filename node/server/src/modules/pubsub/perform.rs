@@ -218,7 +218,10 @@ impl Desk<'_> {
         });
         let rule = |before: Option<&Node>| match before {
             Some(_) => Err(Condition::Conflict.into()),
-            None => Ok(created(&self.fresh(actor, &name, config.clone()), reply.clone())),
+            None => Ok(created(
+                &self.fresh(actor, &name, config.clone()),
+                reply.clone(),
+            )),
         };
         self.make(&name, rule).await
     }
@@ -313,7 +316,10 @@ impl Desk<'_> {
         let node = self.node(name).await?;
         let now_ms = self.cx.now_ms();
         let selected = retrieve::select(&node, self.policy, actor, query, now_ms)?;
-        let items = self.nodes.items(self.policy, &node, &selected.items).await?;
+        let items = self
+            .nodes
+            .items(self.policy, &node, &selected.items)
+            .await?;
         retrieve::answer(&node, self.policy, &items, selected.page.as_ref())
     }
 
@@ -351,12 +357,14 @@ impl Desk<'_> {
         actor: &Actor<'_>,
         name: Option<String>,
     ) -> Result<Element, StanzaError> {
-        let mut list = Element::new("subscriptions", ns::PUBSUB).with_attr_opt("node", name.clone());
+        let mut list =
+            Element::new("subscriptions", ns::PUBSUB).with_attr_opt("node", name.clone());
         for node in self.nodes_of(actor, name).await? {
             let PubsubNode { subscriptions, .. } = &node.stored;
             let own = subscriptions.iter();
             let own = own.filter(|it| it.jid.bare_str() == actor.jid.bare_str());
-            list = list.with_children(own.map(|it| subscribe::element(node.name(), it, ns::PUBSUB)));
+            list =
+                list.with_children(own.map(|it| subscribe::element(node.name(), it, ns::PUBSUB)));
         }
         Ok(Element::new("pubsub", ns::PUBSUB).with_child(list))
     }
@@ -413,11 +421,7 @@ fn created(node: &Node, reply: Option<Element>) -> Effect {
 }
 
 /// Messages that tell of events to addresses, the parts of an audience that need no presence.
-pub fn addressed<'a>(
-    node: &'a Node,
-    policy: &'a Policy,
-    event: &'a Event,
-) -> Vec<&'a xmpp::Jid> {
+pub fn addressed<'a>(node: &'a Node, policy: &'a Policy, event: &'a Event) -> Vec<&'a xmpp::Jid> {
     let all = node.stored.subscriptions.iter();
     match &event.to {
         Audience::One(jid) => vec![jid],

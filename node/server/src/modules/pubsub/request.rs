@@ -137,7 +137,9 @@ impl Request {
 }
 
 fn first(payload: &Element) -> Result<&Element, StanzaError> {
-    let mut own = payload.children().filter(|child| child.ns() == payload.ns());
+    let mut own = payload
+        .children()
+        .filter(|child| child.ns() == payload.ns());
     own.next().ok_or_else(|| Condition::BadRequest.into())
 }
 
@@ -271,7 +273,9 @@ fn publication(publish: &Element) -> Result<Publication, StanzaError> {
 /// §7.2.3.4.
 fn retracted(retract: &Element) -> Result<String, StanzaError> {
     let item = retract.child("item", ns::PUBSUB);
-    let id = item.and_then(|item| item.attr("id")).filter(|id| !id.is_empty());
+    let id = item
+        .and_then(|item| item.attr("id"))
+        .filter(|id| !id.is_empty());
     id.map(str::to_owned).ok_or_else(|| bad("item-required"))
 }
 
@@ -330,9 +334,7 @@ fn states(list: &Element) -> Result<Vec<(Jid, Option<PubsubState>)>, StanzaError
     Ok(states)
 }
 
-fn affiliations(
-    list: &Element,
-) -> Result<Vec<(BareJid, Option<PubsubAffiliation>)>, StanzaError> {
+fn affiliations(list: &Element) -> Result<Vec<(BareJid, Option<PubsubAffiliation>)>, StanzaError> {
     let mut all = Vec::new();
     for entry in list.children().filter(|it| it.name() == "affiliation") {
         let Some(affiliation) = entry.attr("affiliation") else {

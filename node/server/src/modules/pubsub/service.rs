@@ -41,7 +41,9 @@ const MODELS: &[AccessModel] = &[
 const SPEC: Spec = Spec {
     xep: 60,
     version: "1.30.0",
-    status: Status::Partial("no collections, leases, digests, several subscriptions of one address"),
+    status: Status::Partial(
+        "no collections, leases, digests, several subscriptions of one address",
+    ),
 };
 
 /// How services are.
@@ -246,7 +248,9 @@ impl PubsubService {
         let limit = page.limit(u32::try_from(PAGE).unwrap_or(u32::MAX)) as usize;
         let after = page.after.as_deref();
         let repository = self.nodes.repository();
-        let names = repository.names(&self.policy.address, after, limit + 1).await?;
+        let names = repository
+            .names(&self.policy.address, after, limit + 1)
+            .await?;
         let shown = &names[..names.len().min(limit)];
         let mut items = Element::new("query", ns::DISCO_ITEMS);
         for name in shown {
@@ -297,7 +301,10 @@ impl Host for PubsubService {
         }
         let limit = policy.limits.nodes;
         let who = jid.to_bare();
-        let own = self.nodes.repository().names_of(&policy.address, &who, limit);
+        let own = self
+            .nodes
+            .repository()
+            .names_of(&policy.address, &who, limit);
         match own.await?.len() < limit {
             true => Ok(()),
             false => Err(too_many_nodes()),

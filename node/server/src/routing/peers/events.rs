@@ -115,6 +115,10 @@ mod tests {
     fn an_earlier_version_reads_them_and_is_read() {
         // In node n a@b is told `<message/>`; a@b/c came and wants to know of node n of d@e.
         check::<Happened>("83616e81636140624a3c6d6573736167652f3e");
-        check::<Came>("8365614062 2f63 8163644065 81616e".replace(' ', "").as_str());
+        check::<Came>(
+            "8365614062 2f63 8163644065 81616e"
+                .replace(' ', "")
+                .as_str(),
+        );
     }
 }

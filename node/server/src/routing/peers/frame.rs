@@ -186,8 +186,8 @@ mod tests {
     #[test]
     fn an_earlier_version_reads_them_and_is_read() {
         use Kind::{
-            Act, Acted, Bytes, Came, Credit, Done, End, Forget, Happened, Look, Nudge, Passage, Replica,
-            Replicated, Route, Yield, Yielded,
+            Act, Acted, Bytes, Came, Credit, Done, End, Forget, Happened, Look, Nudge, Passage,
+            Replica, Replicated, Route, Yield, Yielded,
         };
         let all = [
             Passage, Bytes, Credit, End, Route, Done, Look, Forget, Yield, Yielded, Nudge, Replica,

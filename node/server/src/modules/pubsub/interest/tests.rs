@@ -55,11 +55,21 @@ fn a_hash_is_asked_for_once() {
     assert_eq!(query.attr("node"), Some(&*format!("x#{version}")));
     let id = question.attr("id").unwrap();
     assert!(Interests::may_be_asked(id));
-    assert!(!answer(&interests, 2, "a@b/d", id, INFO), "nobody asked that session");
+    assert!(
+        !answer(&interests, 2, "a@b/d", id, INFO),
+        "nobody asked that session"
+    );
     assert!(answer(&interests, 1, "a@b/c", id, INFO));
     assert!(!answer(&interests, 1, "a@b/c", id, INFO), "it was answered");
-    assert_eq!(interest(&interests, 1, "a@b/c", &presence).as_deref(), Some("m n"));
-    assert_eq!(interest(&interests, 9, "z@b/c", &presence).as_deref(), Some("m n"), "of all who name it");
+    assert_eq!(
+        interest(&interests, 1, "a@b/c", &presence).as_deref(),
+        Some("m n")
+    );
+    assert_eq!(
+        interest(&interests, 9, "z@b/c", &presence).as_deref(),
+        Some("m n"),
+        "of all who name it"
+    );
     let known = interests.of_session(1, presence.raw()).unwrap();
     assert!(known.has("n") && !known.has("a") && !known.is_empty());
     interests.forget(1);
@@ -73,8 +83,17 @@ fn a_wrong_hash_is_believed_of_nobody_else() {
         let interests = Interests::default();
         let presence = presence(hash, version);
         let question = ask(&interests, 1, "a@b/c", &presence).unwrap();
-        assert!(answer(&interests, 1, "a@b/c", question.attr("id").unwrap(), INFO));
-        assert_eq!(interest(&interests, 1, "a@b/c", &presence).as_deref(), Some("m n"));
+        assert!(answer(
+            &interests,
+            1,
+            "a@b/c",
+            question.attr("id").unwrap(),
+            INFO
+        ));
+        assert_eq!(
+            interest(&interests, 1, "a@b/c", &presence).as_deref(),
+            Some("m n")
+        );
         assert!(ask(&interests, 2, "z@b/c", &presence).is_some(), "{hash}");
     }
 }
@@ -82,7 +101,11 @@ fn a_wrong_hash_is_believed_of_nobody_else() {
 #[test]
 fn other_algorithms_are_known() {
     let check = |hash: &str, is_known: bool| {
-        assert_eq!(caps::verification_by(hash, &info(INFO)).is_some(), is_known, "{hash}");
+        assert_eq!(
+            caps::verification_by(hash, &info(INFO)).is_some(),
+            is_known,
+            "{hash}"
+        );
     };
     check("sha-1", true);
     check("sha-256", true);
@@ -94,12 +117,18 @@ fn other_algorithms_are_known() {
 fn who_says_nothing_is_interested_in_nothing() {
     let interests = Interests::default();
     let silent = Stanza::parse("<presence from='a@b/c'/>".into()).unwrap();
-    assert_eq!(interests.told(1, &client("a@b/c"), "a@b", &silent), Told::Nothing);
+    assert_eq!(
+        interests.told(1, &client("a@b/c"), "a@b", &silent),
+        Told::Nothing
+    );
     let presence = presence("sha-1", "AAAA");
     let question = ask(&interests, 1, "a@b/c", &presence).unwrap();
     let id = question.attr("id").unwrap();
     let refused = format!("<iq type='error' id='{id}' from='a@b/c'/>");
     let refused = Stanza::parse(refused.into_bytes().into()).unwrap();
     assert!(interests.answered(1, &client("a@b/c"), &refused));
-    assert_eq!(interest(&interests, 1, "a@b/c", &presence).as_deref(), Some(""));
+    assert_eq!(
+        interest(&interests, 1, "a@b/c", &presence).as_deref(),
+        Some("")
+    );
 }

@@ -20,7 +20,10 @@ use crate::{
 };
 
 /// How nodes are made for a photo of a vCard.
-const CONFIG: &[(&str, &str)] = &[("pubsub#access_model", "open"), ("pubsub#persist_items", "1")];
+const CONFIG: &[(&str, &str)] = &[
+    ("pubsub#access_model", "open"),
+    ("pubsub#persist_items", "1"),
+];
 /// Attempts of a change against others.
 const MAX_ATTEMPTS: usize = 8;
 
@@ -34,20 +37,26 @@ struct Picture {
 impl Picture {
     fn id(&self) -> String {
         let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.bytes);
-        hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// That of a vCard, if it is in it.
     fn of_vcard(vcard: &Element) -> Option<Self> {
         let photo = vcard.child("PHOTO", ns::VCARD)?;
         Some(Self {
-            media_type: photo.child_text("TYPE").unwrap_or_else(|| "image/png".into()),
+            media_type: photo
+                .child_text("TYPE")
+                .unwrap_or_else(|| "image/png".into()),
             bytes: decode(&photo.child_text("BINVAL")?)?,
         })
     }
 
     fn photo(&self) -> Element {
-        let child = |name: &'static str, text: String| Element::new(name, ns::VCARD).with_text(text);
+        let child =
+            |name: &'static str, text: String| Element::new(name, ns::VCARD).with_text(text);
         Element::new("PHOTO", ns::VCARD)
             .with_child(child("TYPE", self.media_type.clone()))
             .with_child(child("BINVAL", STANDARD.encode(&self.bytes)))
@@ -69,7 +78,9 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 
 /// Which picture is meant: the first that is here (XEP-0398 §4.1).
 fn meant(metadata: &Element) -> Option<(&str, &str)> {
-    let mut infos = metadata.children().filter(|it| it.is("info", ns::AVATAR_METADATA));
+    let mut infos = metadata
+        .children()
+        .filter(|it| it.is("info", ns::AVATAR_METADATA));
     let here = infos.find(|it| it.attr("url").is_none())?;
     Some((here.attr("id")?, here.attr("type").unwrap_or("image/png")))
 }
@@ -108,10 +119,12 @@ impl Pep {
                 };
                 let item = self.nodes.items(&policy, &data, &[named]).await?.pop();
                 let element = item.and_then(|item| Element::parse(&item.payload, "").ok());
-                let picture = element.and_then(|it| decode(&it.text())).map(|bytes| Picture {
-                    media_type: media_type.to_owned(),
-                    bytes,
-                });
+                let picture = element
+                    .and_then(|it| decode(&it.text()))
+                    .map(|bytes| Picture {
+                        media_type: media_type.to_owned(),
+                        bytes,
+                    });
                 // What is not what it is called is nobody's picture.
                 match picture.filter(|picture| picture.id() == id) {
                     Some(picture) => Some(picture),
@@ -132,7 +145,9 @@ impl Pep {
     ) -> Result<(), StanzaError> {
         for _ in 0..MAX_ATTEMPTS {
             let before = self.vcards.get(account).await?;
-            let parsed = before.as_ref().and_then(|it| Element::parse(&it.xml, ns::CLIENT).ok());
+            let parsed = before
+                .as_ref()
+                .and_then(|it| Element::parse(&it.xml, ns::CLIENT).ok());
             let mut vcard = parsed.unwrap_or_else(|| Element::new("vCard", ns::VCARD));
             if Picture::of_vcard(&vcard).as_ref() == picture {
                 return Ok(());
@@ -166,14 +181,19 @@ impl Pep {
     ) -> Result<(), StanzaError> {
         let metadata = self.items_own(account, ns::AVATAR_METADATA).await?;
         let newest = metadata.and_then(|mut items| items.pop());
-        let named = newest.as_ref().and_then(|(_, it)| meant(it)).map(|(id, _)| id);
+        let named = newest
+            .as_ref()
+            .and_then(|(_, it)| meant(it))
+            .map(|(id, _)| id);
         let Some(picture) = Picture::of_vcard(vcard) else {
             if named.is_none() {
                 return Ok(());
             }
             let none = Element::new("metadata", ns::AVATAR_METADATA);
             let item = ("current", none);
-            return self.publish_own(account, ns::AVATAR_METADATA, item, CONFIG, cx).await;
+            return self
+                .publish_own(account, ns::AVATAR_METADATA, item, CONFIG, cx)
+                .await;
         };
         let id = picture.id();
         if named == Some(&*id) {
@@ -181,9 +201,11 @@ impl Pep {
         }
         let data = Element::new("data", ns::AVATAR_DATA).with_text(STANDARD.encode(&picture.bytes));
         let data = (&*id, data);
-        self.publish_own(account, ns::AVATAR_DATA, data, CONFIG, cx).await?;
+        self.publish_own(account, ns::AVATAR_DATA, data, CONFIG, cx)
+            .await?;
         let item = (&*id, picture.metadata());
-        self.publish_own(account, ns::AVATAR_METADATA, item, CONFIG, cx).await
+        self.publish_own(account, ns::AVATAR_METADATA, item, CONFIG, cx)
+            .await
     }
 }
 
@@ -200,7 +222,10 @@ mod tests {
         };
         check("", None);
         check("<info id='a' type='image/gif'/>", Some(("a", "image/gif")));
-        check("<info id='a' url='http://x'/><info id='b'/>", Some(("b", "image/png")));
+        check(
+            "<info id='a' url='http://x'/><info id='b'/>",
+            Some(("b", "image/png")),
+        );
         check("<info id='a' url='http://x'/>", None);
         check("<info/>", None);
     }
@@ -214,7 +239,11 @@ mod tests {
         let vcard = Element::new("vCard", ns::VCARD).with_child(picture.photo());
         assert_eq!(Picture::of_vcard(&vcard), Some(picture.clone()));
         assert_eq!(picture.id(), "a9993e364706816aba3e25717850c26c9cd0d89d");
-        for wrong in ["<BINVAL/>", "<BINVAL>?</BINVAL>", "<EXTVAL>http://x</EXTVAL>"] {
+        for wrong in [
+            "<BINVAL/>",
+            "<BINVAL>?</BINVAL>",
+            "<EXTVAL>http://x</EXTVAL>",
+        ] {
             let text = format!("<vCard xmlns='vcard-temp'><PHOTO>{wrong}</PHOTO></vCard>");
             let vcard = Element::parse(text.as_bytes(), "").unwrap();
             assert_eq!(Picture::of_vcard(&vcard), None, "{wrong}");

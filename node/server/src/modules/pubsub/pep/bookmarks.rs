@@ -31,10 +31,7 @@ fn native(old: &Element, former: Option<&Element>) -> Option<(String, Element)> 
         new = new.with_children(text.map(|text| Element::new(name, ns::BOOKMARKS).with_text(text)));
     }
     let kept = former.and_then(|former| former.child("extensions", ns::BOOKMARKS));
-    Some((
-        room.as_str().to_owned(),
-        new.with_children(kept.cloned()),
-    ))
+    Some((room.as_str().to_owned(), new.with_children(kept.cloned())))
 }
 
 /// An item as a bookmark of old.
@@ -60,7 +57,12 @@ fn changes(
     items: &[(String, Element)],
     storage: &Element,
 ) -> (Vec<(String, Element)>, Vec<String>) {
-    let former = |room: &str| items.iter().find(|(id, _)| id == room).map(|(_, item)| item);
+    let former = |room: &str| {
+        items
+            .iter()
+            .find(|(id, _)| id == room)
+            .map(|(_, item)| item)
+    };
     let rooms = storage.children().filter(|it| is_room(it)).take(MAX_ROOMS);
     let wanted: Vec<_> = rooms
         .filter_map(|old| {
@@ -112,7 +114,8 @@ impl Pep {
         let (changed, gone) = changes(&items.unwrap_or_default(), storage);
         for (room, item) in changed {
             let item = (room.as_str(), item);
-            self.publish_own(account, ns::BOOKMARKS, item, CONFIG, cx).await?;
+            self.publish_own(account, ns::BOOKMARKS, item, CONFIG, cx)
+                .await?;
         }
         for room in gone {
             self.retract_own(account, ns::BOOKMARKS, &room, cx).await?;
@@ -157,7 +160,8 @@ mod tests {
     }
 
     fn item(attrs: &str, children: &str) -> Element {
-        let text = format!("<conference xmlns='urn:xmpp:bookmarks:1'{attrs}>{children}</conference>");
+        let text =
+            format!("<conference xmlns='urn:xmpp:bookmarks:1'{attrs}>{children}</conference>");
         Element::parse(text.as_bytes(), "").unwrap()
     }
 
@@ -165,14 +169,25 @@ mod tests {
     fn what_a_client_of_old_writes_becomes_changes() {
         let extensions = "<extensions><x xmlns='y'/></extensions>";
         let before = [
-            ("a@muc".to_owned(), item(" name='A' autojoin='true'", &format!("<nick>me</nick>{extensions}"))),
+            (
+                "a@muc".to_owned(),
+                item(
+                    " name='A' autojoin='true'",
+                    &format!("<nick>me</nick>{extensions}"),
+                ),
+            ),
             ("b@muc".to_owned(), item("", "")),
         ];
         let check = |children: &str, expected: &[&str], gone: &[&str]| {
             let (changed, removed) = changes(&before, &storage(children));
             let shown: Vec<String> = changed
                 .iter()
-                .map(|(room, it)| format!("{room} {}", String::from_utf8(it.to_bytes(ns::BOOKMARKS)).unwrap()))
+                .map(|(room, it)| {
+                    format!(
+                        "{room} {}",
+                        String::from_utf8(it.to_bytes(ns::BOOKMARKS)).unwrap()
+                    )
+                })
                 .collect();
             assert_eq!(shown, expected, "{children}");
             assert_eq!(removed, gone, "{children}");
@@ -186,9 +201,18 @@ mod tests {
         check("", &[], &["a@muc", "b@muc"]);
         // The address is compared as an address, and what only the item has stays.
         let renamed = "<conference jid='A@muc' name='New'><password>p</password></conference>";
-        let native = format!("a@muc <conference name='New'><password>p</password>{extensions}</conference>");
+        let native =
+            format!("a@muc <conference name='New'><password>p</password>{extensions}</conference>");
         check(&format!("{renamed}{b}"), &[&native], &[]);
-        check(&format!("{a}{b}<conference jid='c@muc'/><url url='u'/>"), &["c@muc <conference/>"], &[]);
-        check(&format!("{a}{b}<conference jid='@'/><conference/>"), &[], &[]);
+        check(
+            &format!("{a}{b}<conference jid='c@muc'/><url url='u'/>"),
+            &["c@muc <conference/>"],
+            &[],
+        );
+        check(
+            &format!("{a}{b}<conference jid='@'/><conference/>"),
+            &[],
+            &[],
+        );
     }
 }

@@ -34,11 +34,7 @@ use super::{
     nodes::Nodes,
     perform::{Desk, Host, too_many_nodes},
     request::Request,
-    rules::{
-        Actor, Config, Event, Limits, Node, Policy,
-        config::AccessModel,
-        error::unsupported,
-    },
+    rules::{Actor, Config, Event, Limits, Node, Policy, config::AccessModel, error::unsupported},
 };
 use crate::{
     module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target},
@@ -140,7 +136,11 @@ impl Module for Pep {
         registry.iq(Target::Account, ns::PUBSUB_OWNER, self.clone());
         registry.disco_identity(Target::Account, "pubsub", "pep");
         let conversions = [ns::AVATAR_CONVERSION, ns::BOOKMARKS_COMPAT];
-        for feature in features::COMMON.iter().chain(features::ACCOUNT).chain(&conversions) {
+        for feature in features::COMMON
+            .iter()
+            .chain(features::ACCOUNT)
+            .chain(&conversions)
+        {
             registry.disco(Target::Account, *feature);
         }
         registry.disco_node(self);
@@ -168,7 +168,8 @@ impl IqHandler for Pep {
         if iq.is_own() && request.node() == Some(ns::BOOKMARKS) {
             self.bring_bookmarks(&iq.to, cx).await?;
         }
-        let is_avatar = matches!(&request, Request::Publish { node, .. } if node == ns::AVATAR_METADATA);
+        let is_avatar =
+            matches!(&request, Request::Publish { node, .. } if node == ns::AVATAR_METADATA);
         let standing = self.standing(&iq.to, &iq.from).await?;
         let actor = Actor {
             jid: &iq.from,
@@ -210,5 +211,10 @@ impl Host for Pep {
 /// What is stored would outlive who stored it.
 fn is_anonymous(account: &BareJid, cx: &Context) -> bool {
     let entries = cx.entries(account);
-    entries.iter().any(|entry| entry.flags & flags::ANONYMOUS != 0)
+    entries
+        .iter()
+        .any(|entry| entry.flags & flags::ANONYMOUS != 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,9 @@ impl Pep {
         let is_there = self.nodes.load(&policy, node).await?.is_some();
         let options = (!is_there).then(|| {
             let mut form = Form::of(FormType::Submit, ns::PUBSUB_PUBLISH_OPTIONS);
-            let fields = config.iter().map(|(var, value)| Field::untyped(*var, *value));
+            let fields = config
+                .iter()
+                .map(|(var, value)| Field::untyped(*var, *value));
             form.fields.extend(fields);
             form
         });

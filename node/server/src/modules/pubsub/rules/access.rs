@@ -88,11 +88,7 @@ impl Node {
     }
 
     /// Whether somebody with this standing may know what is published here.
-    fn open_to(
-        &self,
-        rights: Option<Affiliation>,
-        standing: &Standing,
-    ) -> Result<(), StanzaError> {
+    fn open_to(&self, rights: Option<Affiliation>, standing: &Standing) -> Result<(), StanzaError> {
         if !rights.may_read() {
             return Err(Condition::Forbidden.into());
         }

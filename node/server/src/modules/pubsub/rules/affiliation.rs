@@ -106,10 +106,7 @@ mod tests {
         let shown: Vec<_> = list.iter().map(|(j, a)| (j.as_str(), *a)).collect();
         assert_eq!(
             shown,
-            [
-                ("a@x", Affiliation::Owner),
-                ("c@x", Affiliation::Publisher)
-            ]
+            [("a@x", Affiliation::Owner), ("c@x", Affiliation::Publisher)]
         );
         assert_eq!(find(&list, "c@x"), Some(Affiliation::Publisher));
         assert_eq!(find(&list, "b@x"), None);

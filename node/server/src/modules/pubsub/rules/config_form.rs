@@ -134,27 +134,110 @@ macro_rules! list {
 
 const ROWS: &[Row] = &[
     line!("pubsub#title", title, "A friendly name for the node"),
-    line!("pubsub#description", description, "A description of the node"),
-    line!("pubsub#language", language, "The default language of the node"),
+    line!(
+        "pubsub#description",
+        description,
+        "A description of the node"
+    ),
+    line!(
+        "pubsub#language",
+        language,
+        "The default language of the node"
+    ),
     line!("pubsub#type", payload_type, "The namespace of payloads"),
-    list!("pubsub#contact", contact, JidMulti, "Whom to contact with questions"),
-    choice!("pubsub#access_model", access, AccessModel, "Who may subscribe and retrieve items"),
-    list!("pubsub#roster_groups_allowed", groups, TextMulti, "Roster groups that may subscribe and retrieve items"),
-    choice!("pubsub#publish_model", publish, PublishModel, "Who may publish"),
+    list!(
+        "pubsub#contact",
+        contact,
+        JidMulti,
+        "Whom to contact with questions"
+    ),
+    choice!(
+        "pubsub#access_model",
+        access,
+        AccessModel,
+        "Who may subscribe and retrieve items"
+    ),
+    list!(
+        "pubsub#roster_groups_allowed",
+        groups,
+        TextMulti,
+        "Roster groups that may subscribe and retrieve items"
+    ),
+    choice!(
+        "pubsub#publish_model",
+        publish,
+        PublishModel,
+        "Who may publish"
+    ),
     boolean!("pubsub#persist_items", persist, "Whether to keep items"),
-    number!("pubsub#max_items", max_items, "How many items to keep; max: as many as the service permits"),
-    number!("pubsub#item_expire", item_expire, "For how many seconds to keep items; max: for as long as the service permits"),
-    choice!("pubsub#publish_node_full", when_full, WhenFull, "What to do when the node is full"),
-    number!("pubsub#max_payload_size", max_payload, "Longest payload in bytes; max: as long as the service permits"),
-    boolean!("pubsub#deliver_notifications", deliver, "Whether to notify subscribers of items"),
-    boolean!("pubsub#deliver_payloads", deliver_payloads, "Whether notifications carry payloads"),
-    boolean!("pubsub#notify_config", notify_config, "Whether to notify subscribers of a new configuration"),
-    boolean!("pubsub#notify_delete", notify_delete, "Whether to notify subscribers when the node is deleted"),
-    boolean!("pubsub#notify_retract", notify_retract, "Whether to notify subscribers when items are removed"),
-    boolean!("pubsub#notify_sub", notify_sub, "Whether to notify owners of subscriptions"),
-    choice!("pubsub#notification_type", notification_type, NotificationType, "The type of notifications"),
-    choice!("pubsub#send_last_published_item", send_last, SendLast, "When to send the last published item"),
-    boolean!("pubsub#subscribe", subscribe, "Whether to allow subscriptions"),
+    number!(
+        "pubsub#max_items",
+        max_items,
+        "How many items to keep; max: as many as the service permits"
+    ),
+    number!(
+        "pubsub#item_expire",
+        item_expire,
+        "For how many seconds to keep items; max: for as long as the service permits"
+    ),
+    choice!(
+        "pubsub#publish_node_full",
+        when_full,
+        WhenFull,
+        "What to do when the node is full"
+    ),
+    number!(
+        "pubsub#max_payload_size",
+        max_payload,
+        "Longest payload in bytes; max: as long as the service permits"
+    ),
+    boolean!(
+        "pubsub#deliver_notifications",
+        deliver,
+        "Whether to notify subscribers of items"
+    ),
+    boolean!(
+        "pubsub#deliver_payloads",
+        deliver_payloads,
+        "Whether notifications carry payloads"
+    ),
+    boolean!(
+        "pubsub#notify_config",
+        notify_config,
+        "Whether to notify subscribers of a new configuration"
+    ),
+    boolean!(
+        "pubsub#notify_delete",
+        notify_delete,
+        "Whether to notify subscribers when the node is deleted"
+    ),
+    boolean!(
+        "pubsub#notify_retract",
+        notify_retract,
+        "Whether to notify subscribers when items are removed"
+    ),
+    boolean!(
+        "pubsub#notify_sub",
+        notify_sub,
+        "Whether to notify owners of subscriptions"
+    ),
+    choice!(
+        "pubsub#notification_type",
+        notification_type,
+        NotificationType,
+        "The type of notifications"
+    ),
+    choice!(
+        "pubsub#send_last_published_item",
+        send_last,
+        SendLast,
+        "When to send the last published item"
+    ),
+    boolean!(
+        "pubsub#subscribe",
+        subscribe,
+        "Whether to allow subscriptions"
+    ),
 ];
 
 /// Fields that say what cannot be chosen here, with what can be said of it.
@@ -165,7 +248,6 @@ const FIXED: &[(&str, &[&str])] = &[
     ("pubsub#tempsub", &["0", "false"]),
 ];
 
-
 impl Config {
     /// The form to be filled in.
     pub fn form(&self) -> Form {
@@ -174,7 +256,9 @@ impl Config {
                 .with_label(row.label)
                 .with_values((row.get)(self));
             let options = (row.options)().into_iter();
-            options.fold(field, |field, (value, label)| field.with_option(label, value))
+            options.fold(field, |field, (value, label)| {
+                field.with_option(label, value)
+            })
         };
         let mut form = Form::of(FormType::Form, ns::PUBSUB_NODE_CONFIG);
         form.fields.extend(ROWS.iter().map(field));
@@ -214,8 +298,11 @@ impl Config {
 
     /// Those fields that differ from the defaults.
     pub fn kept(&self, defaults: &Self) -> Vec<PubsubField> {
-        let rows = ROWS.iter().filter(|row| (row.get)(self) != (row.get)(defaults));
-        rows.map(|row| (row.var.to_owned(), (row.get)(self))).collect()
+        let rows = ROWS
+            .iter()
+            .filter(|row| (row.get)(self) != (row.get)(defaults));
+        rows.map(|row| (row.var.to_owned(), (row.get)(self)))
+            .collect()
     }
 
     /// From fields that were kept. What is not understood any more is left as it is by default.
@@ -284,13 +371,20 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::meets`], and `not-acceptable` for a value that is none.
-    pub fn with_options(&self, options: &Form, models: &[AccessModel]) -> Result<Self, StanzaError> {
+    pub fn with_options(
+        &self,
+        options: &Form,
+        models: &[AccessModel],
+    ) -> Result<Self, StanzaError> {
         let known = |var: &str| {
             var == FORM_TYPE
                 || ROWS.iter().any(|row| row.var == var)
                 || FIXED.iter().any(|(fixed, _)| *fixed == var)
         };
-        let mut vars = options.fields.iter().filter_map(|field| field.var.as_deref());
+        let mut vars = options
+            .fields
+            .iter()
+            .filter_map(|field| field.var.as_deref());
         if !vars.all(known) {
             return Err(unmet());
         }

@@ -6,7 +6,9 @@
 use bytes::Bytes;
 use storage::repository::{PubsubItem, PubsubSubscription};
 use xmpp::{
-    BareJid, Element, Jid, Stanza, element::escape_attr_into, ns,
+    BareJid, Element, Jid, Stanza,
+    element::escape_attr_into,
+    ns,
     payload::{delay::delay_element, form::Form},
 };
 
@@ -141,7 +143,8 @@ pub fn purged(node: &Node) -> Bytes {
 
 /// The node is gone (§8.4.2), maybe to somewhere else.
 pub fn deleted(node: &Node, redirect: Option<&str>) -> Bytes {
-    let redirect = redirect.map(|uri| Element::new("redirect", ns::PUBSUB_EVENT).with_attr("uri", uri));
+    let redirect =
+        redirect.map(|uri| Element::new("redirect", ns::PUBSUB_EVENT).with_attr("uri", uri));
     of(named("delete", node).with_children(redirect))
 }
 

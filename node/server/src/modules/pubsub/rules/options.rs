@@ -33,7 +33,9 @@ pub fn form(form_type: FormType, subscription: Option<&PubsubSubscription>) -> F
 /// # Errors
 /// `bad-request` with `invalid-options` (§6.3.7.2).
 pub fn read(form: &Form) -> Result<Vec<PubsubField>, StanzaError> {
-    let known = form.namespace().is_none_or(|it| it == ns::PUBSUB_SUBSCRIBE_OPTIONS);
+    let known = form
+        .namespace()
+        .is_none_or(|it| it == ns::PUBSUB_SUBSCRIBE_OPTIONS);
     let delivered = match form.field(DELIVER) {
         Some(field) => field.bool(),
         None => Some(true),

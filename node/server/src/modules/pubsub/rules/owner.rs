@@ -55,7 +55,11 @@ pub fn configure(
     let config = node.config.filled_in(form, policy.models)?;
     let mut after = node.configured(config, policy);
     let mut change = PubsubChange::default();
-    let surplus = after.stored.items.len().saturating_sub(after.capacity(policy));
+    let surplus = after
+        .stored
+        .items
+        .len()
+        .saturating_sub(after.capacity(policy));
     if surplus > 0 {
         let items = std::sync::Arc::make_mut(&mut after.stored.items);
         change.removed = items.drain(..surplus).collect();
@@ -100,9 +104,13 @@ pub fn affiliations(
     actor: &Actor<'_>,
 ) -> Result<Element, StanzaError> {
     node.owned(policy, actor)?;
-    let account = policy.is_account().then_some((&policy.address, Affiliation::Owner));
+    let account = policy
+        .is_account()
+        .then_some((&policy.address, Affiliation::Owner));
     let others = node.stored.head.affiliations.iter();
-    let all = account.into_iter().chain(others.map(|(jid, it)| (jid, *it)));
+    let all = account
+        .into_iter()
+        .chain(others.map(|(jid, it)| (jid, *it)));
     let list = Element::new("affiliations", ns::PUBSUB_OWNER).with_attr("node", node.name());
     Ok(owner(list.with_children(
         all.map(|(jid, it)| affiliation_element(jid, Some(it))),
@@ -139,7 +147,11 @@ pub fn set_affiliations(
     if is_too_much || after.owners(policy).next().is_none() || entries.iter().any(demoted) {
         return Err(unaltered(node, policy, entries));
     }
-    after.stored.head.affiliations.retain(|(jid, _)| !is_account(jid));
+    after
+        .stored
+        .head
+        .affiliations
+        .retain(|(jid, _)| !is_account(jid));
     let mut change = PubsubChange::default();
     settle_subscriptions(&mut after, entries, &mut change);
     change.concerned = after.concerned(entries.iter().map(|(jid, _)| jid.clone()));
@@ -182,12 +194,12 @@ fn unaltered(
     policy: &Policy,
     entries: &[(BareJid, Option<Affiliation>)],
 ) -> StanzaError {
-    let still = entries.iter().take(MAX_ENTRIES).map(|(jid, _)| {
-        affiliation_element(jid, node.affiliation(policy, jid.as_str()))
-    });
+    let still = entries
+        .iter()
+        .take(MAX_ENTRIES)
+        .map(|(jid, _)| affiliation_element(jid, node.affiliation(policy, jid.as_str())));
     let list = Element::new("affiliations", ns::PUBSUB_OWNER).with_attr("node", node.name());
-    StanzaError::from(Condition::NotAcceptable)
-        .with_application(owner(list.with_children(still)))
+    StanzaError::from(Condition::NotAcceptable).with_application(owner(list.with_children(still)))
 }
 
 /// Who is subscribed (§8.8.1).
@@ -223,7 +235,10 @@ pub fn set_subscriptions(
     fresh: &str,
 ) -> Result<Effect, StanzaError> {
     node.owned(policy, actor)?;
-    let room = policy.limits.subscriptions.saturating_sub(node.stored.subscriptions.len());
+    let room = policy
+        .limits
+        .subscriptions
+        .saturating_sub(node.stored.subscriptions.len());
     if entries.len() > MAX_ENTRIES || entries.len() > room {
         return Err(Condition::NotAcceptable.into());
     }
@@ -279,7 +294,13 @@ pub fn authorize(
     let mut effect = match allow {
         true => {
             let state = PubsubState::Subscribed;
-            subscribe::put(node, PubsubSubscription { state, ..it.clone() })
+            subscribe::put(
+                node,
+                PubsubSubscription {
+                    state,
+                    ..it.clone()
+                },
+            )
         }
         false => subscribe::without(node, it),
     };

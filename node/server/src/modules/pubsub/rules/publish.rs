@@ -148,7 +148,9 @@ fn kept(
     if node.config.when_full == WhenFull::Reject && replaced.is_none() && surplus > expired {
         return Err(error(Condition::Conflict, "node-full"));
     }
-    let removed = items.drain(..surplus.max(expired).min(items.len())).collect();
+    let removed = items
+        .drain(..surplus.max(expired).min(items.len()))
+        .collect();
     items.push(item.head.clone());
     let head = &mut after.stored.head;
     head.sequence += 1;
@@ -192,9 +194,8 @@ pub fn retract(
     }
     let items = &node.stored.items;
     let place = items.iter().position(|item| &*item.id == id);
-    let is_own = |item: &PubsubItemHead| {
-        item.publisher.split('/').next() == Some(actor.jid.bare_str())
-    };
+    let is_own =
+        |item: &PubsubItemHead| item.publisher.split('/').next() == Some(actor.jid.bare_str());
     let may = rights.deletes_any() || place.is_some_and(|place| is_own(&items[place]));
     match place {
         _ if !may && !rights.publishes() => Err(Condition::Forbidden.into()),
@@ -208,7 +209,11 @@ fn retracted(node: &Node, place: usize, notify: bool) -> Effect {
     let mut after = node.clone();
     let removed = Arc::make_mut(&mut after.stored.items).remove(place);
     let head = &mut after.stored.head;
-    if head.last.as_ref().is_some_and(|last| last.head.id == removed.id) {
+    if head
+        .last
+        .as_ref()
+        .is_some_and(|last| last.head.id == removed.id)
+    {
         head.last = None;
     }
     let told = (notify || node.config.notify_retract).then(|| {

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use storage::repository::{
-    PubsubChange, PubsubField, PubsubItem, PubsubState, PubsubSubscription,
+use storage::repository::{PubsubChange, PubsubField, PubsubItem, PubsubState, PubsubSubscription};
+use xmpp::{
+    Element, Jid, StanzaError, StanzaErrorCondition as Condition, ns,
+    payload::form::{Field, FieldType, Form, FormType},
 };
-use xmpp::{Element, Jid, StanzaError, StanzaErrorCondition as Condition, ns, payload::form::{Field, FieldType, Form, FormType}};
 
 use super::{
     access::Actor,

@@ -16,8 +16,7 @@ use xmpp::{
 };
 
 use super::{
-    Actor, Audience, Config, Effect, Event, Limits, Node, Policy, Standing,
-    affiliation,
+    Actor, Audience, Config, Effect, Event, Limits, Node, Policy, Standing, affiliation,
     config::AccessModel,
     publish::{self, Moment, Publication},
     subscribe,
@@ -65,7 +64,10 @@ fn account() -> Policy {
 
 /// A node of owner@example with these fields of its configuration.
 fn node(policy: &Policy, fields: &[(&str, &str)]) -> Node {
-    let config = policy.defaults.filled_in(&form(fields), policy.models).unwrap();
+    let config = policy
+        .defaults
+        .filled_in(&form(fields), policy.models)
+        .unwrap();
     let owner = match policy.is_account() {
         true => policy.address.clone(),
         false => bare("owner@example"),
@@ -75,9 +77,11 @@ fn node(policy: &Policy, fields: &[(&str, &str)]) -> Node {
 
 fn form(fields: &[(&str, &str)]) -> Form {
     let mut form = Form::of(FormType::Submit, ns::PUBSUB_NODE_CONFIG);
-    form.fields.extend(fields.iter().map(|(var, value)| {
-        Field::untyped(format!("pubsub#{var}"), *value)
-    }));
+    form.fields.extend(
+        fields
+            .iter()
+            .map(|(var, value)| Field::untyped(format!("pubsub#{var}"), *value)),
+    );
     form
 }
 
@@ -87,7 +91,9 @@ fn with(mut node: Node, who: &str, it: Affiliation) -> Node {
 }
 
 fn item(id: Option<&str>, payloads: &[&str]) -> Publication {
-    let parsed = payloads.iter().map(|xml| Element::parse(xml.as_bytes(), "").unwrap());
+    let parsed = payloads
+        .iter()
+        .map(|xml| Element::parse(xml.as_bytes(), "").unwrap());
     Publication {
         item: Some((id.map(str::to_owned), parsed.collect())),
     }
@@ -112,7 +118,8 @@ fn put(node: &Node, policy: &Policy, id: &str) -> Effect {
 }
 
 fn published(policy: &Policy, node: Node, ids: &[&str]) -> Node {
-    ids.iter().fold(node, |node, id| put(&node, policy, id).node)
+    ids.iter()
+        .fold(node, |node, id| put(&node, policy, id).node)
 }
 
 fn subscribed(policy: &Policy, node: &Node, who: &str) -> Result<Effect, StanzaError> {
@@ -151,7 +158,10 @@ fn told(events: &[Event]) -> Vec<String> {
             Audience::One(jid) => jid.as_str().to_owned(),
         };
         let body = String::from_utf8_lossy(&event.body).into_owned();
-        format!("{to} {}", body.replace(" xmlns='http://jabber.org/protocol/pubsub#event'", ""))
+        format!(
+            "{to} {}",
+            body.replace(" xmlns='http://jabber.org/protocol/pubsub#event'", "")
+        )
     };
     events.iter().map(line).collect()
 }

@@ -11,11 +11,21 @@ fn what_is_filled_in_reads_back_and_only_what_differs_is_kept() {
         assert_eq!(stored.len(), kept, "{fields:?}");
         assert_eq!(Config::of_kept(&stored, &defaults), config);
         let shown = Form::parse(&config.form().to_element()).unwrap();
-        assert_eq!(defaults.filled_in(&shown, AccessModel::ALL).unwrap(), config);
+        assert_eq!(
+            defaults.filled_in(&shown, AccessModel::ALL).unwrap(),
+            config
+        );
     };
     check(&[], 0);
     check(&[("access_model", "presence"), ("max_items", "1")], 0);
-    check(&[("access_model", "whitelist"), ("max_items", "max"), ("title", "T")], 3);
+    check(
+        &[
+            ("access_model", "whitelist"),
+            ("max_items", "max"),
+            ("title", "T"),
+        ],
+        3,
+    );
     check(&[("notify_sub", "true"), ("deliver_payloads", "false")], 2);
     check(&[("node_type", "leaf"), ("unheard_of", "x")], 0);
 }
@@ -24,7 +34,9 @@ fn what_is_filled_in_reads_back_and_only_what_differs_is_kept() {
 fn values_that_cannot_be_are_refused() {
     let policy = service();
     let check = |var: &str, value: &str, expected: &str| {
-        let got = policy.defaults.filled_in(&form(&[(var, value)]), policy.models);
+        let got = policy
+            .defaults
+            .filled_in(&form(&[(var, value)]), policy.models);
         assert_eq!(outcome(got), Err(expected.to_owned()), "{var} {value}");
     };
     let model = "not-acceptable unsupported-access-model";
@@ -64,8 +76,13 @@ fn options_of_a_publication_are_conditions() {
     check(&[("unheard_of", "1")], unmet);
     check(&[("access_model", "magic")], unmet);
     let made = |fields: &[(&str, &str)]| {
-        config.with_options(&form(fields), AccessModel::ALL).map(|it| it.access)
+        config
+            .with_options(&form(fields), AccessModel::ALL)
+            .map(|it| it.access)
     };
     assert_eq!(made(&[("access_model", "open")]), Ok(AccessModel::Open));
-    assert_eq!(outcome(made(&[("unheard_of", "1")])), unmet.map_err(str::to_owned));
+    assert_eq!(
+        outcome(made(&[("unheard_of", "1")])),
+        unmet.map_err(str::to_owned)
+    );
 }

@@ -2,8 +2,8 @@
 
 use storage::repository::PubsubState;
 
-use super::*;
 use super::super::owner;
+use super::*;
 
 /// §8.2.4, §8.2.5.
 #[test]
@@ -37,7 +37,8 @@ fn who_is_told_that_a_node_goes() {
     };
     check("1", None, &["everybody <event><delete node='n'/></event>"]);
     let uri = "xmpp:other.example?;node=m";
-    let moved = format!("everybody <event><delete node='n'><redirect uri='{uri}'/></delete></event>");
+    let moved =
+        format!("everybody <event><delete node='n'><redirect uri='{uri}'/></delete></event>");
     check("1", Some(uri), &[&moved]);
     check("0", None, &[]);
 }
@@ -47,7 +48,11 @@ fn who_is_told_that_a_node_goes() {
 fn affiliations_change_and_an_owner_stays() {
     let policy = service();
     let base = || {
-        let node = with(node(&policy, &[("access_model", "authorize")]), "two@example", Affiliation::Owner);
+        let node = with(
+            node(&policy, &[("access_model", "authorize")]),
+            "two@example",
+            Affiliation::Owner,
+        );
         let node = subscribed(&policy, &node, "a@example").unwrap().node;
         subscribed(&policy, &node, "b@example").unwrap().node
     };
@@ -55,22 +60,36 @@ fn affiliations_change_and_an_owner_stays() {
         let by = jid("owner@example/a");
         let entries: Vec<_> = entries.iter().map(|(who, it)| (bare(who), *it)).collect();
         let got = owner::set_affiliations(&base(), &policy, &actor(&by), &entries);
-        let got = got.map(|it| states(&it.node)).map_err(|error| error.condition.to_string());
+        let got = got
+            .map(|it| states(&it.node))
+            .map_err(|error| error.condition.to_string());
         let expected = expected.map(|states| states.iter().map(|&it| it.to_owned()).collect());
         assert_eq!(got, expected.map_err(str::to_owned), "{entries:?}");
     };
     let pending: &[&str] = &["a@example pending", "b@example pending"];
     check(&[("c@example", Some(Affiliation::Member))], Ok(pending));
     check(&[("owner@example", None)], Ok(pending));
-    check(&[("owner@example", None), ("two@example", Some(Affiliation::Member))], Err("not-acceptable"));
+    check(
+        &[
+            ("owner@example", None),
+            ("two@example", Some(Affiliation::Member)),
+        ],
+        Err("not-acceptable"),
+    );
     // §8.7.4.
     let one: &[&str] = &["a@example subscribed"];
     check(
-        &[("a@example", Some(Affiliation::Publisher)), ("b@example", Some(Affiliation::Outcast))],
+        &[
+            ("a@example", Some(Affiliation::Publisher)),
+            ("b@example", Some(Affiliation::Outcast)),
+        ],
         Ok(one),
     );
     let many: Vec<String> = (0..5).map(|n| format!("m{n}@example")).collect();
-    let many: Vec<_> = many.iter().map(|who| (who.as_str(), Some(Affiliation::Member))).collect();
+    let many: Vec<_> = many
+        .iter()
+        .map(|who| (who.as_str(), Some(Affiliation::Member)))
+        .collect();
     check(&many, Err("not-acceptable"));
 }
 
@@ -79,9 +98,13 @@ fn an_account_owns_its_nodes_for_ever() {
     let policy = account();
     let node = node(&policy, &[]);
     let by = jid("juliet@example/a");
-    let set = |who: &str, it| owner::set_affiliations(&node, &policy, &actor(&by), &[(bare(who), it)]);
+    let set =
+        |who: &str, it| owner::set_affiliations(&node, &policy, &actor(&by), &[(bare(who), it)]);
     assert_eq!(
-        set("juliet@example", None).unwrap_err().condition.to_string(),
+        set("juliet@example", None)
+            .unwrap_err()
+            .condition
+            .to_string(),
         "not-acceptable"
     );
     let shared = set("romeo@example", Some(Affiliation::Owner)).unwrap().node;
@@ -95,13 +118,19 @@ fn an_account_owns_its_nodes_for_ever() {
 #[test]
 fn subscriptions_in_the_hands_of_owners() {
     let policy = service();
-    let node = subscribed(&policy, &node(&policy, &[]), "a@example").unwrap().node;
+    let node = subscribed(&policy, &node(&policy, &[]), "a@example")
+        .unwrap()
+        .node;
     let by = jid("owner@example/a");
     let set = |entries: &[(&str, Option<PubsubState>)]| {
         let entries: Vec<_> = entries.iter().map(|(who, it)| (jid(who), *it)).collect();
         owner::set_subscriptions(&node, &policy, &actor(&by), &entries, "f")
     };
-    let effect = set(&[("a@example", None), ("b@example", Some(PubsubState::Subscribed))]).unwrap();
+    let effect = set(&[
+        ("a@example", None),
+        ("b@example", Some(PubsubState::Subscribed)),
+    ])
+    .unwrap();
     assert_eq!(states(&effect.node), ["b@example subscribed"]);
     assert_eq!(
         told(&effect.events),
@@ -110,7 +139,11 @@ fn subscriptions_in_the_hands_of_owners() {
             "b@example <event><subscription node='n' jid='b@example' subscription='subscribed' subid='f1'/></event>",
         ]
     );
-    let unchanged = set(&[("a@example", Some(PubsubState::Subscribed)), ("c@example", None)]).unwrap();
+    let unchanged = set(&[
+        ("a@example", Some(PubsubState::Subscribed)),
+        ("c@example", None),
+    ])
+    .unwrap();
     assert!(unchanged.events.is_empty());
     let other = jid("a@example/r");
     let got = owner::subscriptions(&node, &policy, &actor(&other));

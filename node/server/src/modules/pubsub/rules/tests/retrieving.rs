@@ -3,8 +3,8 @@
 use storage::repository::PubsubItemHead;
 use xmpp::payload::rsm::PageRequest;
 
-use super::*;
 use super::super::retrieve::{Query, select};
+use super::*;
 
 fn five(fields: &[(&str, &str)]) -> (Policy, Node) {
     let policy = service();
@@ -33,8 +33,22 @@ fn pages() {
     };
     check(Query::default(), "abcde", None);
     check(named(&["d", "a", "z"]), "ad", None);
-    check(Query { max: Some(2), ..Query::default() }, "de", None);
-    check(Query { max: Some(9), ..Query::default() }, "abcde", None);
+    check(
+        Query {
+            max: Some(2),
+            ..Query::default()
+        },
+        "de",
+        None,
+    );
+    check(
+        Query {
+            max: Some(9),
+            ..Query::default()
+        },
+        "abcde",
+        None,
+    );
     let page = |max: Option<u32>, after: Option<&str>, before: Option<&str>, index| Query {
         page: Some(PageRequest {
             max,
@@ -85,13 +99,24 @@ fn what_is_not_given() {
     };
     let unsupported = "feature-not-implemented unsupported persistent-items";
     check(&[("persist_items", "0")], Query::default(), unsupported);
-    check(&[("access_model", "authorize")], Query::default(), "not-authorized not-subscribed");
-    check(&[("access_model", "whitelist")], Query::default(), "not-allowed closed-node");
+    check(
+        &[("access_model", "authorize")],
+        Query::default(),
+        "not-authorized not-subscribed",
+    );
+    check(
+        &[("access_model", "whitelist")],
+        Query::default(),
+        "not-allowed closed-node",
+    );
     let policy = service();
     let node = node(&policy, &[("access_model", "authorize")]);
     let node = with(node, "romeo@example", Affiliation::Member);
     let who = jid("romeo@example/a");
-    let query = Query { subid: Some("none".into()), ..Query::default() };
+    let query = Query {
+        subid: Some("none".into()),
+        ..Query::default()
+    };
     let got = select(&node, &policy, &actor(&who), &query, NOW_MS);
     assert_eq!(outcome(got), Err("not-acceptable invalid-subid".to_owned()));
 }
