@@ -8,20 +8,25 @@
 //! | `rules` | what may be done at a node, and what that does; pure |
 //! | `request` | payloads to requests |
 //! | `perform` | a request is looked at by the rules, stored, told, answered |
+//! | `reading`, `described` | what changes nothing, and what discovery tells |
+//! | `telling` | an event as messages |
 //! | `nodes` | nodes in memory, read through |
 //! | `features` | what is announced |
 //! | `service` | services of their own |
 //! | `pep` | accounts as services (XEP-0163) |
 //! | `interest` | what clients want to be told of, by their capabilities (XEP-0115) |
 
+mod described;
 pub mod features;
 pub mod interest;
 pub mod nodes;
 pub mod pep;
 pub mod perform;
+mod reading;
 pub mod request;
 pub mod rules;
 pub mod service;
+mod telling;
 
 pub use self::{
     interest::{Caps, Interest, Interests},

@@ -6,32 +6,23 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use storage::repository::PubsubNode;
 use xmpp::{
     Element, StanzaError, StanzaErrorCondition as Condition, ns,
-    payload::{
-        delay::stamp,
-        form::{Field, FieldType, Form, FormType},
-    },
+    payload::form::{Form, FormType},
 };
 
 use super::{
     nodes::{Nodes, is_conflict},
     request::{Request, Subscription},
     rules::{
-        Actor, Audience, Config, Effect, Event, Node, Policy,
-        error::{error, unsupported},
-        event, options, owner, publish,
+        Actor, Config, Effect, Event, Node, Policy,
+        error::error,
+        owner, publish,
         publish::{Moment, Publication},
-        retrieve::{self, Query},
         subscribe,
     },
 };
-use crate::{
-    home::wait,
-    module::{Context, identity},
-    random,
-};
+use crate::{home::wait, module::Context, random};
 
 /// Attempts of a change against those of other nodes of the cluster before the sender is told to wait.
 const MAX_ATTEMPTS: usize = 8;
@@ -124,39 +115,11 @@ impl Desk<'_> {
         }
     }
 
-    /// Answers what changes nothing.
-    async fn read(&self, actor: &Actor<'_>, request: Request) -> Result<Element, StanzaError> {
-        let policy = self.policy;
-        match request {
-            Request::Items(node, query) => self.items(actor, &node, &query).await,
-            Request::Config(node) => owner::config_form(&*self.node(&node).await?, policy, actor),
-            Request::Affiliations(node) => {
-                owner::affiliations(&*self.node(&node).await?, policy, actor)
-            }
-            Request::Subscriptions(node) => {
-                owner::subscriptions(&*self.node(&node).await?, policy, actor)
-            }
-            Request::Options(Subscription { node, jid, subid }) => {
-                let node = self.node(&node).await?;
-                subscribe::options_form(&node, policy, actor, &jid, subid.as_deref())
-            }
-            Request::DefaultOptions(node) => {
-                let form = options::form(FormType::Form, None).to_element();
-                let default = Element::new("default", ns::PUBSUB).with_attr_opt("node", node);
-                Ok(Element::new("pubsub", ns::PUBSUB).with_child(default.with_child(form)))
-            }
-            Request::DefaultConfig => {
-                let form = policy.defaults.form().to_element();
-                let default = Element::new("default", ns::PUBSUB_OWNER).with_child(form);
-                Ok(Element::new("pubsub", ns::PUBSUB_OWNER).with_child(default))
-            }
-            Request::OwnSubscriptions(node) => self.own_subscriptions(actor, node).await,
-            Request::OwnAffiliations(node) => self.own_affiliations(actor, node).await,
-            _ => Err(unsupported("retrieve-items")),
-        }
-    }
-
-    async fn node(&self, name: &str) -> Result<Arc<Node>, StanzaError> {
+    /// A node that is there.
+    ///
+    /// # Errors
+    /// `item-not-found`; the store did not answer.
+    pub(super) async fn node(&self, name: &str) -> Result<Arc<Node>, StanzaError> {
         let node = self.nodes.load(self.policy, name).await?;
         node.ok_or_else(|| Condition::ItemNotFound.into())
     }
@@ -306,87 +269,6 @@ impl Desk<'_> {
         Err(wait("the node is being changed by others"))
     }
 
-    /// Items (§6.5).
-    async fn items(
-        &self,
-        actor: &Actor<'_>,
-        name: &str,
-        query: &Query,
-    ) -> Result<Element, StanzaError> {
-        let node = self.node(name).await?;
-        let now_ms = self.cx.now_ms();
-        let selected = retrieve::select(&node, self.policy, actor, query, now_ms)?;
-        let items = self
-            .nodes
-            .items(self.policy, &node, &selected.items)
-            .await?;
-        retrieve::answer(&node, self.policy, &items, selected.page.as_ref())
-    }
-
-    /// The nodes that an address may have to do with, or the one that it names.
-    async fn nodes_of(
-        &self,
-        actor: &Actor<'_>,
-        name: Option<String>,
-    ) -> Result<Vec<Arc<Node>>, StanzaError> {
-        if let Some(name) = name {
-            return Ok(vec![self.node(&name).await?]);
-        }
-        let policy = self.policy;
-        let names = match policy.is_account() {
-            true => {
-                let heads = self.nodes.heads(policy).await?;
-                heads.iter().map(|head| head.node.clone()).collect()
-            }
-            false => {
-                let (repository, who) = (self.nodes.repository(), actor.jid.to_bare());
-                let names = repository.names_of(&policy.address, &who, MAX_OWN);
-                names.await?
-            }
-        };
-        let mut nodes = Vec::with_capacity(names.len());
-        for name in names {
-            nodes.extend(self.nodes.load(policy, &name).await?);
-        }
-        Ok(nodes)
-    }
-
-    /// §5.6.
-    async fn own_subscriptions(
-        &self,
-        actor: &Actor<'_>,
-        name: Option<String>,
-    ) -> Result<Element, StanzaError> {
-        let mut list =
-            Element::new("subscriptions", ns::PUBSUB).with_attr_opt("node", name.clone());
-        for node in self.nodes_of(actor, name).await? {
-            let PubsubNode { subscriptions, .. } = &node.stored;
-            let own = subscriptions.iter();
-            let own = own.filter(|it| it.jid.bare_str() == actor.jid.bare_str());
-            list =
-                list.with_children(own.map(|it| subscribe::element(node.name(), it, ns::PUBSUB)));
-        }
-        Ok(Element::new("pubsub", ns::PUBSUB).with_child(list))
-    }
-
-    /// §5.7.
-    async fn own_affiliations(
-        &self,
-        actor: &Actor<'_>,
-        name: Option<String>,
-    ) -> Result<Element, StanzaError> {
-        let mut list = Element::new("affiliations", ns::PUBSUB).with_attr_opt("node", name.clone());
-        for node in self.nodes_of(actor, name).await? {
-            let own = node.affiliation(self.policy, actor.jid.bare_str());
-            list = list.with_children(own.map(|own| {
-                Element::new("affiliation", ns::PUBSUB)
-                    .with_attr("node", node.name())
-                    .with_attr("affiliation", own.as_str())
-            }));
-        }
-        Ok(Element::new("pubsub", ns::PUBSUB).with_child(list))
-    }
-
     /// An owner answers a request for a subscription (§8.6).
     ///
     /// # Errors
@@ -408,9 +290,6 @@ impl Desk<'_> {
     }
 }
 
-/// Nodes that one address may be told to have to do with.
-const MAX_OWN: usize = 1_000;
-
 fn created(node: &Node, reply: Option<Element>) -> Effect {
     let owners = node.stored.head.affiliations.iter();
     let owners: Vec<_> = owners.map(|(jid, _)| jid.clone()).collect();
@@ -420,63 +299,7 @@ fn created(node: &Node, reply: Option<Element>) -> Effect {
     effect
 }
 
-/// Messages that tell of events to addresses, the parts of an audience that need no presence.
-pub fn addressed<'a>(node: &'a Node, policy: &'a Policy, event: &'a Event) -> Vec<&'a xmpp::Jid> {
-    let all = node.stored.subscriptions.iter();
-    match &event.to {
-        Audience::One(jid) => vec![jid],
-        Audience::Owners => node.owners(policy).map(xmpp::BareJid::as_jid).collect(),
-        Audience::Everybody => all.map(|it| &it.jid).collect(),
-        Audience::Subscribers => {
-            let told = all.filter(|it| {
-                it.state == storage::repository::PubsubState::Subscribed && options::delivers(it)
-            });
-            told.map(|it| &it.jid).collect()
-        }
-    }
-}
-
-/// What a request for an answer beyond the policy is told.
+/// What somebody is told who has too many nodes.
 pub fn too_many_nodes() -> StanzaError {
     error(Condition::PolicyViolation, "max-nodes-exceeded")
 }
-
-/// A message that tells of an event, to be addressed.
-pub fn message(policy: &Policy, event: &Event) -> xmpp::Stanza {
-    event::message(&policy.address, event, &random::token())
-}
-
-/// What a node says of itself (§5.3, §5.4).
-pub fn node_info(node: &Node, policy: &Policy) -> Element {
-    let mut form = node.config.meta_data();
-    let head = &node.stored.head;
-    let created = i64::try_from(head.created_ms).unwrap_or(i64::MAX);
-    let subscribers = node.stored.subscriptions.len().to_string();
-    form.fields.extend([
-        Field::new(FieldType::JidSingle, "pubsub#creator").with_value(head.creator.as_str()),
-        Field::new(FieldType::TextSingle, "pubsub#creation_date").with_value(stamp(created)),
-        Field::new(FieldType::JidMulti, "pubsub#owner")
-            .with_values(node.owners(policy).map(|jid| jid.as_str())),
-        Field::new(FieldType::TextSingle, "pubsub#num_subscribers").with_value(subscribers),
-    ]);
-    let feature = Element::new("feature", ns::DISCO_INFO).with_attr("var", ns::PUBSUB);
-    Element::new("query", ns::DISCO_INFO)
-        .with_child(identity("pubsub", "leaf"))
-        .with_child(feature)
-        .with_child(form.to_element())
-}
-
-/// The items of a node (§5.5), the newest of them.
-pub fn node_items(node: &Node, policy: &Policy, now_ms: u64) -> Element {
-    let items = node.items(now_ms);
-    let shown = &items[items.len().saturating_sub(MAX_SHOWN)..];
-    let item = |id: &str| {
-        Element::new("item", ns::DISCO_ITEMS)
-            .with_attr("jid", policy.address.as_str())
-            .with_attr("name", id)
-    };
-    Element::new("query", ns::DISCO_ITEMS).with_children(shown.iter().map(|it| item(&it.id)))
-}
-
-/// Items of a node that discovery shows.
-const MAX_SHOWN: usize = 500;

@@ -16,11 +16,13 @@ use xmpp::{
 };
 
 use super::{
+    described::{node_info, node_items},
     features,
     nodes::Nodes,
-    perform::{Desk, Host, addressed, message, node_info, node_items, too_many_nodes},
+    perform::{Desk, Host, too_many_nodes},
     request::Request,
     rules::{Actor, Config, Event, Limits, Node, Policy, Standing, config::AccessModel},
+    telling::{addressed, message},
 };
 use crate::{
     config::PubsubMakers,

@@ -10,7 +10,7 @@ use super::Pep;
 use crate::{
     module::{Context, DiscoNode, IqRequest},
     modules::pubsub::{
-        perform::{node_info, node_items},
+        described::{node_info, node_items},
         rules::{Actor, Node},
     },
 };

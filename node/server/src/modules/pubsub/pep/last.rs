@@ -14,8 +14,8 @@ use crate::{
         pubsub::{
             interest::Interest,
             nodes::Nodes,
-            perform::message,
             rules::{Actor, Event, Node, Policy, Standing, config::SendLast, event},
+            telling::message,
         },
         roster::{Rosters, rosters::item},
     },

@@ -14,8 +14,8 @@ use crate::{
     module::{Context, Notice},
     modules::{
         pubsub::{
-            perform::{addressed, message},
             rules::{Actor, Audience, Event, Node, Policy, Standing},
+            telling::{addressed, message},
         },
         roster::rosters::item,
     },

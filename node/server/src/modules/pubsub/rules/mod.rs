@@ -3,7 +3,7 @@
 //! | file | what | section of XEP-0060 |
 //! |---|---|---|
 //! | `affiliation`, `access` | who may do what | 4.1, 4.5 |
-//! | `config`, `config_form` | how a node behaves, and its form | 8.2, 16.4 |
+//! | `config`, `config_rows`, `config_form` | how a node behaves, and its form | 8.2, 16.4 |
 //! | `publish` | items come and go | 7 |
 //! | `retrieve` | items are read | 6.5 |
 //! | `subscribe`, `options` | subscriptions of those who ask | 6.1 to 6.4 |
@@ -15,6 +15,7 @@ pub mod access;
 pub mod affiliation;
 pub mod config;
 pub mod config_form;
+mod config_rows;
 pub mod error;
 pub mod event;
 pub mod node;
