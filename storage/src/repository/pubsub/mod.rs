@@ -70,7 +70,7 @@ pub trait PubsubRepository: Send + Sync + 'static {
         head: &PubsubHead,
         change: &PubsubChange,
     ) -> Result<u64>;
-    /// Removes a node with all it has, if the version stored is still that. One batch, and its rest behind it.
+    /// Removes a node with all it has, if the version stored is still that; absent is fine. One batch, and its rest behind it.
     ///
     /// # Errors
     /// `Conflict` if it is another version.

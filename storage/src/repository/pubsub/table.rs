@@ -344,7 +344,11 @@ impl PubsubRepository for TablePubsub {
         if let Some(listed) = &keys.listed {
             batch = batch.delete(listed.clone(), Condition::Any);
         }
-        self.table.write(batch).await?;
+        match self.table.write(batch).await {
+            // It is gone: by this very write, if its answer was lost.
+            Err(error) if error.conflict_at().is_some_and(|at| at.current.is_none()) => {}
+            written => written?,
+        }
         self.forget(blobs).await;
         let items = node.items.iter();
         let items = items.map(|item| keys.item(head.generation, &item.id));

@@ -16,7 +16,7 @@
 //! | `pep` | accounts as services (XEP-0163) |
 //! | `interest` | what clients want to be told of, by their capabilities (XEP-0115) |
 
-mod described;
+pub mod described;
 pub mod features;
 pub mod interest;
 pub mod nodes;
@@ -26,7 +26,7 @@ mod reading;
 pub mod request;
 pub mod rules;
 pub mod service;
-mod telling;
+pub mod telling;
 
 pub use self::{
     interest::{Caps, Interest, Interests},
