@@ -17,7 +17,7 @@ use crate::{
         replica,
     },
     home::{self, CopyTo, Parcel},
-    pipeline::probe,
+    pipeline::{events, probe},
     routing::{
         Asker, Origin, Progress, Router, acting,
         peers::{
@@ -68,6 +68,11 @@ impl Intake {
             // Before anything else that the new homes of rooms get from here.
             router.assert_all(&former);
         }
+        // What others serve from now on they change.
+        let peers = &router.peers;
+        router
+            .nodes
+            .retain(|account| peers.elsewhere(account.as_str()).is_none());
         for &node in gone {
             self::gone(router, node);
         }
@@ -165,6 +170,8 @@ impl Taking<'_> {
             Kind::Look => look(router, body),
             Kind::Forget => forget(router, body),
             Kind::Spread => router.spread_here(body),
+            Kind::Happened => events::happened(router, body),
+            Kind::Came => events::came(router, body),
             Kind::Replica => replica::taken(router, from, body),
             Kind::Replicated => replica::confirmed(router, from, body),
             Kind::Passage
@@ -367,6 +374,7 @@ async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid)
         }
         router.homes.drop_gone(&home);
         router.rosters.forget(&home.account);
+        router.nodes.forget(&home.account);
     }
     // What came here for a home that never was.
     let came = router.peers.take_moved(account);
@@ -428,6 +436,7 @@ fn forget(router: &Arc<Router>, body: &Bytes) {
     // Here alone: other nodes are told by who knows.
     if let Some(account) = account(body) {
         router.rosters.forget(&account);
+        router.nodes.forget(&account);
         router.homes.forget(router, account.as_str());
     }
 }

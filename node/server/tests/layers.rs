@@ -128,6 +128,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ),
     (
         "routing",
+        "poll_once",
+        "what a module has done by the way is polled once where it is asked for",
+    ),
+    (
+        "routing",
         "net",
         "the router holds the pipes to clients whose sockets other nodes hold",
     ),

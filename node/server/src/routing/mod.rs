@@ -38,7 +38,12 @@ use crate::{
     home::{CopyTo, Doubt, Homes, Parcel},
     metrics::Metrics,
     module::{Context, Receipt, Registry},
-    modules::{blocking::Judge, register::Accounts, roster::Rosters},
+    modules::{
+        blocking::Judge,
+        pubsub::{Interests, Nodes, pep::LastItems},
+        register::Accounts,
+        roster::Rosters,
+    },
     pipeline::{inbound, iq},
     shutdown::Tasks,
 };
@@ -122,6 +127,12 @@ pub struct Router {
     pub homes: Homes,
     /// Rosters.
     pub rosters: Arc<Rosters>,
+    /// Pubsub nodes.
+    pub nodes: Arc<Nodes>,
+    /// What is told of them to who comes.
+    pub last_items: LastItems,
+    /// What clients are interested in.
+    pub interests: Interests,
     /// What the modules registered; set once, when all are built.
     pub registry: OnceLock<Registry>,
     /// Sessions whose connection broke and that wait to be resumed.
@@ -229,7 +240,11 @@ impl Router {
         let Some(to) = stanza.to() else {
             return Progress::Done;
         };
-        let has_place = to.local().is_some() && self.places(to.domain());
+        let is_placed = || {
+            let service = self.registry().service_of(to.domain());
+            service.is_some_and(|service| service.is_placed())
+        };
+        let has_place = to.local().is_some() && self.places(to.domain()) || is_placed();
         let is_message = stanza.kind() == Kind::Message;
         let copy = is_message.then(|| self.copy_home(&stanza, to)).flatten();
         let parcel = Parcel {

@@ -57,7 +57,10 @@ async fn server_says_what_it_is_and_can_do() {
     assert!(found.contains(form), "{found}");
     assert_eq!(
         items(&mut juliet, "example.org", "").await,
-        query("items", "")
+        query(
+            "items",
+            "<item jid='pubsub.example.org' name='Publish-Subscribe'/>"
+        )
     );
     // What is not there, and what can only be read.
     assert_eq!(
