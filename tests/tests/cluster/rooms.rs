@@ -90,8 +90,8 @@ async fn occupants_of_all_nodes_hear_each_other() {
             clients.push(client.unwrap());
         }
         make(&mut clients[0], &room, "n0").await;
-        for at in 1..3 {
-            let seen = enter(&mut clients[at], &room, &format!("n{at}")).await;
+        for (at, client) in clients.iter_mut().enumerate().skip(1) {
+            let seen = enter(client, &room, &format!("n{at}")).await;
             let others = seen.iter().filter(|it| name(it) == "presence").count();
             assert_eq!(others, at + 1, "{seen:?}");
         }

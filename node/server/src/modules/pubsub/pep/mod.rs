@@ -141,7 +141,7 @@ impl Module for Pep {
             .chain(features::ACCOUNT)
             .chain(&conversions)
         {
-            registry.disco(Target::Account, *feature);
+            registry.disco(Target::Account, feature);
         }
         registry.disco_node(self);
         SPECS.into_iter().for_each(|spec| registry.spec(spec));
