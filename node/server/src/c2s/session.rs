@@ -11,6 +11,7 @@ mod repeats;
 
 use std::{collections::VecDeque, future::poll_fn, sync::Arc};
 
+use thin_vec::ThinVec;
 use tokio::time::Instant;
 use xmpp::{
     Fragment, Stanza, StreamError, StreamErrorCondition as Condition,
@@ -298,7 +299,7 @@ impl Session {
             self.core.lane = VecDeque::new();
         }
         if self.core.begun.is_empty() {
-            self.core.begun = VecDeque::new();
+            self.core.begun = ThinVec::new();
         }
         if self.core.held.is_empty() {
             self.core.held = VecDeque::new();

@@ -56,7 +56,7 @@ pub struct SessionCore {
     pub(in crate::c2s) unwritten: ThinVec<u64>,
     /// In a cluster, the client's stanzas that `h` has not passed, as they came: what is not finished here is begun anew
     /// where the session goes on. Bounded by the window.
-    pub(in crate::c2s) begun: VecDeque<(Ticket, Bytes)>,
+    pub(in crate::c2s) begun: ThinVec<(Ticket, Bytes)>,
     /// Its client came back and did not send again what it was to: see [`super::repeats`].
     pub(super) strays: bool,
     /// Stanzas of the client that wait for the window to open.
@@ -89,7 +89,7 @@ impl SessionCore {
             backlog: VecDeque::new(),
             fetching: false,
             unwritten: ThinVec::new(),
-            begun: VecDeque::new(),
+            begun: ThinVec::new(),
             strays: false,
             held: VecDeque::new(),
             replica: None,
@@ -145,18 +145,17 @@ impl SessionCore {
 
     /// Forgets what `h` has passed.
     pub(super) fn pass_begun(&mut self) {
-        while let Some((begun, _)) = self.begun.front()
-            && self.inbound.has_passed(*begun)
-        {
-            self.begun.pop_front();
-        }
+        let inbound = &self.inbound;
+        let passed = |(ticket, _): &&(Ticket, Bytes)| inbound.has_passed(*ticket);
+        let passed = self.begun.iter().take_while(passed).count();
+        self.begun.drain(..passed);
     }
 
     /// A stanza of the client came in, as these bytes. `None`: the window is full, which [`Self::is_stalled`] says before.
     pub(super) fn begin(&mut self, raw: &Bytes) -> Option<Ticket> {
         let ticket = self.inbound.begin()?;
         if self.router.peers.generation() > 0 {
-            self.begun.push_back((ticket, raw.clone()));
+            self.begun.push((ticket, raw.clone()));
         }
         Some(ticket)
     }
