@@ -41,6 +41,13 @@ pub(crate) async fn enter(client: &mut Client, room: &str, nick: &str) -> Vec<St
     }
 }
 
+/// How many who enters was shown, itself among them.
+fn shown(seen: &[String], room: &str) -> usize {
+    let of_room = |text: &&String| attr(text, "from").is_some_and(|from| from.starts_with(room));
+    let presences = seen.iter().filter(|text| name(text) == "presence");
+    presences.filter(of_room).count()
+}
+
 /// Makes a room that stays.
 pub(crate) async fn make(client: &mut Client, room: &str, nick: &str) {
     enter(client, room, nick).await;
@@ -76,6 +83,7 @@ pub(crate) async fn hears(client: &mut Client, room: &str, nick: &str, id: &str)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn occupants_of_all_nodes_hear_each_other() {
     let cluster = Cluster::start(3, Settings::default()).await.unwrap();
+    cluster.agreed().await;
     let names = [0, 1, 2].map(|node| at(&cluster, node, 'u'));
     create_accounts(&cluster.stores(), names.clone())
         .await
@@ -92,8 +100,7 @@ async fn occupants_of_all_nodes_hear_each_other() {
         make(&mut clients[0], &room, "n0").await;
         for (at, client) in clients.iter_mut().enumerate().skip(1) {
             let seen = enter(client, &room, &format!("n{at}")).await;
-            let others = seen.iter().filter(|it| name(it) == "presence").count();
-            assert_eq!(others, at + 1, "{seen:?}");
+            assert_eq!(shown(&seen, &room), at + 1, "{seen:?}");
         }
         for speaker in 0..3 {
             let id = format!("m{place}{speaker}");
@@ -125,6 +132,7 @@ async fn occupants_of_all_nodes_hear_each_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_who_make_a_room_at_once_one_owns_it() {
     let cluster = Cluster::start(2, Settings::default()).await.unwrap();
+    cluster.agreed().await;
     let names = [0, 1].map(|node| at(&cluster, node, 'w'));
     create_accounts(&cluster.stores(), names.clone())
         .await
@@ -202,6 +210,7 @@ async fn two_in_a_room_at_the_third(cluster: &Cluster, room: &str) -> [Client; 2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_goes_on_when_its_node_dies() {
     let mut cluster = Cluster::start(3, Settings::default()).await.unwrap();
+    cluster.agreed().await;
     let room = room_at(&cluster, 2);
     let [mut one, mut two] = two_in_a_room_at_the_third(&cluster, &room).await;
     cluster.kill(2).unwrap();
@@ -228,7 +237,7 @@ async fn a_room_goes_on_when_its_node_dies() {
         "late",
     )
     .await;
-    let presences = seen.iter().filter(|it| name(it) == "presence").count();
+    let presences = shown(&seen, &room);
     let bodies: Vec<_> = seen
         .iter()
         .filter(|it| it.contains("<body"))
@@ -245,6 +254,7 @@ async fn a_room_goes_on_when_its_node_dies() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rooms_move_to_nodes_that_come() {
     let mut cluster = Cluster::start(3, Settings::default()).await.unwrap();
+    cluster.agreed().await;
     let service = cluster.app(0).router.config.room_services()[0].clone();
     let names = [0, 1].map(|node| at(&cluster, node, 'g'));
     create_accounts(&cluster.stores(), names.clone())
