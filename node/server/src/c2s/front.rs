@@ -130,13 +130,19 @@ impl Front {
             }
             let found = tokio::select! {
                 biased;
-                () = closing.told() => return,
+                // A client that cannot resume its session is told why it loses it.
+                () = closing.told() => return self.part(sought.is_resumable).await,
                 found = self.seek(&sought) => found,
             };
             let mut home = match found {
                 Found::There(home) => home,
                 Found::Here(core) => return self.attach(core, sought.ahead),
-                Found::Nowhere => return self.part(sought.is_resumable).await,
+                Found::Nowhere => {
+                    tracing::debug!(account = %self.account, "a session that moved was not found");
+                    let moved = &router.metrics.moved_sessions;
+                    moved.with_label_values(&["not_found"]).inc();
+                    return self.part(sought.is_resumable).await;
+                }
             };
             if home.write(&sought.ahead).is_err() {
                 return;
@@ -160,13 +166,11 @@ impl Front {
         attach(core, connection);
     }
 
-    /// Nobody has the session: its client resumes it where it can, or is told that its stream has ended.
+    /// The connection does not go on with its session: the client resumes that where it can, or is told that its stream has ended.
     async fn part(self, is_resumable: bool) {
-        tracing::debug!(account = %self.account, "a session that moved was not found");
-        let moved = &self.router.metrics.moved_sessions;
-        moved.with_label_values(&["not_found"]).inc();
         if !is_resumable {
-            let last = [&farewell().to_bytes()[..], b"</stream:stream>"].concat();
+            let goodbye = self.router.peers.goodbye(farewell());
+            let last = [&goodbye.to_bytes()[..], b"</stream:stream>"].concat();
             finish(self.client, last).await;
         }
     }

@@ -266,8 +266,7 @@ impl SessionCore {
             }
         };
         // What its client sent and is not finished it sends again; it may be done by then.
-        let is_unfinished = !self.is_settled() || self.inbound.in_flight() > 0;
-        let unfinished = is_unfinished.then(|| self.router.now_ms());
+        let unfinished = (self.inbound.in_flight() > 0).then(|| self.router.now_ms());
         self.set_active();
         let Self {
             handle,

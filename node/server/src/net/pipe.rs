@@ -106,6 +106,9 @@ impl PipeHandle {
     /// Something about the pipe. False: more than there may be at a time.
     pub fn notice(&self, notice: Notice) -> bool {
         let mut state = self.0.lock();
+        if state.finished {
+            return true;
+        }
         if state.notices.len() >= MAX_NOTICES {
             return false;
         }
@@ -237,12 +240,14 @@ impl Pipe {
         Ok(Some(room))
     }
 
-    /// Says that nothing more comes from this end.
+    /// Says that nothing more comes from this end. What is said of the pipe does not matter to it from now on: whoever waits
+    /// for the other end to be done is not woken by that.
     pub(super) fn finish(&mut self, clean: bool) {
         let mut state = self.state.lock();
         if std::mem::replace(&mut state.finished, true) {
             return;
         }
+        state.notices = VecDeque::new();
         drop(state);
         self.far.end(clean);
     }

@@ -1,6 +1,6 @@
 //! A pipe behaves as a socket does: bounded, in order, ended once.
 
-use std::sync::OnceLock;
+use std::{future::Future as _, pin::pin, sync::OnceLock};
 
 use super::*;
 use crate::net::{Read, Transport};
@@ -172,6 +172,26 @@ async fn a_notice_is_seen_behind_what_was_sent_before_it() {
     assert_eq!(a.take_notice(), Some(Notice::Held));
     assert!(a.try_read(&mut Vec::new()).is_err());
     assert!(!a.notify(Notice::Hold));
+}
+
+#[tokio::test]
+async fn who_has_said_its_last_waits_for_the_end_and_for_no_notice() {
+    let (a, there) = Pipe::new(There::default());
+    let mut a = Transport::piped(a, "127.0.0.1:1".parse().unwrap());
+    assert!(there.notice(Notice::Held));
+    a.start_close();
+    a.flush().await.unwrap();
+    assert!(there.notice(Notice::Close(None)));
+    let is_readable = |a: &Transport| {
+        let readable = pin!(a.readable());
+        readable
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
+    };
+    assert!(!is_readable(&a));
+    there.end(true);
+    assert!(is_readable(&a));
+    assert_eq!(read(&mut a).await.1, Read::Closed { clean: true });
 }
 
 #[tokio::test]

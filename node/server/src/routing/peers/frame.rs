@@ -74,12 +74,8 @@ impl Kind {
     #[must_use]
     pub fn since(self) -> u16 {
         match self {
-            Self::Notice
-            | Self::Attach
-            | Self::Spread
-            | Self::Assert
-            | Self::Happened
-            | Self::Came => 2,
+            Self::Happened | Self::Came => 3,
+            Self::Notice | Self::Attach | Self::Spread | Self::Assert => 2,
             _ => 1,
         }
     }
