@@ -63,16 +63,18 @@ impl Intake {
         let router = &self.router;
         router.expect_assertions(&view);
         let former = router.peers.view().clone();
+        let missed = view.epoch > former.epoch + 1;
         let counts = router.peers.set_view(view);
         if counts {
             // Before anything else that the new homes of rooms get from here.
             router.assert_all(&former);
         }
-        // What others serve from now on they change.
-        let peers = &router.peers;
+        // What others serve or served they change.
+        let was_here = |account: &str| former.home(account).is_none_or(|home| home == router.node);
+        let is_here = |account: &str| router.peers.elsewhere(account).is_none();
         router
             .nodes
-            .retain(|account| peers.elsewhere(account.as_str()).is_none());
+            .retain(|account| !missed && was_here(account.as_str()) && is_here(account.as_str()));
         for &node in gone {
             self::gone(router, node);
         }
@@ -172,6 +174,11 @@ impl Taking<'_> {
             Kind::Spread => router.spread_here(body),
             Kind::Happened => events::happened(router, body),
             Kind::Came => events::came(router, body),
+            Kind::Changed => {
+                if let Some(address) = account(body) {
+                    router.nodes.forget(&address);
+                }
+            }
             Kind::Replica => replica::taken(router, from, body),
             Kind::Replicated => replica::confirmed(router, from, body),
             Kind::Passage
@@ -375,6 +382,7 @@ async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid)
         router.homes.drop_gone(&home);
         router.rosters.forget(&home.account);
         router.nodes.forget(&home.account);
+        router.peers.nodes_changed(&home.account);
     }
     // What came here for a home that never was.
     let came = router.peers.take_moved(account);

@@ -160,6 +160,11 @@ pub trait Service: Send + Sync {
     fn is_placed(&self) -> bool {
         false
     }
+    /// Whether something that this address sent is being done here: what follows waits behind it, also when the service has
+    /// moved meanwhile.
+    fn is_busy_with(&self, _from: &Jid) -> bool {
+        false
+    }
 }
 
 /// A session that is in a room, as its node tells it.
@@ -433,6 +438,9 @@ pub trait Outlet: Send + Sync {
     fn route(&self, stanza: Stanza);
     /// The same; done when its effects are committed, or it was answered.
     async fn routed(&self, stanza: Stanza);
+    /// The same of what came here for something that another node serves now, whatever of it is being done here. Back comes what
+    /// is for this node after all.
+    async fn pass_on(&self, stanza: Stanza) -> Option<Stanza>;
     /// Sends a stanza that lacks only its `to` to sessions, each in the order of what it is sent like this. Those that are not
     /// there.
     fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>>;
@@ -440,6 +448,8 @@ pub trait Outlet: Send + Sync {
     fn is_elsewhere(&self, address: &BareJid) -> bool;
     /// Does what need not wait at once; what does goes on as a task.
     fn run(&self, work: Work);
+    /// The pubsub nodes of this address were changed here: if another node serves them, what it knows of them counts no longer.
+    fn nodes_changed(&self, address: &BareJid);
     /// Tells those of the named accounts' available sessions whose clients are interested, wherever they are served.
     fn notify(&self, notice: Notice);
     /// The sessions of an account.

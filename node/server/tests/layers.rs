@@ -10,7 +10,9 @@ use std::{
 };
 
 /// What everybody may import: values and leaves without a way back.
-const COMMON: &[&str] = &["clock", "config", "keys", "metrics", "random", "shutdown"];
+const COMMON: &[&str] = &[
+    "clock", "config", "keys", "metrics", "random", "shutdown", "turns",
+];
 
 /// Module, and what else it may import.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -102,6 +104,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("keys", &[]),
     ("random", &[]),
+    ("turns", &[]),
 ];
 
 /// From, to, and why all the same.

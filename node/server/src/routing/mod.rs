@@ -270,6 +270,15 @@ impl Router {
         self.peers.is_moving() && self.homes.is_loaded(account)
     }
 
+    /// Whether a service here is about something that came before a stanza and from where it comes.
+    fn is_busy_with(&self, stanza: &Stanza) -> bool {
+        let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
+            return false;
+        };
+        let service = self.registry().service_of(to.domain());
+        service.is_some_and(|service| service.is_busy_with(from))
+    }
+
     /// The other node where a client of this account is to go on, if one serves it or is about to.
     pub fn served_elsewhere(&self, account: &BareJid) -> Option<NodeId> {
         let is_leaving = || {
@@ -300,7 +309,8 @@ impl Router {
         if self.peers.is_alone() {
             return self.deliver_here(parcel);
         }
-        let is_here = |account: &str| self.is_here(account);
+        let is_behind = self.peers.is_moving() && self.is_busy_with(&parcel.stanza);
+        let is_here = |account: &str| is_behind || self.is_here(account);
         let asked = self.peers.ask(parcel, self.now_ms(), is_here);
         self.asked(asked)
     }
@@ -451,6 +461,16 @@ impl Router {
             // Dropped only when nobody will ever say more.
             let _ = done.await;
         }
+    }
+
+    /// The same of what came here for something that another node serves now. Back comes what is for this node after all.
+    pub async fn pass_on(self: &Arc<Self>, stanza: Stanza) -> Option<Stanza> {
+        let (waiter, done) = Waiter::new();
+        let back = self.deliver_away(Parcel::new(stanza, Some(Origin::Task(waiter))));
+        if back.is_none() {
+            let _ = done.await;
+        }
+        back.map(|parcel| parcel.stanza)
     }
 
     /// Where the sender's copy goes: its home, if it is an account of ours and not the addressee.

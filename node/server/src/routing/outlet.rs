@@ -42,6 +42,10 @@ impl Outlet for Arc<Router> {
         Router::routed(self, stanza).await;
     }
 
+    async fn pass_on(&self, stanza: Stanza) -> Option<Stanza> {
+        Router::pass_on(self, stanza).await
+    }
+
     fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>> {
         spread::spread(self, stanza, to)
     }
@@ -52,6 +56,10 @@ impl Outlet for Arc<Router> {
 
     fn run(&self, work: Work) {
         let _ = poll_once::now_or_run(self, work, || {});
+    }
+
+    fn nodes_changed(&self, address: &BareJid) {
+        self.peers.nodes_changed(address);
     }
 
     fn notify(&self, notice: Notice) {

@@ -13,18 +13,16 @@ use storage::{
     ErrorKind,
     repository::{PubsubHead, PubsubItem, PubsubItemHead, PubsubRepository},
 };
-use tokio::sync::OwnedMutexGuard;
 use xmpp::{BareJid, StanzaError};
 
 use super::rules::{Effect, Node, Policy};
+use crate::turns::{Turn, Turns};
 
 const SHARDS: usize = 32;
 /// Accounts and services whose nodes are in memory.
 const MAX_SERVICES: usize = 8_192;
 /// Nodes in memory of one of them.
 const MAX_NODES: usize = 4_096;
-/// Nodes whose turns may come at the same time; those with one hash wait for each other.
-const TURNS: usize = 1_024;
 /// Items up to which each is asked for by itself.
 const FEW_ITEMS: usize = 4;
 
@@ -72,7 +70,8 @@ impl Shelf {
 pub struct Nodes {
     repository: Arc<dyn PubsubRepository>,
     shards: Box<[Mutex<Shelves>]>,
-    turns: Box<[Arc<tokio::sync::Mutex<()>>]>,
+    /// By account or service, and node.
+    turns: Turns<(BareJid, Box<str>)>,
     hasher: foldhash::fast::RandomState,
 }
 
@@ -82,7 +81,7 @@ impl Nodes {
         Self {
             repository,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            turns: (0..TURNS).map(|_| Arc::default()).collect(),
+            turns: Turns::default(),
             hasher: foldhash::fast::RandomState::default(),
         }
     }
@@ -112,9 +111,8 @@ impl Nodes {
     }
 
     /// Waits until nobody else on this node of the cluster is changing this one. First come, first served.
-    pub async fn turn(&self, service: &BareJid, node: &str) -> OwnedMutexGuard<()> {
-        let hash = self.hasher.hash_one((service.as_str(), node)) as usize;
-        self.turns[hash % TURNS].clone().lock_owned().await
+    pub async fn turn(&self, service: &BareJid, node: &str) -> Turn<'_, (BareJid, Box<str>)> {
+        self.turns.take((service.clone(), node.into())).await
     }
 
     /// All nodes of an account.

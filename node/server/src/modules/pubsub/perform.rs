@@ -149,6 +149,7 @@ impl Desk<'_> {
             let effect = rule(before.as_deref())?;
             match self.nodes.commit(self.policy, &effect).await {
                 Ok(node) => {
+                    self.cx.nodes_changed(&self.policy.address);
                     let (events, cx) = (effect.events, self.cx);
                     self.host.tell(self.policy, &node, events, cx).await;
                     return Ok(effect.reply);
@@ -259,6 +260,7 @@ impl Desk<'_> {
             let events = owner::delete(&node, self.policy, actor, redirect.as_deref())?;
             match self.nodes.remove(self.policy, &node).await {
                 Ok(()) => {
+                    self.cx.nodes_changed(&self.policy.address);
                     self.host.tell(self.policy, &node, events, self.cx).await;
                     return Ok(None);
                 }

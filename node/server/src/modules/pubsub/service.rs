@@ -3,12 +3,16 @@
 //! Source: XEP-0060 v1.30, XEP-0059 (lists of nodes), XEP-0199.
 //! Why here: of several nodes of a cluster one serves it, which its address places; every change is a compare-and-set all the
 //! same. Whoever is subscribed is told by a message to the address that it gave, wherever that is.
+//! Order: what one client sends is done and answered in the order in which it came, also over a store that takes its time;
+//! clients wait for each other only where they change one node. When the service moves, what follows waits behind what is not
+//! done, and goes on from there.
+//! Bounds: [`MAX_WAITING`] of each client; a client has a window, and only what is answered leaves it.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use xmpp::{
-    BareJid, Element, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, ns,
+    BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, ns,
     payload::{
         form::Form,
         rsm::{PageReply, PageRequest},
@@ -26,12 +30,16 @@ use super::{
 };
 use crate::{
     config::PubsubMakers,
-    module::{Context, Module, Registry, Service, Spec, Status, Target, identity},
+    home::wait,
+    module::{Context, Module, Receipt, Registry, Service, Spec, Status, Target, identity},
     pipeline::delivery::IqType,
+    turns::{Queues, Running},
 };
 
 /// Nodes in one page of their list.
 const PAGE: usize = 100;
+/// Stanzas of one client that may wait behind the one that is being done.
+const MAX_WAITING: usize = 256;
 /// What it is called.
 const NAME: &str = "Publish-Subscribe";
 /// The access models that make sense where there is no roster.
@@ -74,7 +82,12 @@ struct PubsubService {
     nodes: Arc<Nodes>,
     policy: Policy,
     options: ServiceOptions,
+    /// What clients want, by their addresses.
+    asked: Queues<Jid, Asked>,
 }
+
+/// A stanza for the service, and who waits for what becomes of it.
+type Asked = (Stanza, Receipt);
 
 impl PubsubServices {
     /// Over nodes.
@@ -107,6 +120,7 @@ impl Module for PubsubServices {
                     limits: self.options.limits,
                 },
                 options: self.options.clone(),
+                asked: Queues::default(),
             };
             registry.service(domain.clone(), Arc::new(Shared(Arc::new(service))));
         }
@@ -114,55 +128,103 @@ impl Module for PubsubServices {
     }
 }
 
-/// A service whose requests run as tasks.
+/// A service as a registry holds it.
 struct Shared(Arc<PubsubService>);
 
 impl Service for Shared {
     fn receive(&self, stanza: &Stanza, cx: &Context) {
-        let (service, stanza, own) = (self.0.clone(), stanza.clone(), cx.clone());
-        cx.run(Box::pin(async move { service.take(&stanza, &own).await }));
+        self.take(stanza.clone(), Receipt::new(|_| ()), cx);
+    }
+
+    fn take(&self, stanza: Stanza, receipt: Receipt, cx: &Context) {
+        let Some(from) = stanza.from().cloned() else {
+            return receipt.done();
+        };
+        match self.0.asked.push(&from, (stanza, receipt), MAX_WAITING) {
+            Ok(None) => {}
+            Ok(Some(running)) => {
+                let (service, own) = (self.0.clone(), cx.clone());
+                cx.run(Box::pin(async move { service.work(running, &own).await }));
+            }
+            Err((stanza, receipt)) => {
+                let error = wait("too much of yours waits for the service");
+                refuse(&stanza, &error, cx);
+                receipt.refused();
+            }
+        }
     }
 
     fn is_placed(&self) -> bool {
         true
     }
+
+    fn is_busy_with(&self, from: &Jid) -> bool {
+        self.0.asked.is_busy(from)
+    }
+
+    fn view_changed(&self, cx: &Context) {
+        // What it reads from now on is what was written here.
+        cx.nodes_changed(&self.0.policy.address);
+    }
+}
+
+fn refuse(stanza: &Stanza, error: &StanzaError, cx: &Context) {
+    if let Some(reply) = stanza.error_reply(error) {
+        cx.route(Stanza::from_element(&reply));
+    }
 }
 
 impl PubsubService {
-    async fn take(&self, stanza: &Stanza, cx: &Context) {
-        let outcome = match stanza.kind() {
+    /// Does what a client wants, one after the other.
+    async fn work(&self, mut running: Running<Jid, Asked>, cx: &Context) {
+        while let Some((mut stanza, receipt)) = running.next() {
+            if cx.is_elsewhere(&self.policy.address) {
+                match cx.pass_on(stanza).await {
+                    Some(back) => stanza = back,
+                    None => {
+                        receipt.done();
+                        continue;
+                    }
+                }
+            }
+            match self.take(&stanza, cx).await {
+                Ok(()) => receipt.done(),
+                Err(error) => {
+                    refuse(&stanza, &error, cx);
+                    receipt.refused();
+                }
+            }
+        }
+    }
+
+    async fn take(&self, stanza: &Stanza, cx: &Context) -> Result<(), StanzaError> {
+        match stanza.kind() {
             Kind::Iq => match IqType::parse(stanza.type_attr().as_deref()) {
-                Some(kind) if kind.is_request() => self.answer(stanza, kind, cx).await,
-                Some(_) => return,
+                Some(kind) if kind.is_request() => {
+                    let payload = self.answer(stanza, kind, cx).await?;
+                    cx.route(Stanza::from_element(&stanza.result_reply(payload)));
+                    Ok(())
+                }
+                Some(_) => Ok(()),
                 None => Err(Condition::BadRequest.into()),
             },
-            Kind::Message => return self.hear(stanza, cx).await,
-            Kind::Presence => return,
-        };
-        let reply = match outcome {
-            Ok(payload) => Some(stanza.result_reply(payload)),
-            Err(error) => stanza.error_reply(&error),
-        };
-        if let Some(reply) = reply {
-            cx.route(Stanza::from_element(&reply));
+            Kind::Message => self.hear(stanza, cx).await,
+            Kind::Presence => Ok(()),
         }
     }
 
     /// An owner says whether somebody may subscribe (XEP-0060 §8.6). Nothing else is said to a service.
-    async fn hear(&self, stanza: &Stanza, cx: &Context) {
+    async fn hear(&self, stanza: &Stanza, cx: &Context) -> Result<(), StanzaError> {
         let form = stanza.child("x", ns::DATA_FORMS);
         let form = form.and_then(|form| Form::parse(&form.to_element()).ok());
         let is_error = stanza.type_attr().as_deref() == Some("error");
         let (Some(form), Some(from), false) = (form, stanza.from(), is_error) else {
-            return;
+            return Ok(());
         };
         if form.namespace() != Some(ns::PUBSUB_SUBSCRIBE_AUTHORIZATION) {
-            return;
+            return Ok(());
         }
-        let decided = self.desk(cx).authorize(&self.actor(from), &form).await;
-        if let Some(reply) = decided.err().and_then(|error| stanza.error_reply(&error)) {
-            cx.route(Stanza::from_element(&reply));
-        }
+        self.desk(cx).authorize(&self.actor(from), &form).await
     }
 
     fn desk<'a>(&'a self, cx: &'a Context) -> Desk<'a> {
@@ -174,7 +236,7 @@ impl PubsubService {
         }
     }
 
-    fn actor<'a>(&self, from: &'a xmpp::Jid) -> Actor<'a> {
+    fn actor<'a>(&self, from: &'a Jid) -> Actor<'a> {
         let mut admins = self.options.admins.iter();
         Actor {
             jid: from,

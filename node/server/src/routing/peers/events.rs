@@ -1,8 +1,10 @@
 //! Events between nodes: what was published for contacts of another node, and who came there that wants to know.
 //!
-//! One frame for each node, however many contacts it serves. Nobody answers: events are told at most once.
+//! One frame for each node, however many contacts it serves. Nobody answers: events are told at most once. A node of an earlier
+//! version is told nothing: what was published does not reach its clients until they ask.
 //! Stored: nothing. Bounds: [`MAX_CONTACTS`] in a frame.
 
+use bytes::Bytes;
 use cluster::NodeId;
 use minicbor::{Decode, Encode};
 use xmpp::{BareJid, Jid, Stanza};
@@ -79,15 +81,29 @@ impl Came {
 impl Peers {
     /// Tells another node that something was published.
     pub fn happened(&self, to: NodeId, happened: &Happened) {
-        if let Ok(body) = minicbor::to_vec(happened) {
+        if self.is_known_to(to, Kind::Happened)
+            && let Ok(body) = minicbor::to_vec(happened)
+        {
             self.send(to, Kind::Happened, body.into());
         }
     }
 
     /// Tells another node that a client has come.
     pub fn came(&self, to: NodeId, came: &Came) {
-        if let Ok(body) = minicbor::to_vec(came) {
+        if self.is_known_to(to, Kind::Came)
+            && let Ok(body) = minicbor::to_vec(came)
+        {
             self.send(to, Kind::Came, body.into());
+        }
+    }
+
+    /// Tells the node that serves an address, if it is another, that pubsub nodes of it were changed here.
+    pub fn nodes_changed(&self, address: &BareJid) {
+        if let Some(node) = self.elsewhere(address.as_str())
+            && self.is_known_to(node, Kind::Changed)
+        {
+            let body = Bytes::copy_from_slice(address.as_str().as_bytes());
+            self.send(node, Kind::Changed, body);
         }
     }
 }
