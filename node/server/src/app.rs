@@ -138,6 +138,7 @@ impl App {
             active_lists: Arc::default(),
             gate,
             metrics,
+            requests: Default::default(),
             tasks: Tasks::default(),
             started: Instant::now(),
             clock,

@@ -161,7 +161,7 @@ pub trait Service: Send + Sync {
         false
     }
     /// Whether something that this address sent is being done here: what follows waits behind it, also when the service has
-    /// moved meanwhile.
+    /// just moved.
     fn is_busy_with(&self, _from: &Jid) -> bool {
         false
     }
@@ -438,9 +438,6 @@ pub trait Outlet: Send + Sync {
     fn route(&self, stanza: Stanza);
     /// The same; done when its effects are committed, or it was answered.
     async fn routed(&self, stanza: Stanza);
-    /// The same of what came here for something that another node serves now, whatever of it is being done here. Back comes what
-    /// is for this node after all.
-    async fn pass_on(&self, stanza: Stanza) -> Option<Stanza>;
     /// Sends a stanza that lacks only its `to` to sessions, each in the order of what it is sent like this. Those that are not
     /// there.
     fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>>;

@@ -216,9 +216,6 @@ impl Outlet for Recorder {
     async fn routed(&self, stanza: Stanza) {
         self.note(format!("routed {}", text(stanza.raw())));
     }
-    async fn pass_on(&self, stanza: Stanza) -> Option<Stanza> {
-        Some(stanza)
-    }
     fn nodes_changed(&self, _address: &BareJid) {}
     fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>> {
         let to: Vec<&str> = to.iter().map(|to| to.as_str()).collect();

@@ -147,6 +147,8 @@ pub struct Router {
     pub active_lists: Arc<crate::modules::blocking::ActiveLists>,
     /// Counters and gauges.
     pub metrics: Metrics,
+    /// What is asked of domains and accounts.
+    pub requests: iq::Requests,
     /// Running tasks.
     pub tasks: Tasks,
     /// When the node started.
@@ -461,16 +463,6 @@ impl Router {
             // Dropped only when nobody will ever say more.
             let _ = done.await;
         }
-    }
-
-    /// The same of what came here for something that another node serves now. Back comes what is for this node after all.
-    pub async fn pass_on(self: &Arc<Self>, stanza: Stanza) -> Option<Stanza> {
-        let (waiter, done) = Waiter::new();
-        let back = self.deliver_away(Parcel::new(stanza, Some(Origin::Task(waiter))));
-        if back.is_none() {
-            let _ = done.await;
-        }
-        back.map(|parcel| parcel.stanza)
     }
 
     /// Where the sender's copy goes: its home, if it is an account of ours and not the addressee.

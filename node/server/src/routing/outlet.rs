@@ -42,10 +42,6 @@ impl Outlet for Arc<Router> {
         Router::routed(self, stanza).await;
     }
 
-    async fn pass_on(&self, stanza: Stanza) -> Option<Stanza> {
-        Router::pass_on(self, stanza).await
-    }
-
     fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>> {
         spread::spread(self, stanza, to)
     }

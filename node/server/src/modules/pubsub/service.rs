@@ -4,8 +4,8 @@
 //! Why here: of several nodes of a cluster one serves it, which its address places; every change is a compare-and-set all the
 //! same. Whoever is subscribed is told by a message to the address that it gave, wherever that is.
 //! Order: what one client sends is done and answered in the order in which it came, also over a store that takes its time;
-//! clients wait for each other only where they change one node. When the service moves, what follows waits behind what is not
-//! done, and goes on from there.
+//! clients wait for each other only where they change one node. When the service moves, what follows what is not done yet is
+//! done here as well.
 //! Bounds: [`MAX_WAITING`] of each client; a client has a window, and only what is answered leaves it.
 
 use std::sync::Arc;
@@ -177,15 +177,10 @@ fn refuse(stanza: &Stanza, error: &StanzaError, cx: &Context) {
 impl PubsubService {
     /// Does what a client wants, one after the other.
     async fn work(&self, mut running: Running<Jid, Asked>, cx: &Context) {
-        while let Some((mut stanza, receipt)) = running.next() {
+        while let Some((stanza, receipt)) = running.next() {
             if cx.is_elsewhere(&self.policy.address) {
-                match cx.pass_on(stanza).await {
-                    Some(back) => stanza = back,
-                    None => {
-                        receipt.done();
-                        continue;
-                    }
-                }
+                // Others change it as well from now on.
+                self.nodes.forget(&self.policy.address);
             }
             match self.take(&stanza, cx).await {
                 Ok(()) => receipt.done(),
