@@ -36,7 +36,7 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Puts something behind the others. True: nobody is at it, so the caller is now, until [`Queue::next`] has nothing more.
+    /// Puts something behind the others. True: nobody is at it, so the caller is now, until [`Queue::pop`] has nothing more.
     ///
     /// # Errors
     /// It comes back: as many wait as may.
@@ -49,7 +49,7 @@ impl<T> Queue<T> {
     }
 
     /// The next; with none, nobody is at it any more.
-    pub fn next(&mut self) -> Option<T> {
+    pub fn pop(&mut self) -> Option<T> {
         let next = self.waiting.pop_front();
         self.running = next.is_some();
         if self.waiting.is_empty() {
@@ -59,7 +59,7 @@ impl<T> Queue<T> {
     }
 
     /// The next, if it is such a one.
-    pub fn next_if(&mut self, is_such: impl FnOnce(&T) -> bool) -> Option<T> {
+    pub fn pop_if(&mut self, is_such: impl FnOnce(&T) -> bool) -> Option<T> {
         let is_such = self.waiting.front().is_some_and(is_such);
         is_such.then(|| self.waiting.pop_front()).flatten()
     }
@@ -143,12 +143,12 @@ pub struct Running<K: Hash + Eq, T> {
 
 impl<K: Hash + Eq, T> Running<K, T> {
     /// The next; with none, the queue is gone.
-    pub fn next(&mut self) -> Option<T> {
+    pub fn pop(&mut self) -> Option<T> {
         if self.is_over {
             return None;
         }
         let mut shard = self.queues.of(&self.key).lock();
-        let next = shard.get_mut(&self.key).and_then(Queue::next);
+        let next = shard.get_mut(&self.key).and_then(Queue::pop);
         if next.is_none() {
             shard.remove(&self.key);
             self.is_over = true;

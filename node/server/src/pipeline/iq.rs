@@ -120,7 +120,7 @@ fn spawn(router: &Arc<Router>, stanza: Stanza, target: Target, origin: Option<Or
         Ok(Some(mut running)) => {
             let via = router.clone();
             let task = async move {
-                while let Some((stanza, origin)) = running.next() {
+                while let Some((stanza, origin)) = running.pop() {
                     if let (Some(reply), _) = answer(&via, &stanza, target, None).await {
                         let _ = via.route(Stanza::from_element(&reply), None);
                     }

@@ -11,17 +11,14 @@ fn one_is_at_a_queue_until_it_has_nothing() {
     assert_eq!(queue.push(1, 2), Ok(true));
     assert_eq!(queue.push(2, 2), Ok(false));
     assert_eq!(queue.push(3, 2), Err(3));
-    assert_eq!(
-        (queue.next(), queue.next_if(|it| *it == 3)),
-        (Some(1), None)
-    );
+    assert_eq!((queue.pop(), queue.pop_if(|it| *it == 3)), (Some(1), None));
     assert_eq!(queue.push(4, 2), Ok(false));
     assert_eq!(
-        (queue.next_if(|it| *it == 2), queue.next()),
+        (queue.pop_if(|it| *it == 2), queue.pop()),
         (Some(2), Some(4))
     );
     assert!(!queue.is_idle());
-    assert_eq!(queue.next(), None);
+    assert_eq!(queue.pop(), None);
     assert!(queue.is_idle());
     assert_eq!(queue.push(5, 2), Ok(true));
 }
@@ -34,17 +31,17 @@ fn a_queue_is_there_while_somebody_is_at_it() {
     assert!(queues.push(&"ada", 2, 2).unwrap().is_none());
     assert_eq!(queues.push(&"ada", 3, 2).err(), Some(3));
     assert_eq!(
-        (ada.next(), bob.next(), ada.next()),
+        (ada.pop(), bob.pop(), ada.pop()),
         (Some(1), Some(7), Some(2))
     );
     assert!(queues.is_busy(&"ada"), "what came last is being done");
     assert!(queues.push(&"ada", 4, 2).unwrap().is_none());
-    assert_eq!((ada.next(), ada.next()), (Some(4), None));
+    assert_eq!((ada.pop(), ada.pop()), (Some(4), None));
     assert!(!queues.is_busy(&"ada"));
     let other = queues.push(&"ada", 5, 2).unwrap();
     assert!(other.is_some());
     // Who was at it before has nothing to do with it.
-    assert_eq!(ada.next(), None);
+    assert_eq!(ada.pop(), None);
     drop(ada);
     assert!(queues.is_busy(&"ada"));
     drop((other, bob));
@@ -55,7 +52,7 @@ fn a_queue_is_there_while_somebody_is_at_it() {
 fn turns_come_in_order_and_leave_nothing() {
     let turns = Turns::default();
     let mut cx = Context::from_waker(Waker::noop());
-    let mut take = |key| turns.take(key);
+    let take = |key| turns.take(key);
     let (mut one, mut other) = (pin!(take("a")), pin!(take("b")));
     let Poll::Ready(first) = one.as_mut().poll(&mut cx) else {
         panic!("it is nobody's")

@@ -166,7 +166,7 @@ impl RoomHome {
     async fn work(self: Arc<Self>, muc: &Arc<Muc>, cx: &Context) {
         let mut state = self.state.lock().await;
         loop {
-            let next = self.queue.lock().next();
+            let next = self.queue.lock().pop();
             let Some(op) = next else { return };
             muc.handle(&self, &mut state, op, cx).await;
             let there = state.ready.as_ref();
@@ -178,7 +178,7 @@ impl RoomHome {
     /// The next operation, if it is a message to all.
     pub(super) fn next_message(&self) -> Option<(Stanza, Receipt)> {
         let is_message = |op: &Op| matches!(op, Op::Stanza(stanza, _) if is_groupchat(stanza));
-        match self.queue.lock().next_if(is_message) {
+        match self.queue.lock().pop_if(is_message) {
             Some(Op::Stanza(stanza, receipt)) => Some((stanza, receipt)),
             _ => None,
         }

@@ -72,7 +72,7 @@ impl Muc {
     }
 
     async fn answer_all(&self, mut running: Running<Jid, Stanza>, cx: &Context) {
-        while let Some(stanza) = running.next() {
+        while let Some(stanza) = running.pop() {
             let reply = match self.answer(&stanza).await {
                 Ok(payload) => Some(stanza.result_reply(payload)),
                 Err(error) => stanza.error_reply(&error),

@@ -177,7 +177,7 @@ fn refuse(stanza: &Stanza, error: &StanzaError, cx: &Context) {
 impl PubsubService {
     /// Does what a client wants, one after the other.
     async fn work(&self, mut running: Running<Jid, Asked>, cx: &Context) {
-        while let Some((stanza, receipt)) = running.next() {
+        while let Some((stanza, receipt)) = running.pop() {
             if cx.is_elsewhere(&self.policy.address) {
                 // Others change it as well from now on.
                 self.nodes.forget(&self.policy.address);
