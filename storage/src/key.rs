@@ -10,6 +10,8 @@
 //! | `core` `G#` domain | shared groups |
 //! | `core` `R#` service, room | a room |
 //! | `core` `P#` service, node | a pubsub node |
+//! | `idx` `N#` service | its pubsub nodes; sort: node |
+//! | `idx` `B#` service, address | pubsub nodes where somebody has a subscription or an affiliation; sort: node |
 //! | `log` `A#` archive | a log; sort: number |
 //! | `log` `S#` archive | log segments; sort: first number, and beyond all numbers who works on the log |
 //! | `idx` `L#` domain | accounts; sort: localpart |
@@ -34,6 +36,8 @@ const MAX_SORT: usize = 1024;
 const ESCAPED_ZERO: [u8; 2] = [0, 0xff];
 const END: [u8; 2] = [0, 1];
 const HASHED: [u8; 2] = [0, 2];
+/// What a hashed part and a generation need beside what stands before them.
+const HASH_ROOM: usize = 64;
 
 /// Sort key of an account's credentials.
 pub const ACCOUNT: Bytes = Bytes::from_static(b"ACC");
@@ -67,6 +71,19 @@ pub const ERASED: Bytes = Bytes::from_static(b"GONE");
 pub const TOKENS: &[u8] = b"FAST#";
 /// What sort keys of private XML begin with.
 pub const PRIVATE_XML: &[u8] = b"PX#";
+
+/// Sort key of the head of a service's node.
+pub const PUBSUB_HEAD: Bytes = Bytes::from_static(b"CFG");
+/// What sort keys of subscriptions to a service's node begin with.
+pub const PUBSUB_SUBSCRIPTIONS: &[u8] = b"SUB#";
+/// What sort keys of items of a service's node begin with.
+pub const PUBSUB_ITEMS: &[u8] = b"I#";
+/// What sort keys of heads of an account's nodes begin with.
+pub const PEP_NODES: &[u8] = b"PEP#";
+/// What sort keys of subscriptions to an account's nodes begin with.
+pub const PEP_SUBSCRIPTIONS: &[u8] = b"PEPS#";
+/// What sort keys of items of an account's nodes begin with.
+pub const PEP_ITEMS: &[u8] = b"PEPI#";
 
 /// Builds one key in one allocation.
 struct Builder {
@@ -154,6 +171,52 @@ pub fn room_list(service: &str) -> Bytes {
 /// Partition of a pubsub node.
 pub fn pubsub_node(service: &BareJid, node: &str) -> Bytes {
     partition(b"P#", service.as_str(), node)
+}
+
+/// Partition of the list of a service's pubsub nodes.
+pub fn pubsub_list(service: &BareJid) -> Bytes {
+    partition_of_one(b"N#", service.as_str())
+}
+
+/// Partition of the nodes of a service that an address has to do with.
+pub fn pubsub_concerned(service: &BareJid, address: &BareJid) -> Bytes {
+    partition(b"B#", service.as_str(), address.as_str())
+}
+
+/// Sort key of the head of an account's node.
+pub fn pep_node(node: &str) -> Bytes {
+    Builder::new(PEP_NODES, node.len())
+        .last(node.as_bytes())
+        .within(MAX_SORT)
+}
+
+/// What sort keys of subscriptions to an account's node begin with.
+pub fn pep_subscriptions(node: &str) -> Bytes {
+    Builder::new(PEP_SUBSCRIPTIONS, node.len())
+        .part(node.as_bytes())
+        .within(MAX_SORT - HASH_ROOM)
+}
+
+/// What sort keys of items of an account's node begin with.
+pub fn pep_items(node: &str) -> Bytes {
+    Builder::new(PEP_ITEMS, node.len())
+        .part(node.as_bytes())
+        .within(MAX_SORT - HASH_ROOM)
+}
+
+/// Sort key of a subscription, behind what those of its node begin with.
+pub fn pubsub_subscription(prefix: &[u8], jid: &str, id: &str) -> Bytes {
+    Builder::new(prefix, jid.len() + id.len())
+        .part(jid.as_bytes())
+        .last(id.as_bytes())
+        .within(MAX_SORT)
+}
+
+/// Sort key of an item, behind what those of its node and generation begin with.
+pub fn pubsub_item(prefix: &[u8], id: &str) -> Bytes {
+    Builder::new(prefix, id.len())
+        .last(id.as_bytes())
+        .within(MAX_SORT)
 }
 
 /// Partition of a log.
@@ -317,7 +380,7 @@ pub fn record_name(space: Space, partition: &[u8], sort: &[u8]) -> &'static str 
         (_, b"G#") => "groups",
         (Space::Idx, b"R#") => "room list",
         (_, b"R#") => "room",
-        (_, b"P#") => "pubsub node",
+        (_, b"P#" | b"N#" | b"B#") => "pubsub node",
         _ => "other",
     }
 }
@@ -332,6 +395,7 @@ fn account_record_name(sort: &[u8]) -> &'static str {
         sort if *sort == ARCHIVE_PREFERENCES[..] => "archive preferences",
         sort if sort.starts_with(TOKENS) => "tokens",
         sort if sort.starts_with(PRIVATE_XML) => "private xml",
+        sort if sort.starts_with(b"PEP") => "pep node",
         _ => "other",
     }
 }

@@ -20,8 +20,8 @@ use crate::{
     maintenance::{Maintenance, MaintenanceOptions},
     repository::{
         AccountRepository, ArchivePreferencesRepository, ByDomain, Credentials, LogRepository,
-        MailboxRepository, PrivacyRepository, PrivateXmlRepository, RoomRepository,
-        RosterRepository, VcardRepository,
+        MailboxRepository, PrivacyRepository, PrivateXmlRepository, PubsubRepository,
+        RoomRepository, RosterRepository, VcardRepository,
     },
     shape::{Blobs, Table},
 };
@@ -48,6 +48,8 @@ pub struct Stores {
     pub privacy: Arc<dyn PrivacyRepository>,
     /// Private XML.
     pub private: Arc<dyn PrivateXmlRepository>,
+    /// Pubsub nodes, of accounts and of services.
+    pub pubsub: Arc<dyn PubsubRepository>,
     /// vCards.
     pub vcards: Arc<dyn VcardRepository>,
     /// Archive preferences.
@@ -135,6 +137,7 @@ impl Stores {
             mailboxes: repository!(mailboxes),
             privacy: repository!(privacy),
             private: repository!(private),
+            pubsub: repository!(pubsub),
             vcards: repository!(vcards),
             archive_preferences: repository!(archive_preferences),
             rooms: layouts.most.rooms(),

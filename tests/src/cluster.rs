@@ -150,10 +150,22 @@ impl Cluster {
     /// # Errors
     /// What a start says.
     pub async fn start(nodes: usize, settings: Settings) -> Result<Self> {
+        Self::start_over(nodes, settings, Arc::new(MemoryTable::new())).await
+    }
+
+    /// So many nodes over this table.
+    ///
+    /// # Errors
+    /// What a start says.
+    pub async fn start_over(
+        nodes: usize,
+        settings: Settings,
+        table: Arc<dyn Table>,
+    ) -> Result<Self> {
         let mut cluster = Self {
             nodes: Vec::new(),
             bus: Arc::default(),
-            table: Arc::new(MemoryTable::new()),
+            table,
             blobs: Arc::new(MemoryBlobs::new()),
             settings,
             epoch: 0,

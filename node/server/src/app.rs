@@ -117,9 +117,14 @@ impl App {
             .context("reading the node's secret")?;
         let gate = Gate::new(&config, secret)
             .context("reading the authorities for client certificates")?;
+        let rosters = Arc::new(modules::roster::Rosters::new(stores.rosters.clone()));
+        let nodes = Arc::new(modules::pubsub::Nodes::new(stores.pubsub.clone()));
         let router = Arc::new(Router {
             node,
-            rosters: Arc::new(modules::roster::Rosters::new(stores.rosters.clone())),
+            last_items: modules::pubsub::pep::LastItems::new(nodes.clone(), rosters.clone()),
+            interests: modules::pubsub::Interests::default(),
+            rosters,
+            nodes,
             config: config.clone(),
             stores,
             peers: Arc::default(),
@@ -133,6 +138,7 @@ impl App {
             active_lists: Arc::default(),
             gate,
             metrics,
+            requests: Default::default(),
             tasks: Tasks::default(),
             started: Instant::now(),
             clock,
@@ -358,19 +364,32 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
             router.metrics.rooms.clone(),
         ))
     });
+    let pep = Arc::new(modules::pubsub::Pep::new(
+        router.nodes.clone(),
+        router.rosters.clone(),
+        stores.private.clone(),
+        stores.vcards.clone(),
+    ));
     let mut modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(modules::roster::RosterModule::new(
             router.rosters.clone(),
             config.limits.roster_items,
         )),
-        Arc::new(modules::vcard::VcardModule::new(stores.vcards.clone())),
+        Arc::new(modules::vcard::VcardModule::new(
+            stores.vcards.clone(),
+            pep.clone(),
+        )),
         Arc::new(modules::vcard::search::SearchModule::new(
             stores.vcards.clone(),
             config.domains.clone(),
         )),
         Arc::new(modules::carbons::Carbons),
         Arc::new(modules::legacy_session::LegacySession),
-        Arc::new(modules::private::Private::new(stores.private.clone())),
+        Arc::new(modules::private::Private::new(
+            stores.private.clone(),
+            pep.clone(),
+        )),
+        pep.clone(),
         Arc::new(modules::disco::DiscoModule::new(
             router.rosters.clone(),
             config.contacts.clone(),
@@ -391,6 +410,10 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         )),
     ];
     modules.extend(rooms.map(|rooms| rooms as Arc<dyn Module>));
+    modules.push(Arc::new(modules::pubsub::PubsubServices::new(
+        router.nodes.clone(),
+        pubsub_options(config),
+    )));
     if config.archive.enabled {
         modules.push(Arc::new(modules::archive::Archive::new(
             stores.archives.clone(),
@@ -427,5 +450,22 @@ fn room_options(config: &Config) -> modules::muc::Options {
         },
         loaded: rooms.loaded,
         page: config.archive.page,
+    }
+}
+
+fn pubsub_options(config: &Config) -> modules::pubsub::ServiceOptions {
+    let pubsub = &config.pubsub;
+    modules::pubsub::ServiceOptions {
+        services: config.pubsub_services(),
+        domains: config.domains.clone(),
+        admins: config.admins.clone(),
+        create: pubsub.create,
+        limits: modules::pubsub::rules::Limits {
+            items: pubsub.items,
+            payload: usize::try_from(pubsub.payload).unwrap_or(usize::MAX),
+            nodes: pubsub.nodes,
+            subscriptions: pubsub.subscriptions,
+            ..modules::pubsub::pep::LIMITS
+        },
     }
 }

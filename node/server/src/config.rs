@@ -6,7 +6,7 @@
 //! | `values` | durations, sizes, addresses: text to value |
 //! | `reader` | takes a section apart; what nobody asked for is unknown |
 //! | `meaning` | every key: from what was written to [`Config`] |
-//! | `storage`, `cluster`, `maintenance`, `rooms`, `listeners`, `certificates`, `filter` | sections with rules of their own |
+//! | `storage`, `cluster`, `maintenance`, `pubsub`, `rooms`, `listeners`, `certificates`, `filter` | sections with rules of their own |
 //! | `mistake`, `origin` | what is wrong, where, and what to do; what was written, and where |
 //! | `user_data` | what an instance of EC2 was given in place of a file |
 //! | `load` | finds the file, reads the environment, reports every mistake at once |
@@ -22,6 +22,7 @@ mod maintenance;
 mod meaning;
 mod mistake;
 mod origin;
+mod pubsub;
 mod raw;
 mod reader;
 mod rooms;
@@ -46,6 +47,7 @@ pub use load::{Loaded, Overrides, Sources, load};
 pub use maintenance::Maintenance;
 pub use mistake::{Mistake, Mistakes};
 pub use origin::Origin;
+pub use pubsub::{Pubsub, PubsubMakers};
 pub use rooms::{RoomMakers, Rooms};
 pub use secret::Secret;
 pub use storage::{
@@ -89,6 +91,8 @@ pub struct Config {
     pub offline: Offline,
     /// Multi-user chat (XEP-0045).
     pub rooms: Rooms,
+    /// Services for publishing (XEP-0060).
+    pub pubsub: Pubsub,
     /// Addresses of people (XEP-0157), by field: `abuse`, `admin`, `support` and the like; URIs.
     pub contacts: Vec<(String, Vec<String>)>,
     /// Who may use service administration (XEP-0133).
@@ -314,6 +318,7 @@ impl Config {
                 quota_bytes: 64 << 20,
             },
             rooms: Rooms::default(),
+            pubsub: Pubsub::default(),
             contacts: Vec::new(),
             admins: Vec::new(),
             log: Log {

@@ -18,7 +18,7 @@ use crate::{
         replica,
     },
     home::{self, CopyTo, Parcel},
-    pipeline::probe,
+    pipeline::{events, probe},
     routing::{
         Asker, Origin, Progress, Router, acting,
         peers::{
@@ -64,11 +64,18 @@ impl Intake {
         let router = &self.router;
         router.expect_assertions(&view);
         let former = router.peers.view().clone();
+        let missed = view.epoch > former.epoch + 1;
         let counts = router.peers.set_view(view);
         if counts {
             // Before anything else that the new homes of rooms get from here.
             router.assert_all(&former);
         }
+        // What others serve or served they change.
+        let was_here = |account: &str| former.home(account).is_none_or(|home| home == router.node);
+        let is_here = |account: &str| router.peers.elsewhere(account).is_none();
+        router
+            .nodes
+            .retain(|account| !missed && was_here(account.as_str()) && is_here(account.as_str()));
         for &node in gone {
             self::gone(router, node);
         }
@@ -166,6 +173,13 @@ impl Taking<'_> {
             Kind::Look => look(router, body),
             Kind::Forget => forget(router, body),
             Kind::Spread => router.spread_here(body),
+            Kind::Happened => events::happened(router, body),
+            Kind::Came => events::came(router, body),
+            Kind::Changed => {
+                if let Some(address) = account(body) {
+                    router.nodes.forget(&address);
+                }
+            }
             Kind::Replica => replica::taken(router, from, body),
             Kind::Replicated => replica::confirmed(router, from, body),
             Kind::Passage
@@ -373,6 +387,8 @@ async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid)
         tracing::debug!(%account, node = to.0, sessions, sessions_ms, all_ms, "an account was handed over");
         router.homes.drop_gone(&home);
         router.rosters.forget(&home.account);
+        router.nodes.forget(&home.account);
+        router.peers.nodes_changed(&home.account);
     }
     // What came here for a home that never was.
     let came = router.peers.take_moved(account);
@@ -434,6 +450,7 @@ fn forget(router: &Arc<Router>, body: &Bytes) {
     // Here alone: other nodes are told by who knows.
     if let Some(account) = account(body) {
         router.rosters.forget(&account);
+        router.nodes.forget(&account);
         router.homes.forget(router, account.as_str());
     }
 }

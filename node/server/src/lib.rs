@@ -39,5 +39,6 @@ pub mod status;
 pub mod stores;
 pub mod sweep;
 pub mod transfer;
+pub mod turns;
 #[cfg(test)]
 mod versions;

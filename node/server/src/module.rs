@@ -156,6 +156,15 @@ pub trait Service: Send + Sync {
     fn assert(&self, _assertions: Vec<Assertion>, _cx: &Context) {}
     /// A node has told all that it had to.
     fn all_asserted(&self, _epoch: u64, _by: NodeId) {}
+    /// Whether the service as a whole is at one place, which its address names.
+    fn is_placed(&self) -> bool {
+        false
+    }
+    /// Whether something that this address sent is being done here: what follows waits behind it, also when the service has
+    /// just moved.
+    fn is_busy_with(&self, _from: &Jid) -> bool {
+        false
+    }
 }
 
 /// A session that is in a room, as its node tells it.
@@ -217,6 +226,21 @@ pub trait DiscoNode: Send + Sync {
         node: &str,
         cx: &Context,
     ) -> Result<Option<Element>, StanzaError>;
+    /// Items of the server or of the account itself, beside those that are registered.
+    async fn top(&self, _iq: &IqRequest, _cx: &Context) -> Result<Vec<Element>, StanzaError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Something that the clients of certain accounts are told, if they are interested (XEP-0060 §9.2).
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// What they have to be interested in.
+    pub node: String,
+    /// The accounts, of ours.
+    pub contacts: Vec<BareJid>,
+    /// What they are told, without `to`.
+    pub stanza: Stanza,
 }
 
 /// How much of a specification is there.
@@ -421,6 +445,10 @@ pub trait Outlet: Send + Sync {
     fn is_elsewhere(&self, address: &BareJid) -> bool;
     /// Does what need not wait at once; what does goes on as a task.
     fn run(&self, work: Work);
+    /// The pubsub nodes of this address were changed here: if another node serves them, what it knows of them counts no longer.
+    fn nodes_changed(&self, address: &BareJid);
+    /// Tells those of the named accounts' available sessions whose clients are interested, wherever they are served.
+    fn notify(&self, notice: Notice);
     /// The sessions of an account.
     fn entries(&self, account: &BareJid) -> Arc<[Entry]>;
     /// Visits every session of this node.

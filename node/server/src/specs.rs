@@ -59,7 +59,7 @@ const fn core(xep: u16, version: &'static str, status: Status) -> Spec {
 }
 
 /// What the XEPs are called.
-const TITLES: [(u16, &str); 49] = [
+const TITLES: &[(u16, &str)] = &[
     (4, "Data Forms"),
     (12, "Last Activity"),
     (16, "Privacy Lists"),
@@ -71,8 +71,10 @@ const TITLES: [(u16, &str); 49] = [
     (55, "Jabber Search"),
     (59, "Result Set Management"),
     (68, "Field Standardization for Data Forms"),
+    (60, "Publish-Subscribe"),
     (77, "In-Band Registration"),
     (82, "XMPP Date and Time Profiles"),
+    (84, "User Avatar"),
     (92, "Software Version"),
     (115, "Entity Capabilities"),
     (128, "Service Discovery Extensions"),
@@ -80,6 +82,8 @@ const TITLES: [(u16, &str); 49] = [
     (153, "vCard-Based Avatars"),
     (157, "Contact Addresses for XMPP Services"),
     (160, "Best Practices for Handling Offline Messages"),
+    (163, "Personal Eventing Protocol"),
+    (172, "User Nickname"),
     (175, "Best Practices for Use of SASL ANONYMOUS"),
     (
         178,
@@ -90,16 +94,22 @@ const TITLES: [(u16, &str); 49] = [
     (199, "XMPP Ping"),
     (202, "Entity Time"),
     (203, "Delayed Delivery"),
+    (222, "Persistent Storage of Public Data via PubSub"),
+    (223, "Persistent Storage of Private Data via PubSub"),
     (249, "Direct MUC Invitations"),
     (280, "Message Carbons"),
+    (292, "vCard4 Over XMPP"),
     (297, "Stanza Forwarding"),
     (313, "Message Archive Management"),
     (334, "Message Processing Hints"),
     (352, "Client State Indication"),
     (359, "Unique and Stable Stanza IDs"),
     (368, "SRV records for XMPP over TLS"),
+    (384, "OMEMO Encryption"),
     (386, "Bind 2"),
     (388, "Extensible SASL Profile"),
+    (398, "User Avatar to vCard-Based Avatars Conversion"),
+    (402, "PEP Native Bookmarks"),
     (410, "MUC Self-Ping (Schrödinger's Chat)"),
     (421, "Occupant identifiers for semi-anonymous MUCs"),
     (424, "Message Retraction"),
@@ -112,6 +122,7 @@ const TITLES: [(u16, &str); 49] = [
     (480, "SASL Upgrade Tasks"),
     (484, "Fast Authentication Streamlining Tokens"),
     (486, "MUC Avatars"),
+    (490, "Message Displayed Synchronization"),
 ];
 
 /// What a XEP is called.

@@ -10,7 +10,9 @@ use std::{
 };
 
 /// What everybody may import: values and leaves without a way back.
-const COMMON: &[&str] = &["clock", "config", "keys", "metrics", "random", "shutdown"];
+const COMMON: &[&str] = &[
+    "clock", "config", "keys", "metrics", "random", "shutdown", "turns",
+];
 
 /// Module, and what else it may import.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -102,6 +104,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("keys", &[]),
     ("random", &[]),
+    ("turns", &[]),
 ];
 
 /// From, to, and why all the same.
@@ -125,6 +128,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "routing",
         "modules",
         "the router holds the rosters: presence is routed by them",
+    ),
+    (
+        "routing",
+        "poll_once",
+        "what a module has done by the way is polled once where it is asked for",
     ),
     (
         "routing",

@@ -122,6 +122,35 @@ pub const SASL_SSDP: &str = "urn:xmpp:ssdp:0";
 pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
 /// Pubsub events (XEP-0060).
 pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
+/// What owners of pubsub nodes do (XEP-0060).
+pub const PUBSUB_OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
+/// Conditions of errors of pubsub (XEP-0060).
+pub const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";
+/// The form of a node's configuration (XEP-0060).
+pub const PUBSUB_NODE_CONFIG: &str = "http://jabber.org/protocol/pubsub#node_config";
+/// The form of what a node says of itself (XEP-0060).
+pub const PUBSUB_META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
+/// The form of the options of a publication (XEP-0060).
+pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
+/// The form of the options of a subscription (XEP-0060).
+pub const PUBSUB_SUBSCRIBE_OPTIONS: &str = "http://jabber.org/protocol/pubsub#subscribe_options";
+/// The form that approves of a subscription (XEP-0060).
+pub const PUBSUB_SUBSCRIBE_AUTHORIZATION: &str =
+    "http://jabber.org/protocol/pubsub#subscribe_authorization";
+/// The command that lists pending subscriptions (XEP-0060).
+pub const PUBSUB_GET_PENDING: &str = "http://jabber.org/protocol/pubsub#get-pending";
+/// Avatars' data (XEP-0084).
+pub const AVATAR_DATA: &str = "urn:xmpp:avatar:data";
+/// What avatars there are (XEP-0084).
+pub const AVATAR_METADATA: &str = "urn:xmpp:avatar:metadata";
+/// Avatars and vCards are the same (XEP-0398).
+pub const AVATAR_CONVERSION: &str = "urn:xmpp:pep-vcard-conversion:0";
+/// Bookmarks (XEP-0402).
+pub const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
+/// Bookmarks are the same wherever they are kept (XEP-0402).
+pub const BOOKMARKS_COMPAT: &str = "urn:xmpp:bookmarks:1#compat";
+/// Bookmarks of old (XEP-0048).
+pub const STORAGE_BOOKMARKS: &str = "storage:bookmarks";
 /// OMEMO and its like carry an `encrypted` child (XEP-0380 names the method).
 pub const EME: &str = "urn:xmpp:eme:0";
 /// Jingle message initiation (XEP-0353).

@@ -15,6 +15,7 @@ mod log_front;
 mod mailbox;
 mod privacy;
 mod private_xml;
+mod pubsub;
 mod read_only;
 mod room;
 mod roster;
@@ -30,6 +31,7 @@ pub use log::{logs, logs_at_rest};
 pub use mailbox::mailboxes;
 pub use privacy::privacy;
 pub use private_xml::private_xml;
+pub use pubsub::pubsub;
 pub use read_only::{
     read_only_accounts, read_only_shared_groups, read_only_vcards, shared_group_pages,
 };
@@ -57,6 +59,7 @@ pub async fn stores(stores: &Stores) {
     mailboxes(&*stores.mailboxes).await;
     privacy(&*stores.privacy).await;
     private_xml(&*stores.private).await;
+    pubsub(&*stores.pubsub).await;
     vcards(&*stores.vcards).await;
     archive_preferences(&*stores.archive_preferences).await;
     rooms(&*stores.rooms).await;

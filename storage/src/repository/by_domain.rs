@@ -12,8 +12,9 @@ use super::{
     Account, AccountCapabilities, AccountRepository, AgentTokens, ArchivePreferences,
     ArchivePreferencesRepository, Credentials, LogEntry, LogRange, LogRepository, Mailbox,
     MailboxRepository, NewEntry, PasswordVerdict, PrivacyData, PrivacyRepository, PrivateXml,
-    PrivateXmlRepository, Rewrite, Roster, RosterRepository, Tip, Vcard, VcardField, VcardPage,
-    VcardPhoto, VcardRepository,
+    PrivateXmlRepository, PubsubChange, PubsubHead, PubsubItem, PubsubNode, PubsubRepository,
+    Rewrite, Roster, RosterRepository, Tip, Vcard, VcardField, VcardPage, VcardPhoto,
+    VcardRepository,
 };
 use crate::{error::Result, shape::Done};
 
@@ -192,6 +193,60 @@ impl PrivateXmlRepository for ByDomain<dyn PrivateXmlRepository> {
     }
     async fn list(&self, owner: &BareJid) -> Result<Vec<(String, String)>> {
         self.by(owner).list(owner).await
+    }
+}
+
+/// A service has what the rest of the domains has.
+#[async_trait]
+impl PubsubRepository for ByDomain<dyn PubsubRepository> {
+    async fn heads(&self, account: &BareJid, limit: usize) -> Result<Vec<PubsubHead>> {
+        self.by(account).heads(account, limit).await
+    }
+    async fn names(
+        &self,
+        service: &BareJid,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        self.by(service).names(service, after, limit).await
+    }
+    async fn names_of(
+        &self,
+        service: &BareJid,
+        address: &BareJid,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        self.by(service).names_of(service, address, limit).await
+    }
+    async fn load(&self, service: &BareJid, node: &str) -> Result<Option<PubsubNode>> {
+        self.by(service).load(service, node).await
+    }
+    async fn item(
+        &self,
+        service: &BareJid,
+        head: &PubsubHead,
+        id: &str,
+    ) -> Result<Option<PubsubItem>> {
+        self.by(service).item(service, head, id).await
+    }
+    async fn items(
+        &self,
+        service: &BareJid,
+        head: &PubsubHead,
+        limit: usize,
+    ) -> Result<Vec<PubsubItem>> {
+        self.by(service).items(service, head, limit).await
+    }
+    async fn store(
+        &self,
+        service: &BareJid,
+        head: &PubsubHead,
+        change: &PubsubChange,
+    ) -> Result<u64> {
+        self.by(service).store(service, head, change).await
+    }
+    async fn remove(&self, service: &BareJid, node: &PubsubNode) -> Result<()> {
+        self.by(service).remove(service, node).await
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod object;
 pub(crate) mod paging;
 pub mod privacy;
 pub mod private_xml;
+pub mod pubsub;
 pub(crate) mod record;
 pub mod room;
 pub mod roster;
@@ -41,6 +42,10 @@ pub use privacy::{
     TablePrivacy,
 };
 pub use private_xml::{PrivateXml, PrivateXmlLimits, PrivateXmlRepository, TablePrivateXml};
+pub use pubsub::{
+    PubsubAffiliation, PubsubChange, PubsubField, PubsubHead, PubsubItem, PubsubItemHead,
+    PubsubNode, PubsubRepository, PubsubState, PubsubSubscription, TablePubsub,
+};
 pub use room::{
     Affiliation, ListFrom, ListedRoom, RoomConfig, RoomMember, RoomRecord, RoomRepository,
     RoomRoles, RoomSubject, StoredRoom, TableRooms, WhoMay,

@@ -239,6 +239,20 @@ pub(crate) fn blob_of(found: &Record) -> Result<Option<String>> {
     Ok(pointer_of(found)?.map(|pointer| pointer.blob))
 }
 
+/// What a pointer says: the blob, and what stands beside it.
+pub(crate) fn read_pointer(pointer: &[u8]) -> Result<(String, Option<Vec<u8>>)> {
+    let pointer: Pointer = record::from_cbor(pointer)?;
+    Ok((pointer.blob, pointer.head.map(Into::into)))
+}
+
+/// A pointer to a blob, with what is wanted more often than that beside it.
+pub(crate) fn pointer(blob: String, head: Vec<u8>) -> Vec<u8> {
+    record::to_cbor(&Pointer {
+        blob,
+        head: Some(head.into()),
+    })
+}
+
 fn pointer_of(found: &Record) -> Result<Option<Pointer>> {
     match record::open(&found.value)? {
         Opened::Body(_) => Ok(None),

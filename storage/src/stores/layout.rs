@@ -12,9 +12,9 @@ use crate::{
     layer::{Class, Guarded},
     repository::{
         AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository,
-        PrivacyRepository, PrivateXmlRepository, RoomRepository, RosterRepository,
-        ShadowedAccounts, TableAccounts, TableArchivePreferences, TableMailboxes, TablePrivacy,
-        TableRooms, VcardRepository,
+        PrivacyRepository, PrivateXmlRepository, PubsubRepository, RoomRepository,
+        RosterRepository, ShadowedAccounts, TableAccounts, TableArchivePreferences, TableMailboxes,
+        TablePrivacy, TableRooms, VcardRepository,
     },
     shape::Table,
     sweep::Sweep,
@@ -62,7 +62,7 @@ pub struct Layout {
     pub mailboxes: Place,
     /// Privacy and block lists.
     pub privacy: Place,
-    /// Private XML.
+    /// Private XML, and pubsub nodes.
     pub private_xml: Place,
     /// vCards.
     pub vcards: Kept<dyn VcardRepository>,
@@ -84,6 +84,7 @@ pub(super) struct Repositories {
     pub(super) mailboxes: Arc<dyn MailboxRepository>,
     pub(super) privacy: Arc<dyn PrivacyRepository>,
     pub(super) private: Arc<dyn PrivateXmlRepository>,
+    pub(super) pubsub: Arc<dyn PubsubRepository>,
     pub(super) vcards: Arc<dyn VcardRepository>,
     pub(super) archive_preferences: Arc<dyn ArchivePreferencesRepository>,
 }
@@ -176,6 +177,11 @@ impl Layout {
             private: Arc::new(
                 self.private_xml
                     .private_xml(guarded(&self.private_xml, Class::Roster)),
+            ),
+            // Beside private XML: both are what clients keep for their own use.
+            pubsub: Arc::new(
+                self.private_xml
+                    .pubsub(guarded(&self.private_xml, Class::Roster)),
             ),
             vcards: match &self.vcards {
                 Kept::In(place) => Arc::new(place.vcards(guarded(place, Class::Roster))),

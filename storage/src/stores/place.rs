@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use crate::{
     error::Result,
     layer::{Class, Limited, Limiter},
-    repository::{PrivateXmlLimits, TableLogs, TablePrivateXml, TableRosters, TableVcards},
+    repository::{
+        PrivateXmlLimits, TableLogs, TablePrivateXml, TablePubsub, TableRosters, TableVcards,
+    },
     shape::{Blobs, Table},
 };
 
@@ -111,6 +113,11 @@ impl Place {
             ..
         } = self.limits;
         TablePrivateXml::new(table, self.blobs.clone(), inline_max, private_xml)
+    }
+
+    /// Its pubsub nodes.
+    pub(super) fn pubsub(&self, table: Arc<dyn Table>) -> TablePubsub {
+        TablePubsub::new(table, self.blobs.clone(), self.limits.inline_max)
     }
 
     /// Its vCards.

@@ -11,4 +11,5 @@ mod left_behind;
 #[expect(dead_code, reason = "the address of a balancer never changes")]
 #[path = "../faults/play.rs"]
 mod play;
+mod publishing;
 mod rooms;

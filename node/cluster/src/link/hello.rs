@@ -11,11 +11,12 @@ use minicbor::{Decode, Encode, bytes::ByteVec};
 use super::{Class, Config};
 use crate::NodeId;
 
-/// The protocols this build speaks: the newest, and the one before it once there are two.
+/// The protocols this build speaks.
 ///
 /// Protocol 1: what [`super`] describes. Protocol 2: the same; who speaks it knows the frames by which a client's connection
-/// follows its session to another node.
-pub const PROTOCOLS: RangeInclusive<u16> = 1..=2;
+/// follows its session to another node. Protocol 3: the same; who speaks it knows the frames by which nodes tell each other of
+/// what was published.
+pub const PROTOCOLS: RangeInclusive<u16> = 1..=3;
 /// What a hello or a refusal may have of bytes.
 pub(super) const MAX_HELLO: usize = 16 * 1024;
 /// What a server may tell of itself in a hello.

@@ -20,6 +20,7 @@ use super::{
     listeners::{http, listeners},
     maintenance::{maintenance, retention},
     mistake::{Mistake, Place},
+    pubsub::pubsub,
     raw::{Node, Table, Value},
     reader::{Item, Section, Wrong, boolean, choice, duration, number, size, text},
     rooms::rooms,
@@ -109,6 +110,7 @@ pub(super) fn config(
     );
     offline.finish();
     rooms(root.section("rooms"), &config.domains, &mut config.rooms);
+    pubsub(root.section("pubsub"), &config.domains, &mut config.pubsub);
     contacts(root.section("contacts"), &mut config.contacts);
     if let Some(admins) = root.items("admins", account) {
         root.once(&admins, BareJid::to_string);

@@ -11,6 +11,7 @@ pub mod muc;
 pub mod presence;
 pub mod presence_rules;
 pub mod private;
+pub mod pubsub;
 #[cfg(test)]
 pub(crate) mod recorder;
 pub mod register;

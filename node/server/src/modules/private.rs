@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use storage::repository::PrivateXmlRepository;
 use xmpp::{BareJid, Element, StanzaError, StanzaErrorCondition as Condition, ns};
 
+use super::pubsub::Pep;
 use crate::module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target};
 
 const SPEC: Spec = Spec {
@@ -21,23 +22,28 @@ const SPEC: Spec = Spec {
 /// The module.
 pub struct Private {
     repository: Arc<dyn PrivateXmlRepository>,
+    pep: Arc<Pep>,
 }
 
 impl Private {
-    /// Over a repository.
-    pub fn new(repository: Arc<dyn PrivateXmlRepository>) -> Self {
-        Self { repository }
+    /// Over a repository; bookmarks are those of the account's node.
+    pub fn new(repository: Arc<dyn PrivateXmlRepository>, pep: Arc<Pep>) -> Self {
+        Self { repository, pep }
     }
 
     async fn get(&self, owner: &BareJid, wanted: &Element) -> Result<Element, StanzaError> {
         let (ns, name) = (wanted.ns(), wanted.name());
-        let Some(found) = self.repository.get(owner, ns, name).await? else {
-            return Ok(Element::new(name.to_owned(), ns.to_owned()));
+        let kept = match self.repository.get(owner, ns, name).await? {
+            None => Element::new(name.to_owned(), ns.to_owned()),
+            Some(found) => Element::parse(&found.xml, "").map_err(|error| {
+                tracing::error!(account = %owner, %error, "private XML cannot be read");
+                StanzaError::from(Condition::InternalServerError)
+            })?,
         };
-        Element::parse(&found.xml, "").map_err(|error| {
-            tracing::error!(account = %owner, %error, "private XML cannot be read");
-            Condition::InternalServerError.into()
-        })
+        match is_bookmarks(wanted) {
+            true => self.pep.legacy_bookmarks(owner, kept).await,
+            false => Ok(kept),
+        }
     }
 }
 
@@ -55,7 +61,7 @@ impl IqHandler for Private {
         true
     }
 
-    async fn handle(&self, iq: &IqRequest, _cx: &Context) -> Result<Option<Element>, StanzaError> {
+    async fn handle(&self, iq: &IqRequest, cx: &Context) -> Result<Option<Element>, StanzaError> {
         let elements = elements(&iq.payload, iq.is_set())?;
         let mut result = Element::new("query", ns::PRIVATE);
         for element in elements {
@@ -64,6 +70,9 @@ impl IqHandler for Private {
                 self.repository
                     .put(&iq.to, element.ns(), element.name(), xml.into())
                     .await?;
+                if is_bookmarks(element) {
+                    self.pep.set_legacy_bookmarks(&iq.to, element, cx).await?;
+                }
             } else {
                 result.push(self.get(&iq.to, element).await?);
             }
@@ -116,6 +125,11 @@ fn elements(query: &Element, set: bool) -> Result<Vec<&Element>, StanzaError> {
     Ok(elements)
 }
 
+/// XEP-0048 §3: what the account's node of bookmarks has as well.
+fn is_bookmarks(element: &Element) -> bool {
+    element.is("storage", ns::STORAGE_BOOKMARKS)
+}
+
 /// An element without a namespace of its own has the query's, which is reserved.
 fn is_reserved(ns: &str) -> bool {
     ns.is_empty()
@@ -139,7 +153,19 @@ mod tests {
             recorder.session("juliet@example.com/a", 0),
             recorder.session("romeo@example.com/a", 0),
         );
-        let (cx, private) = (recorder.context(), Private::new(stores().private));
+        let stores = stores();
+        let rosters = Arc::new(crate::modules::roster::Rosters::new(stores.rosters.clone()));
+        let nodes = Arc::new(crate::modules::pubsub::Nodes::new(stores.pubsub.clone()));
+        let pep = Pep::new(
+            nodes,
+            rosters,
+            stores.private.clone(),
+            stores.vcards.clone(),
+        );
+        let (cx, private) = (
+            recorder.context(),
+            Private::new(stores.private, Arc::new(pep)),
+        );
         let check = async |who, kind, children: &str, expected: Result<&str, Condition>| {
             let query = format!("<query xmlns='jabber:iq:private'>{children}</query>");
             let got = answer(&private, &request(who, None, kind, &query), &cx).await;

@@ -22,7 +22,9 @@ use xmpp::{
 };
 
 use crate::{
-    module::{Context, Follower, IqHandler, IqRequest, LastActivity, Outlet, Registry, Work},
+    module::{
+        Context, Follower, IqHandler, IqRequest, LastActivity, Notice, Outlet, Registry, Work,
+    },
     modules::{roster::subscription::Sharing, vcard::Photo},
     pipeline::delivery::IqType,
     routing::{
@@ -214,6 +216,7 @@ impl Outlet for Recorder {
     async fn routed(&self, stanza: Stanza) {
         self.note(format!("routed {}", text(stanza.raw())));
     }
+    fn nodes_changed(&self, _address: &BareJid) {}
     fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>> {
         let to: Vec<&str> = to.iter().map(|to| to.as_str()).collect();
         self.note(format!("spread {} to {}", text(stanza.raw()), to.join(" ")));
@@ -224,6 +227,15 @@ impl Outlet for Recorder {
     }
     fn run(&self, work: Work) {
         tokio::spawn(work);
+    }
+    fn notify(&self, notice: Notice) {
+        let to: Vec<&str> = notice.contacts.iter().map(BareJid::as_str).collect();
+        self.note(format!(
+            "notify {} {} {}",
+            notice.node,
+            to.join(","),
+            text(notice.stanza.raw())
+        ));
     }
     fn entries(&self, account: &BareJid) -> Arc<[Entry]> {
         self.0

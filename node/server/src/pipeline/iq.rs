@@ -1,7 +1,8 @@
 //! IQ: the namespace table, and the one place where a `Result` becomes a reply (RFC 6120 §8.2.3, §8.3).
 //!
-//! A request runs as a task of its own, so a slow one blocks neither session nor home; the session orders what must
-//! be in order (`c2s::lane`).
+//! A request runs as a task of its own, so a slow one blocks neither session nor home. A session's lane orders what it asks of
+//! the server and of its own account; what anybody asks of somebody else's account is answered in order for each two of them.
+//! Bounds: [`MAX_WAITING`].
 
 use std::sync::Arc;
 
@@ -13,7 +14,14 @@ use crate::{
     module::{Follower, Followers, IqRequest, Target},
     modules::{blocking::Passing, presence::sees_presence},
     routing::{Origin, Progress, Router},
+    turns::Queues,
 };
+
+/// Requests of one address to another that may wait behind the one that is being answered.
+const MAX_WAITING: usize = 256;
+
+/// Requests to domains and accounts of ours, by who asks and who is asked, with who waits for what becomes of them.
+pub type Requests = Queues<(Jid, Jid), (Stanza, Option<Origin>)>;
 
 /// An IQ to one of our domains.
 pub fn for_server(router: &Arc<Router>, stanza: Stanza, origin: Option<Origin>) -> Progress {
@@ -101,16 +109,35 @@ async fn allowed(
 }
 
 fn spawn(router: &Arc<Router>, stanza: Stanza, target: Target, origin: Option<Origin>) -> Progress {
-    let router = router.clone();
-    let task = {
-        let router = router.clone();
-        async move {
-            if let (Some(reply), _) = answer(&router, &stanza, target, None).await {
-                let _ = router.route(Stanza::from_element(&reply), None);
-            }
-        }
+    let (Some(from), Some(to)) = (stanza.from().cloned(), stanza.to().cloned()) else {
+        return Progress::Done;
     };
-    crate::poll_once::now_or_tell(&router, task, origin)
+    match router
+        .requests
+        .push(&(from, to), (stanza, origin), MAX_WAITING)
+    {
+        Ok(None) => Progress::Pending,
+        Ok(Some(mut running)) => {
+            let via = router.clone();
+            let task = async move {
+                while let Some((stanza, origin)) = running.pop() {
+                    if let (Some(reply), _) = answer(&via, &stanza, target, None).await {
+                        let _ = via.route(Stanza::from_element(&reply), None);
+                    }
+                    if let Some(origin) = origin {
+                        origin.done();
+                    }
+                }
+            };
+            let _ = crate::poll_once::now_or_run(router, task, || {});
+            Progress::Pending
+        }
+        Err((stanza, _)) => {
+            let text = "too much of yours waits for the answers of this address";
+            router.refuse(&stanza, &crate::home::wait(text));
+            Progress::Done
+        }
+    }
 }
 
 /// Answers an IQ to the server or to an account's bare address; `None` where no answer is due. With what follows the

@@ -6,7 +6,7 @@ use cluster::directory::{Entry, SessionRef};
 use storage::repository::Roster;
 use xmpp::{FullJid, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
-use super::{delivery::PresenceType, inbound, probe};
+use super::{delivery::PresenceType, events, inbound, probe};
 use crate::{
     home::Home,
     modules::{
@@ -68,6 +68,9 @@ pub async fn available(
     if is_there && before.is_none() {
         welcome(router, home, handle, &roster).await;
     }
+    if is_there {
+        events::available(router, handle, presence);
+    }
     if presence_rules::may_take_messages(before, priority) {
         home.drain(handle);
     }
@@ -116,6 +119,7 @@ pub async fn unavailable(
 ) -> Result<(), StanzaError> {
     let account = &home.account;
     router.set_priority(handle, None);
+    router.interests.forget(handle.session.number);
     let was_available = home.set_presence(handle.session.number, None);
     let roster = router.rosters.load(account).await;
     if was_available {

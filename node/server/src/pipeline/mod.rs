@@ -2,6 +2,7 @@
 
 pub mod archive_rule;
 pub mod delivery;
+pub mod events;
 pub mod inbound;
 pub mod iq;
 pub mod lifecycle;

@@ -7,6 +7,7 @@ use xmpp::{BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorConditio
 
 use super::{
     delivery::{IqType, PresenceType},
+    events,
     inbound::{self, subscription_element},
     iq, lifecycle,
 };
@@ -50,6 +51,11 @@ pub fn iq_way(core: &SessionCore, stanza: &Stanza) -> Way {
         (true, false) => Way::Nowhere,
         (false, _) => Way::Route,
     }
+}
+
+/// An answer of a client to the server.
+pub fn heard(core: &SessionCore, answer: &Stanza) {
+    events::answered(&core.router, &core.home, &core.handle, answer);
 }
 
 /// A message of a client.

@@ -80,6 +80,7 @@ pub(super) async fn retire(
         match router.peers.act(account, act).await? {
             Some(Outcome::Retired(seen)) => {
                 router.rosters.forget(account);
+                router.nodes.forget(account);
                 let seen = seen.iter().filter_map(|jid| FullJid::parse(jid).ok());
                 return Ok(seen.collect());
             }

@@ -38,7 +38,12 @@ use crate::{
     home::{CopyTo, Doubt, Homes, Parcel},
     metrics::Metrics,
     module::{Context, Receipt, Registry},
-    modules::{blocking::Judge, register::Accounts, roster::Rosters},
+    modules::{
+        blocking::Judge,
+        pubsub::{Interests, Nodes, pep::LastItems},
+        register::Accounts,
+        roster::Rosters,
+    },
     pipeline::{inbound, iq},
     shutdown::Tasks,
 };
@@ -122,6 +127,12 @@ pub struct Router {
     pub homes: Homes,
     /// Rosters.
     pub rosters: Arc<Rosters>,
+    /// Pubsub nodes.
+    pub nodes: Arc<Nodes>,
+    /// What is told of them to who comes.
+    pub last_items: LastItems,
+    /// What clients are interested in.
+    pub interests: Interests,
     /// What the modules registered; set once, when all are built.
     pub registry: OnceLock<Registry>,
     /// Sessions whose connection broke and that wait to be resumed.
@@ -136,6 +147,8 @@ pub struct Router {
     pub active_lists: Arc<crate::modules::blocking::ActiveLists>,
     /// Counters and gauges.
     pub metrics: Metrics,
+    /// What is asked of domains and accounts.
+    pub requests: iq::Requests,
     /// Running tasks.
     pub tasks: Tasks,
     /// When the node started.
@@ -229,7 +242,11 @@ impl Router {
         let Some(to) = stanza.to() else {
             return Progress::Done;
         };
-        let has_place = to.local().is_some() && self.places(to.domain());
+        let is_placed = || {
+            let service = self.registry().service_of(to.domain());
+            service.is_some_and(|service| service.is_placed())
+        };
+        let has_place = to.local().is_some() && self.places(to.domain()) || is_placed();
         let is_message = stanza.kind() == Kind::Message;
         let copy = is_message.then(|| self.copy_home(&stanza, to)).flatten();
         let parcel = Parcel {
@@ -253,6 +270,15 @@ impl Router {
     /// Whether an account is served here whatever the view says: what is here is served here until it is handed over.
     fn is_here(&self, account: &str) -> bool {
         self.peers.is_moving() && self.homes.is_loaded(account)
+    }
+
+    /// Whether a service here is about something that came before a stanza and from where it comes.
+    fn is_busy_with(&self, stanza: &Stanza) -> bool {
+        let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
+            return false;
+        };
+        let service = self.registry().service_of(to.domain());
+        service.is_some_and(|service| service.is_busy_with(from))
     }
 
     /// The other node where a client of this account is to go on, if one serves it or is about to.
@@ -285,7 +311,8 @@ impl Router {
         if self.peers.is_alone() {
             return self.deliver_here(parcel);
         }
-        let is_here = |account: &str| self.is_here(account);
+        let is_behind = self.peers.is_moving() && self.is_busy_with(&parcel.stanza);
+        let is_here = |account: &str| is_behind || self.is_here(account);
         let asked = self.peers.ask(parcel, self.now_ms(), is_here);
         self.asked(asked)
     }

@@ -14,9 +14,9 @@ use super::{
     spread,
 };
 use crate::{
-    module::{LastActivity, Outlet, Registry, Work},
+    module::{LastActivity, Notice, Outlet, Registry, Work},
     modules::{roster::subscription::Sharing, vcard::Photo},
-    pipeline::{inbound, lifecycle},
+    pipeline::{events, inbound, lifecycle},
     poll_once,
 };
 
@@ -52,6 +52,14 @@ impl Outlet for Arc<Router> {
 
     fn run(&self, work: Work) {
         let _ = poll_once::now_or_run(self, work, || {});
+    }
+
+    fn nodes_changed(&self, address: &BareJid) {
+        self.peers.nodes_changed(address);
+    }
+
+    fn notify(&self, notice: Notice) {
+        events::notify(self, &notice);
     }
 
     fn entries(&self, account: &BareJid) -> Arc<[Entry]> {
@@ -117,6 +125,7 @@ impl Outlet for Arc<Router> {
     fn forget(&self, account: &BareJid) {
         // The home last: one that loads meanwhile pins what it is to be judged by, and is forgotten with it.
         self.rosters.forget(account);
+        self.nodes.forget(account);
         self.homes.forget(self, account.as_str());
         self.peers.forget(account);
     }

@@ -8,6 +8,7 @@
 
 pub mod acts;
 mod asked;
+pub mod events;
 pub mod frame;
 mod hosts;
 mod later;

@@ -57,10 +57,9 @@ async fn server_says_what_it_is_and_can_do() {
     assert!(found.contains(form), "{found}");
     assert_eq!(
         items(&mut juliet, "example.org", "").await,
-        query("items", "").replace(
-            "/>",
-            "><item jid='conference.example.org' name='Rooms'/></query>"
-        )
+        "<query xmlns='http://jabber.org/protocol/disco#items'>\
+         <item jid='conference.example.org' name='Rooms'/>\
+         <item jid='pubsub.example.org' name='Publish-Subscribe'/></query>"
     );
     // What is not there, and what can only be read.
     assert_eq!(

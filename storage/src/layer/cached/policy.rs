@@ -98,6 +98,7 @@ mod tests {
             key::MAILBOX,
             key::PRIVACY,
             key::ARCHIVE_PREFERENCES,
+            key::pep_node("n"),
             key::tokens("phone"),
             Bytes::from_static(b"VC2"),
             Bytes::from_static(b""),

@@ -58,6 +58,8 @@ impl Stage<'_> {
             .insert("search".to_owned(), format!("search.{domain}"));
         self.values
             .insert("rooms".to_owned(), format!("conference.{domain}"));
+        self.values
+            .insert("pubsub".to_owned(), format!("pubsub.{domain}"));
         self.values.insert("domain".to_owned(), domain);
         for (one, other) in &self.script.friends {
             let local = |name: &str| {

@@ -32,7 +32,10 @@ impl SessionCore {
                         self.complete(ticket);
                     }
                 }
-                outbound::Way::Nowhere => self.complete(ticket),
+                outbound::Way::Nowhere => {
+                    outbound::heard(self, &stanza);
+                    self.complete(ticket);
+                }
             },
             Kind::Presence => self.enter_lane(stanza, ticket),
         }

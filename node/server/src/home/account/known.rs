@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use storage::repository::{ArchivePreferences, PrivacyData};
 use xmpp::{FullJid, Stanza};
 
@@ -25,6 +26,17 @@ impl Home {
             known
         })
         .unwrap_or(false)
+    }
+
+    /// The presence of a session as it was sent, if it is available.
+    pub fn presence_bytes(&self, session: u64) -> Option<Bytes> {
+        self.with(|state| {
+            let known = state
+                .presences
+                .iter()
+                .find(|(number, _)| *number == session);
+            known.map(|(_, bytes)| bytes.clone())
+        })?
     }
 
     /// The presence of every available session.

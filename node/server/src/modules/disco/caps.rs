@@ -3,7 +3,9 @@
 //! Source: XEP-0115 v1.6 §5.1 (generation), §5.4 (which forms count), §6.3 (stream feature). Pure, but for the cache of
 //! the server's own string in the registry.
 
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use aws_lc_rs::digest::{
+    Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA224, SHA256, SHA384, SHA512, digest,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use xmpp::{
     Element, ns,
@@ -39,6 +41,23 @@ fn server_version<'a>(registry: &'a Registry, domain: &str) -> &'a str {
 
 /// The verification string of a disco#info result, hashed with SHA-1.
 pub fn verification(info: &Element) -> String {
+    hashed(&SHA1_FOR_LEGACY_USE_ONLY, info)
+}
+
+/// The same by an algorithm as it is named in presence; `None`: it is not known.
+pub fn verification_by(algorithm: &str, info: &Element) -> Option<String> {
+    let algorithm = match algorithm {
+        "sha-1" => &SHA1_FOR_LEGACY_USE_ONLY,
+        "sha-224" => &SHA224,
+        "sha-256" => &SHA256,
+        "sha-384" => &SHA384,
+        "sha-512" => &SHA512,
+        _ => return None,
+    };
+    Some(hashed(algorithm, info))
+}
+
+fn hashed(algorithm: &'static Algorithm, info: &Element) -> String {
     let mut text = String::new();
     let mut identities: Vec<_> = info
         .children()
@@ -70,7 +89,7 @@ pub fn verification(info: &Element) -> String {
             values.iter().for_each(|value| append(&mut text, value));
         }
     }
-    STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()))
+    STANDARD.encode(digest(algorithm, text.as_bytes()))
 }
 
 fn append(text: &mut String, part: &str) {

@@ -194,7 +194,11 @@ impl IqHandler for Items {
             Element::new("item", ns::DISCO_ITEMS).with_attr("jid", format!("{}/{resource}", iq.to))
         };
         let resources = available.map(|entry| resource(&entry.resource));
-        Ok(Some(items(iq).with_children(own).with_children(resources)))
+        let mut all = items(iq).with_children(own);
+        for known in cx.registry().nodes() {
+            all = all.with_children(known.top(iq, cx).await?);
+        }
+        Ok(Some(all.with_children(resources)))
     }
 }
 

@@ -4,12 +4,9 @@
 //! comes meanwhile waits in the queue. Messages that wait are kept together, as one item of the room's log.
 //! Bounds: [`MAX_QUEUE`].
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -21,7 +18,10 @@ use super::{
     log::{Log, Stuck},
     room::{Real, Room, Saying},
 };
-use crate::module::{Assertion, Context, Receipt};
+use crate::{
+    module::{Assertion, Context, Receipt},
+    turns::Queue,
+};
 
 /// Operations that may wait.
 const MAX_QUEUE: usize = 4_096;
@@ -61,7 +61,7 @@ pub(super) enum Asked {
 /// The home of one room.
 pub(super) struct RoomHome {
     pub(super) address: BareJid,
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<Op>>,
     /// Of whoever runs the queue alone.
     pub(super) state: AsyncMutex<State>,
     used_ms: AtomicU64,
@@ -69,12 +69,6 @@ pub(super) struct RoomHome {
     pub(super) occupants: AtomicUsize,
     /// Who is in it, as other nodes tell: known before anything else is done.
     asserted: Mutex<Vec<Assertion>>,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Op>,
-    running: bool,
 }
 
 /// What is known of a room.
@@ -129,11 +123,7 @@ impl RoomHome {
                 .is_some_and(|ready| ready.stuck.is_some()),
             Err(_) => true,
         };
-        is_old
-            && !queue.running
-            && queue.waiting.is_empty()
-            && self.occupants.load(Ordering::Relaxed) == 0
-            && !is_stuck()
+        is_old && queue.is_idle() && self.occupants.load(Ordering::Relaxed) == 0 && !is_stuck()
     }
 
     /// Tells it who is in it.
@@ -160,16 +150,12 @@ impl RoomHome {
         op: Op,
         cx: &Context,
     ) -> Result<(), Box<Op>> {
-        {
-            let mut queue = self.queue.lock();
-            if queue.waiting.len() >= MAX_QUEUE && matches!(op, Op::Stanza(..)) {
-                return Err(Box::new(op));
-            }
-            queue.waiting.push_back(op);
-            if queue.running {
-                return Ok(());
-            }
-            queue.running = true;
+        let bound = match op {
+            Op::Stanza(..) => MAX_QUEUE,
+            _ => usize::MAX,
+        };
+        if !self.queue.lock().push(op, bound)? {
+            return Ok(());
         }
         let (home, muc, via) = (self.clone(), muc.clone(), cx.clone());
         cx.run(Box::pin(async move { home.work(&muc, &via).await }));
@@ -180,7 +166,8 @@ impl RoomHome {
     async fn work(self: Arc<Self>, muc: &Arc<Muc>, cx: &Context) {
         let mut state = self.state.lock().await;
         loop {
-            let Some(op) = self.next() else { return };
+            let next = self.queue.lock().pop();
+            let Some(op) = next else { return };
             muc.handle(&self, &mut state, op, cx).await;
             let there = state.ready.as_ref();
             let there = there.map_or(0, |ready| ready.room.occupants.len());
@@ -188,23 +175,10 @@ impl RoomHome {
         }
     }
 
-    /// The next operation; with none, nobody runs the queue any more.
-    fn next(&self) -> Option<Op> {
-        let mut queue = self.queue.lock();
-        let next = queue.waiting.pop_front();
-        queue.running = next.is_some();
-        if queue.waiting.is_empty() {
-            queue.waiting = VecDeque::new();
-        }
-        next
-    }
-
     /// The next operation, if it is a message to all.
     pub(super) fn next_message(&self) -> Option<(Stanza, Receipt)> {
-        let mut queue = self.queue.lock();
-        let is_message =
-            matches!(queue.waiting.front(), Some(Op::Stanza(stanza, _)) if is_groupchat(stanza));
-        match is_message.then(|| queue.waiting.pop_front()).flatten() {
+        let is_message = |op: &Op| matches!(op, Op::Stanza(stanza, _) if is_groupchat(stanza));
+        match self.queue.lock().pop_if(is_message) {
             Some(Op::Stanza(stanza, receipt)) => Some((stanza, receipt)),
             _ => None,
         }

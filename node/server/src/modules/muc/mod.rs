@@ -41,7 +41,7 @@ use std::sync::Arc;
 use cluster::NodeId;
 use storage::repository::{ListedRoom, LogRepository, RoomRepository};
 use tokio::sync::oneshot;
-use xmpp::{BareJid, Element, Stanza, StanzaError, ns};
+use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, ns};
 
 use self::{
     barrier::Barrier,
@@ -52,6 +52,7 @@ pub use self::{home::Facts, options::Options};
 use crate::{
     metrics::RoomMetrics,
     module::{Assertion, Context, Module, Receipt, Registry, Service, Spec, Status, Target},
+    turns::Queues,
 };
 
 const SPECS: [Spec; 7] = [
@@ -100,6 +101,8 @@ pub struct Muc {
     archives: Arc<dyn LogRepository>,
     rooms: Rooms,
     barrier: Barrier,
+    /// What clients ask of a service itself, by their addresses.
+    requests: Queues<Jid, Stanza>,
     metrics: RoomMetrics,
 }
 
@@ -119,6 +122,7 @@ impl Muc {
             archives,
             rooms: Rooms::default(),
             barrier: Barrier::default(),
+            requests: Queues::default(),
             metrics,
         }
     }

@@ -1,10 +1,12 @@
 //! The address of a service itself: what it is, which rooms there are (XEP-0045 §6.1 to §6.3, XEP-0059, XEP-0433).
+//!
+//! A client is answered in the order in which it asks. Bounds: [`MAX_WAITING`].
 
 use std::sync::Arc;
 
 use storage::repository::{ListFrom, ListedRoom, RoomRepository};
 use xmpp::{
-    Element, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, ns,
+    Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, ns,
     payload::{
         form::{Field, FieldType, Form, FormType},
         rsm::{PageReply, PageRequest},
@@ -12,8 +14,10 @@ use xmpp::{
 };
 
 use super::{Muc, sending};
-use crate::module::Context;
+use crate::{module::Context, turns::Running};
 
+/// Requests of one client that may wait behind the one that is being answered.
+const MAX_WAITING: usize = 256;
 /// Rooms of one page at most.
 const MAX_PAGE: u32 = 100;
 /// Lines of the list that are read for one page.
@@ -44,14 +48,19 @@ impl Muc {
         let kind = stanza.type_attr();
         match (stanza.kind(), kind.as_deref()) {
             (Kind::Iq, Some("get" | "set")) => {
-                let (muc, via, stanza) = (self.clone(), cx.clone(), stanza.clone());
-                cx.run(Box::pin(async move {
-                    let reply = match muc.answer(&stanza).await {
-                        Ok(payload) => Some(stanza.result_reply(payload)),
-                        Err(error) => stanza.error_reply(&error),
-                    };
-                    reply.iter().for_each(|reply| sending::reply(reply, &via));
-                }));
+                let Some(from) = stanza.from() else { return };
+                match self.requests.push(from, stanza.clone(), MAX_WAITING) {
+                    Ok(None) => {}
+                    Ok(Some(running)) => {
+                        let (muc, via) = (self.clone(), cx.clone());
+                        cx.run(Box::pin(async move { muc.answer_all(running, &via).await }));
+                    }
+                    Err(stanza) => {
+                        let error = crate::home::wait("too much of yours waits for the service");
+                        let reply = stanza.error_reply(&error);
+                        reply.iter().for_each(|reply| sending::reply(reply, cx));
+                    }
+                }
             }
             (Kind::Iq | Kind::Presence, _) => {}
             (Kind::Message, _) => {
@@ -59,6 +68,16 @@ impl Muc {
                 let reply = stanza.error_reply(&error);
                 reply.iter().for_each(|reply| sending::reply(reply, cx));
             }
+        }
+    }
+
+    async fn answer_all(&self, mut running: Running<Jid, Stanza>, cx: &Context) {
+        while let Some(stanza) = running.pop() {
+            let reply = match self.answer(&stanza).await {
+                Ok(payload) => Some(stanza.result_reply(payload)),
+                Err(error) => stanza.error_reply(&error),
+            };
+            reply.iter().for_each(|reply| sending::reply(reply, cx));
         }
     }
 

@@ -1,7 +1,7 @@
 //! vCards: what people tell the world about themselves.
 //!
 //! Source: XEP-0054 v1.3, XEP-0153 v1.1.1 (photos in presence), XEP-0055 v1.3 (`search`). The rules of XEP-0398 §5 for
-//! presence are kept; its conversion from and to PEP is left out.
+//! presence are kept; its conversion is that of `pubsub::pep`.
 //! Why here: a vCard is stored as it came. Its photo is hashed when it is stored and the hash kept apart, so that a login
 //! costs one look-up of a small record and no hashing; `pipeline::lifecycle` writes the hash into available presence, `pipeline::outbound` into directed one.
 //! Stored: the account's vCard with its index.
@@ -21,7 +21,7 @@ use xmpp::{Element, StanzaError, StanzaErrorCondition as Condition, ns};
 
 pub use photo::Photo;
 
-use super::disco::NAME;
+use super::{disco::NAME, pubsub::Pep};
 use crate::{
     module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target},
     routing::flags,
@@ -35,12 +35,13 @@ const MAX_ATTEMPTS: usize = 8;
 /// The module.
 pub struct VcardModule {
     vcards: Arc<dyn VcardRepository>,
+    pep: Arc<Pep>,
 }
 
 impl VcardModule {
-    /// Over a repository.
-    pub fn new(vcards: Arc<dyn VcardRepository>) -> Self {
-        Self { vcards }
+    /// Over a repository; the account's nodes get what is published here.
+    pub fn new(vcards: Arc<dyn VcardRepository>, pep: Arc<Pep>) -> Self {
+        Self { vcards, pep }
     }
 }
 
@@ -106,6 +107,13 @@ impl VcardModule {
         }
     }
 
+    /// XEP-0398 §4.2. The vCard is set in any case.
+    async fn to_nodes(&self, iq: &IqRequest, cx: &Context) {
+        if let Err(error) = self.pep.photo_set(&iq.to, &iq.payload, cx).await {
+            tracing::warn!(account = %iq.to, %error, "a photo does not reach the avatar's nodes");
+        }
+    }
+
     async fn set(&self, iq: &IqRequest, cx: &Context) -> Result<(), StanzaError> {
         if !self.vcards.is_writable(iq.to.domain()) {
             return Err(StanzaError::new(
@@ -135,6 +143,7 @@ impl VcardModule {
                 Ok(version) => {
                     if before.sha1 != sha1 {
                         cx.photo_changed(&iq.to, Photo { version, sha1 });
+                        self.to_nodes(iq, cx).await;
                     }
                     return Ok(());
                 }
@@ -147,6 +156,11 @@ impl VcardModule {
             "the vCard is being changed by others",
         ))
     }
+}
+
+/// The hash of a vCard's photo.
+pub fn photo_of(element: &Element) -> Option<photo::Sha1> {
+    xml::photo(element)
 }
 
 /// A vCard as it is stored, with the words it is found by and the hash of its photo.

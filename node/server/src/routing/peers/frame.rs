@@ -56,6 +56,12 @@ pub enum Kind {
     Spread = 18,
     /// Sessions of the sender that are in rooms of the recipient, by the epoch of the view; see `routing::assertions`.
     Assert = 19,
+    /// Something was published for contacts of the recipient ([`super::events::Happened`]).
+    Happened = 20,
+    /// A client has come that wants to know what contacts of the recipient published ([`super::events::Came`]).
+    Came = 21,
+    /// Pubsub nodes of an address that the recipient serves were changed by the sender: what is known of them counts no longer.
+    Changed = 22,
 }
 
 impl Kind {
@@ -70,6 +76,7 @@ impl Kind {
     #[must_use]
     pub fn since(self) -> u16 {
         match self {
+            Self::Happened | Self::Came | Self::Changed => 3,
             Self::Notice | Self::Attach | Self::Spread | Self::Assert => 2,
             _ => 1,
         }
@@ -98,6 +105,9 @@ impl Kind {
             17 => Self::Attach,
             18 => Self::Spread,
             19 => Self::Assert,
+            20 => Self::Happened,
+            21 => Self::Came,
+            22 => Self::Changed,
             _ => return None,
         })
     }
@@ -264,12 +274,12 @@ mod tests {
     #[test]
     fn an_earlier_version_reads_them_and_is_read() {
         use Kind::{
-            Act, Acted, Assert, Attach, Bytes, Credit, Done, End, Forget, Look, Notice, Nudge,
-            Passage, Replica, Replicated, Route, Spread, Yield, Yielded,
+            Act, Acted, Assert, Attach, Bytes, Came, Changed, Credit, Done, End, Forget, Happened,
+            Look, Notice, Nudge, Passage, Replica, Replicated, Route, Spread, Yield, Yielded,
         };
         let all = [
             Passage, Bytes, Credit, End, Route, Done, Look, Forget, Yield, Yielded, Nudge, Replica,
-            Replicated, Act, Acted, Notice, Attach, Spread, Assert,
+            Replicated, Act, Acted, Notice, Attach, Spread, Assert, Happened, Came, Changed,
         ];
         for (kind, number) in all.into_iter().zip(1_u8..) {
             assert_eq!((kind as u8, Kind::of(number)), (number, Some(kind)));
