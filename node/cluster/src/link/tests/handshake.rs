@@ -10,7 +10,7 @@ use tokio_rustls::TlsStream;
 
 use super::{network::Net, node::Node};
 use crate::link::{
-    Class, Config, Event, Refusal, Secret,
+    Class, Config, Event, PROTOCOLS, Refusal, Secret,
     admission::{Door, STRANGERS_OF_A_HOST},
     handshake::{NoLink, answer, dial},
     inner::Inner,
@@ -65,7 +65,7 @@ fn knows(names: &'static [&'static str]) -> impl FnOnce(&mut Config) {
 #[tokio::test(start_paused = true)]
 async fn a_secret_in_common_is_enough_and_nothing_less() {
     let (good, refused) = (
-        || (Ok(2), Ok(2)),
+        || (Ok(*PROTOCOLS.end()), Ok(*PROTOCOLS.end())),
         || (Err(Refusal::Secret), Err(Refusal::Secret)),
     );
     check(knows(&["old"]), knows(&["old"]), good()).await;
