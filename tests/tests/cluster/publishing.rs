@@ -157,9 +157,14 @@ async fn each_client_is_answered_in_its_order_wherever_the_service_is() {
         let subscribe = format!("<subscribe node='{node}' jid='{jid}'/>");
         let subscribe = request("set", &node, &service, PUBSUB, &subscribe);
         check_result(&watcher.ask(&subscribe).await.unwrap());
-        let publisher = publish_and_look(client, service.clone(), node, ends.clone());
-        publishers.push(tokio::spawn(publisher));
+        publishers.push(publish_and_look(
+            client,
+            service.clone(),
+            node,
+            ends.clone(),
+        ));
     }
+    let publishers: Vec<_> = publishers.into_iter().map(tokio::spawn).collect();
     for _ in 0..MOVES {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let before = cluster.home_of(&service).unwrap();
@@ -178,7 +183,7 @@ async fn each_client_is_answered_in_its_order_wherever_the_service_is() {
         let last = publish(&format!("{node}-last"), &service, &node);
         check_result(&client.ask(&last).await.unwrap());
     }
-    // What was told was told once, in the order in which it was published.
+    // All of it was told once, in the order in which it was published.
     let mut told = [const { Vec::new() }; 3];
     while !told
         .iter()
@@ -191,7 +196,8 @@ async fn each_client_is_answered_in_its_order_wherever_the_service_is() {
         told[place].push(id);
     }
     for (ids, rounds) in told.into_iter().zip(rounds) {
-        println!("{} of {} told", ids.len(), 1 + rounds * AT_ONCE / 2);
+        println!("{rounds} rounds");
+        assert_eq!(ids.len(), 1 + rounds * AT_ONCE / 2);
         assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
     }
     cluster.stop().await;
