@@ -126,9 +126,10 @@ async fn another_node_has_all_that_the_first_one_was_given() {
     stop(node);
     let counts = play.verify(&cloud.stores().await).await;
     println!("{counts:?}\n{story:?}\n{:?}", owner.deeds);
-    // Sessions end with their node.
+    // Sessions end with their node, and so do logins.
     let of_the_end = [
         "lost",
+        "turned away: system-shutdown",
         "resumption failed: item-not-found",
         "stream error: system-shutdown",
     ];

@@ -135,7 +135,8 @@ impl Interests {
             return Told::Interest(interest);
         }
         let Some(caps) = Caps::of(presence) else {
-            self.remember(session, presence.raw(), Arc::default());
+            // Nothing is kept for a client that says nothing.
+            self.sessions.lock().remove(&session);
             return Told::Nothing;
         };
         if let Some(interest) = self.meaning(client, &caps) {
