@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use cluster::NodeId;
 use cluster::place::Member;
@@ -31,6 +31,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 pub use balancer::Balancer;
 
 use crate::faults::dice::{Dice, seed};
+use crate::faults::node::account;
 use crate::faults::settings::Settings;
 
 /// What a link takes.
@@ -332,6 +333,20 @@ impl Cluster {
         let home = self.view().home(account).context("no nodes")?;
         let place = self.nodes.iter().position(|node| node.id() == home);
         place.context("a home at no node")
+    }
+
+    /// The name of an account whose home is at this place.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub fn name_at(&self, place: usize, letter: char) -> Result<String> {
+        for number in 0..1_000 {
+            let name = format!("{letter}{number}");
+            if self.home_of(account(&name).as_str())? == place {
+                return Ok(name);
+            }
+        }
+        bail!("no account has its home at {place}")
     }
 
     /// Where clients reach a node itself.

@@ -16,18 +16,10 @@ async fn cluster(nodes: usize, accounts: &[&str]) -> Cluster {
     cluster
 }
 
-/// The account of this list whose home is at the node, by turns.
-fn at(cluster: &Cluster, node: usize) -> String {
-    (0..1000)
-        .map(|number| format!("user{number}"))
-        .find(|name| cluster.home_of(account(name).as_str()).unwrap() == node)
-        .unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_goes_on_at_any_node() {
     let cluster = cluster(3, &[]).await;
-    let (alice, bob) = (at(&cluster, 0), at(&cluster, 1));
+    let [alice, bob] = [0, 1].map(|node| cluster.name_at(node, 'u').unwrap());
     let names = [alice.clone(), bob.clone()];
     create_accounts(&cluster.stores(), names).await.unwrap();
     let mut sender = Client::online(cluster.address(2), &alice, "phone")
@@ -68,7 +60,7 @@ async fn a_session_goes_on_at_any_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_archive_and_a_roster_are_the_same_everywhere() {
     let cluster = cluster(3, &[]).await;
-    let (alice, bob) = (at(&cluster, 0), at(&cluster, 1));
+    let [alice, bob] = [0, 1].map(|node| cluster.name_at(node, 'u').unwrap());
     let names = [alice.clone(), bob.clone()];
     create_accounts(&cluster.stores(), names).await.unwrap();
     let mut one = Client::online(cluster.address(1), &alice, "one")

@@ -42,9 +42,7 @@ async fn slow_cluster(nodes: usize) -> Cluster {
 
 /// An account whose home is at the node.
 async fn account_at(cluster: &Cluster, node: usize, letter: char) -> String {
-    let mut names = (0..1000).map(|number| format!("{letter}{number}"));
-    let is_there = |name: &String| cluster.home_of(account(name).as_str()).unwrap() == node;
-    let name = names.find(is_there).unwrap();
+    let name = cluster.name_at(node, letter).unwrap();
     create_accounts(&cluster.stores(), [name.clone()])
         .await
         .unwrap();

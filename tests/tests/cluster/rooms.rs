@@ -8,14 +8,6 @@ use tests::faults::settings::Settings;
 const JOIN: &str = "<x xmlns='http://jabber.org/protocol/muc'/>";
 const OWNER: &str = "http://jabber.org/protocol/muc#owner";
 
-/// An account whose home is at the node.
-fn at(cluster: &Cluster, node: usize, letter: char) -> String {
-    (0..1000)
-        .map(|number| format!("{letter}{number}"))
-        .find(|name| cluster.home_of(account(name).as_str()).unwrap() == node)
-        .unwrap()
-}
-
 /// A room whose place is the node.
 pub(crate) fn room_at(cluster: &Cluster, node: usize) -> String {
     let service = cluster.app(0).router.config.room_services()[0].clone();
@@ -84,7 +76,7 @@ pub(crate) async fn hears(client: &mut Client, room: &str, nick: &str, id: &str)
 async fn occupants_of_all_nodes_hear_each_other() {
     let cluster = Cluster::start(3, Settings::default()).await.unwrap();
     cluster.agreed().await;
-    let names = [0, 1, 2].map(|node| at(&cluster, node, 'u'));
+    let names = [0, 1, 2].map(|node| cluster.name_at(node, 'u').unwrap());
     create_accounts(&cluster.stores(), names.clone())
         .await
         .unwrap();
@@ -133,7 +125,7 @@ async fn occupants_of_all_nodes_hear_each_other() {
 async fn of_two_who_make_a_room_at_once_one_owns_it() {
     let cluster = Cluster::start(2, Settings::default()).await.unwrap();
     cluster.agreed().await;
-    let names = [0, 1].map(|node| at(&cluster, node, 'w'));
+    let names = [0, 1].map(|node| cluster.name_at(node, 'w').unwrap());
     create_accounts(&cluster.stores(), names.clone())
         .await
         .unwrap();
@@ -186,7 +178,7 @@ async fn hears_on(client: &mut Client, room: &str, nick: &str, id: &str) {
 
 /// Two whose accounts are at the first two nodes, in a room at the third.
 async fn two_in_a_room_at_the_third(cluster: &Cluster, room: &str) -> [Client; 2] {
-    let names = [0, 1].map(|node| at(cluster, node, 'k'));
+    let names = [0, 1].map(|node| cluster.name_at(node, 'k').unwrap());
     create_accounts(&cluster.stores(), names.clone())
         .await
         .unwrap();
@@ -256,7 +248,7 @@ async fn rooms_move_to_nodes_that_come() {
     let mut cluster = Cluster::start(3, Settings::default()).await.unwrap();
     cluster.agreed().await;
     let service = cluster.app(0).router.config.room_services()[0].clone();
-    let names = [0, 1].map(|node| at(&cluster, node, 'g'));
+    let names = [0, 1].map(|node| cluster.name_at(node, 'g').unwrap());
     create_accounts(&cluster.stores(), names.clone())
         .await
         .unwrap();

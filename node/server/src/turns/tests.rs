@@ -1,3 +1,5 @@
+//! Whoever comes is served in turn, nothing waits for nobody, and what is over leaves nothing behind.
+
 use std::{
     pin::pin,
     task::{Context, Poll, Waker},

@@ -4,7 +4,6 @@
 //! version is told nothing: what was published does not reach its clients until they ask.
 //! Stored: nothing. Bounds: [`MAX_CONTACTS`] in a frame.
 
-use bytes::Bytes;
 use cluster::NodeId;
 use minicbor::{Decode, Encode};
 use xmpp::{BareJid, Jid, Stanza};
@@ -81,29 +80,29 @@ impl Came {
 impl Peers {
     /// Tells another node that something was published.
     pub fn happened(&self, to: NodeId, happened: &Happened) {
-        if self.is_known_to(to, Kind::Happened)
-            && let Ok(body) = minicbor::to_vec(happened)
-        {
-            self.send(to, Kind::Happened, body.into());
-        }
+        self.tell(
+            to,
+            Kind::Happened,
+            minicbor::to_vec(happened).unwrap_or_default(),
+        );
     }
 
     /// Tells another node that a client has come.
     pub fn came(&self, to: NodeId, came: &Came) {
-        if self.is_known_to(to, Kind::Came)
-            && let Ok(body) = minicbor::to_vec(came)
-        {
-            self.send(to, Kind::Came, body.into());
-        }
+        self.tell(to, Kind::Came, minicbor::to_vec(came).unwrap_or_default());
     }
 
     /// Tells the node that serves an address, if it is another, that pubsub nodes of it were changed here.
     pub fn nodes_changed(&self, address: &BareJid) {
-        if let Some(node) = self.elsewhere(address.as_str())
-            && self.is_known_to(node, Kind::Changed)
-        {
-            let body = Bytes::copy_from_slice(address.as_str().as_bytes());
-            self.send(node, Kind::Changed, body);
+        if let Some(node) = self.elsewhere(address.as_str()) {
+            self.tell(node, Kind::Changed, address.as_str().into());
+        }
+    }
+
+    /// Tells a node what it can understand.
+    fn tell(&self, to: NodeId, kind: Kind, body: Vec<u8>) {
+        if self.is_known_to(to, kind) {
+            self.send(to, kind, body.into());
         }
     }
 }
