@@ -376,7 +376,7 @@ async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid)
         let _ = home.exists().await;
         // Asked again, its sessions are on their way.
         if home.set_leaving() {
-            moving::take_away(router, &home, |session| giving.give(&session)).await;
+            moving::take_away(router, &home, |leaving| giving.give(leaving)).await;
         }
         let sessions = began.elapsed();
         if !home.leave(router).await {
@@ -392,11 +392,14 @@ async fn leave(router: &Arc<Router>, to: NodeId, number: u64, account: &BareJid)
     }
     // What came here for a home that never was.
     let came = router.peers.take_moved(account);
-    came.iter().for_each(|came| giving.give(&came.session));
-    let givers = came.into_iter().filter_map(|came| came.giver);
+    let mut givers = Vec::new();
+    for came in came {
+        giving.give(came.session.into());
+        givers.extend(came.giver);
+    }
     router.replicas.thank(router, givers);
     for session in replica::give_up(router, to, account).await {
-        giving.give(&session);
+        giving.give(session.into());
     }
     router.peers.give_up(to, number, account, Piece::Done);
     if router.peers.elsewhere(account.as_str()) != Some(to) {

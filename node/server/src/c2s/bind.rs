@@ -257,7 +257,8 @@ pub async fn resume(
             };
             let missed = &router.metrics.resumptions_missed;
             missed.with_label_values(&[cause]).inc();
-            tracing::info!(cause, "a session to be resumed is not here");
+            let account = &identity.account;
+            tracing::info!(%account, cause, "a session to be resumed is not here");
             return Err(managed::failed("item-not-found", handled));
         }
         Taken::Busy => {

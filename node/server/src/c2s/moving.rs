@@ -22,7 +22,7 @@ use super::{
     carried::{Carried, UNATTENDED},
     managed::{Managed, Sent},
     parking::Parking,
-    replica::Following,
+    replica::{Following, Stream},
     session::SessionCore,
     stream_management::{AckPolicy, Handled, Limits, Unacked},
 };
@@ -201,10 +201,27 @@ pub(super) fn farewell() -> StreamError {
     )
 }
 
-/// Takes the sessions of an account away from here, each as bytes for its new home as soon as it is settled. Those whose
-/// connection cannot follow and that cannot be resumed end, and so do those that do not settle in time; all are gone when
-/// this is done.
-pub async fn take_away(router: &Arc<Router>, home: &Arc<Home>, mut give: impl FnMut(Vec<u8>)) {
+/// A session that leaves.
+pub struct Leaving {
+    /// It.
+    pub session: Vec<u8>,
+    /// What another node knows of it; dropped, that is forgotten there.
+    pub(super) known: Option<Stream>,
+}
+
+impl From<Vec<u8>> for Leaving {
+    /// One of which nobody else knows.
+    fn from(session: Vec<u8>) -> Self {
+        Self {
+            session,
+            known: None,
+        }
+    }
+}
+
+/// Takes the sessions of an account away from here, each as soon as it is settled. Those whose connection cannot follow and
+/// that cannot be resumed end, and so do those that do not settle in time; all are gone when this is done.
+pub async fn take_away(router: &Arc<Router>, home: &Arc<Home>, mut give: impl FnMut(Leaving)) {
     let entries = router.entries(home.account.as_str());
     let handles = entries.iter().filter_map(|entry| {
         let handle = router.sessions.get(entry.session.number)?;
@@ -242,7 +259,7 @@ fn is_there(router: &Router, home: &Home, entry: &Entry) -> bool {
 
 impl SessionCore {
     /// The session is no longer here, and nobody is told that it ended. `None`: it cannot go, and has ended.
-    fn leave(mut self: Box<Self>, entry: &Entry) -> Option<Vec<u8>> {
+    fn leave(mut self: Box<Self>, entry: &Entry) -> Option<Leaving> {
         let carried = self.carried.take();
         let resume = self.managed.as_ref().and_then(|managed| managed.resume);
         let sm_id = self.handle.sm_id.get().cloned();
@@ -288,6 +305,8 @@ impl SessionCore {
         router.sessions.remove(handle.session.number);
         let active_list = router.active_lists.get(handle.session);
         router.active_lists.ended(handle.session);
+        let mut replica = replica;
+        let known = replica.as_mut().and_then(|replica| replica.leave());
         let presences = home.presences().into_iter();
         let mut own = presences.filter(|(number, _)| *number == handle.session.number);
         let moved = Moved {
@@ -320,7 +339,8 @@ impl SessionCore {
             handed: None,
             carried: carried.map(|carried| *carried),
         };
-        minicbor::to_vec(&moved).ok()
+        let session = minicbor::to_vec(&moved).ok()?;
+        Some(Leaving { session, known })
     }
 }
 
@@ -340,7 +360,8 @@ pub struct Adopted {
 
 impl Parking {
     /// Takes in sessions that came from another node: they wait for their clients. One that is not understood, or whose name
-    /// is taken, is not among them: what it held waits for others.
+    /// is taken, is not among them: what it held waits for others. Nor is one that came before: of two nodes that kept it
+    /// the other may be late.
     pub fn adopt(
         &self,
         router: &Arc<Router>,
@@ -369,7 +390,12 @@ impl Parking {
         moved: Moved,
         sharing: &mut Sharing,
     ) -> Option<Adopted> {
+        if self.has_had(&moved.sm_id) {
+            tracing::debug!(account = %home.account, "a session came that is here, or was");
+            return None;
+        }
         let jid = home.account.with_resource(&moved.resource).ok()?;
+        let (h, left) = (moved.h, moved.began_ms.is_some());
         let session = SessionRef {
             node: router.node,
             number: router.sessions.next_number(),
@@ -438,6 +464,7 @@ impl Parking {
         let presence = presence.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(it));
         let directed = handle.directed.lock().clone();
         router.assert_session(&handle.jid, directed.iter(), &presence);
+        tracing::debug!(jid = %handle.jid, number = session.number, h, left, "a session is taken in");
         Some(Adopted {
             number: session.number,
             presence: moved.presence.map(|bytes| Vec::from(bytes).into()),

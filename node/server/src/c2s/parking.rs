@@ -24,6 +24,8 @@ use crate::routing::{Order, Posted, Router, SessionHandle};
 const SETTLE: Duration = Duration::from_secs(10);
 /// How long a session may take to hand itself over.
 const HANDOVER: Duration = Duration::from_secs(10);
+/// How soon a session that somebody else has just taken over is asked for again.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Sessions that ended and whose last `h` is remembered.
 const MAX_ENDED: usize = 4_096;
@@ -139,6 +141,12 @@ impl Parking {
         }
     }
 
+    /// Whether this session is here, or ended here.
+    pub(super) fn has_had(&self, id: &str) -> bool {
+        let slots = self.0.lock();
+        slots.by_id.contains_key(id) || slots.ended.iter().any(|(known, ..)| **known == *id)
+    }
+
     /// How many stanzas a session of this account handled that is over, if that is still known.
     pub(super) fn handled_by(&self, id: &str, account: &BareJid) -> Option<u32> {
         let slots = self.0.lock();
@@ -150,8 +158,33 @@ impl Parking {
         found.map(|(.., h)| *h)
     }
 
-    /// Takes a session of this account over, from its connection if it still has one.
+    /// Takes a session of this account over, from its connection if it still has one. Of several who come for it at once each
+    /// gets it in the end, and keeps it until the next one does: which of them is its client's nobody knows.
     pub(super) async fn take(&self, id: &str, account: &BareJid) -> Taken {
+        let until = Instant::now() + HANDOVER;
+        loop {
+            let taken = self.take_once(id, account, until).await;
+            if let Taken::Absent = taken
+                && self.is_of(id, account)
+                && Instant::now() < until
+            {
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
+            return taken;
+        }
+    }
+
+    /// Whether a session of this account has this id.
+    fn is_of(&self, id: &str, account: &BareJid) -> bool {
+        match self.0.lock().by_id.get(id) {
+            Some(Slot::Parked(core, _)) => core.home.account == *account,
+            Some(Slot::Live(handle)) => handle.jid.bare_str() == account.as_str(),
+            None => false,
+        }
+    }
+
+    async fn take_once(&self, id: &str, account: &BareJid, until: Instant) -> Taken {
         let handover = {
             let mut slots = self.0.lock();
             match slots.by_id.get(id) {
@@ -169,7 +202,6 @@ impl Parking {
                 _ => return Taken::Absent,
             }
         };
-        let until = Instant::now() + HANDOVER;
         match handed_over(handover, until).await {
             Some(Some(core)) => Taken::Session(core),
             // It ended, or somebody else came for it as well.

@@ -109,6 +109,11 @@ impl Following {
         self.standing_due = true;
     }
 
+    /// What another node knows of the session, which goes elsewhere: until it is known there.
+    pub(in crate::c2s) fn leave(&mut self) -> Option<Stream> {
+        self.stream.take().inspect(Stream::leaves)
+    }
+
     /// Since when what its client sends may have been done already.
     pub(in crate::c2s) fn doubt_since_ms(&self) -> Option<u64> {
         self.doubt.as_ref()?.since_ms(Instant::now())
@@ -131,8 +136,14 @@ impl Following {
                 return;
             }
             if self.stream.as_ref().map(|it| it.line.node) != second {
+                let sm_id = core.handle.sm_id.get();
+                let early = || sm_id.and_then(|id| router.replicas.take_early(id));
+                let former = self.stream.take().or_else(early);
                 self.forget();
-                self.stream = second.map(|node| Stream::new(core, node));
+                let new = |node| Stream::new(router, Some(core.handle.clone()), node, former);
+                self.stream = second.map(new);
+                let (jid, second) = (&core.handle.jid, second.map(|node| node.0));
+                tracing::debug!(%jid, epoch, second, "another node is to know a session");
             }
         }
         (self.epoch, self.again) = (epoch, None);
@@ -168,6 +179,7 @@ impl Following {
         self.again = Some(Instant::now() + AGAIN);
         let lost = &core.router.metrics.unreplicated;
         lost.with_label_values(&[cause]).inc();
+        tracing::debug!(jid = %core.handle.jid, cause, "no other node knows a session");
     }
 
     /// Tells what has changed; all of it with what its home knows, if that is given.
@@ -184,7 +196,7 @@ impl Following {
                 Some(session) => {
                     self.standing = Standing::of(&session);
                     now.waits = !session.waiting.is_empty();
-                    tell_whole(core, stream, session)
+                    tell_whole(core.home.account.as_str(), stream, session)
                 }
                 // It has lost its name and is about to end.
                 None => return,
@@ -228,8 +240,11 @@ impl Following {
             } else if is_confirmed {
                 line.late.store(false, Ordering::Release);
             } else if transport.is_held_back() {
+                // Who knew it before knows less than its client now.
+                line.forget_former();
                 let lost = &core.router.metrics.unreplicated;
                 lost.with_label_values(&["late"]).inc();
+                tracing::debug!(jid = %core.handle.jid, "another node is late to know a session");
                 (self.marks, self.marked) = (VecDeque::new(), 0);
                 return transport.release_all();
             }

@@ -7,7 +7,7 @@ use cluster::NodeId;
 
 use super::{millis, state::Delta, store::Update};
 use crate::routing::{
-    Order, Router,
+    Router,
     peers::{Kind, frame},
 };
 
@@ -17,9 +17,12 @@ pub fn taken(router: &Arc<Router>, from: NodeId, body: &Bytes) {
         return;
     };
     let update = minicbor::decode::<Update>(&rest);
-    let (is_close, upto) = match &update {
-        Ok(update) => (matches!(update.deltas[..], [Delta::Closed]), update.number),
-        Err(_) => (false, 0),
+    let (is_close, is_over, upto) = match &update {
+        Ok(update) => {
+            let is_close = matches!(update.deltas[..], [Delta::Closed]);
+            (is_close, is_close || update.leaves(), update.number)
+        }
+        Err(_) => (false, false, 0),
     };
     let replicas = &router.replicas;
     let is_known = match update {
@@ -30,6 +33,9 @@ pub fn taken(router: &Arc<Router>, from: NodeId, body: &Bytes) {
         }
     };
     if is_close {
+        replicas.has_arrived((from, number));
+    }
+    if is_over {
         return;
     }
     let mut owed = replicas.owed.lock();
@@ -68,10 +74,10 @@ pub fn confirmed(router: &Router, from: NodeId, body: &Bytes) {
             0 => line.refused.store(true, Ordering::Release),
             upto => {
                 line.since_ms.store(millis(router), Ordering::Relaxed);
-                line.confirmed.fetch_max(upto, Ordering::AcqRel);
+                line.confirm(upto);
             }
         }
-        line.handle.mailbox.order(Order::Replicated);
+        line.wake();
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Why: it may die before. Whoever gave a session is then asked for it again, or is the home once more. A copy is of use only as
 //! long as the session has not gone on: who takes it in says so as soon as the next node is told of it.
+//! The node that knew a session before it left keeps that for as long: this node may die before what it gave has gone out.
 //! Stored: nothing. Bound: as `store`, for [`KEPT`].
 
 use std::{sync::Arc, time::Duration};
@@ -10,9 +11,13 @@ use cluster::NodeId;
 use tokio::time::Instant;
 use xmpp::BareJid;
 
-use super::{Replicas, state::Delta, store::Update};
+use super::{
+    Replicas,
+    state::Delta,
+    store::{Name, Update},
+};
 use crate::{
-    c2s::moving::Moved,
+    c2s::moving::{Leaving, Moved},
     routing::{
         Router,
         peers::{Giver, Kind, frame, given_name},
@@ -49,22 +54,44 @@ impl<'a> Giving<'a> {
         self.given
     }
 
-    /// Gives a session.
-    pub fn give(&mut self, session: &[u8]) {
-        let router = self.router;
+    /// Gives a session. Who knows it besides this node does so for as long as the copy is kept.
+    pub fn give(&mut self, leaving: Leaving) {
+        let (router, Leaving { session, known }) = (self.router, leaving);
         if let Some(name) = given_name(self.number, self.given)
-            && let Ok(known) = minicbor::decode::<Moved>(session)
+            && let Ok(copy) = minicbor::decode::<Moved>(&session)
         {
             let of = (self.account.as_str(), router.now_ms());
-            let mut store = router.replicas.store.lock();
-            store.keep((self.to, name), of, known, Instant::now() + KEPT);
+            let (name, lapses) = ((self.to, name), Instant::now() + KEPT);
+            let replicas = &router.replicas;
+            replicas.store.lock().keep(name, of, copy, lapses);
+            if let Some(known) = known {
+                replicas.leaving.lock().insert(name, (lapses, known));
+            }
         }
         self.given += 1;
-        router.peers.give_session(self.to, self.number, session);
+        router.peers.give_session(self.to, self.number, &session);
     }
 }
 
 impl Replicas {
+    /// A session that was given is known to its home, and to the next node: who knew it before it left need not any more.
+    pub(super) fn has_arrived(&self, name: Name) {
+        let known = self.leaving.lock().remove(&name);
+        // Not while the lock is held: it tells that node.
+        drop(known);
+    }
+
+    /// Who knew sessions that left need not know them for longer than copies are kept, nor who was told early.
+    pub(super) fn forget_left(&self, now: Instant) {
+        let (left, early): (Vec<_>, Vec<_>) = {
+            let (mut left, mut early) = (self.leaving.lock(), self.early.lock());
+            let left = left.extract_if(|_, (lapses, _)| *lapses <= now);
+            let early = early.extract_if(|_, early| early.until <= now);
+            (left.collect(), early.collect())
+        };
+        drop((left, early));
+    }
+
     /// Sessions that came are known to their home, and to the next node: whoever gave them need not keep them.
     pub fn thank(&self, router: &Router, givers: impl IntoIterator<Item = Giver>) {
         for (node, name) in givers {

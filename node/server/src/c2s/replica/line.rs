@@ -6,20 +6,19 @@ use std::sync::{
 };
 
 use cluster::NodeId;
+use parking_lot::Mutex;
 
 use super::{millis, state::Delta, store::Update};
-use crate::{
-    c2s::session::SessionCore,
-    routing::{
-        Router, SessionHandle,
-        peers::{Kind, frame},
-    },
+use crate::routing::{
+    Order, Router, SessionHandle,
+    peers::{Kind, frame},
 };
 
 /// What a node is told of one session.
 pub(super) struct Line {
     pub(super) node: NodeId,
-    pub(super) handle: Arc<SessionHandle>,
+    /// The session; `None`: its home is not loaded yet.
+    handle: Option<Arc<SessionHandle>>,
     /// The number of the last update.
     pub(super) sent: AtomicU64,
     /// Up to which it is known there.
@@ -30,6 +29,10 @@ pub(super) struct Line {
     pub(super) late: AtomicBool,
     /// The other node does not follow.
     pub(super) refused: AtomicBool,
+    /// The update with which all of the session was told.
+    whole: AtomicU64,
+    /// Who was told before: that node keeps what it knows until this one knows all.
+    former: Mutex<Option<Stream>>,
 }
 
 impl Line {
@@ -39,6 +42,28 @@ impl Line {
         sent.saturating_sub(self.confirmed.load(Ordering::Acquire))
     }
 
+    /// The session is told that it may go on.
+    pub(super) fn wake(&self) {
+        if let Some(handle) = &self.handle {
+            handle.mailbox.order(Order::Replicated);
+        }
+    }
+
+    /// The other node knows all that was told up to this update.
+    pub(super) fn confirm(&self, upto: u64) {
+        self.confirmed.fetch_max(upto, Ordering::AcqRel);
+        if upto >= self.whole.load(Ordering::Acquire) {
+            self.forget_former();
+        }
+    }
+
+    /// Whoever was told before need not know the session any more.
+    pub(super) fn forget_former(&self) {
+        // Not dropped while the lock is held: it tells that node.
+        let former = self.former.lock().take();
+        drop(former);
+    }
+
     /// Whether all that was told is known.
     pub(super) fn is_confirmed(&self) -> bool {
         self.confirmed.load(Ordering::Acquire) == self.sent.load(Ordering::Acquire)
@@ -46,7 +71,7 @@ impl Line {
 }
 
 /// What one node is told of the session. When it is dropped, that node forgets what it knows.
-pub(super) struct Stream {
+pub(in crate::c2s) struct Stream {
     router: Arc<Router>,
     pub(super) line: Arc<Line>,
     number: u64,
@@ -54,26 +79,51 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Nothing is told yet.
-    pub(super) fn new(core: &SessionCore, node: NodeId) -> Self {
-        let router = core.router.clone();
+    /// Nothing is told yet. `former`: who was told until now.
+    pub(super) fn new(
+        router: &Arc<Router>,
+        handle: Option<Arc<SessionHandle>>,
+        node: NodeId,
+        former: Option<Self>,
+    ) -> Self {
+        let former = former.and_then(Self::known);
         let replicas = &router.replicas;
         let number = replicas.next.fetch_add(1, Ordering::Relaxed) + 1;
         let line = Arc::new(Line {
             node,
-            handle: core.handle.clone(),
+            handle,
             sent: AtomicU64::new(0),
             confirmed: AtomicU64::new(0),
             since_ms: AtomicU64::new(0),
             late: AtomicBool::new(false),
             refused: AtomicBool::new(false),
+            whole: AtomicU64::new(u64::MAX),
+            former: Mutex::new(former),
         });
         replicas.line(number).lock().insert(number, line.clone());
         Self {
             began_ms: router.now_ms(),
-            router,
+            router: router.clone(),
             line,
             number,
+        }
+    }
+
+    /// It, if its node knows the session; otherwise who was told before.
+    fn known(self) -> Option<Self> {
+        let former = self.line.former.lock().take();
+        match former.is_some() {
+            true => former,
+            false => Some(self),
+        }
+    }
+
+    /// What was told until now is all of the session.
+    pub(super) fn is_whole(&self) {
+        let sent = self.line.sent.load(Ordering::Acquire);
+        self.line.whole.store(sent, Ordering::Release);
+        if self.line.is_confirmed() {
+            self.line.forget_former();
         }
     }
 
@@ -85,12 +135,20 @@ impl Stream {
             line.since_ms.store(now, Ordering::Relaxed);
         }
         let number = line.sent.fetch_add(1, Ordering::AcqRel) + 1;
-        let update = Update { number, of, deltas };
-        let Ok(encoded) = minicbor::to_vec(&update) else {
+        self.send(&Update { number, of, deltas })
+    }
+
+    /// The session goes elsewhere: nobody need ask for it here, but it is kept until the stream is dropped.
+    pub(super) fn leaves(&self) {
+        self.send(&Update::LEAVES);
+    }
+
+    fn send(&self, update: &Update) -> bool {
+        let Ok(encoded) = minicbor::to_vec(update) else {
             return false;
         };
         let body = frame::numbered(self.number, &encoded);
-        self.router.peers.send(line.node, Kind::Replica, body)
+        self.router.peers.send(self.line.node, Kind::Replica, body)
     }
 }
 

@@ -40,10 +40,15 @@ pub use following::Following;
 pub(super) use following::{commit, parked};
 pub use frames::{confirmed, taken};
 pub use giving::Giving;
+pub(super) use line::Stream;
 pub use orphans::{give_up, load_left, view_changed};
 
-use self::{line::Line, store::Store};
-use crate::routing::{Order, Peers, Router};
+use self::{
+    line::Line,
+    orphans::Early,
+    store::{Name, Store},
+};
+use crate::routing::{Peers, Router};
 
 /// How long a session waits for the other node.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -61,6 +66,10 @@ pub struct Replicas {
     /// Nodes that did not answer: nobody waits for them until they do.
     silent: Mutex<HashSet<NodeId>>,
     store: Mutex<Store>,
+    /// Sessions that left, until they are known where they went: when that is waited for no longer, and who knew them.
+    leaving: Mutex<HashMap<Name, (Instant, Stream)>>,
+    /// By SM id, what the next node is told of sessions that were left behind, until their home does so.
+    early: Mutex<HashMap<String, Early>>,
     /// When sessions without connection were looked after.
     looked: Mutex<Option<Instant>>,
     /// What other nodes are to be told, by node: numbers of lines, and up to which update they are known; 0: not at all.
@@ -92,6 +101,7 @@ impl Replicas {
             return;
         }
         self.store.lock().expire(now);
+        self.forget_left(now);
         let mut looked = self.looked.lock();
         if looked.is_none_or(|at| now.duration_since(at) >= LAP) {
             *looked = Some(now);
@@ -110,7 +120,7 @@ impl Replicas {
             for line in late {
                 line.late.store(true, Ordering::Release);
                 self.silent.lock().insert(line.node);
-                line.handle.mailbox.order(Order::Replicated);
+                line.wake();
             }
         }
     }
@@ -127,14 +137,19 @@ impl Replicas {
             .store
             .lock()
             .take(account, to, |node| peers.has_left(node), now_ms);
-        let encoded = taken.into_iter().filter_map(|orphan| {
-            let mut session = orphan.replica.session;
-            let since_ms = session.doubt_since_ms.unwrap_or(orphan.gone_ms);
-            session.doubt_since_ms = Some(since_ms.min(orphan.gone_ms));
-            session.began_ms = Some(orphan.began_ms);
+        let encoded = taken.into_iter().filter_map(|session| {
+            if to.is_some() {
+                drop(self.take_early(&session.sm_id));
+            }
             minicbor::to_vec(&session).ok()
         });
         encoded.collect()
+    }
+
+    /// What the next node was told of a session while its home was not loaded.
+    fn take_early(&self, sm_id: &str) -> Option<Stream> {
+        let early = self.early.lock().remove(sm_id);
+        early.map(|early| early.stream)
     }
 
     /// How many sessions of others are known here, and how many bytes they take.

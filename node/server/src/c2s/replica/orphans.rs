@@ -6,7 +6,11 @@ use cluster::NodeId;
 use tokio::time::Instant;
 use xmpp::BareJid;
 
-use super::{following, snapshot::given};
+use super::{
+    following,
+    line::Stream,
+    snapshot::{given, tell_whole},
+};
 use crate::{
     c2s::{Parking, SessionCore, moving::Moved},
     home::Home,
@@ -17,6 +21,10 @@ use crate::{
 const AGREEING: Duration = Duration::from_secs(3);
 /// Homes that are loaded at once because another node died.
 const LOADING: usize = 32;
+/// Accounts whose sessions are told to another node before anything else is done.
+const TELLING: usize = 64;
+/// How long the next node knows a session whose home is not loaded.
+const EARLY: Duration = Duration::from_secs(60);
 
 /// The sessions of an account that are known here, for its new home. Their home may not be known to be gone yet. What the new
 /// home itself has told is for who comes after it.
@@ -62,9 +70,63 @@ pub fn view_changed(router: &Arc<Router>) {
         told.parked.look_after_all(&told);
     });
     let router = router.clone();
-    router
-        .clone()
-        .spawn(async move { load(&router, orphans).await });
+    router.clone().spawn(async move {
+        tell_next(&router, &orphans).await;
+        load(&router, orphans).await;
+    });
+}
+
+/// A session that was left behind and whose home, here, is not loaded: what the next node is told of it meanwhile.
+pub(super) struct Early {
+    account: Box<str>,
+    session: Moved,
+    pub(super) stream: Stream,
+    /// Until when the home is waited for.
+    pub(super) until: Instant,
+}
+
+/// Sessions that were left behind and are served here now are told to the next node at once: their homes wait for the store
+/// before they can do so, and this node may die meanwhile. So are those that were told to another, which is no longer next.
+async fn tell_next(router: &Arc<Router>, accounts: &[Box<str>]) {
+    let replicas = &router.replicas;
+    let is_next =
+        |early: &Early| Some(early.stream.line.node) == router.peers.second(&early.account);
+    let moved: Vec<_> = {
+        let mut early = replicas.early.lock();
+        early.extract_if(|_, it| !is_next(it)).collect()
+    };
+    for (_, early) in moved {
+        tell_early(router, &early.account, early.session, Some(early.stream));
+    }
+    for accounts in accounts.chunks(TELLING) {
+        for account in accounts {
+            let left = replicas.store.lock().left_behind(account);
+            for session in left {
+                tell_early(router, account, session, None);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn tell_early(router: &Arc<Router>, account: &str, session: Moved, former: Option<Stream>) {
+    let replicas = &router.replicas;
+    let second = router.peers.second(account);
+    let Some(node) = second.filter(|node| !replicas.is_silent(*node)) else {
+        return;
+    };
+    let stream = Stream::new(router, None, node, former);
+    if tell_whole(account, &stream, session.clone()) {
+        let id = session.sm_id.clone();
+        let early = Early {
+            account: account.into(),
+            session,
+            stream,
+            until: Instant::now() + EARLY,
+        };
+        let before = replicas.early.lock().insert(id, early);
+        drop(before);
+    }
 }
 
 /// The node to which an account was given is not its home any more: who is now gets to know what it may not have taken in.

@@ -16,11 +16,12 @@ use crate::{
 };
 
 /// Tells all of a session. False: not all of it is on its way.
-pub(super) fn tell_whole(core: &SessionCore, stream: &Stream, session: Moved) -> bool {
-    let account = core.home.account.as_str().to_owned();
-    let mut of = Some((account, stream.began_ms));
+pub(super) fn tell_whole(account: &str, stream: &Stream, session: Moved) -> bool {
+    let mut of = Some((account.to_owned(), stream.began_ms));
     let mut deltas = in_frames(session).into_iter();
-    deltas.all(|delta| stream.tell(of.take(), vec![delta]))
+    let is_told = deltas.all(|delta| stream.tell(of.take(), vec![delta]));
+    stream.is_whole();
+    is_told
 }
 
 /// How a session stands to others now; `None`: it has lost its name.

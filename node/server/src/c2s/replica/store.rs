@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 512 << 20;
 const ONE: usize = 768;
 
 /// A session, by the node that is its home and the number of what that tells of it.
-type Name = (NodeId, u64);
+pub(super) type Name = (NodeId, u64);
 
 /// What a home tells of a session.
 #[derive(Debug, Encode, Decode)]
@@ -36,6 +36,19 @@ pub(super) struct Update {
     pub(super) deltas: Vec<Delta>,
 }
 
+impl Update {
+    /// The session goes elsewhere, and is kept until it is closed. (Who does not know this forgets it.)
+    pub(super) const LEAVES: Self = Self {
+        number: 0,
+        of: None,
+        deltas: Vec::new(),
+    };
+
+    pub(super) fn leaves(&self) -> bool {
+        self.number == 0 && self.of.is_none() && self.deltas.is_empty()
+    }
+}
+
 #[derive(Debug)]
 struct Held {
     account: Box<str>,
@@ -46,6 +59,8 @@ struct Held {
     replica: Replica,
     /// When its home was seen gone, in milliseconds since 1970, and when nobody can resume it any more.
     gone: Option<(u64, Instant)>,
+    /// It goes elsewhere, as its home said.
+    leaves: bool,
     /// A copy of what was given to its home: when it is of no use any more, if that lives.
     lapses: Option<Instant>,
 }
@@ -56,12 +71,12 @@ impl Held {
     }
 }
 
-/// A session whose home is gone.
-#[derive(Debug)]
-pub(super) struct Orphan {
-    pub(super) began_ms: u64,
-    pub(super) gone_ms: u64,
-    pub(super) replica: Replica,
+/// A session whose home is gone, as another may go on with it.
+fn left(mut session: Moved, began_ms: u64, gone_ms: u64) -> Moved {
+    let since_ms = session.doubt_since_ms.unwrap_or(gone_ms);
+    session.doubt_since_ms = Some(since_ms.min(gone_ms));
+    session.began_ms = Some(began_ms);
+    session
 }
 
 /// What is known.
@@ -113,9 +128,14 @@ impl Store {
                     number: update.number,
                     replica,
                     gone,
+                    leaves: false,
                     lapses: None,
                 };
                 self.insert(name, held)
+            }
+            None if update.leaves() => {
+                let held = self.held.get_mut(&name);
+                held.map(|held| held.leaves = true).is_some()
             }
             None => {
                 let follows = self.follow(name, update);
@@ -153,6 +173,7 @@ impl Store {
             number: 0,
             replica: Replica::new(session, None),
             gone: None,
+            leaves: false,
             lapses: Some(lapses),
         };
         self.insert(name, held);
@@ -218,7 +239,7 @@ impl Store {
         to: Option<NodeId>,
         is_gone: impl Fn(NodeId) -> bool,
         now_ms: u64,
-    ) -> Vec<Orphan> {
+    ) -> Vec<Moved> {
         let names = self.by_account.get(account).cloned().unwrap_or_default();
         let mut taken = Vec::new();
         for name in names.into_iter().filter(|name| Some(name.0) != to) {
@@ -226,20 +247,30 @@ impl Store {
             if (is_orphan || is_gone(name.0))
                 && let Some(held) = self.remove(name)
             {
-                taken.push(Orphan {
-                    began_ms: held.began_ms,
-                    gone_ms: held.gone.map_or(now_ms, |(gone_ms, _)| gone_ms),
-                    replica: held.replica,
-                });
+                let gone_ms = held.gone.map_or(now_ms, |(gone_ms, _)| gone_ms);
+                taken.push(left(held.replica.session, held.began_ms, gone_ms));
             }
         }
         taken
     }
 
-    /// Whether anything is known of an account that another node than this one has told.
+    /// The sessions of an account whose homes are gone: they stay here as well.
+    pub(super) fn left_behind(&self, account: &str) -> Vec<Moved> {
+        let names = self.by_account.get(account).into_iter().flatten();
+        let sessions = names.filter_map(|name| {
+            let held = self.held.get(name)?;
+            let (gone_ms, _) = held.gone?;
+            let session = held.replica.session.clone();
+            Some(left(session, held.began_ms, gone_ms))
+        });
+        sessions.collect()
+    }
+
+    /// Whether anything is known of an account that another node than this one has told, and that has not gone elsewhere.
     pub(super) fn knows(&self, account: &str, but: NodeId) -> bool {
+        let stays = |name: &Name| self.held.get(name).is_some_and(|held| !held.leaves);
         let names = self.by_account.get(account);
-        names.is_some_and(|names| names.iter().any(|name| name.0 != but))
+        names.is_some_and(|names| names.iter().any(|name| name.0 != but && stays(name)))
     }
 
     /// Forgets what nobody can resume any more.

@@ -73,7 +73,7 @@ fn a_gap_ends_it() {
     check(&mut store, vec![whole(7), next(8)], &[true, true]);
     let taken = store.take("bob@example.org", None, |node| node == HOME, 50);
     assert_eq!(taken.len(), 1);
-    assert_eq!((taken[0].replica.session.h, taken[0].gone_ms), (8, 50));
+    assert_eq!((taken[0].h, taken[0].doubt_since_ms), (8, Some(50)));
     check(&mut store, vec![next(9)], &[false]);
 }
 
@@ -124,7 +124,10 @@ fn a_session_is_given_when_its_home_is_gone_and_only_then() {
     // Only once.
     assert!(store.orphans(|node| node == HOME, 11, now).is_empty());
     let taken = store.take("bob@example.org", None, |_| false, 99);
-    assert_eq!((taken[0].gone_ms, taken[0].began_ms), (10, 5));
+    assert_eq!(
+        (taken[0].doubt_since_ms, taken[0].began_ms),
+        (Some(10), Some(5))
+    );
     assert_eq!(store.size(), (0, 0));
 }
 
@@ -173,4 +176,27 @@ fn a_copy_of_what_was_given_lasts_until_it_is_taken_in_or_for_a_while() {
     assert_eq!(store.orphans(|node| node == HOME, 10, now).len(), 1);
     store.expire(lapses);
     assert_eq!(store.take(account, None, |_| false, 11).len(), 1);
+}
+
+#[test]
+fn who_goes_elsewhere_is_kept_and_not_waited_for() {
+    let mut store = Store::default();
+    check(&mut store, vec![whole(1)], &[true]);
+    assert!(store.knows("bob@example.org", NodeId(2)));
+    check(&mut store, vec![Update::LEAVES], &[true]);
+    assert!(!store.knows("bob@example.org", NodeId(2)));
+    // Its home dies before it has arrived.
+    let now = Instant::now();
+    assert_eq!(store.orphans(|node| node == HOME, 10, now).len(), 1);
+    let told = store.left_behind("bob@example.org");
+    assert_eq!(told[0].doubt_since_ms, Some(10));
+    // It is told to the next node, and is still here.
+    assert_eq!(told, store.take("bob@example.org", None, |_| false, 11));
+    check(&mut store, vec![Update::LEAVES], &[false]);
+    check(
+        &mut store,
+        vec![whole(1), update(0, vec![Delta::Closed])],
+        &[true, false],
+    );
+    assert_eq!(store.size(), (0, 0));
 }
