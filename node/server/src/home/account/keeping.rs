@@ -58,6 +58,19 @@ struct Unsaved {
     _busy: Busy,
 }
 
+impl State {
+    /// Another home has written how far the log was handed over: what it handed over need not be again.
+    fn met(&mut self, current: Mailbox) {
+        let handed = Handed {
+            acked: current.acked,
+            undelivered: current.undelivered,
+        };
+        self.pending.handed_over(&handed);
+        (self.mailbox.version, self.mailbox.acked) = (current.version, handed.acked);
+        self.unsaved_acks = self.unsaved_acks.max(1);
+    }
+}
+
 impl Home {
     /// The last resource went away: remember when, and what it said (XEP-0012). Written with the next sweep: who comes
     /// back at once, as phones do, costs no write.
@@ -104,6 +117,10 @@ impl Home {
                 return None;
             }
             state.unsaved_acks = 0;
+            // Another home knows later entries than this one: its word is not to be replaced by less.
+            if state.head < state.mailbox.acked {
+                return None;
+            }
             (state.mailbox.acked, state.mailbox.undelivered) =
                 state.pending.summary(state.head, Mailbox::MAX_UNDELIVERED);
             Some(Unsaved {
@@ -128,12 +145,9 @@ impl Home {
                 self.with(|state| state.mailbox.version = version);
             }
             Err(error) if error.kind() == ErrorKind::Conflict => {
-                // Another write came between; the next save names the version that is there now.
+                // Another home wrote; the next save names the version that is there now.
                 if let Ok(current) = mailboxes.load(&self.account).await {
-                    self.with(|state| {
-                        state.mailbox.version = current.version;
-                        state.unsaved_acks = state.unsaved_acks.max(1);
-                    });
+                    self.with(|state| state.met(current));
                 }
             }
             Err(error) => {
