@@ -53,6 +53,10 @@ pub const VCARD: Bytes = Bytes::from_static(b"VC");
 pub const ROOM: Bytes = Bytes::from_static(b"ROOM");
 /// What sort keys of those affiliated with a room begin with.
 pub const ROOM_MEMBERS: &[u8] = b"M#";
+/// What sort keys of shared groups begin with.
+pub const GROUPS: &[u8] = b"H#";
+/// What sort keys of members of shared groups begin with.
+pub const GROUP_MEMBERS: &[u8] = b"M#";
 /// Sort key of archive preferences.
 pub const ARCHIVE_PREFERENCES: Bytes = Bytes::from_static(b"MAMP");
 /// Sort key of how far a maintenance is.
@@ -149,6 +153,27 @@ pub fn account(account: &BareJid) -> Bytes {
 /// Partition of a domain's shared groups.
 pub fn groups(domain: &str) -> Bytes {
     partition_of_one(b"G#", domain)
+}
+
+/// Sort key of a shared group.
+pub fn group(id: &str) -> Bytes {
+    Builder::new(GROUPS, id.len())
+        .last(id.as_bytes())
+        .within(MAX_SORT)
+}
+
+/// What sort keys of members of a shared group begin with.
+pub fn group_members(id: &str) -> Bytes {
+    Builder::new(GROUP_MEMBERS, id.len())
+        .part(id.as_bytes())
+        .within(MAX_SORT - HASH_ROOM)
+}
+
+/// Sort key of a member of a shared group, behind what those of its group begin with.
+pub fn group_member(prefix: &[u8], member: &BareJid) -> Bytes {
+    Builder::new(prefix, member.as_str().len())
+        .last(member.as_str().as_bytes())
+        .within(MAX_SORT)
 }
 
 /// Partition of a room.

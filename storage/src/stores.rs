@@ -21,7 +21,7 @@ use crate::{
     repository::{
         AccountRepository, ArchivePreferencesRepository, ByDomain, Credentials, LogRepository,
         MailboxRepository, PrivacyRepository, PrivateXmlRepository, PubsubRepository,
-        RoomRepository, RosterRepository, VcardRepository,
+        RoomRepository, RosterRepository, SharedGroupRepository, VcardRepository,
     },
     shape::{Blobs, Table},
 };
@@ -54,6 +54,8 @@ pub struct Stores {
     pub vcards: Arc<dyn VcardRepository>,
     /// Archive preferences.
     pub archive_preferences: Arc<dyn ArchivePreferencesRepository>,
+    /// Shared groups.
+    pub groups: Arc<dyn SharedGroupRepository>,
     /// Rooms: those of all services where most domains are kept.
     pub rooms: Arc<dyn RoomRepository>,
     layouts: Arc<Layouts>,
@@ -140,6 +142,7 @@ impl Stores {
             pubsub: repository!(pubsub),
             vcards: repository!(vcards),
             archive_preferences: repository!(archive_preferences),
+            groups: repository!(groups),
             rooms: layouts.most.rooms(),
             layouts,
         }
@@ -192,6 +195,7 @@ impl Stores {
 
     /// Erases what a marked name has, wherever it is.
     pub(crate) async fn erase_rest(&self, account: &BareJid) -> Result<()> {
+        self.groups.leave(account).await?;
         self.erasure(account)?.run().await
     }
 

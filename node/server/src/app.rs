@@ -117,13 +117,25 @@ impl App {
             .context("reading the node's secret")?;
         let gate = Gate::new(&config, secret)
             .context("reading the authorities for client certificates")?;
-        let rosters = Arc::new(modules::roster::Rosters::new(stores.rosters.clone()));
+        let groups = Arc::new(modules::groups::Groups::new(
+            stores.groups.clone(),
+            stores.accounts.clone(),
+            modules::groups::Options {
+                domains: config.shared_groups.domains(&config.domains),
+                contacts: config.shared_groups.contacts,
+            },
+        ));
+        let rosters = Arc::new(modules::roster::Rosters::with_groups(
+            stores.rosters.clone(),
+            groups.clone(),
+        ));
         let nodes = Arc::new(modules::pubsub::Nodes::new(stores.pubsub.clone()));
         let router = Arc::new(Router {
             node,
             last_items: modules::pubsub::pep::LastItems::new(nodes.clone(), rosters.clone()),
             interests: modules::pubsub::Interests::default(),
             rosters,
+            groups,
             nodes,
             config: config.clone(),
             stores,
@@ -379,10 +391,6 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
             stores.vcards.clone(),
             pep.clone(),
         )),
-        Arc::new(modules::vcard::search::SearchModule::new(
-            stores.vcards.clone(),
-            config.domains.clone(),
-        )),
         Arc::new(modules::carbons::Carbons),
         Arc::new(modules::legacy_session::LegacySession),
         Arc::new(modules::private::Private::new(
@@ -414,6 +422,12 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         router.nodes.clone(),
         pubsub_options(config),
     )));
+    if config.search.enabled {
+        modules.push(Arc::new(modules::vcard::search::SearchModule::new(
+            stores.vcards.clone(),
+            search_options(config),
+        )));
+    }
     if config.archive.enabled {
         modules.push(Arc::new(modules::archive::Archive::new(
             stores.archives.clone(),
@@ -467,5 +481,19 @@ fn pubsub_options(config: &Config) -> modules::pubsub::ServiceOptions {
             subscriptions: pubsub.subscriptions,
             ..modules::pubsub::pep::LIMITS
         },
+    }
+}
+
+fn search_options(config: &Config) -> modules::vcard::search::SearchOptions {
+    let search = &config.search;
+    modules::vcard::search::SearchOptions {
+        services: config.search_services(),
+        at_domains: search.at_domains,
+        domains: config.domains.clone(),
+        admins: config.admins.clone(),
+        who: search.who,
+        fields: search.fields.clone(),
+        contains: search.contains,
+        page: search.page,
     }
 }

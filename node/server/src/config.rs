@@ -6,7 +6,7 @@
 //! | `values` | durations, sizes, addresses: text to value |
 //! | `reader` | takes a section apart; what nobody asked for is unknown |
 //! | `meaning` | every key: from what was written to [`Config`] |
-//! | `storage`, `cluster`, `maintenance`, `pubsub`, `rooms`, `listeners`, `certificates`, `filter` | sections with rules of their own |
+//! | `storage`, `cluster`, `maintenance`, `pubsub`, `rooms`, `search`, `shared_groups`, `listeners`, `certificates`, `filter` | sections with rules of their own |
 //! | `mistake`, `origin` | what is wrong, where, and what to do; what was written, and where |
 //! | `user_data` | what an instance of EC2 was given in place of a file |
 //! | `load` | finds the file, reads the environment, reports every mistake at once |
@@ -26,7 +26,9 @@ mod pubsub;
 mod raw;
 mod reader;
 mod rooms;
+mod search;
 mod secret;
+mod shared_groups;
 mod storage;
 pub mod user_data;
 mod values;
@@ -49,7 +51,9 @@ pub use mistake::{Mistake, Mistakes};
 pub use origin::Origin;
 pub use pubsub::{Pubsub, PubsubMakers};
 pub use rooms::{RoomMakers, Rooms};
+pub use search::{FIELDS as SEARCH_FIELDS, Search, Searchers};
 pub use secret::Secret;
+pub use shared_groups::SharedGroups;
 pub use storage::{
     Aws, Bucket, Dialect, DynamoDbStore, External, Feature, Memcached, SqlStore, Storage, Store,
     Uses,
@@ -93,6 +97,10 @@ pub struct Config {
     pub rooms: Rooms,
     /// Services for publishing (XEP-0060).
     pub pubsub: Pubsub,
+    /// Shared groups.
+    pub shared_groups: SharedGroups,
+    /// The search for people (XEP-0055).
+    pub search: Search,
     /// Addresses of people (XEP-0157), by field: `abuse`, `admin`, `support` and the like; URIs.
     pub contacts: Vec<(String, Vec<String>)>,
     /// Who may use service administration (XEP-0133).
@@ -319,6 +327,8 @@ impl Config {
             },
             rooms: Rooms::default(),
             pubsub: Pubsub::default(),
+            shared_groups: SharedGroups::default(),
+            search: Search::default(),
             contacts: Vec::new(),
             admins: Vec::new(),
             log: Log {

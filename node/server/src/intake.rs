@@ -18,7 +18,7 @@ use crate::{
         replica,
     },
     home::{self, CopyTo, Parcel},
-    pipeline::{events, probe},
+    pipeline::{events, groups, probe},
     routing::{
         Asker, Origin, Progress, Router, acting,
         peers::{
@@ -179,6 +179,13 @@ impl Taking<'_> {
                 if let Some(address) = account(body) {
                     router.nodes.forget(&address);
                 }
+            }
+            Kind::Groups => {
+                let (router, body) = (router.clone(), body.clone());
+                router.clone().spawn(async move {
+                    let domain = String::from_utf8_lossy(&body);
+                    groups::renew_or_doubt(&router, &domain).await;
+                });
             }
             Kind::Replica => replica::taken(router, from, body),
             Kind::Replicated => replica::confirmed(router, from, body),
@@ -455,6 +462,7 @@ fn forget(router: &Arc<Router>, body: &Bytes) {
         router.rosters.forget(&account);
         router.nodes.forget(&account);
         router.homes.forget(router, account.as_str());
+        router.groups.account_changed(&account);
     }
 }
 

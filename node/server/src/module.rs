@@ -467,6 +467,8 @@ pub trait Outlet: Send + Sync {
     fn photo_changed(&self, account: &BareJid, photo: Photo);
     /// The account was made or removed.
     fn forget(&self, account: &BareJid);
+    /// Shared groups of a domain were changed here: whoever is given other contacts now is told, at all nodes.
+    async fn groups_changed(&self, domain: &str);
     /// The account is being removed: ends its sessions with an error, all but `spared`, waits until they are gone and
     /// nothing is written for them any more, and forgets it, at the node that serves it. The full addresses that contacts still
     /// see.
@@ -490,8 +492,15 @@ pub trait Outlet: Send + Sync {
         resource: Option<&str>,
         error: &StreamError,
     ) -> Result<usize, StanzaError>;
-    /// The account's block list changed: in force from now on.
-    fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>);
+    /// The account's privacy lists changed, and are stored: in force when this is done, wherever the account is served by then.
+    ///
+    /// # Errors
+    /// The node to which the account has just gone does not answer: to be repeated.
+    async fn lists_changed(
+        &self,
+        account: &BareJid,
+        lists: Arc<PrivacyData>,
+    ) -> Result<(), StanzaError>;
     /// The account's archive preferences changed: in force from now on.
     fn preferences_changed(&self, account: &BareJid, preferences: Arc<ArchivePreferences>);
     /// Whether there is such an account.

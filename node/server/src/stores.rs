@@ -94,6 +94,7 @@ fn layout(storage: &Storage, domain: &str, places: &HashMap<&str, Place>) -> Lay
         privacy: of(Feature::Privacy),
         private_xml: of(Feature::PrivateXml),
         vcards: Kept::In(of(Feature::Vcards)),
+        groups: Kept::In(of(Feature::Groups)),
     }
 }
 

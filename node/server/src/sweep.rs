@@ -17,6 +17,7 @@ use crate::{
     config::ClientLimits,
     home::HOME_SHARDS,
     intake,
+    pipeline::groups,
     routing::{Order, Router, sessions::SHARDS},
     shutdown::Stopping,
 };
@@ -29,8 +30,11 @@ const TIDY: Duration = Duration::from_secs(15);
 /// Runs until the node stops.
 pub async fn run(router: Arc<Router>, mut stop: Stopping) {
     let mut watch = Watch::new(&router.config.limits);
+    let warmed = router.groups.clone();
+    router.spawn(async move { warmed.warm().await });
     let mut laps = Laps::default();
     let mut tidied = Instant::now();
+    let mut groups_read = Instant::now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
@@ -41,12 +45,20 @@ pub async fn run(router: Arc<Router>, mut stop: Stopping) {
         for shard in watch.shards() {
             ask_the_silent(&router, &watch, shard);
         }
+        if groups_read.elapsed() >= router.config.shared_groups.refresh {
+            groups_read = Instant::now();
+            router.groups.doubt_all();
+        }
+        groups::sweep(&router);
         let homes = laps.next();
         router.homes.sweep_shards(&router, homes);
         if tidied.elapsed() >= TIDY {
             tidied = Instant::now();
             intake::sweep(&router);
             router.homes.unpin(&router);
+            router
+                .groups
+                .retain(|account| router.directory.lookup(account.as_str()).is_some());
             router
                 .rosters
                 .retain(|account| router.directory.lookup(account.as_str()).is_some());

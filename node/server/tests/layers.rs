@@ -67,7 +67,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("instance", &[]),
     ("intake", &["c2s", "home", "pipeline", "routing"]),
-    ("sweep", &["home", "intake", "routing"]),
+    ("sweep", &["home", "intake", "pipeline", "routing"]),
     ("maintenance", &["routing"]),
     ("membership", &["intake", "routing"]),
     (

@@ -19,6 +19,7 @@ mod pubsub;
 mod read_only;
 mod room;
 mod roster;
+mod shared_groups;
 mod table;
 mod vcard;
 
@@ -37,6 +38,7 @@ pub use read_only::{
 };
 pub use room::rooms;
 pub use roster::rosters;
+pub use shared_groups::shared_groups;
 pub use table::{Subject, table};
 pub use vcard::vcards;
 
@@ -63,6 +65,7 @@ pub async fn stores(stores: &Stores) {
     vcards(&*stores.vcards).await;
     archive_preferences(&*stores.archive_preferences).await;
     rooms(&*stores.rooms).await;
+    shared_groups(&*stores.groups).await;
 }
 
 fn jid(text: &str) -> BareJid {

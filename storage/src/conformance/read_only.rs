@@ -4,8 +4,8 @@ use super::{done, refused};
 use crate::{
     error::ErrorKind::NotAllowed,
     repository::{
-        AccountRepository, AgentTokens, Credentials, FastToken, GroupAudience, GroupMember,
-        GroupMembers, SharedGroup, SharedGroupRepository, Vcard, VcardRepository,
+        AccountRepository, AgentTokens, Credentials, FastToken, GroupMember, SharedGroup,
+        SharedGroupRepository, Vcard, VcardRepository,
     },
 };
 use xmpp::BareJid;
@@ -74,14 +74,7 @@ pub async fn read_only_shared_groups(repo: &dyn SharedGroupRepository, domain: &
     assert!(!repo.is_writable(domain));
     let before = done(repo.load(domain, known).await).expect("a known group");
     let members = done(repo.members(domain, known, None, 1_000).await);
-    let new = SharedGroup {
-        id: "a group that nobody has".into(),
-        name: "x".into(),
-        description: None,
-        members: GroupMembers::Listed,
-        audience: GroupAudience::Everyone,
-        version: 0,
-    };
+    let new = SharedGroup::new("a group that nobody has");
     let member = GroupMember {
         jid: super::jid("nobody@elsewhere.example"),
         name: None,

@@ -44,6 +44,20 @@ async fn search(
     }
 }
 
+async fn inside(repo: &dyn VcardRepository, text: &str, limit: usize) -> Vec<BareJid> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = repo.search_inside("vcard.example", text, after.as_ref(), limit);
+        let page = done(page.await);
+        assert!(page.owners.len() <= limit);
+        found.extend(page.owners);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return found,
+        }
+    }
+}
+
 /// Runs all of it.
 pub async fn vcards(repo: &dyn VcardRepository) {
     use VcardField::{FullName, Given, Locality};
@@ -119,6 +133,20 @@ pub async fn vcards(repo: &dyn VcardRepository) {
         );
     }
 
+    let told = done(repo.told(&bob).await).expect("just put");
+    let expected = [(FullName, "Bob Smith"), (Locality, "Annecy")];
+    assert_eq!(told, expected.map(|(field, text)| (field, text.to_owned())));
+    assert_eq!(done(repo.told(&jid("nobody@vcard.example")).await), None);
+    for limit in [1, 2, 100] {
+        assert_eq!(inside(repo, "nab", limit).await, slice::from_ref(&annabel));
+        assert_eq!(
+            inside(repo, "MITH", limit).await,
+            [annabel.clone(), bob.clone()]
+        );
+        assert_eq!(inside(repo, "smith", limit).await, []);
+        assert_eq!(inside(repo, "nne", limit).await, [ann.clone(), bob.clone()]);
+    }
+
     refused(repo.put(&ann, &vcard(&[]), 0).await, ErrorKind::Conflict);
     let noise: Vec<u8> = (0..60_000_u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
@@ -138,6 +166,10 @@ pub async fn vcards(repo: &dyn VcardRepository) {
         [annabel.clone(), ann.clone()]
     );
     assert_eq!(search(repo, FullName, "annis", 1).await, []);
+    assert_eq!(inside(repo, "nnis", 1).await, []);
+    assert_eq!(inside(repo, "nne", 1).await, [ann.clone(), bob.clone()]);
+    let told = done(repo.told(&ann).await).expect("just put");
+    assert_eq!(told, large.searchable);
     assert_eq!(search(repo, Given, "ann", 1).await, slice::from_ref(&ann));
 
     for owner in [&ann, &annabel, &bob] {
@@ -147,6 +179,9 @@ pub async fn vcards(repo: &dyn VcardRepository) {
     }
     assert_eq!(search(repo, FullName, "", 10).await, []);
     assert_eq!(search(repo, Given, "", 10).await, []);
+    for text in ["nne", "nab", "mit"] {
+        assert_eq!(inside(repo, text, 10).await, []);
+    }
     let huge = Vcard {
         xml: vec![b'x'; 2 << 20].into(),
         ..vcard(&[])

@@ -15,6 +15,7 @@ use super::{
     PrivateXmlRepository, PubsubChange, PubsubHead, PubsubItem, PubsubNode, PubsubRepository,
     Rewrite, Roster, RosterRepository, Tip, Vcard, VcardField, VcardPage, VcardPhoto,
     VcardRepository,
+    shared_groups::{GroupMember, SharedGroup, SharedGroupRepository},
 };
 use crate::{error::Result, shape::Done};
 
@@ -152,6 +153,62 @@ impl VcardRepository for ByDomain<dyn VcardRepository> {
     ) -> Result<VcardPage> {
         let of = self.of(domain);
         of.search(domain, field, prefix, after, limit).await
+    }
+    async fn told(&self, owner: &BareJid) -> Result<Option<Vec<(VcardField, String)>>> {
+        self.by(owner).told(owner).await
+    }
+    async fn search_inside(
+        &self,
+        domain: &str,
+        text: &str,
+        after: Option<&Bytes>,
+        limit: usize,
+    ) -> Result<VcardPage> {
+        let of = self.of(domain);
+        of.search_inside(domain, text, after, limit).await
+    }
+}
+
+#[async_trait]
+impl SharedGroupRepository for ByDomain<dyn SharedGroupRepository> {
+    fn is_writable(&self, domain: &str) -> bool {
+        self.of(domain).is_writable(domain)
+    }
+    async fn list(&self, domain: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
+        self.of(domain).list(domain, after, limit).await
+    }
+    async fn all(&self, domain: &str) -> Result<Vec<SharedGroup>> {
+        self.of(domain).all(domain).await
+    }
+    async fn load(&self, domain: &str, group: &str) -> Result<Option<SharedGroup>> {
+        self.of(domain).load(domain, group).await
+    }
+    async fn members(
+        &self,
+        domain: &str,
+        group: &str,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<GroupMember>> {
+        self.of(domain).members(domain, group, after, limit).await
+    }
+    async fn shown_to(&self, account: &BareJid) -> Result<Vec<String>> {
+        self.by(account).shown_to(account).await
+    }
+    async fn put(&self, domain: &str, group: &SharedGroup, seen: u64) -> Result<u64> {
+        self.of(domain).put(domain, group, seen).await
+    }
+    async fn remove(&self, domain: &str, group: &str) -> Result<()> {
+        self.of(domain).remove(domain, group).await
+    }
+    async fn put_members(&self, domain: &str, group: &str, members: &[GroupMember]) -> Result<()> {
+        self.of(domain).put_members(domain, group, members).await
+    }
+    async fn remove_members(&self, domain: &str, group: &str, members: &[BareJid]) -> Result<()> {
+        self.of(domain).remove_members(domain, group, members).await
+    }
+    async fn leave(&self, account: &BareJid) -> Result<()> {
+        self.by(account).leave(account).await
     }
 }
 

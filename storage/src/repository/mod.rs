@@ -52,7 +52,7 @@ pub use room::{
 };
 pub use roster::{Roster, RosterItem, RosterRepository, Subscription, TableRosters};
 pub use shared_groups::{
-    GroupAudience, GroupMember, GroupMembers, SharedGroup, SharedGroupRepository,
+    GroupAudience, GroupMember, GroupMembers, SharedGroup, SharedGroupRepository, TableSharedGroups,
 };
 pub use vcard::{TableVcards, Vcard, VcardField, VcardPage, VcardPhoto, VcardRepository};
 

@@ -13,8 +13,9 @@ use crate::{
     repository::{
         AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository,
         PrivacyRepository, PrivateXmlRepository, PubsubRepository, RoomRepository,
-        RosterRepository, ShadowedAccounts, TableAccounts, TableArchivePreferences, TableMailboxes,
-        TablePrivacy, TableRooms, VcardRepository,
+        RosterRepository, ShadowedAccounts, SharedGroupRepository, TableAccounts,
+        TableArchivePreferences, TableMailboxes, TablePrivacy, TableRooms, TableSharedGroups,
+        VcardRepository,
     },
     shape::Table,
     sweep::Sweep,
@@ -66,6 +67,8 @@ pub struct Layout {
     pub private_xml: Place,
     /// vCards.
     pub vcards: Kept<dyn VcardRepository>,
+    /// Shared groups.
+    pub groups: Kept<dyn SharedGroupRepository>,
 }
 
 /// Whether writes ask if there is the account.
@@ -87,6 +90,7 @@ pub(super) struct Repositories {
     pub(super) pubsub: Arc<dyn PubsubRepository>,
     pub(super) vcards: Arc<dyn VcardRepository>,
     pub(super) archive_preferences: Arc<dyn ArchivePreferencesRepository>,
+    pub(super) groups: Arc<dyn SharedGroupRepository>,
 }
 
 impl Layout {
@@ -100,6 +104,7 @@ impl Layout {
             privacy: place.clone(),
             private_xml: place.clone(),
             vcards: Kept::In(place.clone()),
+            groups: Kept::In(place.clone()),
             accounts: place,
         }
     }
@@ -114,6 +119,7 @@ impl Layout {
             Some(&self.privacy),
             Some(&self.private_xml),
             self.vcards.place(),
+            self.groups.place(),
         ];
         let mut places: Vec<&Place> = Vec::new();
         for place in kept.into_iter().flatten() {
@@ -191,6 +197,11 @@ impl Layout {
                 &self.mailboxes,
                 Class::Bind,
             ))),
+            // No account's own: not guarded.
+            groups: match &self.groups {
+                Kept::In(place) => Arc::new(TableSharedGroups::new(place.table_for(Class::Bind))),
+                Kept::By(repository) => repository.clone(),
+            },
         }
     }
 }

@@ -45,6 +45,7 @@ fn apart(places: &[Place; 3]) -> Layout {
     Layout {
         rosters: Kept::In(contacts.clone()),
         vcards: Kept::In(contacts.clone()),
+        groups: Kept::In(contacts.clone()),
         messages: Kept::In(messages.clone()),
         mailboxes: messages.clone(),
         ..Layout::all_in(accounts.clone())

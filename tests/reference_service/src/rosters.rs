@@ -89,6 +89,7 @@ pub(crate) async fn put(kept: &Kept, asked: &Asked) -> Answered {
         items: items.collect::<Result<_, Reply>>()?,
         removed: removed.collect::<Result<_, Reply>>()?,
         floor: body["floor"].as_u64().unwrap_or_default(),
+        given: 0,
     };
     let version = kept.rosters.store(&asked.jid(1)?, &roster, seen).await?;
     Ok(Reply::ok(json!({ "version": version })))

@@ -6,10 +6,12 @@
 mod anywhere;
 mod dying;
 mod going_on;
+mod groups;
 mod growing;
 mod left_behind;
 #[expect(dead_code, reason = "the address of a balancer never changes")]
 #[path = "../faults/play.rs"]
 mod play;
+mod privacy;
 mod publishing;
 mod rooms;

@@ -17,5 +17,6 @@ mod presence;
 mod racing;
 mod removing;
 mod resume;
+mod searching;
 mod stale_head;
 mod volume;

@@ -34,7 +34,8 @@ fn in_directory(slapd: &Slapd, authority: &str) -> String {
     format!(
         "backend = \"ldap\"\nservers = [\"localhost\"]\nport = {}\nencrypt = \"starttls\"\n\
          ca_file = {authority:?}\nroot_dn = {:?}\npassword = {:?}\nbase = {:?}\n\
-         filter = \"(objectClass=inetOrgPerson)\"\nconnect_timeout = \"20s\"\ntimeout = \"20s\"\n",
+         filter = \"(objectClass=inetOrgPerson)\"\nrfilter = \"(&(objectClass=posixGroup)(memberUid=%u))\"\n\
+         groupdesc = \"description\"\ngroup_cache_validity = \"1s\"\nconnect_timeout = \"20s\"\ntimeout = \"20s\"\n",
         slapd.port,
         Slapd::READER,
         Slapd::PASSWORD,
@@ -56,7 +57,7 @@ async fn world() -> World {
     let archive = format!("backend = \"postgresql\"\nurl = {:?}\n", database.url());
     let people = in_directory(&slapd, &identity.authority(directory.path()));
     let storage = format!(
-        "{main}accounts = \"people\"\nvcards = \"people\"\nmessages = \"archive\"\n\
+        "{main}accounts = \"people\"\nvcards = \"people\"\ngroups = \"people\"\nmessages = \"archive\"\n\
          [storage.stores.people]\n{people}[storage.stores.archive]\n{archive}"
     );
     let server = Server::over(&[DOMAIN], &storage).unwrap();
@@ -100,8 +101,33 @@ async fn accounts_in_ldap_rosters_in_dynamodb_archive_in_postgresql() {
     each_thing_is_kept_where_it_belongs(&world, &mut ann, &mut user).await;
     what_waits_is_delivered(&world, &mut ann).await;
     colleagues_are_seen_and_not_changed(&mut user).await;
+    groups_of_the_directory_are_in_rosters(&world).await;
     commands_say_where_accounts_are_managed(&world);
     a_directory_that_is_gone_is_waited_for(&mut world, &mut ann, &mut user).await;
+}
+
+async fn groups_of_the_directory_are_in_rosters(world: &World) {
+    let get = "<iq type='get' id='ID'><query xmlns='jabber:iq:roster'/></iq>";
+    let mut one = world.log_in("user002").await;
+    let roster = one.ask(get).await.to_string();
+    for expected in [
+        "jid='user003@localhost'",
+        "subscription='both'",
+        "<group>The team</group>",
+    ] {
+        assert!(roster.contains(expected), "{roster}");
+    }
+    assert!(!roster.contains("jid='user002@localhost'"), "{roster}");
+    let mut other = world.log_in("user004").await;
+    let roster = other.ask(get).await.to_string();
+    assert!(!roster.contains("<item"), "{roster}");
+    let edited = world
+        .server
+        .run(&["group", "add", "team", "user004@localhost"]);
+    assert!(
+        edited.contains("another system has the groups of localhost"),
+        "{edited}"
+    );
 }
 
 async fn only_what_a_directory_can_do_is_offered(world: &World) {

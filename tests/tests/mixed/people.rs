@@ -22,7 +22,7 @@ fn person(ldif: &mut String, user: &str, more: &str) {
     );
 }
 
-/// All entries: a few hundred people, and Ann, of whom more is known.
+/// All entries: a few hundred people, Ann, of whom more is known, and a group.
 pub(crate) fn entries() -> String {
     let base = Slapd::BASE;
     let mut ldif = format!("dn: ou=people,{base}\nobjectClass: organizationalUnit\nou: people\n\n");
@@ -32,5 +32,10 @@ pub(crate) fn entries() -> String {
     let ann =
         "displayName: Ann Marie Lee\ngivenName: Ann\nsn: Lee\no: Example\nmail: ann@mail.example\n";
     person(&mut ldif, "ann", ann);
+    let _ = write!(
+        ldif,
+        "dn: cn=team,ou=people,{base}\nobjectClass: posixGroup\ngidNumber: 1\ncn: team\n\
+         description: The team\nmemberUid: user002\nmemberUid: user003\n\n"
+    );
     ldif
 }

@@ -1,4 +1,4 @@
-//! Administration of accounts and of the cluster: a few requests. Those about accounts are done on the stores of a node that
+//! Administration of accounts, of shared groups ([`groups`]) and of the cluster: a few requests. Those about accounts are done on the stores of a node that
 //! is down or inside one that runs, those about the cluster ([`cluster`]) only inside one that runs.
 //!
 //! Why here: `starling user` must work either way, and an embedded store opens once. A running node answers on a socket
@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod groups;
 mod live;
 pub mod socket;
 #[cfg(test)]
@@ -81,6 +82,13 @@ pub enum Request {
         /// Bare address.
         account: String,
     },
+    /// Something of a domain's shared groups.
+    Group {
+        /// The domain.
+        domain: String,
+        /// What.
+        act: groups::GroupAct,
+    },
     /// What is to be told of the node and of its cluster.
     ClusterStatus,
     /// The same, from who watches a life leave: the last word of it is awaited.
@@ -112,6 +120,8 @@ pub enum Response {
     Users(Vec<User>),
     /// So many sessions end.
     Ended(usize),
+    /// Shared groups.
+    Groups(Vec<groups::Group>),
     /// What is to be told of the node and of its cluster.
     Cluster(Box<Facts>),
     /// It has begun.
@@ -244,6 +254,7 @@ impl Administrator {
                 times,
             } => self.list(&domain, after.as_deref(), limit, times).await,
             Request::Kick { account } => self.kick(&account).await,
+            Request::Group { domain, act } => self.group(&domain, act).await,
             Request::ClusterStatus | Request::Departure { .. } => self
                 .desk()
                 .map(|desk| Response::Cluster(Box::new((desk.look)()))),

@@ -14,6 +14,7 @@
 
 mod archive;
 mod cluster;
+mod group;
 mod opened;
 mod password;
 mod transfer;
@@ -63,6 +64,19 @@ enum Command {
     User {
         #[command(subcommand)]
         command: user::UserCommand,
+        /// A domain that the node serves, if no configuration says so; repeat for more.
+        #[arg(long, value_name = "DOMAIN", global = true)]
+        serves: Vec<String>,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Make, change, remove, list shared groups: contacts that all their members are given. The node may run or not.
+    Group {
+        #[command(subcommand)]
+        command: group::GroupCommand,
+        /// The domain that they are of; may be left out where only one is served.
+        #[arg(long, value_name = "DOMAIN", global = true)]
+        domain: Option<String>,
         /// A domain that the node serves, if no configuration says so; repeat for more.
         #[arg(long, value_name = "DOMAIN", global = true)]
         serves: Vec<String>,
@@ -175,6 +189,12 @@ pub fn main() -> ExitCode {
             serves,
             source,
         } => user::run(command, serves, &source),
+        Command::Group {
+            command,
+            domain,
+            serves,
+            source,
+        } => group::run(command, domain, serves, &source),
         Command::CheckConfig { source } => check(&source),
         Command::Config { source } => show(&source),
         Command::Init { source } => init(&source),
@@ -394,6 +414,7 @@ mod tests {
                 "import",
                 "archive",
                 "cluster",
+                "group",
                 "completions",
             ] {
                 assert!(text.contains(command), "{shell} {command}");
@@ -434,6 +455,15 @@ mod tests {
         check("archive compact", false);
         check("archive status", false);
         check("archive status a@b --config c", true);
+        check("group list", true);
+        check(
+            "group create a --name A --members everyone --shown-to b,c --includes d",
+            true,
+        );
+        check("group create a --members some", false);
+        check("group add a", false);
+        check("group --domain d.example add a b@c d@e --called Bob", true);
+        check("group remove a b@c --data d --serves e", true);
         check("cluster", false);
         check("cluster status --json --data d", true);
         check("cluster drain", false);

@@ -188,7 +188,7 @@ fn connect(socket: &Path, patience: Duration) -> Result<Option<AdminClient>, Fai
 }
 
 /// Who does it.
-enum Asked {
+pub(super) enum Asked {
     /// The node that runs. Each request has a connection of its own: who reads a list slowly keeps none open.
     Node(PathBuf),
     /// We do, on its store.
@@ -196,7 +196,7 @@ enum Asked {
 }
 
 impl Asked {
-    fn new(config: &Config) -> Result<Self, Failure> {
+    pub(super) fn new(config: &Config) -> Result<Self, Failure> {
         let socket = config.admin_socket();
         if connect(&socket, PATIENCE)?.is_some() {
             return Ok(Self::Node(socket));
@@ -219,11 +219,11 @@ impl Asked {
         Ok(Self::Store(runtime, Box::new(administrator)))
     }
 
-    fn ask(&mut self, request: Request) -> Result<Response, Failure> {
+    pub(super) fn ask(&mut self, request: Request) -> Result<Response, Failure> {
         let response = match self {
             Self::Node(socket) => {
                 let patience = match request {
-                    Request::Remove { .. } => LONG_PATIENCE,
+                    Request::Remove { .. } | Request::Group { .. } => LONG_PATIENCE,
                     _ => PATIENCE,
                 };
                 let Some(mut client) = connect(socket, patience)? else {

@@ -24,6 +24,8 @@ use super::{
     raw::{Node, Table, Value},
     reader::{Item, Section, Wrong, boolean, choice, duration, number, size, text},
     rooms::rooms,
+    search::search,
+    shared_groups::shared_groups,
     storage::{Feature, storage},
     values::{nearest, parse_address},
 };
@@ -111,6 +113,8 @@ pub(super) fn config(
     offline.finish();
     rooms(root.section("rooms"), &config.domains, &mut config.rooms);
     pubsub(root.section("pubsub"), &config.domains, &mut config.pubsub);
+    shared_groups(root.section("shared_groups"), &mut config.shared_groups);
+    search(root.section("search"), &config.domains, &mut config.search);
     contacts(root.section("contacts"), &mut config.contacts);
     if let Some(admins) = root.items("admins", account) {
         root.once(&admins, BareJid::to_string);

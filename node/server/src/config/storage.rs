@@ -50,17 +50,20 @@ pub enum Feature {
     PrivateXml,
     /// vCards.
     Vcards,
+    /// Shared groups.
+    Groups,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Accounts,
         Self::Rosters,
         Self::Messages,
         Self::Privacy,
         Self::PrivateXml,
         Self::Vcards,
+        Self::Groups,
     ];
     /// Its key in the configuration.
     pub fn name(self) -> &'static str {
@@ -71,6 +74,7 @@ impl Feature {
             Self::Privacy => "privacy",
             Self::PrivateXml => "private_xml",
             Self::Vcards => "vcards",
+            Self::Groups => "groups",
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod archive;
 pub mod blocking;
 pub mod carbons;
 pub mod disco;
+pub mod groups;
 pub mod info;
 pub mod legacy_session;
 pub mod muc;

@@ -228,6 +228,10 @@ impl Outlet for Recorder {
     fn run(&self, work: Work) {
         tokio::spawn(work);
     }
+    async fn groups_changed(&self, domain: &str) {
+        self.note(format!("groups changed {domain}"));
+    }
+
     fn notify(&self, notice: Notice) {
         let to: Vec<&str> = notice.contacts.iter().map(BareJid::as_str).collect();
         self.note(format!(
@@ -309,8 +313,13 @@ impl Outlet for Recorder {
     ) -> Result<usize, StanzaError> {
         Ok(0)
     }
-    fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>) {
+    async fn lists_changed(
+        &self,
+        account: &BareJid,
+        lists: Arc<PrivacyData>,
+    ) -> Result<(), StanzaError> {
         self.note(format!("lists {account} version {}", lists.version));
+        Ok(())
     }
     fn preferences_changed(&self, account: &BareJid, preferences: Arc<ArchivePreferences>) {
         self.note(format!(

@@ -68,6 +68,13 @@ pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceTyp
         return;
     };
     let account = to.to_bare();
+    if let (Some(from), PresenceType::Available | PresenceType::Unavailable) = (stanza.from(), kind)
+        && let Some(roster) = router
+            .rosters
+            .heard(&account, from, kind == PresenceType::Available)
+    {
+        roster::push(&router.context(), &account, &roster, &from.to_bare());
+    }
     let home = router.homes.loaded(to.bare_str());
     let lists = home.and_then(|home| home.privacy()).unwrap_or_default();
     let judge = router.judge(&account, &lists);
@@ -153,6 +160,14 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
         return Ok(());
     }
     let asked = stanza.readdressed(Some(contact.as_jid()), Some(account.as_jid()));
+    if kind == SubscriptionType::Subscribe {
+        let given = router.rosters.given(&account).await?;
+        if given.get(&contact).is_some_and(|given| given.is_told) {
+            // By a shared group it has what it asks for.
+            answer(router, &account, &contact, SubscriptionType::Subscribed).await;
+            return Ok(());
+        }
+    }
     let limit = router.config.limits.roster_items;
     let mut outcome = None;
     let mut refused = false;
@@ -182,7 +197,7 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
             if !item.in_roster && !after.standing.is_waiting() {
                 roster.items.retain(|i| i.jid != contact);
             }
-            Ok(Some((item, revision)))
+            Ok(Some(item))
         })
         .await?;
     let Some(after) = outcome else { return Ok(()) };
@@ -208,8 +223,9 @@ async fn subscription_for(router: &Arc<Router>, stanza: &Stanza) -> Result<(), S
             }
         }
     }
-    if let Some((item, version)) = pushed.filter(|(item, _)| after.push && item.in_roster) {
-        roster::push(&router.context(), &account, &item, version);
+    if pushed.is_some_and(|item| after.push && item.in_roster) {
+        let roster = router.rosters.load(&account).await?;
+        roster::push(&router.context(), &account, &roster, &contact);
     }
     drop(turn);
     if let Some(reply) = after.auto_reply {
@@ -260,6 +276,15 @@ pub fn share(router: &Arc<Router>, account: &BareJid, contact: &BareJid, sharing
     let Some(home) = router.homes.loaded(account.as_str()) else {
         return;
     };
+    let is_told = || {
+        let roster = router.rosters.cached(account);
+        let item = roster.as_ref().and_then(|roster| roster.get(contact));
+        item.is_some_and(|item| Standing::from(item).state.is_seen())
+    };
+    if sharing == Sharing::Ends && is_told() {
+        // By a shared group it goes on.
+        return;
+    }
     let lists = home.privacy().unwrap_or_default();
     let judge = router.judge(account, &lists);
     for (number, presence) in home.presences() {

@@ -3,6 +3,7 @@
 pub mod archive_rule;
 pub mod delivery;
 pub mod events;
+pub mod groups;
 pub mod inbound;
 pub mod iq;
 pub mod lifecycle;

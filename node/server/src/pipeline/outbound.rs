@@ -260,6 +260,13 @@ async fn subscription_from(
     if let Some(error) = blocked(home, router, handle, stanza) {
         return Err(error);
     }
+    if kind == SubscriptionType::Subscribe {
+        let given = router.rosters.given(account).await?;
+        if given.get(contact).is_some_and(|given| given.sees) {
+            // A shared group gives what it asks for.
+            return Ok(());
+        }
+    }
     let limit = router.config.limits.roster_items;
     let mut outcome = None;
     let turn = router.rosters.turn(account).await;
@@ -288,12 +295,13 @@ async fn subscription_from(
             if !item.in_roster && !after.standing.is_waiting() {
                 roster.items.retain(|i| i.jid != *contact);
             }
-            Ok(Some((item, revision)))
+            Ok(Some(item))
         })
         .await?;
     let Some(after) = outcome else { return Ok(()) };
-    if let Some((item, version)) = changed.filter(|(item, _)| after.push && item.in_roster) {
-        roster::push(&router.context(), account, &item, version);
+    if changed.is_some_and(|item| after.push && item.in_roster) {
+        let roster = router.rosters.load(account).await?;
+        roster::push(&router.context(), account, &roster, contact);
     }
     drop(turn);
     if after.route {

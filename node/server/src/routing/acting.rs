@@ -7,13 +7,14 @@
 use std::{sync::Arc, time::Duration};
 
 use cluster::directory::SessionRef;
+use storage::repository::PrivacyData;
 use xmpp::{BareJid, FullJid, Stanza, StanzaError, StreamError};
 
 use super::{
     Router, census,
     peers::acts::{Act, Outcome, Reason, Seen},
 };
-use crate::{home, module::Outlet};
+use crate::{home, module::Outlet, modules::blocking::rules};
 
 /// How long the sessions of an account that is being removed may take to end, and what they were writing.
 const RETIREMENT: Duration = Duration::from_secs(5);
@@ -25,7 +26,7 @@ pub fn act_on_node(router: &Arc<Router>, act: &Act) -> Option<Outcome> {
     Some(match act {
         Act::Count(census) => Outcome::Counted(census::count(router, census)),
         Act::Announce(announcement) => Outcome::Reached(census::announce(router, announcement)),
-        Act::Retire(_) | Act::End { .. } | Act::Look => return None,
+        Act::Retire(_) | Act::End { .. } | Act::Look | Act::Lists => return None,
     })
 }
 
@@ -57,6 +58,10 @@ pub async fn act(router: &Arc<Router>, account: &BareJid, act: Act) -> Outcome {
         Act::Look => look_here(router, account)
             .await
             .map_or(Outcome::Refused, Outcome::Seen),
+        Act::Lists => match read_lists(router, account).await {
+            Ok(()) => Outcome::Done,
+            Err(_) => Outcome::Refused,
+        },
         // They name no account.
         Act::Count(_) | Act::Announce(_) => Outcome::Refused,
     };
@@ -179,6 +184,50 @@ async fn look_here(router: &Arc<Router>, account: &BareJid) -> Result<Seen, Stan
         waiting: home.waiting() as u64,
         last: exists.then(|| home.last_activity()).flatten(),
     })
+}
+
+/// The privacy lists of an account were changed here, and stored: see [`Outlet::lists_changed`].
+pub(super) async fn lists_changed(
+    router: &Arc<Router>,
+    account: &BareJid,
+    lists: Arc<PrivacyData>,
+) -> Result<(), StanzaError> {
+    let home = router.homes.loaded(account.as_str());
+    let is_here = home.is_some_and(|home| {
+        home.set_privacy(lists);
+        // One that is not loaded has taken nothing.
+        home.privacy().is_some()
+    });
+    let told = {
+        let (router, account) = (router.clone(), account.clone());
+        async move { router.peers.act(&account, Act::Lists).await }
+    };
+    if is_here {
+        // Who serves it next asks for what is here, and reads the store then. If it could not wait for that, it has to read
+        // again; it cannot be waited for, since it may wait for the session that asks.
+        if router.peers.elsewhere(account.as_str()).is_some() {
+            router.spawn(async move { drop(told.await) });
+        }
+        return Ok(());
+    }
+    match told.await? {
+        Some(Outcome::Done) => Ok(()),
+        Some(_) => Err(nonsense()),
+        // It came back meanwhile, or is about to: who loads it may have read before.
+        None => read_lists(router, account).await,
+    }
+}
+
+/// Reads the lists of an account that is served here, and puts them in force.
+async fn read_lists(router: &Arc<Router>, account: &BareJid) -> Result<(), StanzaError> {
+    let home = router.homes.get(router, account);
+    home.exists().await?;
+    let lists = router.stores.privacy.load(account).await?;
+    if rules::need_roster(&lists) {
+        router.rosters.pin(account).await?;
+    }
+    home.set_privacy(Arc::new(lists));
+    Ok(())
 }
 
 /// Another answer than that to the question.

@@ -40,6 +40,7 @@ use crate::{
     module::{Context, Receipt, Registry},
     modules::{
         blocking::Judge,
+        groups::Groups,
         pubsub::{Interests, Nodes, pep::LastItems},
         register::Accounts,
         roster::Rosters,
@@ -127,6 +128,8 @@ pub struct Router {
     pub homes: Homes,
     /// Rosters.
     pub rosters: Arc<Rosters>,
+    /// Shared groups.
+    pub groups: Arc<Groups>,
     /// Pubsub nodes.
     pub nodes: Arc<Nodes>,
     /// What is told of them to who comes.

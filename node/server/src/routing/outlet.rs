@@ -16,7 +16,7 @@ use super::{
 use crate::{
     module::{LastActivity, Notice, Outlet, Registry, Work},
     modules::{roster::subscription::Sharing, vcard::Photo},
-    pipeline::{events, inbound, lifecycle},
+    pipeline::{events, groups, inbound, lifecycle},
     poll_once,
 };
 
@@ -127,7 +127,12 @@ impl Outlet for Arc<Router> {
         self.rosters.forget(account);
         self.nodes.forget(account);
         self.homes.forget(self, account.as_str());
+        self.groups.account_changed(account);
         self.peers.forget(account);
+    }
+
+    async fn groups_changed(&self, domain: &str) {
+        groups::changed(self, domain).await;
     }
 
     async fn retire(
@@ -148,10 +153,12 @@ impl Outlet for Arc<Router> {
         acting::end_elsewhere(self, account, resource, error).await
     }
 
-    fn lists_changed(&self, account: &BareJid, lists: Arc<PrivacyData>) {
-        if let Some(home) = self.homes.loaded(account.as_str()) {
-            home.set_privacy(lists);
-        }
+    async fn lists_changed(
+        &self,
+        account: &BareJid,
+        lists: Arc<PrivacyData>,
+    ) -> Result<(), StanzaError> {
+        acting::lists_changed(self, account, lists).await
     }
 
     fn preferences_changed(&self, account: &BareJid, preferences: Arc<ArchivePreferences>) {

@@ -8,7 +8,7 @@ use std::{
 use storage::{Error, ErrorKind, Kept, Layout, Result, SystemClock};
 use storage_external::{
     http::{Http, HttpAccounts, HttpLogs, HttpRosters},
-    ldap::{Ldap, LdapAccounts, LdapVcards},
+    ldap::{Ldap, LdapAccounts, LdapGroups, LdapVcards},
 };
 use tokio::runtime::Handle;
 
@@ -81,6 +81,10 @@ fn of_directory(
         Feature::Vcards => {
             let vcards = LdapVcards::new(ldap, store.vcards.clone());
             layout.vcards = Kept::By(Arc::new(vcards));
+        }
+        Feature::Groups => {
+            let groups = LdapGroups::new(ldap, store.groups.clone())?;
+            layout.groups = Kept::By(Arc::new(groups));
         }
         other => return Err(not_kept(other)),
     }

@@ -164,6 +164,7 @@ impl LdapGroups {
                 true => GroupAudience::Decided,
                 false => GroupAudience::Everyone,
             },
+            includes: Vec::new(),
             version: 1,
         };
         let mut values = Vec::new();

@@ -100,6 +100,9 @@ pub struct Roster {
     /// Changes since this version or a later one are completely known.
     #[n(2)]
     pub floor: u64,
+    /// What is in it that its owner did not put there, in a few bytes; 0: nothing. Never stored.
+    #[cbor(skip)]
+    pub given: u64,
 }
 
 impl Roster {

@@ -1,6 +1,7 @@
 //! vCards (XEP-0054) and the search over them (XEP-0055).
 //!
-//! Stored: `core` `U#domain#local` / `VC`, a large body as a blob with the photo's hash beside the pointer; `idx` `V#domain#field` / word, localpart: the rows
+//! Stored: `core` `U#domain#local` / `VC`, a large body as a blob with the photo's hash and what is searched beside the
+//! pointer; `idx` `V#domain#field` / word, localpart, and field 0 for what is inside of words: the rows
 //! change in the same batch as the vCard, so a search never finds what is gone.
 
 mod table;
@@ -14,6 +15,11 @@ use xmpp::BareJid;
 use crate::error::Result;
 
 pub use table::TableVcards;
+
+/// Bytes of a value that a search tells.
+pub const MAX_TOLD: usize = 256;
+/// Characters that can be looked for within words.
+pub const MIN_INSIDE: usize = words::MIN_INSIDE;
 
 /// A field that can be searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
@@ -125,6 +131,23 @@ pub trait VcardRepository: Send + Sync + 'static {
     async fn put(&self, owner: &BareJid, vcard: &Vcard, seen: u64) -> Result<u64>;
     /// Removes a vCard with its index rows; absent is fine.
     async fn remove(&self, owner: &BareJid) -> Result<()>;
+    /// What a vCard is found by, for who tells what was found: as it was put, values cut to [`MAX_TOLD`] bytes; of vCards that
+    /// were put by an earlier version, or are another system's, as [`VcardRepository::get`] has it. One cached get of a small
+    /// record.
+    async fn told(&self, owner: &BareJid) -> Result<Option<Vec<(VcardField, String)>>> {
+        Ok(self.get(owner).await?.map(|vcard| vcard.searchable))
+    }
+    /// Owners in a domain who have a word in any field in which `text`, of [`MIN_INSIDE`] characters at least, stands behind
+    /// its beginning, as far as that is indexed: nobody where another system searches. As [`VcardRepository::search`].
+    async fn search_inside(
+        &self,
+        _domain: &str,
+        _text: &str,
+        _after: Option<&Bytes>,
+        _limit: usize,
+    ) -> Result<VcardPage> {
+        Ok(VcardPage::default())
+    }
     /// Owners in a domain whose field has a word that starts with `prefix`. `after` is `next` of the page before. One
     /// eventual query a page.
     async fn search(

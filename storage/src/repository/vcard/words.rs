@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use super::VcardField;
 
-/// How many words of a vCard are indexed: rows of the old and of the new one fit one batch.
+/// How many words of a vCard are indexed, and beginnings within them: rows of the old and of the new one fit one batch.
 pub(super) const MAX_WORDS: usize = 48;
+/// Characters of what is looked for within words at least.
+pub(super) const MIN_INSIDE: usize = 3;
 /// Longer words are cut.
 const MAX_WORD: usize = 64;
 
@@ -38,6 +40,33 @@ pub(super) fn words_of(searchable: &[(VcardField, String)]) -> Vec<(VcardField, 
     distinct.into_iter().collect()
 }
 
+/// From where on words are found that do not begin so: sorted, each once, and no more than there is room for behind the
+/// words. Of an address (with an at) only what follows a sign; of dates nothing.
+pub(super) fn inside_of(words: &[(VcardField, String)]) -> Vec<String> {
+    let mut all = BTreeSet::new();
+    for (field, word) in words {
+        let is_address = word.contains('@');
+        let mut last = None;
+        for (at, c) in word.char_indices() {
+            let begins = match (last, is_address) {
+                (None, _) => false,
+                (Some(_), false) => true,
+                (Some(last), true) => !char::is_alphanumeric(last),
+            };
+            last = Some(c);
+            let rest = &word[at..];
+            let is_long = rest.chars().nth(MIN_INSIDE - 1).is_some();
+            if begins && is_long && *field != VcardField::Birthday {
+                if words.len() + all.len() >= MAX_WORDS {
+                    return all.into_iter().collect();
+                }
+                all.insert(rest.to_owned());
+            }
+        }
+    }
+    all.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +91,27 @@ mod tests {
         );
         let many: String = (0..100).map(|n| format!("{n} ")).collect();
         assert_eq!(words_of(&[(VcardField::FullName, many)]).len(), MAX_WORDS);
+    }
+
+    #[test]
+    fn what_is_inside_of_words_is_found() {
+        let check = |words: &[&str], expected: &[&str]| {
+            let field = |word: &&str| (VcardField::FullName, (*word).to_owned());
+            let words: Vec<_> = words.iter().map(field).collect();
+            assert_eq!(inside_of(&words), expected, "{words:?}");
+        };
+        check(&[], &[]);
+        check(&["ann", "li"], &[]);
+        check(&["anna", "hanna"], &["anna", "nna"]);
+        check(&["çelik"], &["elik", "lik"]);
+        check(
+            &["anna.lee@a-b.example"],
+            &["a-b.example", "b.example", "example", "lee@a-b.example"],
+        );
+        let birthday = [(VcardField::Birthday, "1966-08-06".to_owned())];
+        assert_eq!(inside_of(&birthday), [""; 0]);
+        let long = "abcdefghijklmnopqrstuvwxyz".repeat(2);
+        let field = (VcardField::Family, long);
+        assert_eq!(inside_of(&[field]).len(), MAX_WORDS - 1);
     }
 }

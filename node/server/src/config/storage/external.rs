@@ -34,6 +34,14 @@ impl External {
         }
     }
 
+    /// Whether it says which of its entries are groups.
+    pub fn has_groups(&self) -> bool {
+        match self {
+            Self::Ldap(store) => !store.groups.roster_filter.is_empty(),
+            Self::Https(_) => false,
+        }
+    }
+
     /// Whether it has no keys: then who logs in must show it the password.
     pub fn verifies_passwords(&self) -> bool {
         match self {
@@ -46,7 +54,7 @@ impl External {
 impl Kind {
     pub(super) fn features(self) -> &'static [Feature] {
         match self {
-            Self::Ldap => &[Feature::Accounts, Feature::Vcards],
+            Self::Ldap => &[Feature::Accounts, Feature::Vcards, Feature::Groups],
             Self::Https => &[Feature::Accounts, Feature::Rosters, Feature::Messages],
         }
     }

@@ -22,6 +22,11 @@ impl External {
         match *self {}
     }
 
+    /// Whether it says which of its entries are groups.
+    pub fn has_groups(&self) -> bool {
+        match *self {}
+    }
+
     /// Whether it has no keys: then who logs in must show it the password.
     pub fn verifies_passwords(&self) -> bool {
         match *self {}

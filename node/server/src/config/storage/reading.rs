@@ -53,7 +53,7 @@ const KEYS: [(&str, &str); 15] = [
 ];
 
 /// The same of systems that are no main store.
-const EXTERNAL_KEYS: [(&str, &str); 25] = [
+const EXTERNAL_KEYS: [(&str, &str); 39] = [
     ("servers", "ldap"),
     ("backups", "ldap"),
     ("port", "ldap"),
@@ -72,6 +72,20 @@ const EXTERNAL_KEYS: [(&str, &str); 25] = [
     ("connect_timeout", "ldap"),
     ("vcard_map", "ldap"),
     ("search_fields", "ldap"),
+    ("rfilter", "ldap"),
+    ("gfilter", "ldap"),
+    ("ufilter", "ldap"),
+    ("group_filter", "ldap"),
+    ("groupattr", "ldap"),
+    ("groupdesc", "ldap"),
+    ("memberattr", "ldap"),
+    ("memberattr_format", "ldap"),
+    ("memberattr_dn", "ldap"),
+    ("userdesc", "ldap"),
+    ("useruid", "ldap"),
+    ("userjidattr", "ldap"),
+    ("auth_check", "ldap"),
+    ("group_cache_validity", "ldap"),
     ("timeout", "ldap"),
     ("token", "https"),
     ("deadline", "https"),
@@ -105,6 +119,18 @@ pub(in crate::config) fn storage(mut section: Section<'_>, config: &mut Config) 
         }
         domains.insert(domain, uses(&mut named, &others));
         named.finish();
+    }
+    for (name, store) in &others {
+        let names = |uses: &Uses| uses.get(&Feature::Groups) == Some(name);
+        let is_used = names(&general) || domains.values().any(names);
+        if is_used
+            && let Store::External(system) = store
+            && !system.has_groups()
+        {
+            let remedy = "write which entries are groups, such as \"(objectClass=posixGroup)\"";
+            let wrong = Wrong::new("without it there are no groups to keep", remedy);
+            section.mistake(None, &format!("stores.{name}.rfilter"), wrong);
+        }
     }
     let memcached = memcached(section.section("memcached"));
     config.storage = Storage {

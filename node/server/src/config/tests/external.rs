@@ -1,7 +1,7 @@
 //! Directories and services: how they are described, what they may be used for, and what is told of mistakes.
 
 use ::storage::repository::{ScramHash, VcardField};
-use storage_external::ldap::LdapEncrypt;
+use storage_external::ldap::{LdapEncrypt, LdapMembers};
 
 use super::*;
 
@@ -218,4 +218,36 @@ fn who_has_no_keys_needs_plain() {
         check("[\"EXTERNAL\"]", system, true);
     }
     check("[\"SCRAM-SHA-256\"]", keys, true);
+}
+
+#[test]
+fn groups_of_a_directory_are_described() {
+    let toml = |keys: &str| {
+        format!(
+            "domains = [\"a.example\"]\n[storage]\ngroups = \"people\"\n[storage.stores.people]\n\
+             backend = \"ldap\"\nservers = \"ldap.example\"\nbase = \"dc=example\"\n{keys}\n"
+        )
+    };
+    let config = good(&toml(
+        "rfilter = \"(memberUid=%u)\"\nmemberattr_dn = \"entryDN\"\ngroupdesc = \"description\"\n\
+         auth_check = false\ngroup_cache_validity = \"10s\"",
+    ));
+    let storage = config.storage;
+    let kept = storage.kept_by(Feature::Groups, "a.example");
+    assert_eq!(kept.map(|(name, _)| name), Some("people"));
+    let groups = &ldap(&storage, "people").groups;
+    assert_eq!(groups.roster_filter, "(memberUid=%u)");
+    assert_eq!(groups.members, LdapMembers::Entries("entryDN".into()));
+    assert_eq!((groups.auth_check, groups.cache.as_secs()), (false, 10));
+    let check = |keys: &str, expected: &str| {
+        let found = mistakes(&toml(keys), &[]);
+        assert!(found.iter().any(|it| it.contains(expected)), "{found:?}");
+    };
+    check(
+        "rfilter = \"(memberUid=%u\"",
+        "storage.stores.people.rfilter",
+    );
+    let format = "rfilter = \"(a=b)\"\nmemberattr_format = \"uid\"";
+    check(format, "storage.stores.people.memberattr_format");
+    check("", "storage.stores.people.rfilter");
 }

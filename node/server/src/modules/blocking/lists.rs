@@ -101,7 +101,7 @@ impl Lists {
                 Ok(version) => {
                     after.version = version;
                     let after = Arc::new(after);
-                    cx.lists_changed(owner, after.clone());
+                    cx.lists_changed(owner, after.clone()).await?;
                     return Ok(Some(Change { before, after }));
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {}

@@ -251,10 +251,21 @@ impl Accounts {
                 }
             }
         }
+        let given = self.rosters.given(account).await?;
+        if let Way::Running(cx) = way {
+            for contact in given.contacts.iter().filter(|contact| contact.is_told) {
+                for from in &presences {
+                    cx.route(inbound::unavailable(from, Some(contact.jid.as_jid())));
+                }
+            }
+        }
         self.stores.erase(account).await?;
         // Whoever looked meanwhile found what was left.
         way.forget(account);
         self.rosters.forget(account);
+        if let (Way::Running(cx), false) = (way, given.contacts.is_empty()) {
+            cx.groups_changed(account.domain()).await;
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ pub mod xml;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use storage::repository::RosterItem;
+use storage::repository::Roster;
 use xmpp::{BareJid, Element, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
 pub use rosters::Rosters;
@@ -98,31 +98,50 @@ impl RosterModule {
     ) -> Result<(), StanzaError> {
         let max_items = self.max_items;
         let turn = self.rosters.turn(owner).await;
+        let part = self.rosters.given(owner).await?;
+        let given = part.get(&contact).filter(|given| given.is_shown());
+        // What it is given is not its own because a client says it again.
+        let name = name.filter(|name| given.is_none_or(|it| it.name.as_ref() != Some(name)));
+        let mut groups = groups;
+        if let Some(given) = given {
+            groups.retain(|group| !given.groups.contains(group));
+        }
+        let is_given = given.is_some();
         let changed = turn
             .change(|roster, revision| {
-                if roster.items.len() >= max_items
-                    && rosters::item(roster, contact.as_str()).is_none()
-                {
+                let known = rosters::item(roster, contact.as_str());
+                if roster.items.len() >= max_items && known.is_none() {
                     return Err(StanzaError::new(
                         Condition::NotAllowed,
                         "the roster is full",
                     ));
+                }
+                if is_given && name.is_none() && groups.is_empty() {
+                    match known.map(|known| (known.in_roster, Standing::from(known))) {
+                        // Nothing of it is the owner's.
+                        None | Some((false, _)) => return Ok(None),
+                        Some((true, standing)) if standing == Standing::default() => {
+                            rosters::remove(roster, &contact, revision);
+                            return Ok(Some(()));
+                        }
+                        Some(_) => {}
+                    }
                 }
                 let item = item_mut(roster, &contact);
                 item.in_roster = true;
                 item.name.clone_from(&name);
                 item.groups.clone_from(&groups);
                 item.revision = revision;
-                Ok(Some((item.clone(), revision)))
+                Ok(Some(()))
             })
             .await?;
-        if let Some((item, version)) = changed {
-            push(cx, owner, &item, version);
+        if changed.is_some() || is_given {
+            push(cx, owner, &*self.rosters.load(owner).await?, &contact);
         }
         Ok(())
     }
 
-    /// RFC 6121 §2.5: the contact goes, and the subscriptions both ways.
+    /// RFC 6121 §2.5: the contact goes, and the subscriptions both ways. What an account is given stays.
     async fn remove(
         &self,
         owner: &BareJid,
@@ -130,23 +149,26 @@ impl RosterModule {
         cx: &Context,
     ) -> Result<(), StanzaError> {
         let turn = self.rosters.turn(owner).await;
+        let part = self.rosters.given(owner).await?;
+        let is_given = part.get(contact).is_some_and(|given| given.is_shown());
         let removed = turn
             .change(|roster, revision| {
                 if !rosters::item(roster, contact.as_str()).is_some_and(|item| item.in_roster) {
-                    return Err(Condition::ItemNotFound.into());
+                    return Err(match is_given {
+                        true => StanzaError::new(
+                            Condition::NotAllowed,
+                            "a shared group has this contact",
+                        ),
+                        false => Condition::ItemNotFound.into(),
+                    });
                 }
-                Ok(rosters::remove(roster, contact, revision).map(|item| (item, revision)))
+                Ok(rosters::remove(roster, contact, revision))
             })
             .await?;
-        let Some((item, version)) = removed else {
+        let Some(item) = removed else {
             return Ok(());
         };
-        let push = xml::push_element(xml::removed_element(contact.as_str()), version);
-        cx.push_to(owner, flags::INTERESTED, |entry| {
-            push_iq(&format!("{owner}/{}", entry.resource), push.clone())
-                .to_bytes(ns::CLIENT)
-                .into()
-        });
+        push(cx, owner, &*self.rosters.load(owner).await?, contact);
         drop(turn);
         let farewell = subscription::removal(Standing::from(&item).state);
         for (due, kind) in [
@@ -164,9 +186,20 @@ impl RosterModule {
     }
 }
 
-/// Pushes an item to every interested resource (RFC 6121 §2.1.6).
-pub fn push(cx: &Context, owner: &BareJid, item: &RosterItem, version: u64) {
-    let push = xml::push_element(xml::item_element(item), version);
+/// Pushes what a roster says of a contact to every interested resource (RFC 6121 §2.1.6).
+pub fn push(cx: &Context, owner: &BareJid, roster: &Roster, contact: &BareJid) {
+    push_as(cx, owner, roster, contact, xml::Version::of(roster));
+}
+
+/// The same as of another version: one that clients have before all of a change was pushed.
+pub fn push_as(
+    cx: &Context,
+    owner: &BareJid,
+    roster: &Roster,
+    contact: &BareJid,
+    version: xml::Version,
+) {
+    let push = xml::push_element(xml::contact_element(roster, contact), version);
     cx.push_to(owner, flags::INTERESTED, |entry| {
         push_iq(&format!("{owner}/{}", entry.resource), push.clone())
             .to_bytes(ns::CLIENT)

@@ -1,9 +1,18 @@
 //! Rosters in memory: read through, changed by compare-and-set, one change of an account at a time.
 //!
+//! Who asks gets the owner's contacts together with those that the owner is given (`modules::groups`); who changes changes the
+//! owner's alone.
 //! Bound: [`MAX_CACHED`] rosters; a shard that is full forgets all of its own, which costs a read each. Those that privacy
 //! lists ask for are [pinned](Rosters::pin): beside the homes in memory, and no more of them than there are homes.
 
-use std::{hash::BuildHasher, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
@@ -15,6 +24,7 @@ use tokio::sync::{MutexGuard, OwnedMutexGuard};
 use xmpp::{BareJid, Jid, StanzaError};
 
 use super::subscription::Standing;
+use crate::modules::groups::{self, Groups, Part};
 
 const SHARDS: usize = 32;
 const MAX_CACHED: usize = 8_192;
@@ -30,9 +40,22 @@ struct Kept {
     rosters: HashMap<BareJid, Cached, foldhash::fast::RandomState>,
     /// Whose roster stays, because stanzas are judged by it that cannot wait for the store.
     pinned: HashSet<BareJid, foldhash::fast::RandomState>,
+    /// Resources that are there of contacts that are shown only while they are, of accounts with sessions.
+    there: HashMap<BareJid, There, foldhash::fast::RandomState>,
 }
 
+/// Resources by contact.
+type There = BTreeMap<BareJid, BTreeSet<String>>;
+
+#[derive(Clone)]
 struct Cached {
+    /// The owner's.
+    own: Arc<Roster>,
+    /// What the owner is given.
+    part: Arc<Part>,
+    /// By which reading of the groups.
+    reading: u64,
+    /// Both together.
     roster: Arc<Roster>,
     /// A write went wrong: the store may have a newer one. Rules are judged by it until it was read again.
     doubtful: bool,
@@ -41,6 +64,9 @@ struct Cached {
 /// The rosters of all accounts.
 pub struct Rosters {
     repository: Arc<dyn RosterRepository>,
+    groups: Option<Arc<Groups>>,
+    /// Somebody is given contacts that are shown only while they are there.
+    watches: AtomicBool,
     shards: Box<[Shard]>,
     turns: Box<[Arc<tokio::sync::Mutex<()>>]>,
     hasher: foldhash::fast::RandomState,
@@ -55,11 +81,22 @@ pub struct Turn<'a> {
 }
 
 impl Rosters {
-    /// Over a repository.
+    /// Over a repository; nobody is given anything.
     pub fn new(repository: Arc<dyn RosterRepository>) -> Self {
+        Self::build(repository, None)
+    }
+
+    /// Over a repository, with what accounts are given by these groups.
+    pub fn with_groups(repository: Arc<dyn RosterRepository>, groups: Arc<Groups>) -> Self {
+        Self::build(repository, Some(groups))
+    }
+
+    fn build(repository: Arc<dyn RosterRepository>, groups: Option<Arc<Groups>>) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
         Self {
             repository,
+            groups,
+            watches: AtomicBool::new(false),
             shards,
             turns: (0..TURNS).map(|_| Default::default()).collect(),
             hasher: foldhash::fast::RandomState::default(),
@@ -95,10 +132,16 @@ impl Rosters {
         Some(shard.rosters.get(account)?.roster.clone())
     }
 
-    fn certain(&self, account: &BareJid) -> Option<Arc<Roster>> {
+    /// What is in memory and is as it is stored.
+    fn certain(&self, account: &BareJid) -> Option<Cached> {
         let shard = self.shard(account).lock();
         let cached = shard.rosters.get(account)?;
-        (!cached.doubtful).then(|| cached.roster.clone())
+        (!cached.doubtful).then(|| cached.clone())
+    }
+
+    fn reading(&self, account: &BareJid) -> u64 {
+        let groups = self.groups.as_ref();
+        groups.map_or(0, |groups| groups.reading(account.domain()))
     }
 
     /// A roster; empty if there is none.
@@ -106,7 +149,23 @@ impl Rosters {
     /// # Errors
     /// The store did not answer.
     pub async fn load(&self, account: &BareJid) -> Result<Arc<Roster>, StanzaError> {
-        Ok(self.read(account).await?)
+        Ok(self.read(account).await?.roster)
+    }
+
+    /// What is an account's own.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn own(&self, account: &BareJid) -> Result<Arc<Roster>, StanzaError> {
+        Ok(self.read(account).await?.own)
+    }
+
+    /// What an account is given.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn given(&self, account: &BareJid) -> Result<Arc<Part>, StanzaError> {
+        Ok(self.read(account).await?.part)
     }
 
     /// A roster as it is stored, for who does not serve the account: what is in memory may be older.
@@ -117,13 +176,21 @@ impl Rosters {
         Ok(self.repository.load(account).await?)
     }
 
-    async fn read(&self, account: &BareJid) -> storage::Result<Arc<Roster>> {
-        if let Some(roster) = self.certain(account) {
-            return Ok(roster);
+    async fn read(&self, account: &BareJid) -> storage::Result<Cached> {
+        let reading = self.reading(account);
+        let known = self.certain(account);
+        if let Some(cached) = known.as_ref().filter(|known| known.reading == reading) {
+            return Ok(cached.clone());
         }
-        let roster = Arc::new(self.repository.load(account).await?);
-        self.keep(account, roster.clone());
-        Ok(roster)
+        let own = match known {
+            Some(known) => known.own,
+            None => Arc::new(self.repository.load(account).await?),
+        };
+        let (part, reading) = match &self.groups {
+            Some(groups) => groups.part(account).await?,
+            None => (Arc::default(), 0),
+        };
+        Ok(self.keep(account, own, part, reading))
     }
 
     /// Loads a roster and keeps it in memory until [`Rosters::unpin`]: privacy lists ask for it.
@@ -187,6 +254,44 @@ impl Rosters {
         let mut shard = self.shard(account).lock();
         shard.rosters.remove(account);
         shard.pinned.remove(account);
+        shard.there.remove(account);
+    }
+
+    /// A roster as it is with what its owner was given before.
+    pub fn as_shown(&self, account: &BareJid, own: &Arc<Roster>, part: &Part) -> Arc<Roster> {
+        let shard = self.shard(account).lock();
+        groups::merged(own, part, shard.there.get(account))
+    }
+
+    /// A contact is there, or is not. The roster, if its owner's clients are to be told of that: it shows the contact only
+    /// while it is there.
+    pub fn heard(&self, account: &BareJid, from: &Jid, is_there: bool) -> Option<Arc<Roster>> {
+        if !self.watches.load(Ordering::Acquire) {
+            return None;
+        }
+        let contact = from.to_bare();
+        let Kept { rosters, there, .. } = &mut *self.shard(account).lock();
+        let cached = rosters.get_mut(account)?;
+        cached.part.get(&contact).filter(|it| it.only_online)?;
+        let there = there.entry(account.clone()).or_default();
+        let was_there = there.contains_key(&contact);
+        let resource = from.resource().unwrap_or_default();
+        if is_there {
+            let resources = there.entry(contact).or_default();
+            resources.insert(resource.to_owned());
+        } else if let Some(resources) = there.get_mut(&contact) {
+            resources.remove(resource);
+            if resources.is_empty() || resource.is_empty() {
+                there.remove(&contact);
+            }
+        }
+        // Where the account was served before more was known: who is gone is taken out in any case.
+        let is_there = there.contains_key(&from.to_bare());
+        if was_there && is_there {
+            return None;
+        }
+        cached.roster = groups::merged(&cached.own, &cached.part, Some(there));
+        Some(cached.roster.clone())
     }
 
     /// The store may have a newer one.
@@ -199,29 +304,50 @@ impl Rosters {
     /// Forgets the rosters of accounts for which `keep` answers false and that are not pinned.
     pub fn retain(&self, keep: impl Fn(&BareJid) -> bool) {
         for shard in &self.shards {
-            let Kept { rosters, pinned } = &mut *shard.lock();
+            let Kept {
+                rosters,
+                pinned,
+                there,
+            } = &mut *shard.lock();
             rosters.retain(|account, _| pinned.contains(account) || keep(account));
             rosters.shrink_to_fit();
+            there.retain(|account, _| keep(account));
         }
     }
 
-    fn keep(&self, account: &BareJid, roster: Arc<Roster>) {
-        let Kept { rosters, pinned } = &mut *self.shard(account).lock();
-        if let Some(known) = rosters.get(account)
-            && known.roster.version > roster.version
-        {
-            return;
+    /// Keeps what was read, or is newer; what is in memory then.
+    fn keep(&self, account: &BareJid, own: Arc<Roster>, part: Arc<Part>, reading: u64) -> Cached {
+        let Kept {
+            rosters,
+            pinned,
+            there,
+        } = &mut *self.shard(account).lock();
+        let known = rosters.get(account);
+        let own = match known {
+            Some(known) if known.own.version > own.version => known.own.clone(),
+            _ => own,
+        };
+        if part.is_watching {
+            self.watches.store(true, Ordering::Release);
         }
-        if rosters.len() >= MAX_CACHED / SHARDS {
+        let roster = groups::merged(&own, &part, there.get(account));
+        let cached = Cached {
+            own,
+            part,
+            reading,
+            roster,
+            doubtful: false,
+        };
+        if known.is_none() && rosters.len() >= MAX_CACHED / SHARDS {
             rosters.retain(|account, _| pinned.contains(account));
         }
-        let doubtful = false;
-        rosters.insert(account.clone(), Cached { roster, doubtful });
+        rosters.insert(account.clone(), cached.clone());
+        cached
     }
 }
 
 impl Turn<'_> {
-    /// Changes a roster. `change` gets a copy and the version that the change will have, and may be called again if
+    /// Changes what is the owner's of a roster. `change` gets a copy and the version that the change will have, and may be called again if
     /// somebody else was first; `None` leaves everything as it is.
     ///
     /// # Errors
@@ -234,7 +360,12 @@ impl Turn<'_> {
             rosters, account, ..
         } = self;
         for _ in 0..MAX_ATTEMPTS {
-            let before = rosters.load(account).await?;
+            let Cached {
+                own: before,
+                part,
+                reading,
+                ..
+            } = rosters.read(account).await?;
             let mut roster = Roster::clone(&before);
             let Some(outcome) = change(&mut roster, before.version + 1)? else {
                 return Ok(None);
@@ -246,7 +377,7 @@ impl Turn<'_> {
             {
                 Ok(version) => {
                     roster.version = version;
-                    rosters.keep(account, Arc::new(roster));
+                    rosters.keep(account, Arc::new(roster), part, reading);
                     return Ok(Some(outcome));
                 }
                 Err(error) => {

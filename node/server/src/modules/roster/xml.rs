@@ -142,16 +142,62 @@ pub fn removed_element(jid: &str) -> Element {
         .with_attr("subscription", "remove")
 }
 
+/// The version of a roster as clients are told it: its own, and what its owner was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// How often its owner changed it.
+    pub own: u64,
+    /// What is in it besides, see [`Roster::given`].
+    pub given: u64,
+}
+
+impl Version {
+    /// Of this roster.
+    pub fn of(roster: &Roster) -> Self {
+        Self {
+            own: roster.version,
+            given: roster.given,
+        }
+    }
+
+    /// `None`: no version of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (own, given) = match text.split_once('-') {
+            Some((own, given)) => (own, u64::from_str_radix(given, 16).ok()?),
+            None => (text, 0),
+        };
+        let own = own.parse().ok()?;
+        Some(Self { own, given })
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.given {
+            0 => write!(f, "{}", self.own),
+            given => write!(f, "{}-{given:x}", self.own),
+        }
+    }
+}
+
 /// `<query/>` with items, and a version for clients that know versions.
-pub fn query_element(items: impl IntoIterator<Item = Element>, ver: Option<u64>) -> Element {
+pub fn query_element(items: impl IntoIterator<Item = Element>, ver: Option<Version>) -> Element {
     Element::new("query", ns::ROSTER)
         .with_attr_opt("ver", ver.map(|ver| ver.to_string()))
         .with_children(items)
 }
 
 /// The payload of a push about one item (RFC 6121 §2.1.6).
-pub fn push_element(item: Element, ver: u64) -> Element {
+pub fn push_element(item: Element, ver: Version) -> Element {
     query_element([item], Some(ver))
+}
+
+/// A contact as a roster shows it, or that it shows none.
+pub fn contact_element(roster: &Roster, contact: &BareJid) -> Element {
+    match roster.get(contact).filter(|item| item.in_roster) {
+        Some(item) => item_element(item),
+        None => removed_element(contact.as_str()),
+    }
 }
 
 /// The answer to a roster get.
@@ -165,13 +211,15 @@ pub enum RosterAnswer {
 
 /// Answers a roster get; `ver` as the client wrote it, `None` if it knows no versions, empty if it has no roster yet.
 pub fn answer_get(roster: &Roster, ver: Option<&str>) -> RosterAnswer {
-    let known = ver.and_then(|ver| ver.parse::<u64>().ok());
+    let known = ver.and_then(Version::parse);
+    let known = known.filter(|known| known.given == roster.given);
+    let known = known.map(|known| known.own);
     let changes = known.and_then(|known| changes_since(roster, known));
     match changes {
         Some(changes) => RosterAnswer::Changes(changes),
         None => {
             let items = roster.items.iter().filter(|item| item.in_roster);
-            let ver = ver.map(|_| roster.version);
+            let ver = ver.map(|_| Version::of(roster));
             RosterAnswer::Full(query_element(items.map(item_element), ver))
         }
     }
@@ -202,10 +250,11 @@ fn changes_since(roster: &Roster, known: u64) -> Option<Vec<Element>> {
     if let Some((version, _)) = changes.last_mut() {
         *version = roster.version;
     }
+    let now = Version::of(roster);
     Some(
         changes
             .into_iter()
-            .map(|(version, item)| push_element(item, version))
+            .map(|(own, item)| push_element(item, Version { own, ..now }))
             .collect(),
     )
 }

@@ -1,33 +1,48 @@
 //! Search: people by what their vCards say.
 //!
-//! Source: XEP-0055 v1.3. The directory is at the address of the server itself. Left out: paging (XEP-0059); a search
-//! that finds too much answers with its first results.
-//! Why here: each word asked for must begin a word of its field. The longest one is looked up in the index, the rest is
-//! checked on the vCards. Only accounts of ours may search, so nobody harvests addresses from outside.
+//! | file | concern |
+//! |---|---|
+//! | here | what is asked for, and who is found |
+//! | [`service`] | the address of a search of its own |
+//!
+//! Source: XEP-0055 v1.3, XEP-0059 v1.0 (pages; only forwards, and nobody counts).
+//! Why here: each text asked for must begin a word of its field or, if it has three characters, stand in it. The longest one is
+//! looked up in the index (first where it begins a word, then where it is inside of one), the rest is checked on what the
+//! record says. Who may search, what may be asked for and is told, is configured: nobody harvests addresses from outside.
+//! Stored: the index of the repository. Bounds: [`MAX_LOOKED_AT`], [`MAX_WORDS`], and the page.
+
+pub mod service;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use storage::repository::{VcardField, VcardRepository};
+use bytes::Bytes;
+use storage::repository::{VcardField, VcardRepository, vcard::MIN_INSIDE};
 use xmpp::{
-    BareJid, Element, StanzaError, StanzaErrorCondition as Condition, ns,
-    payload::form::{FORM_TYPE, Field, FieldType, Form, FormType},
+    BareJid, Element, Jid, StanzaError, StanzaErrorCondition as Condition, ns,
+    payload::{
+        form::{FORM_TYPE, Field, FieldType, Form, FormType},
+        rsm::{PageReply, PageRequest},
+    },
 };
 
-use super::{parse, xml};
-use crate::module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target};
+use crate::{
+    config::Searchers,
+    module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target},
+};
 
-/// Results of one search.
-const MAX_FOUND: usize = 50;
-/// vCards that one search looks at.
-const MAX_LOOKED_AT: usize = 200;
+/// People that one request looks at.
+const MAX_LOOKED_AT: usize = 2_000;
 /// Words that one search may ask for.
 const MAX_WORDS: usize = 16;
 const INSTRUCTIONS: &str =
     "Fill in one or more fields to search for people; the beginning of a word is enough.";
 
-/// The fields with their names and labels; the first [`LEGACY`] are all that the protocol has without a form.
-const FIELDS: [(VcardField, &str, &str); 11] = [
+/// A field with its name and label.
+type Named = (VcardField, &'static str, &'static str);
+
+/// The fields; the first [`LEGACY`] are all that the protocol has without a form.
+const FIELDS: [Named; 11] = [
     (VcardField::Given, "first", "Given name"),
     (VcardField::Family, "last", "Family name"),
     (VcardField::Nickname, "nick", "Nickname"),
@@ -42,31 +57,257 @@ const FIELDS: [(VcardField, &str, &str); 11] = [
 ];
 const LEGACY: usize = 4;
 
-/// A word that a field must have, by its beginning, in lowercase.
+/// How people are searched for.
+#[derive(Debug, Clone)]
+pub struct SearchOptions {
+    /// Addresses of their own, each with the domain whose people are found there.
+    pub services: Vec<(String, String)>,
+    /// Whether the domains answer themselves.
+    pub at_domains: bool,
+    /// The domains whose accounts may search.
+    pub domains: Vec<String>,
+    /// The administrators.
+    pub admins: Vec<BareJid>,
+    /// Who may search.
+    pub who: Searchers,
+    /// Names of what may be asked for and is told.
+    pub fields: Vec<String>,
+    /// Whether a text is found within words.
+    pub contains: bool,
+    /// People on one page.
+    pub page: usize,
+}
+
+/// A text that a field must have, in lowercase.
 type Criterion = (VcardField, String);
+
+/// What a vCard says.
+type Told = Vec<(VcardField, String)>;
 
 /// The module.
 pub struct SearchModule {
     vcards: Arc<dyn VcardRepository>,
-    domains: Vec<String>,
+    options: SearchOptions,
+    fields: Vec<Named>,
+}
+
+/// People who were found.
+struct Found {
+    people: Vec<(BareJid, Told)>,
+    /// Where the next page goes on; `None`: there is none.
+    next: Option<Cursor>,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cursor {
+    /// Among those with a word in which the text stands behind its beginning.
+    inside: bool,
+    /// Behind this entry of the index.
+    after: Option<Bytes>,
+}
+
+impl Cursor {
+    const START: Self = Self {
+        inside: false,
+        after: None,
+    };
+
+    fn parse(text: &str) -> Result<Self, StanzaError> {
+        let unknown = || StanzaError::new(Condition::ItemNotFound, "there is no such page");
+        let (kind, digits) = text.split_at_checked(1).ok_or_else(unknown)?;
+        let inside = match kind {
+            "p" => false,
+            "i" => true,
+            _ => return Err(unknown()),
+        };
+        let digit = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(digit).collect();
+        let bytes = bytes
+            .filter(|_| digits.len() % 2 == 0)
+            .ok_or_else(unknown)?;
+        let after = (!bytes.is_empty()).then(|| bytes.into());
+        Ok(Self { inside, after })
+    }
+
+    fn text(&self) -> String {
+        let after = self.after.as_deref().unwrap_or_default();
+        let digits: String = after.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{}{digits}", if self.inside { "i" } else { "p" })
+    }
 }
 
 impl SearchModule {
-    /// Over a repository; accounts of `domains` may search.
-    pub fn new(vcards: Arc<dyn VcardRepository>, domains: Vec<String>) -> Self {
-        Self { vcards, domains }
+    /// Over a repository.
+    pub fn new(vcards: Arc<dyn VcardRepository>, options: SearchOptions) -> Self {
+        let is_asked = |(_, var, _): &Named| options.fields.iter().any(|known| known == var);
+        Self {
+            vcards,
+            fields: FIELDS.into_iter().filter(is_asked).collect(),
+            options,
+        }
+    }
+
+    fn may_search(&self, who: &Jid) -> bool {
+        match self.options.who {
+            Searchers::Everybody => true,
+            Searchers::Accounts => {
+                let mut domains = self.options.domains.iter();
+                domains.any(|domain| domain == who.domain())
+            }
+            Searchers::Admins => {
+                let mut admins = self.options.admins.iter();
+                admins.any(|admin| admin.as_str() == who.bare_str())
+            }
+        }
+    }
+
+    /// Answers somebody who searches for people of a domain.
+    async fn answer(
+        &self,
+        from: &Jid,
+        domain: &str,
+        is_set: bool,
+        query: &Element,
+    ) -> Result<Element, StanzaError> {
+        if query.name() != "query" {
+            return Err(Condition::BadRequest.into());
+        }
+        if !self.may_search(from) {
+            return Err(Condition::Forbidden.into());
+        }
+        if !is_set {
+            return Ok(self.fields_element());
+        }
+        let form = Form::child_of(query)?;
+        let criteria = self.criteria(query, form.as_ref())?;
+        let page = PageRequest::parse(query)?;
+        if page
+            .as_ref()
+            .is_some_and(|it| it.before.is_some() || it.index.is_some())
+        {
+            let text = "pages follow one another here: ask for what comes after one";
+            return Err(StanzaError::new(Condition::FeatureNotImplemented, text));
+        }
+        let asked = page.clone().unwrap_or_default();
+        let begins = match &asked.after {
+            Some(after) => Cursor::parse(after)?,
+            None => Cursor::START,
+        };
+        let most = u32::try_from(self.options.page).unwrap_or(u32::MAX);
+        let most = asked.limit(most) as usize;
+        let first = begins.text();
+        let found = match most {
+            0 => Found {
+                people: Vec::new(),
+                next: None,
+            },
+            most => self.search(domain, &criteria, begins, most).await?,
+        };
+        let mut result = self.result_element(&found.people, form.is_some());
+        if page.is_some() {
+            // Without a next page the last one of this is beyond all.
+            let end = Cursor {
+                inside: true,
+                after: Some(Bytes::from_static(&[0xff])),
+            };
+            let last = found.next.unwrap_or(end).text();
+            let some = (!found.people.is_empty()).then_some((first, last));
+            let (first, last) = some.unzip();
+            let reply = PageReply {
+                first,
+                last,
+                ..PageReply::default()
+            };
+            result = result.with_child(reply.to_element());
+        }
+        Ok(result)
+    }
+
+    async fn search(
+        &self,
+        domain: &str,
+        criteria: &[Criterion],
+        begins: Cursor,
+        most: usize,
+    ) -> Result<Found, StanzaError> {
+        let mut found = Found {
+            people: Vec::new(),
+            next: Some(begins),
+        };
+        let Some((field, word)) = criteria.iter().max_by_key(|(_, word)| word.len()) else {
+            return Ok(found);
+        };
+        let goes_inside = self.options.contains && word.chars().count() >= MIN_INSIDE;
+        let mut looked_at = 0;
+        while let Some(Cursor { inside, after }) = found.next.clone() {
+            let limit = most - found.people.len();
+            if limit == 0 {
+                return Ok(found);
+            }
+            if looked_at >= MAX_LOOKED_AT {
+                if found.people.is_empty() {
+                    let text = "too many match a part of this: ask for longer words";
+                    return Err(StanzaError::new(Condition::NotAcceptable, text));
+                }
+                return Ok(found);
+            }
+            let (vcards, after) = (&self.vcards, after.as_ref());
+            let page = match inside {
+                false => vcards.search(domain, *field, word, after, limit).await?,
+                true => vcards.search_inside(domain, word, after, limit).await?,
+            };
+            looked_at += page.owners.len().max(1);
+            for owner in page.owners {
+                let Some(told) = self.vcards.told(&owner).await? else {
+                    continue;
+                };
+                // Who has a word that begins so was told before.
+                let is_new = !inside || !words_of(&told, *field).any(|it| it.starts_with(word));
+                if is_new
+                    && criteria
+                        .iter()
+                        .all(|criterion| self.matches(&told, criterion))
+                {
+                    found.people.push((owner, told));
+                }
+            }
+            found.next = match (page.next, inside) {
+                (Some(next), inside) => Some(Cursor {
+                    inside,
+                    after: Some(next),
+                }),
+                (None, false) if goes_inside => Some(Cursor {
+                    inside: true,
+                    after: None,
+                }),
+                (None, _) => None,
+            };
+        }
+        Ok(found)
+    }
+
+    fn matches(&self, told: &Told, (field, text): &Criterion) -> bool {
+        let inside = self.options.contains && text.chars().count() >= MIN_INSIDE;
+        words_of(told, *field).any(|word| match inside {
+            true => word.contains(text.as_str()),
+            false => word.starts_with(text.as_str()),
+        })
     }
 }
 
 impl Module for SearchModule {
     fn register(self: Arc<Self>, registry: &mut Registry) {
-        registry.iq(Target::Server, ns::SEARCH, self);
-        registry.disco(Target::Server, ns::SEARCH);
-        registry.disco_identity(Target::Server, "directory", "user");
+        if self.options.at_domains {
+            registry.iq(Target::Server, ns::SEARCH, self.clone());
+            registry.disco(Target::Server, ns::SEARCH);
+            registry.disco_identity(Target::Server, "directory", "user");
+        }
+        service::register(&self, registry);
         registry.spec(Spec {
             xep: 55,
             version: "1.3",
-            status: Status::Partial("no paging of results"),
+            status: Status::Partial("pages only forwards, and nobody counts"),
         });
     }
 }
@@ -74,62 +315,15 @@ impl Module for SearchModule {
 #[async_trait]
 impl IqHandler for SearchModule {
     async fn handle(&self, iq: &IqRequest, _: &Context) -> Result<Option<Element>, StanzaError> {
-        if iq.payload.name() != "query" {
-            return Err(Condition::BadRequest.into());
-        }
-        if !self.domains.iter().any(|domain| domain == iq.from.domain()) {
-            return Err(Condition::Forbidden.into());
-        }
-        if !iq.is_set() {
-            return Ok(Some(fields_element()));
-        }
-        let form = Form::child_of(&iq.payload)?;
-        let criteria = criteria(&iq.payload, form.as_ref())?;
-        let found = self.search(iq.to.domain(), &criteria).await?;
-        Ok(Some(result_element(&found, form.is_some())))
+        let answer = self.answer(&iq.from, iq.to.domain(), iq.is_set(), &iq.payload);
+        answer.await.map(Some)
     }
 }
 
-impl SearchModule {
-    async fn search(
-        &self,
-        domain: &str,
-        criteria: &[Criterion],
-    ) -> Result<Vec<(BareJid, Element)>, StanzaError> {
-        let mut found = Vec::new();
-        let Some((field, word)) = criteria.iter().max_by_key(|(_, word)| word.len()) else {
-            return Ok(found);
-        };
-        let (mut after, mut looked_at) = (None, 0);
-        while looked_at < MAX_LOOKED_AT {
-            let page = self
-                .vcards
-                .search(domain, *field, word, after.as_ref(), MAX_FOUND)
-                .await?;
-            for owner in page.owners {
-                looked_at += 1;
-                let Some(vcard) = self.vcards.get(&owner).await? else {
-                    continue;
-                };
-                let vcard = parse(&vcard)?;
-                if criteria.iter().all(|criterion| matches(&vcard, criterion)) {
-                    found.push((owner, vcard));
-                    if found.len() == MAX_FOUND {
-                        return Ok(found);
-                    }
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        Ok(found)
-    }
-}
-
-fn matches(vcard: &Element, (field, prefix): &Criterion) -> bool {
-    xml::values(vcard, *field).any(|text| words(&text).any(|word| word.starts_with(prefix)))
+/// Words of a field, as the index has them.
+fn words_of(told: &Told, field: VcardField) -> impl Iterator<Item = String> {
+    let of = told.iter().filter(move |(known, _)| *known == field);
+    of.flat_map(|(_, text)| words(text))
 }
 
 /// A text as the index has it: lowercase, cut at white space and commas.
@@ -138,90 +332,110 @@ fn words(text: &str) -> impl Iterator<Item = String> {
     parts.filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
-/// What is asked for.
-///
-/// # Errors
-/// `bad-request`: a form for something else. `not-acceptable`: nothing is asked for, or too much.
-fn criteria(query: &Element, form: Option<&Form>) -> Result<Vec<Criterion>, StanzaError> {
-    let foreign = |form: &Form| {
-        form.form_type != FormType::Submit || form.namespace().is_some_and(|it| it != ns::SEARCH)
-    };
-    if form.is_some_and(foreign) {
-        return Err(StanzaError::new(
-            Condition::BadRequest,
-            "a submitted form for a search is expected",
-        ));
-    }
-    let value = |index: usize, var: &str| match form {
-        Some(form) => form.value(var).map(str::to_owned),
-        None if index < LEGACY => query.child_text(var),
-        None => None,
-    };
-    let mut criteria = Vec::new();
-    for (index, (field, var, _)) in FIELDS.iter().enumerate() {
-        let text = value(index, var).unwrap_or_default();
-        // Who is used to it writes a star where a word may go on; here it always may.
-        let prefixes = words(&text).map(|word| word.trim_end_matches('*').to_owned());
-        criteria.extend(
-            prefixes
-                .filter(|word| !word.is_empty())
-                .map(|word| (*field, word)),
-        );
-    }
-    match criteria.len() {
-        0 => Err(StanzaError::new(
-            Condition::NotAcceptable,
-            "fill in at least one field",
-        )),
-        1..=MAX_WORDS => Ok(criteria),
-        _ => Err(StanzaError::new(Condition::NotAcceptable, "too many words")),
-    }
-}
-
-/// What can be asked for, in both ways.
-fn fields_element() -> Element {
-    let mut form = Form::of(FormType::Form, ns::SEARCH)
-        .with_title("Search for people")
-        .with_instructions(INSTRUCTIONS);
-    form.fields.extend(
-        FIELDS.map(|(_, var, label)| Field::new(FieldType::TextSingle, var).with_label(label)),
-    );
-    let legacy = FIELDS[..LEGACY]
-        .iter()
-        .map(|(_, var, _)| Element::new(*var, ns::SEARCH));
-    Element::new("query", ns::SEARCH)
-        .with_child(Element::new("instructions", ns::SEARCH).with_text(INSTRUCTIONS))
-        .with_children(legacy)
-        .with_child(form.to_element())
-}
-
-/// What was found, in the way in which it was asked; nothing at all is an empty `<query/>` either way.
-fn result_element(found: &[(BareJid, Element)], in_form: bool) -> Element {
-    let query = Element::new("query", ns::SEARCH);
-    let value = |vcard: &Element, field| xml::values(vcard, field).next().unwrap_or_default();
-    if found.is_empty() {
-        return query;
-    }
-    if !in_form {
-        let item = |(jid, vcard): &(BareJid, Element)| {
-            let child = |(field, var, _): &(VcardField, &'static str, &str)| {
-                Element::new(*var, ns::SEARCH).with_text(value(vcard, *field))
-            };
-            let item = Element::new("item", ns::SEARCH).with_attr("jid", jid.as_str());
-            item.with_children(FIELDS[..LEGACY].iter().map(child))
+impl SearchModule {
+    /// What is asked for.
+    ///
+    /// # Errors
+    /// `bad-request`: a form for something else. `not-acceptable`: nothing is asked for, or too much.
+    fn criteria(
+        &self,
+        query: &Element,
+        form: Option<&Form>,
+    ) -> Result<Vec<Criterion>, StanzaError> {
+        let foreign = |form: &Form| {
+            form.form_type != FormType::Submit
+                || form.namespace().is_some_and(|it| it != ns::SEARCH)
         };
-        return query.with_children(found.iter().map(item));
+        if form.is_some_and(foreign) {
+            return Err(StanzaError::new(
+                Condition::BadRequest,
+                "a submitted form for a search is expected",
+            ));
+        }
+        let value = |var: &str| match form {
+            Some(form) => form.value(var).map(str::to_owned),
+            None if is_legacy(var) => query.child_text(var),
+            None => None,
+        };
+        let mut criteria = Vec::new();
+        for (field, var, _) in &self.fields {
+            let text = value(var).unwrap_or_default();
+            // Who is used to it writes a star where a word may go on; here it always may.
+            let prefixes = words(&text).map(|word| word.trim_end_matches('*').to_owned());
+            criteria.extend(
+                prefixes
+                    .filter(|word| !word.is_empty())
+                    .map(|word| (*field, word)),
+            );
+        }
+        match criteria.len() {
+            0 => Err(StanzaError::new(
+                Condition::NotAcceptable,
+                "fill in at least one field",
+            )),
+            1..=MAX_WORDS => Ok(criteria),
+            _ => Err(StanzaError::new(Condition::NotAcceptable, "too many words")),
+        }
     }
-    let mut form = Form::new(FormType::Result)
-        .with_field(Field::new(FieldType::Hidden, FORM_TYPE).with_value(ns::SEARCH));
-    form.reported = vec![Field::new(FieldType::JidSingle, "jid").with_label("Address")];
-    form.reported.extend(
-        FIELDS.map(|(_, var, label)| Field::new(FieldType::TextSingle, var).with_label(label)),
-    );
-    form.items.extend(found.iter().map(|(jid, vcard)| {
-        let jid = Field::untyped("jid", jid.as_str());
-        let fields = FIELDS.map(|(field, var, _)| Field::untyped(var, value(vcard, field)));
-        [jid].into_iter().chain(fields).collect()
-    }));
-    query.with_child(form.to_element())
+
+    /// What can be asked for, in both ways.
+    fn fields_element(&self) -> Element {
+        let mut form = Form::of(FormType::Form, ns::SEARCH)
+            .with_title("Search for people")
+            .with_instructions(INSTRUCTIONS);
+        form.fields.extend(self.form_fields());
+        let legacy = self.fields.iter().filter(|(_, var, _)| is_legacy(var));
+        let legacy = legacy.map(|(_, var, _)| Element::new(*var, ns::SEARCH));
+        Element::new("query", ns::SEARCH)
+            .with_child(Element::new("instructions", ns::SEARCH).with_text(INSTRUCTIONS))
+            .with_children(legacy)
+            .with_child(form.to_element())
+    }
+
+    /// What was found, in the way in which it was asked; nothing at all is an empty `<query/>` either way.
+    fn result_element(&self, found: &[(BareJid, Told)], in_form: bool) -> Element {
+        let query = Element::new("query", ns::SEARCH);
+        let value = |told: &Told, field: VcardField| {
+            let mut of = told.iter().filter(|(known, _)| *known == field);
+            of.next().map(|(_, text)| text.clone()).unwrap_or_default()
+        };
+        if found.is_empty() {
+            return query;
+        }
+        if !in_form {
+            let item = |(jid, told): &(BareJid, Told)| {
+                let child = |(field, var, _): &Named| {
+                    Element::new(*var, ns::SEARCH).with_text(value(told, *field))
+                };
+                let item = Element::new("item", ns::SEARCH).with_attr("jid", jid.as_str());
+                let legacy = self.fields.iter().filter(|(_, var, _)| is_legacy(var));
+                item.with_children(legacy.map(child))
+            };
+            return query.with_children(found.iter().map(item));
+        }
+        let mut form = Form::new(FormType::Result)
+            .with_field(Field::new(FieldType::Hidden, FORM_TYPE).with_value(ns::SEARCH));
+        form.reported = vec![Field::new(FieldType::JidSingle, "jid").with_label("Address")];
+        form.reported.extend(self.form_fields());
+        form.items.extend(found.iter().map(|(jid, told)| {
+            let jid = Field::untyped("jid", jid.as_str());
+            let field = |(field, var, _): &Named| Field::untyped(*var, value(told, *field));
+            let fields = self.fields.iter().map(field);
+            [jid].into_iter().chain(fields).collect()
+        }));
+        query.with_child(form.to_element())
+    }
+
+    fn form_fields(&self) -> impl Iterator<Item = Field> {
+        let field =
+            |(_, var, label): &Named| Field::new(FieldType::TextSingle, *var).with_label(*label);
+        self.fields.iter().map(field)
+    }
 }
+
+fn is_legacy(var: &str) -> bool {
+    FIELDS[..LEGACY].iter().any(|(_, known, _)| *known == var)
+}
+
+#[cfg(test)]
+mod tests;

@@ -49,6 +49,9 @@ pub enum Act {
     /// All who are there are told, on the whole node; no account is named.
     #[n(4)]
     Announce(#[n(0)] Announcement),
+    /// Its privacy lists were changed by the node that served it before: they are read anew.
+    #[n(5)]
+    Lists,
 }
 
 /// Why sessions end.
@@ -106,6 +109,9 @@ pub enum Outcome {
     /// So many sessions were told.
     #[n(6)]
     Reached(#[n(0)] u64),
+    /// It is done.
+    #[n(7)]
+    Done,
 }
 
 /// What others may want to know of an account.

@@ -99,6 +99,16 @@ impl Peers {
         }
     }
 
+    /// Tells all other nodes that the shared groups of a domain were changed.
+    pub fn groups_changed(&self, domain: &str) {
+        let view = self.view().clone();
+        let me = self.me.get();
+        let others = view.members.iter().map(|member| member.node);
+        for node in others.filter(|node| Some(node) != me) {
+            self.tell(node, Kind::Groups, domain.into());
+        }
+    }
+
     /// Tells a node what it can understand.
     fn tell(&self, to: NodeId, kind: Kind, body: Vec<u8>) {
         if self.is_known_to(to, kind) {

@@ -62,6 +62,8 @@ pub enum Kind {
     Came = 21,
     /// Pubsub nodes of an address that the recipient serves were changed by the sender: what is known of them counts no longer.
     Changed = 22,
+    /// The shared groups of a domain were changed: its name.
+    Groups = 25,
 }
 
 impl Kind {
@@ -76,6 +78,7 @@ impl Kind {
     #[must_use]
     pub fn since(self) -> u16 {
         match self {
+            Self::Groups => 4,
             Self::Happened | Self::Came | Self::Changed => 3,
             Self::Notice | Self::Attach | Self::Spread | Self::Assert => 2,
             _ => 1,
@@ -108,6 +111,7 @@ impl Kind {
             20 => Self::Happened,
             21 => Self::Came,
             22 => Self::Changed,
+            25 => Self::Groups,
             _ => return None,
         })
     }
@@ -284,6 +288,7 @@ mod tests {
         for (kind, number) in all.into_iter().zip(1_u8..) {
             assert_eq!((kind as u8, Kind::of(number)), (number, Some(kind)));
         }
+        assert_eq!((Kind::Groups as u8, Kind::of(25)), (25, Some(Kind::Groups)));
         let account = BareJid::parse("ada@example.org").unwrap();
         assert_eq!(
             yields(5, 9, &account),

@@ -111,6 +111,7 @@ impl RosterOf {
             items,
             removed: removed.map(|it| (it.jid, it.revision)).collect(),
             floor: self.floor,
+            given: 0,
         })
     }
 }

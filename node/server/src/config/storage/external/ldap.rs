@@ -3,14 +3,17 @@
 use storage::repository::VcardField;
 use storage_external::{
     Secret as TheirSecret,
-    ldap::{LdapDeref, LdapDnFilter, LdapEncrypt, LdapOptions, LdapVcardField, LdapVcardOptions},
+    ldap::{
+        LdapDeref, LdapDnFilter, LdapEncrypt, LdapGroupOptions, LdapMembers, LdapOptions,
+        LdapVcardField, LdapVcardOptions,
+    },
 };
 
 use super::{
     super::super::{
         Secret,
         raw::{Node, Value},
-        reader::{Section, Wrong, choice, duration, number, text},
+        reader::{Section, Wrong, boolean, choice, duration, number, text},
     },
     keys::{Keys, table, texts},
 };
@@ -22,6 +25,8 @@ pub struct LdapStore {
     password: Secret,
     /// Which attributes make a vCard.
     pub vcards: LdapVcardOptions,
+    /// Which entries are groups, and who is in them.
+    pub groups: LdapGroupOptions,
 }
 
 impl LdapStore {
@@ -91,11 +96,42 @@ pub(super) fn read(section: &mut Section<'_>) -> LdapStore {
         options: it,
         password,
         vcards,
+        groups: groups(&mut keys),
     };
     let mut mistakes = store.options().mistakes();
     mistakes.extend(store.vcards.mistakes());
+    let of_groups = store.groups.mistakes().into_iter();
+    // Who names no filter has no groups there.
+    mistakes.extend(
+        of_groups
+            .filter(|it| it.option != "ldap_rfilter" || !store.groups.roster_filter.is_empty()),
+    );
     keys.tell_all(mistakes, remedy);
     store
+}
+
+fn groups(keys: &mut Keys<'_, '_>) -> LdapGroupOptions {
+    let mut it = LdapGroupOptions::default();
+    let some = |node: &Node| text(node).map(Some);
+    keys.read("rfilter", &mut it.roster_filter, text);
+    keys.read("gfilter", &mut it.group_filter, some);
+    keys.read("ufilter", &mut it.user_filter, some);
+    keys.read("group_filter", &mut it.filter, some);
+    keys.read("groupattr", &mut it.group_id, text);
+    keys.read("groupdesc", &mut it.group_name, some);
+    keys.read("memberattr", &mut it.member, text);
+    keys.read("memberattr_format", &mut it.members, |node| {
+        text(node).map(LdapMembers::Names)
+    });
+    keys.read("memberattr_dn", &mut it.members, |node| {
+        text(node).map(LdapMembers::Entries)
+    });
+    keys.read("userdesc", &mut it.user_name, text);
+    keys.read("useruid", &mut it.user_id, text);
+    keys.read("userjidattr", &mut it.user_jid, some);
+    keys.read("auth_check", &mut it.auth_check, boolean);
+    keys.read("group_cache_validity", &mut it.cache, duration("1s", "1d"));
+    it
 }
 
 fn remedy(key: &str) -> &'static str {
@@ -106,6 +142,8 @@ fn remedy(key: &str) -> &'static str {
         "filter" => "write one such as \"(objectClass=inetOrgPerson)\"",
         "dn_filter" => "write one such as { \"(&(owner=%D)(o=%s))\" = [\"o\"] }",
         "password" => "write root_dn and password, or leave both out",
+        "rfilter" => "write one such as \"(&(objectClass=posixGroup)(memberUid=%u))\"",
+        "memberattr_format" => "write one such as \"%u\" or \"uid=%u,ou=people,dc=example,dc=org\"",
         "vcard_map" => "write fields and attributes such as { FN = { \"%s\" = \"displayName\" } }",
         "search_fields" => "write fields with an attribute such as { FN = \"displayName\" }",
         _ => "see ejabberd's option of this name",

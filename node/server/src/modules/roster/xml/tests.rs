@@ -191,6 +191,7 @@ fn roster() -> Roster {
         ],
         removed: vec![("x@example.com".into(), 4), ("y@example.com".into(), 9)],
         floor: 2,
+        given: 0,
     }
 }
 
@@ -250,7 +251,26 @@ fn the_last_change_says_the_newest_version() {
 
 #[test]
 fn a_push_names_its_version() {
-    let push = push_element(removed_element("nurse@example.com"), 5);
+    let ver = Version { own: 5, given: 0 };
+    let push = push_element(removed_element("nurse@example.com"), ver);
     assert_eq!(push.attr("ver"), Some("5"));
     assert_eq!(push.children().count(), 1);
+}
+
+#[test]
+fn what_is_given_is_part_of_the_version() {
+    let roster = Roster {
+        given: 0xab,
+        ..roster()
+    };
+    let check = |ver: &str, expected: &str| {
+        let answer = answer_get(&roster, Some(ver));
+        assert_eq!(summary(&answer), expected, "{ver}");
+    };
+    check("9-ab", "");
+    check("8-ab", "y-@9-ab");
+    check("6-ab", "b@7-ab y-@9-ab");
+    for ver in ["9", "9-ac", "9-", "9-xy", "-ab", "9-ab-ab"] {
+        check(ver, "full abd@9-ab");
+    }
 }
