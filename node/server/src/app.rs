@@ -181,6 +181,7 @@ impl App {
             )?],
             certificates => certificates.to_vec(),
         };
+        let mut counts = Vec::new();
         let mut acceptors: HashMap<bool, Arc<Acceptor>> = HashMap::new();
         for listener in &config.listeners {
             let direct = listener.security == Security::Direct;
@@ -214,6 +215,7 @@ impl App {
                 .with_context(|| format!("listening on {}", listener.address))?;
             self.addresses
                 .push((listener.security, socket.local_addr()?));
+            counts.push((listener.security, socket.counts()));
             let context = Arc::new(ListenerContext {
                 security: listener.security,
                 starttls: (!direct).then(|| acceptor.clone()),
@@ -221,6 +223,7 @@ impl App {
             });
             self.accept(socket, context);
         }
+        crate::gauges::watch_listeners(&self.router.metrics, counts);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Transport;
-use super::admission::{Admission, AdmissionLimits, Network, Permit, RefusedCounts};
+use super::admission::{Admission, AdmissionLimits, Counts, Network, Permit};
 use super::proxy_protocol::{self as proxy, Header};
 
 /// How long to wait when the system is out of descriptors or memory: doubled each time, up to the second.
@@ -111,14 +111,9 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Connections that are open.
-    pub fn open(&self) -> usize {
-        self.admission.open()
-    }
-
-    /// Connections that were refused.
-    pub fn refused(&self) -> RefusedCounts {
-        self.admission.refused()
+    /// Who came in through it, and who was refused.
+    pub fn counts(&self) -> Counts {
+        self.admission.counts()
     }
 
     /// Waits for the next connection that may come in; the others are closed without a word.

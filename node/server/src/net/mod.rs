@@ -24,7 +24,9 @@ mod tls;
 mod transport;
 mod wire;
 
-pub use admission::{AdmissionLimits, Network, NetworkError, Permit, Refused, RefusedCounts};
+pub use admission::{
+    AdmissionLimits, Counts, Network, NetworkError, Permit, Refused, RefusedCounts,
+};
 pub use binding::ChannelBindings;
 pub use error::TlsError;
 pub use listener::{Accepted, Keepalive, Listener, ListenerSettings};
