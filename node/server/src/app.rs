@@ -19,6 +19,7 @@ use crate::{
         negotiation::{self, ListenerContext},
         replica::Replicas,
     },
+    certificates::Certificates,
     config::{Config, Security},
     home::Homes,
     intake::Intake,
@@ -33,15 +34,14 @@ use crate::{
     sweep,
 };
 
-/// How often certificate files are looked at.
-const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
-
 /// A running node.
 pub struct App {
     /// What its parts share.
     pub router: Arc<Router>,
     /// Where it listens.
     pub addresses: Vec<(Security, SocketAddr)>,
+    /// What it shows there.
+    pub certificates: Arc<Certificates>,
     stop: Stop,
     stopping: Stopping,
 }
@@ -143,6 +143,8 @@ impl App {
             started: Instant::now(),
             clock,
         });
+        let certificates = router.stores.certificates.clone();
+        let certificates = Arc::new(Certificates::load(&config, certificates).await?);
         let registry = registry(&router)?;
         router
             .registry
@@ -151,6 +153,7 @@ impl App {
         let app = Self {
             router,
             addresses: Vec::new(),
+            certificates,
             stop,
             stopping,
         };
@@ -173,8 +176,9 @@ impl App {
 
     fn listen(&mut self) -> anyhow::Result<()> {
         let config = self.router.config.clone();
+        let held = self.certificates.held();
         let certificates = match &config.certificates[..] {
-            [] => vec![certificate::self_signed(
+            [] if held.is_empty() => vec![certificate::self_signed(
                 &config.data,
                 &config.domains,
                 SystemTime::now(),
@@ -190,6 +194,7 @@ impl App {
                 None => {
                     let settings = TlsSettings {
                         certificates: certificates.clone(),
+                        held: held.clone(),
                         alpn: if direct {
                             vec![ALPN_CLIENT.to_vec()]
                         } else {
@@ -200,7 +205,7 @@ impl App {
                     };
                     let acceptor =
                         Arc::new(Acceptor::new(settings).context("reading the certificates")?);
-                    self.watch(acceptor.clone());
+                    self.certificates.serve(acceptor.clone());
                     crate::gauges::watch_certificates(&self.router.metrics, &acceptor);
                     acceptors.insert(direct, acceptor.clone());
                     acceptor
@@ -223,6 +228,8 @@ impl App {
             });
             self.accept(socket, context);
         }
+        let follow = self.certificates.clone().follow(self.stopping.clone());
+        self.router.spawn(follow);
         crate::gauges::watch_listeners(&self.router.metrics, counts);
         Ok(())
     }
@@ -260,24 +267,6 @@ impl App {
             for domain in &router.config.domains {
                 if let Err(error) = accounts.finish_removals(domain, &cx).await {
                     tracing::warn!(%domain, %error, "removed accounts are not erased yet");
-                }
-            }
-        });
-    }
-
-    fn watch(&self, acceptor: Arc<Acceptor>) {
-        let mut stop = self.stopping.clone();
-        self.router.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(CERTIFICATE_CHECK) => {}
-                    () = stop.wait() => return,
-                }
-                let checked = acceptor.clone();
-                match tokio::task::spawn_blocking(move || checked.check_reload()).await {
-                    Ok(Ok(crate::net::Reload::Unchanged)) | Err(_) => {}
-                    Ok(Ok(_)) => tracing::info!("certificates reloaded"),
-                    Ok(Err(error)) => tracing::error!(%error, "new certificates cannot be used"),
                 }
             }
         });

@@ -43,6 +43,7 @@ use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
 use crate::net::{AdmissionLimits, CertificateFiles, Network};
 
 pub use self::cluster::Cluster;
+pub use certificates::StoredCertificate;
 pub use load::{Loaded, Overrides, Sources, load};
 pub use maintenance::Maintenance;
 pub use mistake::{Mistake, Mistakes};
@@ -73,8 +74,10 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// Where metrics and health are served; `None`: nowhere.
     pub http: Option<SocketAddr>,
-    /// Certificates. Empty: one is made and kept beside the data.
+    /// Certificates in files. None here and none in the store: one is made and kept beside the data.
     pub certificates: Vec<CertificateFiles>,
+    /// Certificates in the store.
+    pub stored_certificates: Vec<StoredCertificate>,
     /// Who may log in, and how.
     pub auth: Auth,
     /// In-band registration (XEP-0077).
@@ -261,6 +264,7 @@ impl Config {
             ],
             http: Some(SocketAddr::from(([127, 0, 0, 1], 5280))),
             certificates: Vec::new(),
+            stored_certificates: Vec::new(),
             auth: Auth {
                 mechanisms: scram(true)
                     .into_iter()

@@ -10,6 +10,7 @@
 pub mod admin;
 pub mod app;
 pub mod c2s;
+pub mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -53,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "app",
         &[
             "c2s",
+            "certificates",
             "gauges",
             "home",
             "intake",
@@ -65,6 +66,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sweep",
         ],
     ),
+    ("certificates", &["net"]),
     ("instance", &[]),
     ("intake", &["c2s", "home", "pipeline", "routing"]),
     ("sweep", &["home", "intake", "routing"]),

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod archive_preferences;
 pub mod by_domain;
+pub mod certificate;
 pub mod control;
 pub mod log;
 pub mod mailbox;
@@ -29,6 +30,9 @@ pub use archive_preferences::{
     ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences,
 };
 pub use by_domain::ByDomain;
+pub use certificate::{
+    BlobCertificates, CertificateName, CertificatePem, CertificateRepository, MAX_PEM,
+};
 pub use control::{ClusterSecret, ClusterSecrets, Control, FounderRow, NodeRow, Rotation};
 pub use log::{
     EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip,

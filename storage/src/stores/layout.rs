@@ -11,10 +11,10 @@ use crate::{
     clock::SystemClock,
     layer::{Class, Guarded},
     repository::{
-        AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository,
-        PrivacyRepository, PrivateXmlRepository, PubsubRepository, RoomRepository,
-        RosterRepository, ShadowedAccounts, TableAccounts, TableArchivePreferences, TableMailboxes,
-        TablePrivacy, TableRooms, VcardRepository,
+        AccountRepository, ArchivePreferencesRepository, BlobCertificates, CertificateRepository,
+        LogRepository, MailboxRepository, PrivacyRepository, PrivateXmlRepository,
+        PubsubRepository, RoomRepository, RosterRepository, ShadowedAccounts, TableAccounts,
+        TableArchivePreferences, TableMailboxes, TablePrivacy, TableRooms, VcardRepository,
     },
     shape::Table,
     sweep::Sweep,
@@ -145,6 +145,11 @@ impl Layout {
     /// Rooms of services that have no layout of their own.
     pub(super) fn rooms(&self) -> Arc<dyn RoomRepository> {
         Arc::new(TableRooms::new(self.accounts.table_for(Class::Bind)))
+    }
+
+    /// Certificates that nodes share.
+    pub(super) fn certificates(&self) -> Arc<dyn CertificateRepository> {
+        Arc::new(BlobCertificates::new(self.accounts.blobs.clone()))
     }
 
     pub(super) fn repositories(&self, guarding: Guarding) -> Repositories {

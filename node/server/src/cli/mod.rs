@@ -13,6 +13,7 @@
 //! | 78 | the configuration has mistakes: all of them are listed |
 
 mod archive;
+mod certificate;
 mod cluster;
 mod opened;
 mod password;
@@ -114,6 +115,14 @@ enum Command {
         #[command(flatten)]
         source: SourceArgs,
     },
+    /// Put certificates into the store, which nodes share; list and remove them. Nodes that run see others within a minute.
+    /// On a store in a directory of this machine the node must be down.
+    Certificate {
+        #[command(subcommand)]
+        command: certificate::CertificateCommand,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
     /// Look at a cluster and change it, through a node that runs on this machine.
     Cluster {
         #[command(subcommand)]
@@ -191,6 +200,7 @@ pub fn main() -> ExitCode {
         ),
         Command::Import { files, source } => transfer::import(&files, &source),
         Command::Archive { command, source } => archive::run(&command, &source),
+        Command::Certificate { command, source } => certificate::run(&command, &source),
         Command::Cluster { command, source } => cluster::run(&command, &source),
         Command::Completions { shell } => {
             clap_complete::generate(
@@ -434,6 +444,11 @@ mod tests {
         check("archive compact", false);
         check("archive status", false);
         check("archive status a@b --config c", true);
+        check("certificate", false);
+        check("certificate put a --chain c", false);
+        check("certificate put a --chain c --key k --config f", true);
+        check("certificate list", true);
+        check("certificate remove a", true);
         check("cluster", false);
         check("cluster status --json --data d", true);
         check("cluster drain", false);

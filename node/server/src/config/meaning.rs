@@ -71,7 +71,11 @@ pub(super) fn config(
         _ => address(node).map(Some),
     });
     http(&root, &config, place, &taken);
-    written.certificates = certificates(&mut root, &mut config.certificates);
+    written.certificates = certificates(
+        &mut root,
+        &mut config.certificates,
+        &mut config.stored_certificates,
+    );
     auth(root.section("auth"), &mut config);
     let mut registration = root.section("registration");
     registration.read("enabled", &mut config.registration.enabled, boolean);

@@ -72,6 +72,7 @@ fn the_example_shows_the_defaults() {
         "#client_ca",
         "#proxies",
         "#chain",
+        "#stored",
         "#key",
         "#[[",
         "#ready_file",
