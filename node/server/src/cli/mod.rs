@@ -17,6 +17,8 @@ mod certificate;
 mod cluster;
 mod opened;
 mod password;
+#[cfg(test)]
+mod reference;
 mod transfer;
 mod user;
 

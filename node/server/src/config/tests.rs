@@ -4,6 +4,8 @@ mod certificates;
 mod cluster;
 #[cfg(feature = "external")]
 mod external;
+#[cfg(all(feature = "external", feature = "aws"))]
+mod reference;
 mod stores;
 
 use std::path::Path;
