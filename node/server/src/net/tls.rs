@@ -104,8 +104,8 @@ impl Acceptor {
         })
     }
 
-    /// Looks whether a certificate file has changed or a held one is another, and if so uses the new ones for the connections to come. Blocks for
-    /// some file reads: call it from a timer, now and then.
+    /// Looks whether a certificate file has changed or a held one is another, and if so uses the new ones for the connections
+    /// to come. Blocks for some file reads: call it from a timer, now and then.
     ///
     /// # Errors
     /// The new files are of no use: what was there before stays in use, and the next call tries again.
