@@ -52,6 +52,8 @@ use crate::routing::{Peers, Router};
 
 /// How long a session waits for the other node.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Who was not swept for so long, in milliseconds, stood still: others may have gone on meanwhile, and its patience begins anew.
+const STOOD_STILL_MS: u64 = 750;
 /// After how long a node that did not follow a session is told of it anew.
 const AGAIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether something came for sessions without connection.
@@ -62,6 +64,8 @@ const SHARDS: usize = 16;
 #[derive(Default)]
 pub struct Replicas {
     next: AtomicU64,
+    /// When it was last looked what is late, in milliseconds since the node started.
+    swept_ms: AtomicU64,
     lines: [Mutex<HashMap<u64, Arc<Line>>>; SHARDS],
     /// Nodes that did not answer: nobody waits for them until they do.
     silent: Mutex<HashSet<NodeId>>,
@@ -110,7 +114,14 @@ impl Replicas {
         drop(looked);
         let now_ms = millis(router);
         let patience = PATIENCE.as_millis() as u64;
+        let swept_ms = self.swept_ms.swap(now_ms, Ordering::Relaxed);
+        let stood_still = now_ms.saturating_sub(swept_ms) > STOOD_STILL_MS;
         for shard in &self.lines {
+            if stood_still {
+                let lines = shard.lock();
+                let begin_anew = |line: &Arc<Line>| line.since_ms.store(now_ms, Ordering::Relaxed);
+                lines.values().for_each(begin_anew);
+            }
             let late = |line: &&Arc<Line>| {
                 !line.is_confirmed()
                     && now_ms.saturating_sub(line.since_ms.load(Ordering::Relaxed)) > patience
