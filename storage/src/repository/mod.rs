@@ -10,6 +10,7 @@ pub mod control;
 pub mod log;
 pub mod mailbox;
 pub(crate) mod object;
+pub mod operators;
 pub(crate) mod paging;
 pub mod privacy;
 pub mod private_xml;
@@ -37,6 +38,7 @@ pub use log::{
     retain::Retention,
 };
 pub use mailbox::{Mailbox, MailboxRepository, TableMailboxes};
+pub use operators::{ApiToken, AuditEntry, AuditOutcome, Operators, TokenHash};
 pub use privacy::{
     PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds,
     TablePrivacy,
