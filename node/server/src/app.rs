@@ -25,8 +25,11 @@ use crate::{
     maintenance,
     metrics::Metrics,
     module::{Module, Registry},
-    modules,
-    net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, Pipe, TlsSettings, certificate},
+    modules::{self, muc::Muc},
+    net::{
+        ALPN_CLIENT, Acceptor, CertificateFiles, Listener, ListenerSettings, Pipe, TlsSettings,
+        certificate,
+    },
     routing::{Order, Router, Sessions},
     shutdown::{Stop, Stopping, Tasks, signal},
     stores::{self, Opened},
@@ -42,6 +45,8 @@ pub struct App {
     pub router: Arc<Router>,
     /// Where it listens.
     pub addresses: Vec<(Security, SocketAddr)>,
+    /// The rooms, if there are any.
+    pub rooms: Option<Arc<Muc>>,
     stop: Stop,
     stopping: Stopping,
 }
@@ -143,7 +148,8 @@ impl App {
             started: Instant::now(),
             clock,
         });
-        let registry = registry(&router)?;
+        let rooms = rooms(&router);
+        let registry = registry(&router, rooms.as_ref())?;
         router
             .registry
             .set(registry)
@@ -151,6 +157,7 @@ impl App {
         let app = Self {
             router,
             addresses: Vec::new(),
+            rooms,
             stop,
             stopping,
         };
@@ -173,14 +180,7 @@ impl App {
 
     fn listen(&mut self) -> anyhow::Result<()> {
         let config = self.router.config.clone();
-        let certificates = match &config.certificates[..] {
-            [] => vec![certificate::self_signed(
-                &config.data,
-                &config.domains,
-                SystemTime::now(),
-            )?],
-            certificates => certificates.to_vec(),
-        };
+        let certificates = certificates(&config)?;
         let mut acceptors: HashMap<bool, Arc<Acceptor>> = HashMap::new();
         for listener in &config.listeners {
             let direct = listener.security == Security::Direct;
@@ -222,6 +222,22 @@ impl App {
             self.accept(socket, context);
         }
         Ok(())
+    }
+
+    /// The node's certificates for what speaks TLS beside XMPP, with the protocols that it agrees on; they are reloaded as
+    /// those of the listeners are.
+    ///
+    /// # Errors
+    /// A certificate is not to be had.
+    pub fn acceptor(&self, alpn: Vec<Vec<u8>>) -> anyhow::Result<Arc<Acceptor>> {
+        let settings = TlsSettings {
+            certificates: certificates(&self.router.config)?,
+            alpn,
+            ..TlsSettings::default()
+        };
+        let acceptor = Arc::new(Acceptor::new(settings).context("reading the certificates")?);
+        self.watch(acceptor.clone());
+        Ok(acceptor)
     }
 
     /// Serves a client whose connection another task holds, as one that comes to a port without TLS.
@@ -346,8 +362,33 @@ fn handles(router: &Router) -> Vec<Arc<crate::routing::SessionHandle>> {
     all
 }
 
+/// Those that are configured, or one that is made and kept beside the data.
+fn certificates(config: &Config) -> anyhow::Result<Vec<CertificateFiles>> {
+    match &config.certificates[..] {
+        [] => {
+            let now = SystemTime::now();
+            let made = certificate::self_signed(&config.data, &config.domains, now)?;
+            Ok(vec![made])
+        }
+        certificates => Ok(certificates.to_vec()),
+    }
+}
+
+fn rooms(router: &Router) -> Option<Arc<Muc>> {
+    let (config, stores) = (&router.config, &router.stores);
+    config.rooms.enabled.then(|| {
+        Arc::new(Muc::new(
+            room_options(config),
+            stores.rooms.clone(),
+            stores.logs.clone(),
+            stores.archives.clone(),
+            router.metrics.rooms.clone(),
+        ))
+    })
+}
+
 /// Every module, and what it answers for.
-fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
+fn registry(router: &Arc<Router>, rooms: Option<&Arc<Muc>>) -> anyhow::Result<Registry> {
     let (config, stores) = (&router.config, &router.stores);
     let lists = Arc::new(modules::blocking::Lists::new(
         stores.privacy.clone(),
@@ -355,15 +396,6 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         router.active_lists.clone(),
     ));
     let accounts = router.accounts();
-    let rooms = config.rooms.enabled.then(|| {
-        Arc::new(modules::muc::Muc::new(
-            room_options(config),
-            stores.rooms.clone(),
-            stores.logs.clone(),
-            stores.archives.clone(),
-            router.metrics.rooms.clone(),
-        ))
-    });
     let pep = Arc::new(modules::pubsub::Pep::new(
         router.nodes.clone(),
         router.rosters.clone(),
@@ -406,10 +438,10 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
             config.admins.clone(),
             config.domains.clone(),
             accounts,
-            rooms.as_ref(),
+            rooms,
         )),
     ];
-    modules.extend(rooms.map(|rooms| rooms as Arc<dyn Module>));
+    modules.extend(rooms.map(|rooms| rooms.clone() as Arc<dyn Module>));
     modules.push(Arc::new(modules::pubsub::PubsubServices::new(
         router.nodes.clone(),
         pubsub_options(config),

@@ -27,13 +27,14 @@ const PREFIX: &str = "STARLING_";
 /// Variables that are no keys: the file, and what the command line reads by itself.
 const RESERVED: [&str; 1] = ["CONFIG"];
 /// First words of keys.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "domains",
     "data",
     "storage",
     "cluster",
     "listeners",
     "http",
+    "api",
     "certificates",
     "auth",
     "registration",
