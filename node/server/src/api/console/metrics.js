@@ -14,7 +14,7 @@ const SHOWN = [
   ["IQs a second", "xmpp_stanzas_iqs_total", short, true],
   ["presences a second", "xmpp_stanzas_presences_total", short, true],
   ["logins a second", "xmpp_c2s_logins_total", short, true],
-  ["homes", "xmpp_homes_loaded", number],
+  ["homes", "xmpp_home_loaded", number],
   ["memory", "process_resident_memory_bytes", bytes],
   ["processor, %", "process_cpu_seconds_total", (value) => short(100 * value), true],
 ];
