@@ -16,8 +16,8 @@ use crate::{
     shape::{Batch, Condition, Consistency, Key, Query, Space},
 };
 
-/// How often an append is tried against others.
-const ATTEMPTS: usize = 16;
+/// How often an append is tried against others: more often than nodes and requests that write at once.
+const ATTEMPTS: usize = 64;
 
 /// How a change ended.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
