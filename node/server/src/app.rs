@@ -19,7 +19,7 @@ use crate::{
         negotiation::{self, ListenerContext},
         replica::Replicas,
     },
-    config::{Config, Security},
+    config::{Config, RoomsPublish, Security},
     home::Homes,
     intake::Intake,
     maintenance,
@@ -361,6 +361,7 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
             stores.rooms.clone(),
             stores.logs.clone(),
             stores.archives.clone(),
+            stores.pages.clone(),
             router.metrics.rooms.clone(),
         ))
     });
@@ -438,6 +439,7 @@ fn room_options(config: &Config) -> modules::muc::Options {
         domains: config.domains.clone(),
         admins: config.admins.clone(),
         create: rooms.create,
+        per_user: rooms.per_user,
         policy: modules::muc::room::Policy {
             occupants: rooms.occupants,
             history: rooms.history,
@@ -446,8 +448,12 @@ fn room_options(config: &Config) -> modules::muc::Options {
             burst: rooms.burst,
             presence_up_to: rooms.presence_up_to,
             lock: rooms.lock,
+            avatar_presence: rooms.avatar_presence,
+            publish: rooms.publish,
             ..modules::muc::room::Policy::default()
         },
+        pages: (rooms.publish != RoomsPublish::Never).then_some(rooms.publish_every),
+        pages_url: rooms.publish_url.clone(),
         loaded: rooms.loaded,
         page: config.archive.page,
     }

@@ -50,7 +50,11 @@ fn find<'a>(roster: &'a [RosterItem], bare: &str) -> Option<&'a RosterItem> {
 
 /// Whom a resource sent directed presence in its session, and has to say goodbye to (§4.6.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Directed(BTreeSet<Jid>);
+pub struct Directed {
+    told: BTreeSet<Jid>,
+    /// Rooms among them that have not said yet that the resource is in them.
+    asked: BTreeSet<Jid>,
+}
 
 /// The set is at its bound: the presence is refused with `resource-constraint`, for without a note the recipient
 /// would see the resource for ever.
@@ -60,14 +64,31 @@ pub struct TooMany;
 
 impl FromIterator<Jid> for Directed {
     fn from_iter<T: IntoIterator<Item = Jid>>(jids: T) -> Self {
-        Self(jids.into_iter().take(Self::MAX).collect())
+        Self {
+            told: jids.into_iter().take(Self::MAX).collect(),
+            asked: BTreeSet::new(),
+        }
     }
 }
 
 impl Directed {
     /// Who was told.
     pub fn iter(&self) -> impl Iterator<Item = &Jid> {
-        self.0.iter()
+        self.told.iter()
+    }
+    /// Available presence is about to go to an address in a room: unless the resource is there already, it asks to enter.
+    pub fn asks_to_enter(&mut self, occupant: &Jid) {
+        if self.told.len() < Self::MAX && !self.told.contains(occupant) {
+            self.asked.insert(occupant.clone());
+        }
+    }
+    /// The room says that the resource is in it.
+    pub fn has_entered(&mut self, occupant: &Jid) {
+        self.asked.remove(occupant);
+    }
+    /// Whether the resource is in the room, as far as anybody said. What another node told of it counts as said.
+    pub fn is_in(&self, occupant: &Jid) -> bool {
+        !self.asked.contains(occupant)
     }
 
     /// How many it holds: each is a joined room or an acquaintance.
@@ -87,34 +108,39 @@ impl Directed {
         if is_available && find(roster, to.bare_str()).is_some_and(is_subscriber) {
             return Ok(());
         }
-        if self.0.len() >= Self::MAX && !self.0.contains(to) {
+        if self.told.len() >= Self::MAX && !self.told.contains(to) {
             return Err(TooMany);
         }
-        self.0.insert(to.clone());
+        self.told.insert(to.clone());
         Ok(())
     }
     /// Unavailable presence goes to `to`: it knows (§4.6.1, MUST).
     pub fn sent_unavailable(&mut self, to: &Jid) {
-        self.0.remove(to);
+        self.forget(to);
     }
     /// `from` has become unavailable itself (§4.6.1, SHOULD).
     pub fn heard_unavailable(&mut self, from: &Jid) {
-        self.0.remove(from);
+        self.forget(from);
+    }
+    fn forget(&mut self, jid: &Jid) {
+        self.told.remove(jid);
+        self.asked.remove(jid);
     }
     /// Whether this address may know that the resource is there: it, or its bare address, was sent presence.
     pub fn reaches(&self, other: &Jid) -> bool {
-        self.0.contains(other) || (other.is_full() && self.0.contains(other.to_bare().as_jid()))
+        self.told.contains(other)
+            || (other.is_full() && self.told.contains(other.to_bare().as_jid()))
     }
     /// Whether nobody was.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.told.is_empty()
     }
     /// The resource becomes unavailable: whom to tell besides the subscribers, who are told if it was available. The
     /// set is empty afterwards.
     pub fn take_all(&mut self, was_available: bool, roster: &[RosterItem]) -> Vec<Jid> {
         let told =
             |jid: &Jid| was_available && find(roster, jid.bare_str()).is_some_and(is_subscriber);
-        let all = std::mem::take(&mut self.0);
+        let all = std::mem::take(self).told;
         all.into_iter().filter(|jid| !told(jid)).collect()
     }
 }

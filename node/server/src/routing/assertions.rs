@@ -31,6 +31,9 @@ struct Told {
     /// The sender has told all that it had to, for the view that this is about.
     #[n(1)]
     all: bool,
+    /// Those, by their places above, of whom no room has said that they are in it.
+    #[n(2)]
+    asked: Option<Vec<u32>>,
 }
 
 impl Router {
@@ -65,17 +68,22 @@ impl Router {
         while let Some(handles) = self.sessions.shard_snapshot(shard) {
             shard += 1;
             for handle in handles {
-                let rooms: Vec<Jid> = self.rooms_of(handle.directed.lock().iter());
-                let moved = rooms.into_iter().filter_map(|room| {
+                let rooms: Vec<(Jid, bool)> = {
+                    let directed = handle.directed.lock();
+                    let rooms = self.rooms_of(directed.iter()).into_iter();
+                    rooms.map(|it| (it.clone(), directed.is_in(&it))).collect()
+                };
+                let moved = rooms.into_iter().filter_map(|(room, entered)| {
                     let home = view.home(room.bare_str())?;
-                    (former.home(room.bare_str()) != Some(home)).then_some((home, room))
+                    (former.home(room.bare_str()) != Some(home)).then_some((home, room, entered))
                 });
-                for (home, occupant) in moved {
+                for (home, occupant, entered) in moved {
                     let presence = self.presence_of(&handle.jid);
                     told.entry(home).or_default().push(Assertion {
                         occupant,
                         real: handle.jid.clone(),
                         presence,
+                        entered,
                     });
                 }
             }
@@ -105,6 +113,7 @@ impl Router {
                 occupant,
                 real: real.clone(),
                 presence: presence.clone(),
+                entered: true,
             };
             self.tell(node.unwrap_or(self.node), &[assertion]);
         }
@@ -120,9 +129,15 @@ impl Router {
                 occupant: Jid::parse(&occupant).ok()?,
                 real: FullJid::parse(&real).ok()?,
                 presence: Vec::from(presence).into(),
+                entered: true,
             })
         };
-        let assertions = told.assertions.into_iter().filter_map(read);
+        let asked = told.asked.unwrap_or_default();
+        let told_here = told.assertions.into_iter().zip(0_u32..);
+        let assertions = told_here.filter_map(|(it, place)| {
+            let entered = !asked.contains(&place);
+            read(it).map(|it| Assertion { entered, ..it })
+        });
         self.take_assertions(assertions.collect());
         if told.all {
             for service in self.registry().services() {
@@ -153,9 +168,11 @@ impl Router {
             (it.occupant.to_string(), it.real.to_string(), presence)
         };
         for some in assertions.chunks(AT_ONCE) {
+            let asked = some.iter().zip(0_u32..).filter(|(it, _)| !it.entered);
             let told = Told {
                 assertions: some.iter().map(written).collect(),
                 all: false,
+                asked: Some(asked.map(|(_, place)| place).collect()),
             };
             self.send_told(node, &told);
         }

@@ -10,7 +10,7 @@ mod outlet;
 pub mod peers;
 mod prune;
 pub mod sessions;
-mod spread;
+pub(crate) mod spread;
 
 use std::{
     future::Future,

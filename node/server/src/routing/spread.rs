@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use cluster::NodeId;
-use xmpp::{FullJid, Kind, Stanza, element::escape_attr_into};
+use xmpp::{FullJid, Kind, Stanza, element::escape_attr_into, ns};
 
 use super::{Delivery, Letter, Router};
 use crate::{
@@ -24,6 +24,8 @@ struct Spread<'a> {
     passing: Passing,
     /// Whoever it is from need not be told any more that the session is there: it has gone, or does not let it in.
     ends: bool,
+    /// A room says that the session is in it.
+    enters: bool,
 }
 
 /// What became of it at one session.
@@ -90,6 +92,16 @@ fn spread_here(router: &Arc<Router>, body: &Bytes) {
     }
 }
 
+/// Whether a room says to a session that it is in it (XEP-0045 §7.1.2).
+pub(crate) fn says_entered(stanza: &Stanza) -> bool {
+    if stanza.kind() != Kind::Presence || stanza.type_attr().is_some() {
+        return false;
+    }
+    let x = stanza.child("x", ns::MUC_USER);
+    let mut said = x.into_iter().flat_map(xmpp::Node::children);
+    said.any(|it| it.is("status", ns::MUC_USER) && it.attr("code").as_deref() == Some("110"))
+}
+
 impl<'a> Spread<'a> {
     fn new(stanza: &'a Stanza) -> Self {
         let passing = match stanza.kind() {
@@ -103,6 +115,7 @@ impl<'a> Spread<'a> {
             passing,
             ends: stanza.kind() == Kind::Presence
                 && matches!(stanza.type_attr().as_deref(), Some("unavailable" | "error")),
+            enters: says_entered(stanza),
         }
     }
 
@@ -134,6 +147,12 @@ impl<'a> Spread<'a> {
             && let Some(handle) = router.sessions.get(entry.session.number)
         {
             handle.directed.lock().heard_unavailable(from);
+        }
+        if self.enters
+            && let Some(from) = from
+            && let Some(handle) = router.sessions.get(entry.session.number)
+        {
+            handle.directed.lock().has_entered(from);
         }
         router.post(
             entry,

@@ -51,6 +51,7 @@ impl Muc {
             return;
         }
         self.settle(home, state, cx).await;
+        self.keep_rest(home, state, cx).await;
         state.ready = None;
     }
 
@@ -90,9 +91,14 @@ impl Muc {
         for told in home.take_asserted() {
             let presence = Stanza::parse(told.presence.clone()).ok();
             let nick = told.occupant.resource().unwrap_or_default().to_owned();
-            let effects = ready
-                .room
-                .reassert(told.real, &nick, presence.as_ref(), ready.loaded_at);
+            let (room, entered) = (&mut ready.room, told.entered);
+            let effects = room.reassert(
+                told.real,
+                &nick,
+                presence.as_ref(),
+                entered,
+                ready.loaded_at,
+            );
             self.send(home, effects, None, cx);
         }
     }

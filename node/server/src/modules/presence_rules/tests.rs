@@ -31,11 +31,11 @@ fn roster() -> Vec<RosterItem> {
 }
 
 fn directed(addresses: &[&str]) -> Directed {
-    Directed(addresses.iter().map(|address| jid(address)).collect())
+    Directed::from_iter(addresses.iter().map(|address| jid(address)))
 }
 
 fn strings(directed: &Directed) -> Vec<&str> {
-    directed.0.iter().map(Jid::as_str).collect()
+    directed.iter().map(Jid::as_str).collect()
 }
 
 #[test]

@@ -65,6 +65,7 @@ impl Room {
         self.may_enter(from, nick, affiliation, password.as_deref())?;
         let jid = Jid::from_parts(self.address.local(), self.address.domain(), Some(nick))
             .map_err(|_| Condition::JidMalformed)?;
+        self.forget_former(&account);
         let known = self.occupants.named(nick);
         if known.is_some_and(|known| known.sessions.len() >= MAX_SESSIONS) {
             return Err(StanzaError::new(
@@ -84,6 +85,7 @@ impl Room {
         self.occupants.add(Occupant {
             nick: jid.resource().unwrap_or(nick).to_owned(),
             id: self.occupant_id(&account),
+            hats: self.shown_hats(&account),
             jid,
             account,
             role,
@@ -148,6 +150,9 @@ impl Room {
         let Some(real) = own.reals().find(|real| real.as_jid() == from).cloned() else {
             return effects;
         };
+        if self.policy.avatar_presence && self.record.avatars.is_some() {
+            effects.send(self.avatar_packet(), vec![real.clone()]);
+        }
         let with_address = self.sees_addresses(own.role);
         let plain = Says::default();
         for other in self.occupants.iter() {
@@ -162,7 +167,7 @@ impl Room {
             effects.append(self.announce_to_itself(own, &plain, others.collect()));
         }
         let config = &self.record.config;
-        let warnings = [(config.non_anonymous, 100), (config.logged, 170)];
+        let warnings = [(config.non_anonymous, 100), (self.is_published(), 170)];
         let warnings = warnings.iter().filter(|(holds, _)| *holds);
         let own_codes: Vec<u16> = warnings
             .map(|(_, code)| *code)
@@ -221,13 +226,17 @@ impl Room {
         changed
     }
 
-    /// A session was in the room while another node served it: it is again, and nobody is told anything. It gets what was
-    /// said since, behind this number. Who may not be in the room any more is told that.
+    /// A session was in the room while another node served it: it is again, with the role that it had, and nobody is told
+    /// anything. It gets what was said since, behind this number. Who may not be in the room any more is told that.
+    ///
+    /// `entered`: the session was told that it is in the room. The password is not asked of it again, whatever it is now
+    /// (§10.2: who is in the room stays when it changes). Of who only asked to enter nobody knows whether it knew it.
     pub fn reassert(
         &mut self,
         real: FullJid,
         nick: &str,
         presence: Option<&Stanza>,
+        entered: bool,
         since: u64,
     ) -> Effects {
         let from = real.as_jid().clone();
@@ -241,15 +250,19 @@ impl Room {
             return Effects::default();
         };
         let is_stranger = self.record.config.members_only && affiliation < Affiliation::Member;
-        let may = affiliation > Affiliation::Outcast && !is_stranger;
+        let is_known = entered || affiliation >= Affiliation::Member;
+        let may = affiliation > Affiliation::Outcast
+            && !is_stranger
+            && (is_known || self.record.config.password.is_none());
         let taken = self.occupants.named(nick);
         if !may || taken.is_some_and(|known| known.account != account) {
             return kicked_out(&from, &jid);
         }
-        let role = taken.map_or_else(
-            || Role::on_entering(affiliation, self.record.config.moderated),
-            |known| known.role,
-        );
+        let entering = || Role::on_entering(affiliation, self.record.config.moderated);
+        let role = match taken {
+            Some(known) => known.role,
+            None => self.role_before(&account, nick).unwrap_or_else(entering),
+        };
         let real = Arc::new(real);
         let session = Session {
             real: real.clone(),
@@ -259,6 +272,7 @@ impl Room {
         self.occupants.add(Occupant {
             nick: nick.to_owned(),
             id: self.occupant_id(&account),
+            hats: self.shown_hats(&account),
             jid,
             account,
             role,

@@ -52,7 +52,7 @@ fn who_may_enter() {
         let reserved = RoomMember {
             affiliation: Member,
             nick: Some("Reserved".into()),
-            reason: None,
+            ..RoomMember::default()
         };
         play.room.members.insert(bare("carl@a.example"), reserved);
         let x = format!("<x xmlns='{}'>{inner}</x>", ns::MUC);
@@ -375,7 +375,9 @@ fn who_was_in_the_room_at_another_node_is_again_and_misses_nothing() {
     let mut play = Play::new(|_| {}).affiliated("out", Affiliation::Outcast);
     let told = |play: &mut Play, name: &str, nick: &str, since: u64| {
         let says = xmpp::Stanza::parse("<presence><show>away</show></presence>".into()).unwrap();
-        let effects = play.room.reassert(real(name), nick, Some(&says), since);
+        let effects = play
+            .room
+            .reassert(real(name), nick, Some(&says), true, since);
         let lines: Vec<String> = effects.0.iter().flat_map(super::lines).collect();
         lines
     };
