@@ -54,6 +54,7 @@ log = {{ error = \"{directory}/prosody.log\" }}
 admins = {{ \"user00000@{DOMAIN}\" }}
 VirtualHost \"{DOMAIN}\"
 Component \"conference.{DOMAIN}\" \"muc\"
+  muc_room_locking = false
 Component \"pubsub.{DOMAIN}\" \"pubsub\"
 ",
         port = setting.port,
