@@ -176,6 +176,8 @@ pub struct Assertion {
     pub real: FullJid,
     /// Its presence; empty: it has none.
     pub presence: Bytes,
+    /// The newest message of the room that it was given; 0: nobody knows.
+    pub heard: u64,
 }
 
 /// Who waits for what becomes of a stanza. One that is dropped says nothing: the stanza stays unacknowledged.

@@ -17,7 +17,7 @@ use super::{
     Router,
     peers::{Kind, View, frame},
 };
-use crate::module::Assertion;
+use crate::{module::Assertion, modules::presence_rules::Directed};
 
 /// Assertions of one frame.
 const AT_ONCE: usize = 500;
@@ -31,6 +31,9 @@ struct Told {
     /// The sender has told all that it had to, for the view that this is about.
     #[n(1)]
     all: bool,
+    /// The newest message of its room that each was given; nodes of before do not tell.
+    #[n(3)]
+    heard: Option<Vec<u64>>,
 }
 
 impl Router {
@@ -65,7 +68,8 @@ impl Router {
         while let Some(handles) = self.sessions.shard_snapshot(shard) {
             shard += 1;
             for handle in handles {
-                let rooms: Vec<Jid> = self.rooms_of(handle.directed.lock().iter());
+                let directed = handle.directed.lock().clone();
+                let rooms: Vec<Jid> = self.rooms_of(directed.iter());
                 let moved = rooms.into_iter().filter_map(|room| {
                     let home = view.home(room.bare_str())?;
                     (former.home(room.bare_str()) != Some(home)).then_some((home, room))
@@ -73,6 +77,7 @@ impl Router {
                 for (home, occupant) in moved {
                     let presence = self.presence_of(&handle.jid);
                     told.entry(home).or_default().push(Assertion {
+                        heard: directed.last_heard(occupant.bare_str()),
                         occupant,
                         real: handle.jid.clone(),
                         presence,
@@ -93,15 +98,11 @@ impl Router {
     }
 
     /// A session has come here: the rooms that it is in are told where it is now.
-    pub fn assert_session<'a>(
-        self: &Arc<Self>,
-        real: &FullJid,
-        directed: impl Iterator<Item = &'a Jid>,
-        presence: &Bytes,
-    ) {
-        for occupant in self.rooms_of(directed) {
+    pub fn assert_session(self: &Arc<Self>, real: &FullJid, directed: &Directed, presence: &Bytes) {
+        for occupant in self.rooms_of(directed.iter()) {
             let node = self.peers.view().home(occupant.bare_str());
             let assertion = Assertion {
+                heard: directed.last_heard(occupant.bare_str()),
                 occupant,
                 real: real.clone(),
                 presence: presence.clone(),
@@ -115,14 +116,16 @@ impl Router {
         let Ok(told) = minicbor::decode::<Told>(body) else {
             return tracing::warn!(node = by.0, "assertions that are none");
         };
-        let read = |(occupant, real, presence): (String, String, ByteVec)| {
+        let heard = told.heard.unwrap_or_default();
+        let read = |(at, (occupant, real, presence)): (usize, (String, String, ByteVec))| {
             Some(Assertion {
+                heard: heard.get(at).copied().unwrap_or(0),
                 occupant: Jid::parse(&occupant).ok()?,
                 real: FullJid::parse(&real).ok()?,
                 presence: Vec::from(presence).into(),
             })
         };
-        let assertions = told.assertions.into_iter().filter_map(read);
+        let assertions = told.assertions.into_iter().enumerate().filter_map(read);
         self.take_assertions(assertions.collect());
         if told.all {
             for service in self.registry().services() {
@@ -156,6 +159,7 @@ impl Router {
             let told = Told {
                 assertions: some.iter().map(written).collect(),
                 all: false,
+                heard: Some(some.iter().map(|it| it.heard).collect()),
             };
             self.send_told(node, &told);
         }
