@@ -221,6 +221,8 @@ pub struct Assertion {
     pub presence: Bytes,
     /// The room said that it is in; else it may still have asked only.
     pub entered: bool,
+    /// The newest message of the room that it was given; 0: nobody knows.
+    pub heard: u64,
 }
 
 /// Who waits for what becomes of a stanza. One that is dropped says nothing: the stanza stays unacknowledged.

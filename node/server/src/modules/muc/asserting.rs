@@ -7,6 +7,7 @@ use xmpp::{BareJid, Stanza};
 use super::{
     Muc,
     home::{Op, RoomHome, State},
+    room::Since,
 };
 use crate::module::{Assertion, Context};
 
@@ -91,14 +92,13 @@ impl Muc {
         for told in home.take_asserted() {
             let presence = Stanza::parse(told.presence.clone()).ok();
             let nick = told.occupant.resource().unwrap_or_default().to_owned();
-            let (room, entered) = (&mut ready.room, told.entered);
-            let effects = room.reassert(
-                told.real,
-                &nick,
-                presence.as_ref(),
-                entered,
-                ready.loaded_at,
-            );
+            let since = Since {
+                heard: (told.heard > 0).then_some(told.heard),
+                loaded: ready.loaded_at,
+                entered: told.entered,
+            };
+            let room = &mut ready.room;
+            let effects = room.reassert(told.real, &nick, presence.as_ref(), since);
             self.send(home, effects, None, cx);
         }
     }

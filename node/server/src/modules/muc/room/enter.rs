@@ -19,6 +19,18 @@ use super::{
 /// Admins and owners who may enter a room that is full (§7.1.9).
 const MORE_FOR_ADMINS: usize = 10;
 
+/// Since when a session that was in the room has heard nothing, by numbers of the room's log.
+#[derive(Debug, Clone, Copy)]
+pub struct Since {
+    /// The newest message that it was given, if that is known.
+    pub heard: Option<u64>,
+    /// The newest message when the room was loaded.
+    pub loaded: u64,
+    /// It was told that it is in the room. The password is not asked of it again, whatever it is now (XEP-0045 §10.2: who is in
+    /// the room stays when it changes). Of who only asked to enter nobody knows whether it knew it.
+    pub entered: bool,
+}
+
 impl Room {
     /// An available presence: to enter, to be shown everything again, to take another nick, or to say something else.
     pub(super) fn available(&mut self, stanza: &Stanza, from: &Jid, to: &Jid, now_ms: u64) -> Step {
@@ -226,22 +238,20 @@ impl Room {
         changed
     }
 
-    /// A session was in the room while another node served it: it is again, with the role that it had, and nobody is told
-    /// anything. It gets what was said since, behind this number. Who may not be in the room any more is told that.
-    ///
-    /// `entered`: the session was told that it is in the room. The password is not asked of it again, whatever it is now
-    /// (§10.2: who is in the room stays when it changes). Of who only asked to enter nobody knows whether it knew it.
+    /// A session was in the room while another node served it, or has come to another node itself: it is in it again, with the
+    /// role that it had, and nobody is told anything. It gets what was said since. Who may not be in the room any more is told
+    /// that.
     pub fn reassert(
         &mut self,
         real: FullJid,
         nick: &str,
         presence: Option<&Stanza>,
-        entered: bool,
-        since: u64,
+        since: Since,
     ) -> Effects {
         let from = real.as_jid().clone();
         if self.occupants.of(&from).is_some() {
-            return Effects::default();
+            let heard = since.heard;
+            return heard.map_or_else(Effects::default, |heard| self.say_since(heard, real));
         }
         let affiliation = self.affiliation(&from);
         let account = from.to_bare();
@@ -250,7 +260,7 @@ impl Room {
             return Effects::default();
         };
         let is_stranger = self.record.config.members_only && affiliation < Affiliation::Member;
-        let is_known = entered || affiliation >= Affiliation::Member;
+        let is_known = since.entered || affiliation >= Affiliation::Member;
         let may = affiliation > Affiliation::Outcast
             && !is_stranger
             && (is_known || self.record.config.password.is_none());
@@ -263,9 +273,8 @@ impl Room {
             Some(known) => known.role,
             None => self.role_before(&account, nick).unwrap_or_else(entering),
         };
-        let real = Arc::new(real);
         let session = Session {
-            real: real.clone(),
+            real: Arc::new(real.clone()),
             says: presence.map(said_by).unwrap_or_default(),
             pace: Pace::default(),
         };
@@ -280,8 +289,12 @@ impl Room {
             sessions: vec![session],
             shown: Default::default(),
         });
-        let mut effects = Effects::default();
-        for packet in self.history.since(since) {
+        self.say_since(since.heard.unwrap_or(since.loaded), real)
+    }
+
+    fn say_since(&self, number: u64, real: FullJid) -> Effects {
+        let (mut effects, real) = (Effects::default(), Arc::new(real));
+        for packet in self.history.since(number) {
             effects.send(packet, vec![real.clone()]);
         }
         effects

@@ -61,6 +61,7 @@ use xmpp::{
 use self::occupants::{Occupant, Occupants};
 pub use self::{
     effects::{Change, Destroy, Effect, Effects, Packet, Real, Retracts, Saying, Step},
+    enter::Since,
     history::{History, Remembered},
     policy::{Policy, Publish},
     role::Role,
