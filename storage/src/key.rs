@@ -16,6 +16,8 @@
 //! | `log` `S#` archive | log segments; sort: first number, and beyond all numbers who works on the log |
 //! | `idx` `L#` domain | accounts; sort: localpart |
 //! | `idx` `R#` service | rooms; sort: localpart |
+//! | `idx` `O#` domain, localpart | rooms that an account made; sort: address |
+//! | `idx` `T#` domain, localpart | rooms that an account subscribes to; sort: address |
 //! | `idx` `E#` domain | names whose former owner is being erased; sort: localpart |
 //! | `idx` `U#` domain, localpart | the mark of an account that is being erased, where the account itself is not |
 //! | `idx` `W#` archive | contacts in a log; sort: block of numbers |
@@ -171,6 +173,23 @@ pub fn room_member(member: &BareJid) -> Bytes {
 /// Partition of the list of a service's rooms.
 pub fn room_list(service: &str) -> Bytes {
     partition_of_one(b"R#", service)
+}
+
+/// Partition of the rooms that somebody made.
+pub fn rooms_made(account: &BareJid) -> Bytes {
+    partition(b"O#", account.domain(), account.local().unwrap_or_default())
+}
+
+/// Sort key of one of them.
+pub fn room_made(room: &BareJid) -> Bytes {
+    Builder::new(b"", room.as_str().len())
+        .last(room.as_str().as_bytes())
+        .within(MAX_SORT)
+}
+
+/// Partition of the rooms that somebody subscribes to.
+pub fn rooms_subscribed(account: &BareJid) -> Bytes {
+    partition(b"T#", account.domain(), account.local().unwrap_or_default())
 }
 
 /// Partition of a pubsub node.
@@ -407,6 +426,8 @@ pub fn record_name(space: Space, partition: &[u8], sort: &[u8]) -> &'static str 
         (Space::Ctl, b"O#") => "operators",
         (_, b"G#") => "groups",
         (Space::Idx, b"R#") => "room list",
+        (_, b"T#") => "rooms subscribed",
+        (_, b"O#") => "rooms made",
         (_, b"R#") => "room",
         (_, b"P#" | b"N#" | b"B#") => "pubsub node",
         _ => "other",

@@ -19,7 +19,7 @@ use crate::{
         negotiation::{self, ListenerContext},
         replica::Replicas,
     },
-    config::{Config, Security},
+    config::{Config, RoomsPublish, Security},
     home::Homes,
     intake::Intake,
     maintenance,
@@ -382,6 +382,7 @@ fn rooms(router: &Router) -> Option<Arc<Muc>> {
             stores.rooms.clone(),
             stores.logs.clone(),
             stores.archives.clone(),
+            stores.pages.clone(),
             router.metrics.rooms.clone(),
         ))
     })
@@ -470,6 +471,7 @@ fn room_options(config: &Config) -> modules::muc::Options {
         domains: config.domains.clone(),
         admins: config.admins.clone(),
         create: rooms.create,
+        per_user: rooms.per_user,
         policy: modules::muc::room::Policy {
             occupants: rooms.occupants,
             history: rooms.history,
@@ -478,8 +480,12 @@ fn room_options(config: &Config) -> modules::muc::Options {
             burst: rooms.burst,
             presence_up_to: rooms.presence_up_to,
             lock: rooms.lock,
+            avatar_presence: rooms.avatar_presence,
+            publish: rooms.publish,
             ..modules::muc::room::Policy::default()
         },
+        pages: (rooms.publish != RoomsPublish::Never).then_some(rooms.publish_every),
+        pages_url: rooms.publish_url.clone(),
         loaded: rooms.loaded,
         page: config.archive.page,
     }

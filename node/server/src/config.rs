@@ -58,7 +58,7 @@ pub use maintenance::Maintenance;
 pub use mistake::{Mistake, Mistakes};
 pub use origin::Origin;
 pub use pubsub::{Pubsub, PubsubMakers};
-pub use rooms::{RoomMakers, Rooms};
+pub use rooms::{RoomMakers, Rooms, RoomsPublish};
 pub use secret::Secret;
 pub use storage::{
     Aws, Bucket, Dialect, DynamoDbStore, External, Feature, Memcached, SqlStore, Storage, Store,

@@ -11,7 +11,7 @@ use crate::{
     clock::SystemClock,
     layer::{Class, Guarded},
     repository::{
-        AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository,
+        AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository, Pages,
         PrivacyRepository, PrivateXmlRepository, PubsubRepository, RoomRepository,
         RosterRepository, ShadowedAccounts, TableAccounts, TableArchivePreferences, TableMailboxes,
         TablePrivacy, TableRooms, VcardRepository,
@@ -145,6 +145,11 @@ impl Layout {
     /// Rooms of services that have no layout of their own.
     pub(super) fn rooms(&self) -> Arc<dyn RoomRepository> {
         Arc::new(TableRooms::new(self.accounts.table_for(Class::Bind)))
+    }
+
+    /// What they publish.
+    pub(super) fn pages(&self) -> Pages {
+        Pages::new(self.accounts.blobs.clone())
     }
 
     pub(super) fn repositories(&self, guarding: Guarding) -> Repositories {

@@ -232,6 +232,9 @@ attempts = 1000000
 enabled = true
 per_hour = 1000000
 
+[rooms]
+publish = "open"
+
 [limits.connections]
 per_second = 1000000
 burst = 1000000

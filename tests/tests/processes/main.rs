@@ -18,9 +18,11 @@ mod partitions;
 #[path = "../faults/play.rs"]
 mod play;
 mod playing;
+mod rooms;
 mod scaling;
 mod scene;
 mod soak;
+mod talking;
 mod upgrading;
 
 /// Actors of a play.

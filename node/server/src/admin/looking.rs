@@ -15,7 +15,7 @@ use super::{
     invalid, refused, told, waits,
 };
 use crate::{
-    module::Context,
+    module::{Administer, Administered, Context},
     modules::muc::Muc,
     routing::census::{Census, Everywhere},
 };
@@ -228,14 +228,12 @@ impl Administrator {
     pub(super) async fn room(&self, room: &str) -> Result<Response, Response> {
         let room = self.room_address(room)?;
         let cx = self.live()?.context();
-        must_be_here(&room, &cx)?;
-        let facts = self.rooms()?.inspect_room(&room, &cx).await;
-        match facts.map_err(|error| waits(&error))? {
-            Some(facts) => Ok(Response::Room(RoomFacts {
+        match administer(&cx, &room, Administer::Inspect).await? {
+            Administered::Known(facts) => Ok(Response::Room(RoomFacts {
                 room: room.to_string(),
                 facts: facts.into_iter().collect(),
             })),
-            None => Err(no_room(&room)),
+            _ => Err(no_room(&room)),
         }
     }
 
@@ -246,11 +244,9 @@ impl Administrator {
     ) -> Result<Response, Response> {
         let room = self.room_address(room)?;
         let cx = self.live()?.context();
-        must_be_here(&room, &cx)?;
-        let was_there = self.rooms()?.destroy_room(&room, reason, &cx).await;
-        match was_there.map_err(|error| waits(&error))? {
-            true => Ok(Response::Done),
-            false => Err(no_room(&room)),
+        match administer(&cx, &room, Administer::Destroy { reason }).await? {
+            Administered::Destroyed => Ok(Response::Done),
+            _ => Err(no_room(&room)),
         }
     }
 
@@ -339,14 +335,15 @@ impl Administrator {
     }
 }
 
-fn must_be_here(room: &BareJid, cx: &Context) -> Result<(), Response> {
-    match cx.is_elsewhere(room) {
-        true => Err(refused(
-            Why::Store,
-            "another node serves the room: ask there",
-        )),
-        false => Ok(()),
-    }
+/// What the node that serves a room does to it.
+async fn administer(
+    cx: &Context,
+    room: &BareJid,
+    what: Administer,
+) -> Result<Administered, Response> {
+    cx.administer(room, what)
+        .await
+        .map_err(|error| waits(&error))
 }
 
 fn no_room(room: &BareJid) -> Response {

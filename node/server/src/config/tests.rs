@@ -4,6 +4,7 @@ mod certificates;
 mod cluster;
 #[cfg(feature = "external")]
 mod external;
+mod rooms;
 mod stores;
 
 use std::path::Path;
@@ -77,6 +78,8 @@ fn the_example_shows_the_defaults() {
         "#ready_file",
         "#admins",
         "#services",
+        "#publish_path",
+        "#publish_url",
     ];
     let made_up = |line: &str| {
         made_up.iter().any(|it| line.starts_with(it))
