@@ -20,14 +20,17 @@ use crate::{
         replica::Replicas,
     },
     certificates::Certificates,
-    config::{Config, Security},
+    config::{Config, RoomsPublish, Security},
     home::Homes,
     intake::Intake,
     maintenance,
     metrics::Metrics,
     module::{Module, Registry},
-    modules,
-    net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, Pipe, TlsSettings, certificate},
+    modules::{self, muc::Muc},
+    net::{
+        ALPN_CLIENT, Acceptor, CertificateFiles, Held, Listener, ListenerSettings, Pipe,
+        TlsSettings, certificate,
+    },
     routing::{Order, Router, Sessions},
     shutdown::{Stop, Stopping, Tasks, signal},
     stores::{self, Opened},
@@ -42,6 +45,8 @@ pub struct App {
     pub addresses: Vec<(Security, SocketAddr)>,
     /// What it shows there.
     pub certificates: Arc<Certificates>,
+    /// The rooms, if there are any.
+    pub rooms: Option<Arc<Muc>>,
     stop: Stop,
     stopping: Stopping,
 }
@@ -145,7 +150,8 @@ impl App {
         });
         let certificates = router.stores.certificates.clone();
         let certificates = Arc::new(Certificates::load(&config, certificates).await?);
-        let registry = registry(&router)?;
+        let rooms = rooms(&router);
+        let registry = registry(&router, rooms.as_ref())?;
         router
             .registry
             .set(registry)
@@ -154,6 +160,7 @@ impl App {
             router,
             addresses: Vec::new(),
             certificates,
+            rooms,
             stop,
             stopping,
         };
@@ -176,15 +183,7 @@ impl App {
 
     fn listen(&mut self) -> anyhow::Result<()> {
         let config = self.router.config.clone();
-        let held = self.certificates.held();
-        let certificates = match &config.certificates[..] {
-            [] if held.is_empty() => vec![certificate::self_signed(
-                &config.data,
-                &config.domains,
-                SystemTime::now(),
-            )?],
-            certificates => certificates.to_vec(),
-        };
+        let (certificates, held) = self.shown()?;
         let mut counts = Vec::new();
         let mut acceptors: HashMap<bool, Arc<Acceptor>> = HashMap::new();
         for listener in &config.listeners {
@@ -232,6 +231,41 @@ impl App {
         self.router.spawn(follow);
         crate::gauges::watch_listeners(&self.router.metrics, counts);
         Ok(())
+    }
+
+    /// The node's certificates for what speaks TLS beside XMPP, with the protocols that it agrees on; they are reloaded as
+    /// those of the listeners are.
+    ///
+    /// # Errors
+    /// A certificate is not to be had.
+    pub fn acceptor(&self, alpn: Vec<Vec<u8>>) -> anyhow::Result<Arc<Acceptor>> {
+        let (certificates, held) = self.shown()?;
+        let settings = TlsSettings {
+            certificates,
+            held,
+            alpn,
+            ..TlsSettings::default()
+        };
+        let acceptor = Arc::new(Acceptor::new(settings).context("reading the certificates")?);
+        self.certificates.serve(acceptor.clone());
+        Ok(acceptor)
+    }
+
+    /// The certificates that are shown: those in files and in the store, or one that is made and kept beside the data.
+    fn shown(&self) -> anyhow::Result<(Vec<CertificateFiles>, Vec<Held>)> {
+        let (config, held) = (&self.router.config, self.certificates.held());
+        let files = match &config.certificates[..] {
+            [] if held.is_empty() => {
+                let now = SystemTime::now();
+                vec![certificate::self_signed(
+                    &config.data,
+                    &config.domains,
+                    now,
+                )?]
+            }
+            files => files.to_vec(),
+        };
+        Ok((files, held))
     }
 
     /// Serves a client whose connection another task holds, as one that comes to a port without TLS.
@@ -338,8 +372,22 @@ fn handles(router: &Router) -> Vec<Arc<crate::routing::SessionHandle>> {
     all
 }
 
+fn rooms(router: &Router) -> Option<Arc<Muc>> {
+    let (config, stores) = (&router.config, &router.stores);
+    config.rooms.enabled.then(|| {
+        Arc::new(Muc::new(
+            room_options(config),
+            stores.rooms.clone(),
+            stores.logs.clone(),
+            stores.archives.clone(),
+            stores.pages.clone(),
+            router.metrics.rooms.clone(),
+        ))
+    })
+}
+
 /// Every module, and what it answers for.
-fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
+fn registry(router: &Arc<Router>, rooms: Option<&Arc<Muc>>) -> anyhow::Result<Registry> {
     let (config, stores) = (&router.config, &router.stores);
     let lists = Arc::new(modules::blocking::Lists::new(
         stores.privacy.clone(),
@@ -347,15 +395,6 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
         router.active_lists.clone(),
     ));
     let accounts = router.accounts();
-    let rooms = config.rooms.enabled.then(|| {
-        Arc::new(modules::muc::Muc::new(
-            room_options(config),
-            stores.rooms.clone(),
-            stores.logs.clone(),
-            stores.archives.clone(),
-            router.metrics.rooms.clone(),
-        ))
-    });
     let pep = Arc::new(modules::pubsub::Pep::new(
         router.nodes.clone(),
         router.rosters.clone(),
@@ -398,10 +437,10 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
             config.admins.clone(),
             config.domains.clone(),
             accounts,
-            rooms.as_ref(),
+            rooms,
         )),
     ];
-    modules.extend(rooms.map(|rooms| rooms as Arc<dyn Module>));
+    modules.extend(rooms.map(|rooms| rooms.clone() as Arc<dyn Module>));
     modules.push(Arc::new(modules::pubsub::PubsubServices::new(
         router.nodes.clone(),
         pubsub_options(config),
@@ -430,6 +469,7 @@ fn room_options(config: &Config) -> modules::muc::Options {
         domains: config.domains.clone(),
         admins: config.admins.clone(),
         create: rooms.create,
+        per_user: rooms.per_user,
         policy: modules::muc::room::Policy {
             occupants: rooms.occupants,
             history: rooms.history,
@@ -438,8 +478,12 @@ fn room_options(config: &Config) -> modules::muc::Options {
             burst: rooms.burst,
             presence_up_to: rooms.presence_up_to,
             lock: rooms.lock,
+            avatar_presence: rooms.avatar_presence,
+            publish: rooms.publish,
             ..modules::muc::room::Policy::default()
         },
+        pages: (rooms.publish != RoomsPublish::Never).then_some(rooms.publish_every),
+        pages_url: rooms.publish_url.clone(),
         loaded: rooms.loaded,
         page: config.archive.page,
     }

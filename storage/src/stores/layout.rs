@@ -12,7 +12,7 @@ use crate::{
     layer::{Class, Guarded},
     repository::{
         AccountRepository, ArchivePreferencesRepository, BlobCertificates, CertificateRepository,
-        LogRepository, MailboxRepository, PrivacyRepository, PrivateXmlRepository,
+        LogRepository, MailboxRepository, Pages, PrivacyRepository, PrivateXmlRepository,
         PubsubRepository, RoomRepository, RosterRepository, ShadowedAccounts, TableAccounts,
         TableArchivePreferences, TableMailboxes, TablePrivacy, TableRooms, VcardRepository,
     },
@@ -150,6 +150,11 @@ impl Layout {
     /// Certificates that nodes share.
     pub(super) fn certificates(&self) -> Arc<dyn CertificateRepository> {
         Arc::new(BlobCertificates::new(self.accounts.blobs.clone()))
+    }
+
+    /// What rooms publish.
+    pub(super) fn pages(&self) -> Pages {
+        Pages::new(self.accounts.blobs.clone())
     }
 
     pub(super) fn repositories(&self, guarding: Guarding) -> Repositories {

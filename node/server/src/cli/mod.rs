@@ -13,12 +13,15 @@
 //! | 78 | the configuration has mistakes: all of them are listed |
 
 mod archive;
+mod asked;
+mod audit;
 mod certificate;
 mod cluster;
 mod opened;
 mod password;
 #[cfg(test)]
 mod reference;
+mod token;
 mod transfer;
 mod user;
 
@@ -132,6 +135,24 @@ enum Command {
         #[command(flatten)]
         source: SourceArgs,
     },
+    /// Make, list and revoke tokens for the HTTP API and the console. The node may run or not.
+    Token {
+        #[command(subcommand)]
+        command: token::TokenCommand,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Tell what was changed by whom, the newest first: when, who, what, to what, how it ended; separated by tabs.
+    Audit {
+        /// How many changes.
+        #[arg(long, short = 'n', default_value_t = 100)]
+        limit: usize,
+        /// As JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
     /// Print completions for a shell, e.g. `starling completions bash > /etc/bash_completion.d/starling`.
     Completions {
         /// Which shell.
@@ -204,6 +225,12 @@ pub fn main() -> ExitCode {
         Command::Archive { command, source } => archive::run(&command, &source),
         Command::Certificate { command, source } => certificate::run(&command, &source),
         Command::Cluster { command, source } => cluster::run(&command, &source),
+        Command::Token { command, source } => token::run(command, &source),
+        Command::Audit {
+            limit,
+            json,
+            source,
+        } => audit::run(limit, json, &source),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
@@ -406,6 +433,8 @@ mod tests {
                 "import",
                 "archive",
                 "cluster",
+                "token",
+                "audit",
                 "completions",
             ] {
                 assert!(text.contains(command), "{shell} {command}");
@@ -460,5 +489,14 @@ mod tests {
         check("cluster fence", false);
         check("cluster fence 0123 --yes", true);
         check("cluster secret-rotate", true);
+        check("token create", false);
+        check(
+            "token create --scope read,rooms --scope audit --expires 90d",
+            true,
+        );
+        check("token create --scope read --expires soon", false);
+        check("token revoke", false);
+        check("token list --data d", true);
+        check("audit -n 5 --json", true);
     }
 }

@@ -27,13 +27,14 @@ const PREFIX: &str = "STARLING_";
 /// Variables that are no keys: the file, and what the command line reads by itself.
 const RESERVED: [&str; 1] = ["CONFIG"];
 /// First words of keys.
-pub(super) const KEYS: [&str; 21] = [
+pub(super) const KEYS: [&str; 22] = [
     "domains",
     "data",
     "storage",
     "cluster",
     "listeners",
     "http",
+    "api",
     "certificates",
     "auth",
     "registration",

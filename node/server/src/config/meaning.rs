@@ -14,6 +14,7 @@ use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
 
 use super::{
     Auth, ClientLimits, Config,
+    api::api,
     certificates::{Written, certificates},
     cluster::cluster,
     filter::filter,
@@ -71,6 +72,7 @@ pub(super) fn config(
         _ => address(node).map(Some),
     });
     http(&root, &config, place, &taken);
+    api(root.section("api"), &mut config);
     written.certificates = certificates(
         &mut root,
         &mut config.certificates,

@@ -201,7 +201,16 @@ impl Accepted {
     ///
     /// # Errors
     /// The PROXY header is missing or invalid, or the client's address may not have another connection.
-    pub async fn open(mut self) -> io::Result<(Transport, SocketAddr, Permit)> {
+    pub async fn open(self) -> io::Result<(Transport, SocketAddr, Permit)> {
+        let (stream, peer, permit) = self.socket().await?;
+        Ok((Transport::plain(stream), peer, permit))
+    }
+
+    /// The same for what is no stream of XMPP: the socket itself.
+    ///
+    /// # Errors
+    /// As [`Accepted::open`].
+    pub async fn socket(mut self) -> io::Result<(TcpStream, SocketAddr, Permit)> {
         if self.proxied {
             let header = read_proxy_header(&mut self.stream).await?;
             self.peer = header.source.unwrap_or(self.peer);
@@ -209,7 +218,7 @@ impl Accepted {
                 .assign(self.peer.ip(), Instant::now())
                 .map_err(io::Error::other)?;
         }
-        Ok((Transport::plain(self.stream), self.peer, self.permit))
+        Ok((self.stream, self.peer, self.permit))
     }
 }
 

@@ -7,13 +7,16 @@
 use std::{sync::Arc, time::Duration};
 
 use cluster::directory::SessionRef;
-use xmpp::{BareJid, FullJid, Stanza, StanzaError, StreamError};
+use xmpp::{BareJid, FullJid, Stanza, StanzaError, StanzaErrorCondition, StreamError};
 
 use super::{
     Router, census,
     peers::acts::{Act, Outcome, Reason, Seen},
 };
-use crate::{home, module::Outlet};
+use crate::{
+    home,
+    module::{Administer, Administered, Outlet},
+};
 
 /// How long the sessions of an account that is being removed may take to end, and what they were writing.
 const RETIREMENT: Duration = Duration::from_secs(5);
@@ -25,7 +28,7 @@ pub fn act_on_node(router: &Arc<Router>, act: &Act) -> Option<Outcome> {
     Some(match act {
         Act::Count(census) => Outcome::Counted(census::count(router, census)),
         Act::Announce(announcement) => Outcome::Reached(census::announce(router, announcement)),
-        Act::Retire(_) | Act::End { .. } | Act::Look => return None,
+        Act::Retire(_) | Act::End { .. } | Act::Look | Act::Administer(_) => return None,
     })
 }
 
@@ -34,6 +37,10 @@ pub async fn act(router: &Arc<Router>, account: &BareJid, act: Act) -> Outcome {
     let is_elsewhere = || router.peers.elsewhere(account.as_str()).is_some();
     if is_elsewhere() {
         return Outcome::NotHere;
+    }
+    if let Act::Administer(what) = act {
+        let done = administer_here(router, account, what).await;
+        return done.map_or(Outcome::Refused, Outcome::Administered);
     }
     if router.peers.is_settling() {
         // Its sessions may be on their way.
@@ -58,7 +65,7 @@ pub async fn act(router: &Arc<Router>, account: &BareJid, act: Act) -> Outcome {
             .await
             .map_or(Outcome::Refused, Outcome::Seen),
         // They name no account.
-        Act::Count(_) | Act::Announce(_) => Outcome::Refused,
+        Act::Count(_) | Act::Announce(_) | Act::Administer(_) => Outcome::Refused,
     };
     // Then its sessions may be on their way there.
     match is_elsewhere() {
@@ -179,6 +186,30 @@ async fn look_here(router: &Arc<Router>, account: &BareJid) -> Result<Seen, Stan
         waiting: home.waiting() as u64,
         last: exists.then(|| home.last_activity()).flatten(),
     })
+}
+
+/// Does something to what a service has at an address, wherever it is served: see [`Outlet::administer`].
+pub(super) async fn administer(
+    router: &Arc<Router>,
+    address: &BareJid,
+    what: Administer,
+) -> Result<Administered, StanzaError> {
+    let act = Act::Administer(what.clone());
+    match router.peers.act(address, act).await? {
+        Some(Outcome::Administered(done)) => Ok(done),
+        Some(_) => Err(nonsense()),
+        None => administer_here(router, address, what).await,
+    }
+}
+
+async fn administer_here(
+    router: &Arc<Router>,
+    address: &BareJid,
+    what: Administer,
+) -> Result<Administered, StanzaError> {
+    let service = router.registry().service_of(address.domain()).cloned();
+    let service = service.ok_or(StanzaErrorCondition::ItemNotFound)?;
+    service.administer(address, what, &router.context()).await
 }
 
 /// Another answer than that to the question.

@@ -16,6 +16,7 @@ use xmpp::{BareJid, StanzaError, StreamError, StreamErrorCondition};
 use super::{Kind, Peers, frame};
 use crate::{
     home,
+    module::{Administer, Administered},
     routing::census::{self, Announcement, Census, Counted},
 };
 
@@ -49,6 +50,9 @@ pub enum Act {
     /// All who are there are told, on the whole node; no account is named.
     #[n(4)]
     Announce(#[n(0)] Announcement),
+    /// Something is done to what a service has at this address.
+    #[n(5)]
+    Administer(#[n(0)] Administer),
 }
 
 /// Why sessions end.
@@ -106,6 +110,9 @@ pub enum Outcome {
     /// So many sessions were told.
     #[n(6)]
     Reached(#[n(0)] u64),
+    /// This became of what a service has at that address.
+    #[n(7)]
+    Administered(#[n(0)] Administered),
 }
 
 /// What others may want to know of an account.
