@@ -16,12 +16,15 @@
 //! | `log` `S#` archive | log segments; sort: first number, and beyond all numbers who works on the log |
 //! | `idx` `L#` domain | accounts; sort: localpart |
 //! | `idx` `R#` service | rooms; sort: localpart |
+//! | `idx` `O#` domain, localpart | rooms that an account made; sort: address |
+//! | `idx` `T#` domain, localpart | rooms that an account subscribes to; sort: address |
 //! | `idx` `E#` domain | names whose former owner is being erased; sort: localpart |
 //! | `idx` `U#` domain, localpart | the mark of an account that is being erased, where the account itself is not |
 //! | `idx` `W#` archive | contacts in a log; sort: block of numbers |
 //! | `idx` `V#` domain, field | words of vCards; sort: word, localpart |
 //! | `ctl` `C#` cluster | what the nodes of a cluster share; sort: what, or a node |
 //! | `ctl` `M#` domain | how far the maintenance of a domain is |
+//! | `ctl` `O#tokens`, `O#audit` | tokens of operators; what they did |
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -65,6 +68,10 @@ pub const MAINTENANCE: Bytes = Bytes::from_static(b"AT");
 pub const FOUNDER: Bytes = Bytes::from_static(b"FOUNDER");
 /// Sort key of a cluster's secrets.
 pub const SECRETS: Bytes = Bytes::from_static(b"SECRETS");
+/// Sort key of how many entries the audit log ever had.
+pub const AUDIT_HEAD: Bytes = Bytes::from_static(b"HEAD");
+/// What sort keys of entries of the audit log begin with.
+const AUDIT_SLOTS: &[u8] = b"E#";
 /// What sort keys of nodes begin with.
 pub const CLUSTER_NODES: &[u8] = b"NODE#";
 /// What sort keys of those who work on a log begin with: beyond every number.
@@ -193,6 +200,23 @@ pub fn room_list(service: &str) -> Bytes {
     partition_of_one(b"R#", service)
 }
 
+/// Partition of the rooms that somebody made.
+pub fn rooms_made(account: &BareJid) -> Bytes {
+    partition(b"O#", account.domain(), account.local().unwrap_or_default())
+}
+
+/// Sort key of one of them.
+pub fn room_made(room: &BareJid) -> Bytes {
+    Builder::new(b"", room.as_str().len())
+        .last(room.as_str().as_bytes())
+        .within(MAX_SORT)
+}
+
+/// Partition of the rooms that somebody subscribes to.
+pub fn rooms_subscribed(account: &BareJid) -> Bytes {
+    partition(b"T#", account.domain(), account.local().unwrap_or_default())
+}
+
 /// Partition of a pubsub node.
 pub fn pubsub_node(service: &BareJid, node: &str) -> Bytes {
     partition(b"P#", service.as_str(), node)
@@ -279,6 +303,28 @@ pub fn cluster_node(node: &str) -> Bytes {
     Builder::new(CLUSTER_NODES, node.len())
         .last(node.as_bytes())
         .within(MAX_SORT)
+}
+
+/// Partition of the tokens of operators.
+pub fn api_tokens() -> Bytes {
+    partition_of_one(b"O#", "tokens")
+}
+
+/// Sort key of a token.
+pub fn api_token(id: &str) -> Bytes {
+    Builder::new(b"", id.len())
+        .last(id.as_bytes())
+        .within(MAX_SORT)
+}
+
+/// Partition of what operators did.
+pub fn audit() -> Bytes {
+    partition_of_one(b"O#", "audit")
+}
+
+/// Sort key of an entry of the audit log.
+pub fn audit_slot(slot: u64) -> Bytes {
+    [AUDIT_SLOTS, &slot.to_be_bytes()].concat().into()
 }
 
 /// Whether this is the partition of an account.
@@ -402,8 +448,11 @@ pub fn record_name(space: Space, partition: &[u8], sort: &[u8]) -> &'static str 
         (_, b"V#") => "vcard words",
         (_, b"M#") => "maintenance",
         (Space::Ctl, b"C#") => "cluster",
+        (Space::Ctl, b"O#") => "operators",
         (_, b"G#") => "groups",
         (Space::Idx, b"R#") => "room list",
+        (_, b"T#") => "rooms subscribed",
+        (_, b"O#") => "rooms made",
         (_, b"R#") => "room",
         (_, b"P#" | b"N#" | b"B#") => "pubsub node",
         _ => "other",

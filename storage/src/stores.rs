@@ -17,11 +17,12 @@ use xmpp::BareJid;
 use crate::{
     error::{ErrorKind, Result},
     layer::Class,
-    maintenance::{Maintenance, MaintenanceOptions},
+    maintenance::{Maintenance, MaintenanceOptions, Owners},
     repository::{
-        AccountRepository, ArchivePreferencesRepository, ByDomain, Credentials, LogRepository,
-        MailboxRepository, PrivacyRepository, PrivateXmlRepository, PubsubRepository,
-        RoomRepository, RosterRepository, SharedGroupRepository, VcardRepository,
+        AccountRepository, ArchivePreferencesRepository, ByDomain, CertificateRepository,
+        Credentials, LogRepository, MailboxRepository, Pages, PrivacyRepository,
+        PrivateXmlRepository, PubsubRepository, RoomRepository, RosterRepository,
+        SharedGroupRepository, VcardRepository,
     },
     shape::{Blobs, Table},
 };
@@ -58,6 +59,10 @@ pub struct Stores {
     pub groups: Arc<dyn SharedGroupRepository>,
     /// Rooms: those of all services where most domains are kept.
     pub rooms: Arc<dyn RoomRepository>,
+    /// Certificates that nodes share: where the accounts of most domains are kept.
+    pub certificates: Arc<dyn CertificateRepository>,
+    /// What rooms publish: where rooms are.
+    pub pages: Pages,
     layouts: Arc<Layouts>,
 }
 
@@ -144,6 +149,8 @@ impl Stores {
             archive_preferences: repository!(archive_preferences),
             groups: repository!(groups),
             rooms: layouts.most.rooms(),
+            certificates: layouts.most.certificates(),
+            pages: layouts.most.pages(),
             layouts,
         }
     }
@@ -217,17 +224,33 @@ impl Stores {
             let domains = swept.iter().map(|domain| (*domain).to_owned()).collect();
             layout.sweep(place, domains, grace)
         });
-        let (accounts, mailboxes) = (self.accounts.clone(), self.mailboxes.clone());
+        let owners = Owners::Accounts {
+            accounts: self.accounts.clone(),
+            mailboxes: self.mailboxes.clone(),
+            beside: place.is(&layout.accounts),
+        };
         let logs = place.logs(place.table_for(Class::Compaction));
-        Some(Maintenance::new(
-            domain.to_owned(),
-            accounts,
-            mailboxes,
-            logs,
-            place.is(&layout.accounts),
-            sweep,
-            options,
-        ))
+        let domain = domain.to_owned();
+        Some(Maintenance::new(domain, owners, logs, sweep, options))
+    }
+
+    /// The same for the rooms of a service; `None` if their logs are not beside what else is kept of them.
+    pub fn room_maintenance(
+        &self,
+        service: &str,
+        swept: &[&str],
+        options: MaintenanceOptions,
+    ) -> Option<Maintenance> {
+        let (layout, of_rooms) = (self.layouts.of(service), &self.layouts.most.accounts);
+        let place = layout.messages.place().filter(|it| it.is(of_rooms))?;
+        let sweep = options.sweep.map(|grace| {
+            let domains = swept.iter().map(|domain| (*domain).to_owned()).collect();
+            layout.sweep(place, domains, grace)
+        });
+        let logs = place.logs(place.table_for(Class::Compaction));
+        let owners = Owners::Rooms(self.rooms.clone());
+        let service = service.to_owned();
+        Some(Maintenance::new(service, owners, logs, sweep, options))
     }
 
     /// Those that remove expired records of stores that do not by themselves: to be called now and then, on any node.

@@ -1,8 +1,9 @@
-//! HTTP for operators: `/metrics`, `/live`, `/ready`, `/status`, `/status.json`.
+//! HTTP for operators: `/metrics`, `/live`, `/ready`, `/status`, `/status.json`; and, where that is configured, for everybody:
+//! what rooms publish.
 //!
 //! Source: the Prometheus text format, version 0.0.4; health as Kubernetes and load balancers ask for it.
 //! Why here: it stops last, so that `/ready` says why while the node drains. Meant for a private network: no TLS, no
-//! accounts, and nothing that concerns a user.
+//! accounts, and nothing that concerns a user but what rooms publish.
 //! Bounds: [`MAX_CONNECTIONS`] at a time, [`HEADER_TIMEOUT`] for a request, [`LIFETIME`] for a connection.
 
 use std::{
@@ -17,6 +18,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use storage::repository::Pages;
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
@@ -109,6 +111,7 @@ pub async fn serve(
     metrics: Metrics,
     health: Health,
     facts: Facts,
+    published: Option<Published>,
     mut stopping: Stopping,
 ) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -130,10 +133,19 @@ pub async fn serve(
             metrics: metrics.clone(),
             health: health.clone(),
             facts: facts.clone(),
+            published: published.clone(),
         };
+        let told = Arc::new(told);
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = respond(request.method(), request.uri().path(), &told);
-            async move { Ok::<_, Infallible>(response) }
+            let told = told.clone();
+            async move {
+                let (method, path) = (request.method(), request.uri().path());
+                let found = match &told.published {
+                    Some(published) => published.respond(method, path).await,
+                    None => None,
+                };
+                Ok::<_, Infallible>(found.unwrap_or_else(|| respond(method, path, &told)))
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -153,6 +165,48 @@ struct Told {
     metrics: Metrics,
     health: Health,
     facts: Facts,
+    published: Option<Published>,
+}
+
+/// What rooms publish, below a path.
+#[derive(Clone)]
+pub struct Published {
+    /// The path, without a slash at its end.
+    pub path: String,
+    /// The pages.
+    pub pages: Pages,
+}
+
+impl Published {
+    /// The page of a path; `None`: it is another's.
+    async fn respond(&self, method: &Method, path: &str) -> Option<Response<Full<Bytes>>> {
+        let rest = path.strip_prefix(&self.path)?.strip_prefix('/')?;
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return None;
+        }
+        let path = match rest.ends_with('/') {
+            true => format!("{rest}index.html"),
+            false => rest.to_owned(),
+        };
+        let kind = match path.rsplit_once('.') {
+            Some((_, "html")) => "text/html; charset=utf-8",
+            Some((_, "jsonl")) => "application/jsonl; charset=utf-8",
+            _ => PLAIN,
+        };
+        Some(match self.pages.page(&path).await {
+            Ok(Some(bytes)) => page(StatusCode::OK, kind, bytes),
+            Ok(None) => page(
+                StatusCode::NOT_FOUND,
+                PLAIN,
+                "there is no such page\n".to_owned(),
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "a page of a room cannot be read");
+                let text = "the pages cannot be read now\n".to_owned();
+                page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text)
+            }
+        })
+    }
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -201,14 +255,14 @@ fn respond(method: &Method, path: &str, told: &Told) -> Response<Full<Bytes>> {
     }
 }
 
-fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
+fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, kind)
         .header(header::CACHE_CONTROL, "no-store")
         .header(header::CONTENT_SECURITY_POLICY, page::POLICY)
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
-        .body(Full::from(text))
+        .body(Full::from(text.into()))
         .expect("the parts are valid")
 }
 
@@ -224,6 +278,7 @@ mod tests {
             metrics: Metrics::default(),
             health: health.clone(),
             facts: Arc::new(|| crate::status::samples::facts(None)),
+            published: None,
         }
     }
 
@@ -273,6 +328,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_rooms_publish_is_served_below_its_path() {
+        let blobs = Arc::new(storage::backend::memory::MemoryBlobs::new());
+        let published = Published {
+            path: "/rooms".into(),
+            pages: Pages::new(blobs),
+        };
+        for name in [
+            "r.example/cave/2026-11/23.html",
+            "r.example/cave/index.html",
+        ] {
+            let put = published.pages.put_page(name, "<p>hi".into());
+            put.await.unwrap();
+        }
+        let check = async |path: &str, expected: Option<(u16, &str)>| {
+            let found = published.respond(&Method::GET, path).await;
+            let found = found.map(|it| {
+                let kind = it.headers()[header::CONTENT_TYPE]
+                    .to_str()
+                    .unwrap()
+                    .to_owned();
+                assert!(it.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+                (it.status().as_u16(), kind)
+            });
+            let expected = expected.map(|(status, kind)| (status, kind.to_owned()));
+            assert_eq!(found, expected, "{path}");
+        };
+        let html = "text/html; charset=utf-8";
+        check("/rooms/r.example/cave/2026-11/23.html", Some((200, html))).await;
+        check("/rooms/r.example/cave/", Some((200, html))).await;
+        check("/rooms/r.example/cave/2026-11/24.html", Some((404, PLAIN))).await;
+        check("/rooms/../pages/x", Some((404, PLAIN))).await;
+        check("/roomsx/r.example/cave/", None).await;
+        check("/metrics", None).await;
+        assert!(published.respond(&Method::POST, "/rooms/x").await.is_none());
+    }
+
+    #[tokio::test]
     async fn pages_are_served_over_a_socket_until_the_stop() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -282,6 +374,7 @@ mod tests {
             Metrics::default(),
             Health::default(),
             told(&Health::default()).facts,
+            None,
             stopping,
         ));
         for _ in 0..2 * MAX_CONNECTIONS {
@@ -311,6 +404,7 @@ mod tests {
             Metrics::default(),
             Health::default(),
             told(&Health::default()).facts,
+            None,
             stopping,
         ));
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();

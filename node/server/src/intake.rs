@@ -45,6 +45,7 @@ impl Intake {
 
     /// Takes a frame. Frames of a node come in order, and nothing here waits.
     pub fn frame(&self, from: NodeId, kind: Kind, body: &Bytes) {
+        self.router.replicas.hear(&self.router);
         self.from(from, false).take(kind, body);
     }
 

@@ -35,15 +35,16 @@ const EXPIRED_AT_ONCE: usize = 500;
 /// No object that is younger is swept.
 const SWEEP_GRACE: Duration = Duration::from_secs(86_400);
 
-/// The maintenance of each domain whose logs are in a place of ours. Domains that keep the same things in the same stores
-/// are swept together, with the first of them.
+/// The maintenance of each domain, and of each service for rooms, whose logs are in a place of ours. Those that keep the same
+/// things in the same stores are swept together, with the first of them.
 pub fn of_domains(config: &Config, stores: &Stores) -> Vec<(String, Maintenance)> {
     let mut together: BTreeMap<Vec<Option<&str>>, Vec<&str>> = BTreeMap::new();
     let kept = |domain: &str| -> Vec<Option<&str>> {
         let kept = Feature::ALL.map(|feature| config.storage.kept_in(feature, domain));
         kept.into()
     };
-    for domain in &config.domains {
+    let services = config.room_services();
+    for domain in config.domains.iter().chain(&services) {
         together.entry(kept(domain)).or_default().push(domain);
     }
     let of_domain = |domain: &String| {
@@ -52,10 +53,14 @@ pub fn of_domains(config: &Config, stores: &Stores) -> Vec<(String, Maintenance)
         if config.maintenance.sweep && swept.first() == Some(&domain.as_str()) {
             options.sweep = Some(SWEEP_GRACE);
         }
-        let maintenance = stores.maintenance(domain, swept, options)?;
+        let maintenance = match services.contains(domain) {
+            true => stores.room_maintenance(domain, swept, options)?,
+            false => stores.maintenance(domain, swept, options)?,
+        };
         Some((domain.clone(), maintenance))
     };
-    config.domains.iter().filter_map(of_domain).collect()
+    let all = config.domains.iter().chain(&services);
+    all.filter_map(of_domain).collect()
 }
 
 /// Runs until the node stops.

@@ -15,6 +15,7 @@ use cluster::{
     NodeId,
     directory::{Entry, SessionRef},
 };
+use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
 use storage::repository::{ArchivePreferences, PrivacyData};
 use xmpp::{
@@ -140,6 +141,7 @@ pub trait IqHandler: Send + Sync {
 }
 
 /// Something with a domain of its own, beside the accounts'.
+#[async_trait]
 pub trait Service: Send + Sync {
     /// Takes any stanza for the service itself.
     fn receive(&self, stanza: &Stanza, cx: &Context);
@@ -165,6 +167,47 @@ pub trait Service: Send + Sync {
     fn is_busy_with(&self, _from: &Jid) -> bool {
         false
     }
+    /// Does something for an administrator to what is at this address, which is served on this node.
+    ///
+    /// # Errors
+    /// The store did not answer, or there is nothing that could be done.
+    async fn administer(
+        &self,
+        _address: &BareJid,
+        _what: Administer,
+        _cx: &Context,
+    ) -> Result<Administered, StanzaError> {
+        Err(Condition::FeatureNotImplemented.into())
+    }
+}
+
+/// What an administrator wants of something that a service has at one of its addresses, such as a room.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Administer {
+    /// To know of it.
+    #[n(0)]
+    Inspect,
+    /// Its end.
+    #[n(1)]
+    Destroy {
+        /// Why.
+        #[n(0)]
+        reason: Option<String>,
+    },
+}
+
+/// What became of that.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Administered {
+    /// There is nothing at this address.
+    #[n(0)]
+    Absent,
+    /// What is known, by name and value.
+    #[n(1)]
+    Known(#[n(0)] Vec<(String, String)>),
+    /// It is no more.
+    #[n(2)]
+    Destroyed,
 }
 
 /// A session that is in a room, as its node tells it.
@@ -176,6 +219,10 @@ pub struct Assertion {
     pub real: FullJid,
     /// Its presence; empty: it has none.
     pub presence: Bytes,
+    /// The room said that it is in; else it may still have asked only.
+    pub entered: bool,
+    /// The newest message of the room that it was given; 0: nobody knows.
+    pub heard: u64,
 }
 
 /// Who waits for what becomes of a stanza. One that is dropped says nothing: the stanza stays unacknowledged.
@@ -515,6 +562,15 @@ pub trait Outlet: Send + Sync {
     async fn census(&self, census: &Census) -> Everywhere<Counted>;
     /// Tells the available sessions of a domain, on all nodes; how many.
     async fn announce(&self, announcement: Announcement) -> Everywhere<u64>;
+    /// Does something for an administrator to what a service of ours has at this address, on the node that serves it.
+    ///
+    /// # Errors
+    /// The store or that node does not answer: to be tried again.
+    async fn administer(
+        &self,
+        address: &BareJid,
+        what: Administer,
+    ) -> Result<Administered, StanzaError>;
 }
 
 /// What a handler may do to the world.

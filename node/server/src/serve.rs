@@ -70,6 +70,14 @@ pub async fn serve(config: Config) -> anyhow::Result<usize> {
     let (last, stopped) = shutdown::signal();
     let mut http_port = None;
     let mut pages = None;
+    let published = config
+        .rooms
+        .publish_path
+        .clone()
+        .map(|path| http::Published {
+            path,
+            pages: stores.pages.clone(),
+        });
     if let Some(address) = config.http {
         let listener = TcpListener::bind(address)
             .await
@@ -80,6 +88,7 @@ pub async fn serve(config: Config) -> anyhow::Result<usize> {
             metrics.clone(),
             health.clone(),
             present.look(),
+            published,
             stopped,
         )));
     }

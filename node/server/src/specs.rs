@@ -101,6 +101,7 @@ const TITLES: &[(u16, &str)] = &[
     (292, "vCard4 Over XMPP"),
     (297, "Stanza Forwarding"),
     (313, "Message Archive Management"),
+    (317, "Hats"),
     (334, "Message Processing Hints"),
     (352, "Client State Indication"),
     (359, "Unique and Stable Stanza IDs"),

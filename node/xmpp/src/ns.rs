@@ -40,6 +40,10 @@ pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 pub const PRIVATE: &str = "jabber:iq:private";
 /// Ad-hoc commands (XEP-0050).
 pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// Hats (XEP-0317).
+pub const HATS: &str = "urn:xmpp:hats:0";
+/// Subscriptions to rooms (MUC/Sub).
+pub const MUCSUB: &str = "urn:xmpp:mucsub:0";
 /// vcard-temp (XEP-0054).
 pub const VCARD: &str = "vcard-temp";
 /// Search (XEP-0055).

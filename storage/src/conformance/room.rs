@@ -38,6 +38,30 @@ pub async fn rooms(repo: &dyn RoomRepository) {
     lists(repo).await;
     vcards(repo).await;
     removal(repo).await;
+    makers(repo).await;
+}
+
+async fn makers(repo: &dyn RoomRepository) {
+    let maker = jid("maker@example");
+    let made = RoomRecord {
+        creator: Some("maker@example".into()),
+        ..record("M")
+    };
+    let rooms = [jid("m1@rooms.example"), jid("m2@other.example")];
+    assert_eq!(done(repo.made_by(&maker, 9).await), 0);
+    for room in &rooms {
+        let owner = member("maker@example", Affiliation::Owner);
+        done(repo.create(room, &made, &[owner]).await);
+    }
+    assert_eq!(done(repo.made_by(&maker, 9).await), 2);
+    assert_eq!(done(repo.made_by(&maker, 1).await), 1);
+    assert_eq!(done(repo.made_by(&jid("make@example"), 9).await), 0);
+    // A change makes no room, and one that is removed is no more.
+    let gone = RoomRecord { gone: true, ..made };
+    done(repo.store(&rooms[0], &gone, &[], 1).await);
+    assert_eq!(done(repo.made_by(&maker, 9).await), 2);
+    done(repo.remove(&rooms[0]).await);
+    assert_eq!(done(repo.made_by(&maker, 9).await), 1);
 }
 
 async fn changes(repo: &dyn RoomRepository) {
@@ -100,7 +124,10 @@ async fn changes(repo: &dyn RoomRepository) {
     );
     let version = done(repo.store(&room, &record("A"), &many[1..], 3).await);
     let found = done(repo.load(&room).await).expect("there is it");
-    assert_eq!((found.members.len(), found.version), (93, version));
+    assert_eq!(
+        (found.members.len(), found.version),
+        (3 + MAX_CHANGED, version)
+    );
 }
 
 async fn lists(repo: &dyn RoomRepository) {

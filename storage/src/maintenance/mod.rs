@@ -1,6 +1,6 @@
 //! Maintenance: compacts, retains and sweeps what a domain has, a little at a time.
 //!
-//! A round goes through the accounts of the domain, a page a step, and then through its objects; the next one begins some
+//! A round goes through the accounts of the domain, or the rooms of a service, a page a step, and then through its objects; the next one begins some
 //! time after. How far the round is, is a record in `ctl`, which a step moves on before it works: several nodes may run
 //! steps at once, each takes another page. A node that dies leaves its page to the next round. All the work may be
 //! repeated and done twice at once without harm, so nothing depends on who does what.
@@ -15,8 +15,8 @@ use xmpp::BareJid;
 use crate::{
     error::{Error, ErrorKind, Result},
     repository::{
-        AccountRepository, Compacted, Compaction, Extent, Keeping, MailboxRepository, Retention,
-        TableLogs,
+        AccountRepository, Compacted, Compaction, Extent, Keeping, ListFrom, MailboxRepository,
+        Retention, RoomRepository, TableLogs,
         log::verify::{Progress, Report},
         record::Records,
     },
@@ -117,14 +117,26 @@ pub enum Step {
     },
 }
 
+/// Whose logs are looked after.
+pub(crate) enum Owners {
+    /// The accounts of a domain.
+    Accounts {
+        /// Who they are.
+        accounts: Arc<dyn AccountRepository>,
+        /// What of their logs is still to be delivered.
+        mailboxes: Arc<dyn MailboxRepository>,
+        /// Whether their records are in the table of the logs.
+        beside: bool,
+    },
+    /// The rooms of a service, whose records are in the table of the logs.
+    Rooms(Arc<dyn RoomRepository>),
+}
+
 /// The maintenance of a domain.
 pub struct Maintenance {
     domain: String,
-    accounts: Arc<dyn AccountRepository>,
-    mailboxes: Arc<dyn MailboxRepository>,
+    owners: Owners,
     logs: TableLogs,
-    /// Whether the records of the accounts are in the table of the logs.
-    beside_accounts: bool,
     records: Records,
     sweep: Option<Sweep>,
     options: MaintenanceOptions,
@@ -133,22 +145,18 @@ pub struct Maintenance {
 impl Maintenance {
     pub(crate) fn new(
         domain: String,
-        accounts: Arc<dyn AccountRepository>,
-        mailboxes: Arc<dyn MailboxRepository>,
+        owners: Owners,
         logs: TableLogs,
-        beside_accounts: bool,
         sweep: Option<Sweep>,
         options: MaintenanceOptions,
     ) -> Self {
         Self {
             domain,
-            accounts,
-            mailboxes,
+            owners,
             records: Records {
                 table: logs.table(),
             },
             logs,
-            beside_accounts,
             sweep,
             options,
         }
@@ -172,10 +180,7 @@ impl Maintenance {
             Phase::Accounts => {
                 let after = Some(&round.after).filter(|after| !after.is_empty());
                 let limit = self.options.accounts_per_step.max(1);
-                let page = self
-                    .accounts
-                    .list(&self.domain, after.map(String::as_str), limit)
-                    .await?;
+                let page = self.names(after.map(String::as_str), limit).await?;
                 let next = match page.last() {
                     Some(last) if page.len() == limit => round.at(Phase::Accounts, last),
                     _ if self.sweep.is_some() => round.at(Phase::Objects, ""),
@@ -204,7 +209,7 @@ impl Maintenance {
         progress: &mut Progress<'_>,
     ) -> Result<(Vec<Report>, Option<String>)> {
         let limit = limit.max(1);
-        let names = self.accounts.list(&self.domain, after, limit).await?;
+        let names = self.names(after, limit).await?;
         let mut reports = Vec::with_capacity(names.len());
         for account in names.iter().filter_map(|name| self.account(name)) {
             reports.push(self.verify(&account, now, progress).await?);
@@ -223,7 +228,7 @@ impl Maintenance {
         now: Duration,
         progress: &mut Progress<'_>,
     ) -> Result<Report> {
-        let keeping = self.keeping(account, now);
+        let keeping = self.keeping(account, now).await?;
         self.logs.verify(&keeping, progress).await
     }
 
@@ -238,7 +243,7 @@ impl Maintenance {
             accounts: 1,
             ..Work::default()
         };
-        let keeping = self.keeping(account, now);
+        let keeping = self.keeping(account, now).await?;
         self.keep(&keeping, &mut work).await?;
         Ok(work)
     }
@@ -251,12 +256,35 @@ impl Maintenance {
         self.logs.extent(account).await
     }
 
-    fn keeping<'a>(&'a self, account: &'a BareJid, now: Duration) -> Keeping<'a> {
-        let keeping = Keeping::of_account(account, &*self.mailboxes, now);
-        if self.beside_accounts {
-            keeping
-        } else {
-            keeping.elsewhere()
+    async fn keeping<'a>(&'a self, owner: &'a BareJid, now: Duration) -> Result<Keeping<'a>> {
+        Ok(match &self.owners {
+            Owners::Accounts {
+                mailboxes, beside, ..
+            } => {
+                let keeping = Keeping::of_account(owner, &**mailboxes, now);
+                match beside {
+                    true => keeping,
+                    false => keeping.elsewhere(),
+                }
+            }
+            Owners::Rooms(rooms) => {
+                // Of a room that is not there nobody's log is worked on.
+                let version = rooms.version(owner).await?.unwrap_or(u64::MAX);
+                Keeping::of_room(owner, version, now)
+            }
+        })
+    }
+
+    /// Localparts of the owners behind one, in order.
+    async fn names(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
+        match &self.owners {
+            Owners::Accounts { accounts, .. } => accounts.list(&self.domain, after, limit).await,
+            Owners::Rooms(rooms) => {
+                let from = after.map_or(ListFrom::Start, ListFrom::After);
+                let rooms = rooms.list(&self.domain, from, limit).await?;
+                let names = rooms.iter().filter_map(|it| it.room.local());
+                Ok(names.map(str::to_owned).collect())
+            }
         }
     }
 
@@ -268,10 +296,11 @@ impl Maintenance {
         let mut work = Work::default();
         for account in page.iter().filter_map(|name| self.account(name)) {
             work.accounts += 1;
-            let keeping = self.keeping(&account, now);
-            let Err(error) = self.keep(&keeping, &mut work).await else {
-                continue;
+            let kept = match self.keeping(&account, now).await {
+                Ok(keeping) => self.keep(&keeping, &mut work).await,
+                Err(error) => Err(error),
             };
+            let Err(error) = kept else { continue };
             tracing::warn!(%account, %error, kind = ?error.kind(), "the archive was not maintained");
             work.failed += 1;
             if error.kind() == ErrorKind::Throttled {

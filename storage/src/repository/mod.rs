@@ -6,10 +6,13 @@
 pub mod account;
 pub mod archive_preferences;
 pub mod by_domain;
+pub mod certificate;
 pub mod control;
 pub mod log;
 pub mod mailbox;
 pub(crate) mod object;
+pub mod operators;
+pub mod pages;
 pub(crate) mod paging;
 pub mod privacy;
 pub mod private_xml;
@@ -29,6 +32,9 @@ pub use archive_preferences::{
     ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences,
 };
 pub use by_domain::ByDomain;
+pub use certificate::{
+    BlobCertificates, CertificateName, CertificatePem, CertificateRepository, MAX_PEM,
+};
 pub use control::{ClusterSecret, ClusterSecrets, Control, FounderRow, NodeRow, Rotation};
 pub use log::{
     EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip,
@@ -37,6 +43,8 @@ pub use log::{
     retain::Retention,
 };
 pub use mailbox::{Mailbox, MailboxRepository, TableMailboxes};
+pub use operators::{ApiToken, AuditEntry, AuditOutcome, Operators, TokenHash};
+pub use pages::{DayState, MonthState, Pages, PagesState, PartState};
 pub use privacy::{
     PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds,
     TablePrivacy,
@@ -47,8 +55,8 @@ pub use pubsub::{
     PubsubNode, PubsubRepository, PubsubState, PubsubSubscription, TablePubsub,
 };
 pub use room::{
-    Affiliation, ListFrom, ListedRoom, RoomConfig, RoomMember, RoomRecord, RoomRepository,
-    RoomRoles, RoomSubject, StoredRoom, TableRooms, WhoMay,
+    Affiliation, GivenRole, ListFrom, ListedRoom, RoomConfig, RoomHat, RoomMember, RoomRecord,
+    RoomRepository, RoomRoles, RoomSubject, RoomSubscription, StoredRoom, TableRooms, WhoMay,
 };
 pub use roster::{Roster, RosterItem, RosterRepository, Subscription, TableRosters};
 pub use shared_groups::{

@@ -11,11 +11,11 @@ use crate::{
     clock::SystemClock,
     layer::{Class, Guarded},
     repository::{
-        AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository,
-        PrivacyRepository, PrivateXmlRepository, PubsubRepository, RoomRepository,
-        RosterRepository, ShadowedAccounts, SharedGroupRepository, TableAccounts,
-        TableArchivePreferences, TableMailboxes, TablePrivacy, TableRooms, TableSharedGroups,
-        VcardRepository,
+        AccountRepository, ArchivePreferencesRepository, BlobCertificates, CertificateRepository,
+        LogRepository, MailboxRepository, Pages, PrivacyRepository, PrivateXmlRepository,
+        PubsubRepository, RoomRepository, RosterRepository, ShadowedAccounts,
+        SharedGroupRepository, TableAccounts, TableArchivePreferences, TableMailboxes,
+        TablePrivacy, TableRooms, TableSharedGroups, VcardRepository,
     },
     shape::Table,
     sweep::Sweep,
@@ -151,6 +151,16 @@ impl Layout {
     /// Rooms of services that have no layout of their own.
     pub(super) fn rooms(&self) -> Arc<dyn RoomRepository> {
         Arc::new(TableRooms::new(self.accounts.table_for(Class::Bind)))
+    }
+
+    /// Certificates that nodes share.
+    pub(super) fn certificates(&self) -> Arc<dyn CertificateRepository> {
+        Arc::new(BlobCertificates::new(self.accounts.blobs.clone()))
+    }
+
+    /// What rooms publish.
+    pub(super) fn pages(&self) -> Pages {
+        Pages::new(self.accounts.blobs.clone())
     }
 
     pub(super) fn repositories(&self, guarding: Guarding) -> Repositories {

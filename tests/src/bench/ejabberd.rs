@@ -1,7 +1,7 @@
 //! ejabberd's configuration, data and start.
 //!
 //! Source: the package's own `ejabberd.yml` and `ejabberdctl`. What differs, and why: shapers, registration limits and
-//! fail2ban are off, because a load test is what they are for; components that are not measured (MUC, MQTT, HTTP, STUN,
+//! fail2ban are off, because a load test is what they are for; components that are not measured (MQTT, HTTP, STUN,
 //! s2s) are not loaded, which only saves ejabberd memory; STARTTLS is offered and not demanded, to weigh plain sessions
 //! too; the schedulers do not spin when idle (`+sbwt none`), which lowers the process time that ejabberd is charged.
 //! The node has no name, so there is neither distribution nor epmd. Storage is Mnesia, the package's default; with
@@ -104,7 +104,8 @@ modules:
   mod_client_state: {{}}
   mod_disco: {{}}
   mod_last: {{}}
-{archive}  mod_offline: {{access_max_user_messages: max_user_offline_messages}}
+{archive}  mod_muc: {{max_users: 20000, max_user_conferences: 1000}}
+  mod_offline: {{access_max_user_messages: max_user_offline_messages}}
   mod_ping: {{}}
   mod_privacy: {{}}
   mod_private: {{}}

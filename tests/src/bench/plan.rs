@@ -78,6 +78,7 @@ pub fn cases(size: Size) -> Vec<Case> {
         Size::Full => 10_000,
     };
     let contacts = provision(size, Group::Live).contacts;
+    let subscribers = if size == Size::Quick { 300 } else { 1_000 };
     let case = |name, group, security: &str, flags: String| {
         let accounts = provision(size, group).accounts;
         let text = format!("--users {PREFIX},{accounts},{PASSWORD} --tls {security} {flags}");
@@ -153,6 +154,42 @@ pub fn cases(size: Size) -> Vec<Case> {
             Group::Live,
             "starttls",
             format!("offline --messages {}", 25 * scale),
+        ),
+        case(
+            "muc",
+            Group::Live,
+            "starttls",
+            format!("muc --seconds {seconds}"),
+        ),
+        case(
+            "muc-rate",
+            Group::Live,
+            "starttls",
+            format!("muc --seconds {seconds} --rate 20"),
+        ),
+        case(
+            "join",
+            Group::Live,
+            "starttls",
+            format!("join --storms {}", 2 + scale),
+        ),
+        case(
+            "pep",
+            Group::Live,
+            "starttls",
+            format!("publish --pep --first 400 --subscribers {contacts} --seconds {seconds}"),
+        ),
+        case(
+            "pubsub",
+            Group::Live,
+            "starttls",
+            format!("publish --subscribers {subscribers} --window 4 --seconds {seconds}"),
+        ),
+        case(
+            "pubsub-one",
+            Group::Live,
+            "starttls",
+            format!("publish --subscribers {subscribers} --seconds {seconds}"),
         ),
         Case {
             arguments: format!("--users fresh,{},{PASSWORD} register", 100 * scale)

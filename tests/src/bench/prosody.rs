@@ -2,7 +2,7 @@
 //!
 //! Source: the package's own `prosody.cfg.lua`. What differs, and why: `limits` is off, because a load test is what it
 //! is for; modules that are not measured (s2s, HTTP, invitations, administration) are not loaded; STARTTLS is offered
-//! and not demanded, to weigh plain sessions too. `epoll` is the default and the faster network backend. Storage is
+//! and not demanded, to weigh plain sessions too; the first account is an administrator, as only those make nodes. `epoll` is the default and the faster network backend. Storage is
 //! `internal`, the package's default, one file per account and store; with SQLite the archive was slower by far.
 
 use std::fmt::Write as _;
@@ -51,7 +51,11 @@ c2s_ports = {{ {port} }}
 c2s_direct_tls_ports = {{ }}
 ssl = {{ certificate = \"{certificate}\"; key = \"{key}\" }}
 log = {{ error = \"{directory}/prosody.log\" }}
+admins = {{ \"user00000@{DOMAIN}\" }}
 VirtualHost \"{DOMAIN}\"
+Component \"conference.{DOMAIN}\" \"muc\"
+  muc_room_locking = false
+Component \"pubsub.{DOMAIN}\" \"pubsub\"
 ",
         port = setting.port,
         certificate = setting.certificate.display(),

@@ -286,6 +286,98 @@ pub const ROWS: &[Row] = &[
         false,
     ),
     row(
+        "room of 100: CPU per 1,000 deliveries",
+        "ms",
+        ("muc", CPU, 1.0),
+        true,
+        true,
+    )
+    .times(5.0),
+    row(
+        "  deliveries per second of CPU",
+        "/s",
+        ("muc", "per_cpu_s", 1.0),
+        false,
+        false,
+    ),
+    row("  latency p99", "ms", ("muc", "p99_ms", 1.0), true, false),
+    row(
+        "room of 100, 20/s: CPU per 1,000 deliveries",
+        "ms",
+        ("muc-rate", CPU, 1.0),
+        true,
+        true,
+    )
+    .times(5.0),
+    row(
+        "  latency p50",
+        "ms",
+        ("muc-rate", "p50_ms", 1.0),
+        true,
+        false,
+    ),
+    row(
+        "  latency p99",
+        "ms",
+        ("muc-rate", "p99_ms", 1.0),
+        true,
+        false,
+    ),
+    row(
+        "100 enter a room: until all have seen all",
+        "ms",
+        ("join", "storm_p50_ms", 1.0),
+        true,
+        true,
+    )
+    .times(10.0),
+    row(
+        "  CPU of it",
+        "ms",
+        ("join", "cpu_ms_per_storm", 1.0),
+        true,
+        false,
+    )
+    .times(10.0),
+    row(
+        "PEP to 50 contacts: CPU per 1,000 events",
+        "ms",
+        ("pep", CPU, 1.0),
+        true,
+        true,
+    ),
+    row("  latency p50", "ms", ("pep", "p50_ms", 1.0), true, false).at_most(2.0),
+    row("  latency p99", "ms", ("pep", "p99_ms", 1.0), true, false).at_most(10.0),
+    row(
+        "pubsub to 1,000: CPU per 1,000 events",
+        "ms",
+        ("pubsub", CPU, 1.0),
+        true,
+        true,
+    )
+    .times(5.0),
+    row(
+        "  events per second of CPU",
+        "/s",
+        ("pubsub", "per_cpu_s", 1.0),
+        false,
+        false,
+    ),
+    row(
+        "  one item at a time: latency p50",
+        "ms",
+        ("pubsub-one", "p50_ms", 1.0),
+        true,
+        false,
+    ),
+    row(
+        "  latency p99",
+        "ms",
+        ("pubsub-one", "p99_ms", 1.0),
+        true,
+        false,
+    ),
+    row(
         "roster: CPU per 1,000 changes",
         "ms",
         ("roster", CPU, 1.0),

@@ -23,7 +23,7 @@ pub fn prepare(binary: &Path, setting: &Setting) -> io::Result<Command> {
 }
 
 /// One place for every key, to be changed with the server's `config/meaning.rs`: one domain, one client port on loopback
-/// with STARTTLS offered and not demanded, registration open and without limits, the embedded store with its default of
+/// with STARTTLS offered and not demanded, registration and rooms open and without limits, the embedded store with its default of
 /// waiting for the disk (which neither rival's default store does), the archive as asked.
 // TODO: follow the server's configuration when its keys are final; nothing else here knows them.
 fn configuration(setting: &Setting) -> String {
@@ -58,6 +58,10 @@ total = 100000
 per_address = 100000
 per_second = 100000
 burst = 100000
+
+[rooms]
+lock = false
+messages_per_second = 0
 
 [archive]
 enabled = {archive}

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use tests::load::options::Target;
 use tests::load::report::Outcome;
 use tests::load::session::World;
-use tests::load::{chat, idle, login, offline, presence, register, roster};
+use tests::load::{chat, idle, join, login, muc, offline, presence, publish, register, roster};
 
 #[derive(Parser)]
 #[command(about = "Puts an XMPP server under load and says what it did and what it cost")]
@@ -36,6 +36,12 @@ enum Scenario {
     Roster(roster::Options),
     /// Accounts with many contacts change their presence.
     Presence(presence::Options),
+    /// Some talk in a room, all hear.
+    Muc(muc::Options),
+    /// Many enter a room at once.
+    Join(join::Options),
+    /// One publishes, many are told.
+    Publish(publish::Options),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +75,9 @@ async fn run(arguments: Arguments) -> io::Result<Outcome> {
         Scenario::Offline(options) => offline::run(world.clone(), options).await,
         Scenario::Roster(options) => roster::run(world.clone(), options).await,
         Scenario::Presence(options) => presence::run(world.clone(), options).await,
+        Scenario::Muc(options) => muc::run(world.clone(), options).await,
+        Scenario::Join(options) => join::run(world.clone(), options).await,
+        Scenario::Publish(options) => publish::run(world.clone(), options).await,
     };
     world.keys.save()?;
     outcome

@@ -7,7 +7,7 @@
 //!
 //! One task owns both ends of a pair, so an arrival becomes the next departure without a word to another task.
 
-mod plan;
+pub(super) mod plan;
 
 use std::future::{Future as _, poll_fn};
 use std::io;
@@ -120,13 +120,14 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
         };
         let template = Template::message(&to, options.body);
         size = template.size();
-        let plan = Plan::of(&options, number);
+        let plan = Plan::of(options.rate, options.pairs, options.window, number);
         let pair = Pair {
             number,
             sender,
             receiver,
             template,
             plan,
+            acks: options.acks,
             sent: 0,
             received: 0,
             found: Found::default(),
@@ -135,7 +136,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     }
 
     sleep(Duration::from_secs_f64(options.warm_up)).await;
-    let meter = Meter::start(world.target.server_pid);
+    let meter = Meter::start(&world.target.server_pid);
     let before = clock.delivered.load(Ordering::Relaxed);
     sleep(Duration::from_secs_f64(options.seconds)).await;
     let delivered = clock.delivered.load(Ordering::Relaxed) - before;
@@ -205,6 +206,7 @@ struct Pair {
     receiver: Session,
     template: Template,
     plan: Plan,
+    acks: u32,
     sent: u32,
     received: u32,
     found: Found,
@@ -262,7 +264,7 @@ impl Pair {
             };
             self.template.append(stamp, batch);
             self.sent += 1;
-            if self.plan.acks > 0 && self.sent.is_multiple_of(self.plan.acks) {
+            if self.acks > 0 && self.sent.is_multiple_of(self.acks) {
                 batch.extend_from_slice(b"<r xmlns='urn:xmpp:sm:3'/>");
                 if *asked == 0 {
                     *asked = stamp.sent;

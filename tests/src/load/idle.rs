@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// If a login fails, or no server process was named.
 pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     let mut outcome = Outcome::new(&world.target.name, "idle");
-    let Some(server) = world.target.server_pid else {
+    let Some(&server) = world.target.server_pid.first() else {
         return Err(io::Error::other("idle needs --server-pid"));
     };
     let first: Vec<u32> = (0..20.min(options.sessions)).collect();
@@ -44,7 +44,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     let (before, kernel_before) = (procfs::memory(server), procfs::kernel_memory());
 
     let all: Vec<u32> = (0..options.sessions).collect();
-    let meter = Meter::start(Some(server));
+    let meter = Meter::start(&[server]);
     let mut sessions = measure::log_in(&world, &all, &Profile::default()).await?;
     let span = meter.stop();
     sessions.iter_mut().for_each(Session::shrink);

@@ -38,7 +38,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     measure::log_out(measure::log_in(&world, &all, &Profile::default()).await?).await;
 
     let next = Arc::new(AtomicU32::new(0));
-    let meter = Meter::start(world.target.server_pid);
+    let meter = Meter::start(&world.target.server_pid);
     let mut tasks = JoinSet::new();
     for _ in 0..world.target.concurrency {
         let (world, next) = (world.clone(), next.clone());

@@ -28,7 +28,7 @@ pub struct Span {
 
 /// A stretch of time that goes on.
 pub struct Meter {
-    server: Option<u32>,
+    servers: Vec<u32>,
     began: Instant,
     before: [f64; 3],
 }
@@ -36,10 +36,10 @@ pub struct Meter {
 impl Meter {
     /// Begins.
     #[must_use]
-    pub fn start(server: Option<u32>) -> Self {
-        let before = sample(server);
+    pub fn start(servers: &[u32]) -> Self {
+        let before = sample(servers);
         Self {
-            server,
+            servers: servers.to_vec(),
             began: Instant::now(),
             before,
         }
@@ -49,7 +49,7 @@ impl Meter {
     #[must_use]
     pub fn stop(self) -> Span {
         let wall_s = self.began.elapsed().as_secs_f64();
-        let after = sample(self.server);
+        let after = sample(&self.servers);
         let [server_cpu_s, client_cpu_s, busy] =
             std::array::from_fn(|at| after[at] - self.before[at]);
         let known = if server_cpu_s.is_nan() {
@@ -66,10 +66,16 @@ impl Meter {
     }
 }
 
-fn sample(server: Option<u32>) -> [f64; 3] {
-    let server = server.map_or(f64::NAN, procfs::cpu_seconds);
+fn sample(servers: &[u32]) -> [f64; 3] {
+    let spent = match servers {
+        [] => f64::NAN,
+        servers => servers
+            .iter()
+            .map(|server| procfs::cpu_seconds(*server))
+            .sum(),
+    };
     [
-        server,
+        spent,
         procfs::cpu_seconds(process::id()),
         procfs::busy_seconds(),
     ]

@@ -11,12 +11,15 @@
 pub mod chat;
 pub mod histogram;
 pub mod idle;
+pub mod join;
 pub mod login;
 pub mod measure;
+pub mod muc;
 pub mod offline;
 pub mod options;
 pub mod presence;
 pub mod procfs;
+pub mod publish;
 pub mod register;
 pub mod report;
 pub mod roster;

@@ -51,7 +51,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     };
     let writers = measure::log_in(&world, &writers, &profile).await?;
 
-    let meter = Meter::start(world.target.server_pid);
+    let meter = Meter::start(&world.target.server_pid);
     let mut tasks = JoinSet::new();
     for (number, session) in (0..).zip(writers) {
         let to = away
@@ -84,7 +84,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     outcome.latency("stored_ack_", &ack_latency);
     measure::log_out(sessions).await;
 
-    let meter = Meter::start(world.target.server_pid);
+    let meter = Meter::start(&world.target.server_pid);
     let gate = Arc::new(Semaphore::new(world.target.concurrency));
     let mut tasks = JoinSet::new();
     for account in away {

@@ -64,9 +64,9 @@ pub struct Target {
     /// Address of the server.
     #[arg(long, default_value = "127.0.0.1")]
     pub host: Ipv4Addr,
-    /// Port of the server.
-    #[arg(long, default_value_t = 5222)]
-    pub port: u16,
+    /// Port of the server; of several nodes, by commas: sessions are spread over them.
+    #[arg(long, default_value = "5222", value_delimiter = ',')]
+    pub port: Vec<u16>,
     /// Domain of the accounts.
     #[arg(long, default_value = "localhost")]
     pub domain: String,
@@ -79,9 +79,9 @@ pub struct Target {
     /// SASL mechanism; `best` takes the strongest SCRAM that is offered.
     #[arg(long, default_value = "SCRAM-SHA-1", value_parser = mechanism)]
     pub mechanism: Choice,
-    /// Process id of the server: its process time and memory, with all children, go into the report.
-    #[arg(long)]
-    pub server_pid: Option<u32>,
+    /// Process id of the server, or several: process time and memory, with all children, go into the report.
+    #[arg(long, value_delimiter = ',')]
+    pub server_pid: Vec<u32>,
     /// Name of the server in the report.
     #[arg(long, default_value = "server")]
     pub name: String,
@@ -115,10 +115,11 @@ fn mechanism(text: &str) -> Result<Choice, String> {
 }
 
 impl Target {
-    /// Where the server listens.
+    /// Where the server listens for connection `index`.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        (self.host, self.port).into()
+    pub fn address(&self, index: u32) -> SocketAddr {
+        let port = self.port.get(index as usize % self.port.len().max(1));
+        (self.host, port.copied().unwrap_or(5222)).into()
     }
 
     /// The source address of connection `index`: 127.0.0.2 and on, so that ports do not run out.

@@ -60,33 +60,17 @@ struct Board {
 /// If a login fails or a stream ends.
 pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     let mut outcome = Outcome::new(&world.target.name, "presence");
-    let contacts = (options.contacts / 2 * 2).min(options.accounts.saturating_sub(1) / 2 * 2);
-    let accounts: Vec<u32> = (options.first..options.first + options.accounts).collect();
-    let mut sessions = measure::log_in(&world, &accounts, &Profile::default()).await?;
-    if sessions
-        .iter()
-        .any(|session| session.mutual < contacts as usize)
-    {
-        let meter = Meter::start(world.target.server_pid);
-        let incomplete = subscribe_all(&world, sessions, &options, contacts).await?;
-        outcome.rate(
-            "subscribe_",
-            u64::from(options.accounts) * u64::from(contacts),
-            &meter.stop(),
-        );
-        outcome.problem("subscriptions never completed", incomplete);
-        sessions = measure::log_in(&world, &accounts, &Profile::default()).await?;
-        let missing = sessions
-            .iter()
-            .filter(|session| session.mutual < contacts as usize)
-            .count();
-        outcome.problem("rosters incomplete after subscribing", missing as u64);
-    }
-
+    let ring = Ring {
+        first: options.first,
+        accounts: options.accounts,
+        contacts: (options.contacts / 2 * 2).min(options.accounts.saturating_sub(1) / 2 * 2),
+    };
+    let contacts = ring.contacts;
+    let sessions = ring.complete(&world, &mut outcome).await?;
     let from = stanza::now() + (options.warm_up * 1e9) as u64;
     let board = Arc::new(Board {
-        unseen: accounts.iter().map(|_| AtomicU32::new(0)).collect(),
-        seen_by_all: accounts.iter().map(|_| Notify::new()).collect(),
+        unseen: sessions.iter().map(|_| AtomicU32::new(0)).collect(),
+        seen_by_all: sessions.iter().map(|_| Notify::new()).collect(),
         delivered: AtomicU64::new(0),
         from,
         until: from + (options.seconds * 1e9) as u64,
@@ -97,7 +81,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
         tasks.spawn(show(number, session, board.clone()));
     }
     sleep(Duration::from_secs_f64(options.warm_up)).await;
-    let meter = Meter::start(world.target.server_pid);
+    let meter = Meter::start(&world.target.server_pid);
     let before = board.delivered.load(Ordering::Relaxed);
     sleep(Duration::from_secs_f64(options.seconds)).await;
     let delivered = board.delivered.load(Ordering::Relaxed) - before;
@@ -119,43 +103,78 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     Ok(outcome)
 }
 
-/// Every account asks its neighbours and grants what it is asked. Returns how many grants never came.
-async fn subscribe_all(
-    world: &Arc<World>,
-    sessions: Vec<Session>,
-    options: &Options,
-    contacts: u32,
-) -> io::Result<u64> {
-    let mut tasks = JoinSet::new();
-    for (number, session) in (0..options.accounts).zip(sessions) {
-        let address = |distance: u32| {
-            let neighbour = options.first + (number + distance) % options.accounts;
-            format!(
-                "{}@{}",
-                world.target.users.localpart(neighbour),
-                world.target.domain
-            )
-        };
-        let half = contacts / 2;
-        let ahead = (1..=half).map(address);
-        let neighbours: Vec<String> = ahead
-            .chain((1..=half).map(|back| address(options.accounts - back)))
-            .collect();
-        let patience = world.target.patience();
-        tasks.spawn(async move {
-            let mut session = session;
-            let (mut asked, mut granted) = (0, 0);
-            let work = handshake(&mut session, &neighbours, &mut asked, &mut granted);
-            let in_time = timeout(patience, work).await.unwrap_or(Ok(()));
-            session.close().await;
-            in_time.map(|()| u64::from(contacts.saturating_sub(granted)))
-        });
+/// Accounts that stand in a ring; each knows its nearest neighbours.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring {
+    /// Index of the first.
+    pub first: u32,
+    /// How many there are.
+    pub accounts: u32,
+    /// Contacts of each; an even number.
+    pub contacts: u32,
+}
+
+impl Ring {
+    /// All of them, logged in. What is missing of the subscriptions is made before and reported as `subscribe_`.
+    ///
+    /// # Errors
+    /// If a login fails or a stream ends.
+    pub async fn complete(
+        self,
+        world: &Arc<World>,
+        outcome: &mut Outcome,
+    ) -> io::Result<Vec<Session>> {
+        let accounts: Vec<u32> = (self.first..self.first + self.accounts).collect();
+        let is_incomplete = |session: &&Session| session.mutual < self.contacts as usize;
+        let sessions = measure::log_in(world, &accounts, &Profile::default()).await?;
+        if !sessions.iter().any(|session| is_incomplete(&session)) {
+            return Ok(sessions);
+        }
+        let meter = Meter::start(&world.target.server_pid);
+        let incomplete = self.subscribe_all(world, sessions).await?;
+        let subscriptions = u64::from(self.accounts) * u64::from(self.contacts);
+        outcome.rate("subscribe_", subscriptions, &meter.stop());
+        outcome.problem("subscriptions never completed", incomplete);
+        let sessions = measure::log_in(world, &accounts, &Profile::default()).await?;
+        let missing = sessions.iter().filter(is_incomplete).count();
+        outcome.problem("rosters incomplete after subscribing", missing as u64);
+        Ok(sessions)
     }
-    let mut incomplete = 0;
-    while let Some(done) = tasks.join_next().await {
-        incomplete += done.map_err(io::Error::other)??;
+
+    /// Every account asks its neighbours and grants what it is asked. Returns how many grants never came.
+    async fn subscribe_all(self, world: &Arc<World>, sessions: Vec<Session>) -> io::Result<u64> {
+        let contacts = self.contacts;
+        let mut tasks = JoinSet::new();
+        for (number, session) in (0..self.accounts).zip(sessions) {
+            let address = |distance: u32| {
+                let neighbour = self.first + (number + distance) % self.accounts;
+                format!(
+                    "{}@{}",
+                    world.target.users.localpart(neighbour),
+                    world.target.domain
+                )
+            };
+            let half = contacts / 2;
+            let ahead = (1..=half).map(address);
+            let neighbours: Vec<String> = ahead
+                .chain((1..=half).map(|back| address(self.accounts - back)))
+                .collect();
+            let patience = world.target.patience();
+            tasks.spawn(async move {
+                let mut session = session;
+                let (mut asked, mut granted) = (0, 0);
+                let work = handshake(&mut session, &neighbours, &mut asked, &mut granted);
+                let in_time = timeout(patience, work).await.unwrap_or(Ok(()));
+                session.close().await;
+                in_time.map(|()| u64::from(contacts.saturating_sub(granted)))
+            });
+        }
+        let mut incomplete = 0;
+        while let Some(done) = tasks.join_next().await {
+            incomplete += done.map_err(io::Error::other)??;
+        }
+        Ok(incomplete)
     }
-    Ok(incomplete)
 }
 
 /// RFC 6121 §3.1: asks all neighbours, grants all requests, until both are done for each.

@@ -50,6 +50,14 @@ pub fn cpu_seconds(pid: u32) -> f64 {
     all as f64 / TICKS_PER_SECOND
 }
 
+/// How many wanted to run in the last minute, on the average: what latencies bear.
+#[must_use]
+pub fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let first = text.split_whitespace().next();
+    first.and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
+}
+
 /// Memory of `pid` and its descendants in bytes: (proportional, resident).
 #[must_use]
 pub fn memory(pid: u32) -> (f64, f64) {

@@ -40,7 +40,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
         next: AtomicU32::new(options.first),
         ..Progress::default()
     });
-    let meter = Meter::start(world.target.server_pid);
+    let meter = Meter::start(&world.target.server_pid);
     let mut tasks = JoinSet::new();
     for _ in 0..world.target.concurrency {
         tasks.spawn(register_some(world.clone(), progress.clone()));

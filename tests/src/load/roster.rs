@@ -33,7 +33,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     let mut outcome = Outcome::new(&world.target.name, "roster");
     let accounts: Vec<u32> = (0..options.accounts).collect();
     let sessions = measure::log_in(&world, &accounts, &Profile::default()).await?;
-    let meter = Meter::start(world.target.server_pid);
+    let meter = Meter::start(&world.target.server_pid);
     let mut tasks = JoinSet::new();
     for session in sessions {
         tasks.spawn(change(

@@ -16,10 +16,10 @@ use tokio::time::timeout;
 
 use super::options::Security;
 use super::scanner::{Item, Scanner};
-use super::stanza::{attribute, name};
+use super::stanza::{attribute, contains, name};
 use super::wire::Wire;
 
-pub use negotiate::{Profile, World};
+pub use negotiate::{INTEREST, Profile, World};
 
 /// A stream and what a client keeps for it.
 pub struct Session {
@@ -53,7 +53,8 @@ impl Session {
     /// The kernel's or TLS's refusal.
     pub async fn relayed(world: &World, index: u32, pair: u32) -> io::Result<Self> {
         let target = &world.target;
-        let mut session = Self::raw(Wire::connect(target.source(index), target.address()).await?);
+        let mut session =
+            Self::raw(Wire::connect(target.source(index), target.address(index)).await?);
         if target.tls != Security::None {
             let host = ServerName::try_from(target.domain.clone()).map_err(io::Error::other)?;
             session.wire.secure(world.tls.clone(), host).await?;
@@ -229,7 +230,12 @@ fn answer(stanza: &[u8], handled: &mut Option<u32>, replies: &mut Vec<u8>) {
             let id = String::from_utf8_lossy(attribute(stanza, "id").unwrap_or_default());
             let to = attribute(stanza, "from").map(String::from_utf8_lossy);
             let to = to.map(|to| format!(" to='{to}'")).unwrap_or_default();
-            replies.extend_from_slice(format!("<iq type='result' id='{id}'{to}/>").as_bytes());
+            let payload = match contains(stanza, "http://jabber.org/protocol/disco#info") {
+                true => negotiate::info(stanza),
+                false => String::new(),
+            };
+            let answer = format!("<iq type='result' id='{id}'{to}>{payload}</iq>");
+            replies.extend_from_slice(answer.as_bytes());
         }
         b"message" | b"presence" | b"iq" => {}
         _ => return,

@@ -126,20 +126,54 @@ impl Template {
     /// A chat message to `to` with a body of `length` bytes, stamp included.
     #[must_use]
     pub fn message(to: &str, length: usize) -> Self {
+        let head = format!("<message to='{to}' type='chat' id='m");
+        Self::of(&head, "<body>", length, "</body></message>")
+    }
+
+    /// A message to all in a room, as [`Template::message`].
+    #[must_use]
+    pub fn groupchat(room: &str, length: usize) -> Self {
+        let head = format!("<message to='{room}' type='groupchat' id='m");
+        Self::of(&head, "<body>", length, "</body></message>")
+    }
+
+    /// The publication of an item with so much text, at a service or the account's own node.
+    #[must_use]
+    pub fn publication(service: Option<&str>, node: &str, length: usize) -> Self {
+        let to = service.map_or(String::new(), |service| format!(" to='{service}'"));
+        let head = format!("<iq type='set'{to} id='m");
+        let open = format!(
+            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='{node}'><item>\
+             <entry xmlns='urn:load:0'>"
+        );
+        Self::of(
+            &head,
+            &open,
+            length,
+            "</entry></item></publish></pubsub></iq>",
+        )
+    }
+
+    /// The number of the stanza that an answer of this id is to.
+    #[must_use]
+    pub fn sequence(id: &[u8]) -> Option<u32> {
+        u32::try_from(unhex(id.strip_prefix(b"m")?)?).ok()
+    }
+
+    fn of(head: &str, open: &str, length: usize, close: &str) -> Self {
         let filler = "The quick brown fox jumps over the lazy dog and then does so again, until the body is full. ";
         let filler: String = filler
             .chars()
             .cycle()
             .take(length.saturating_sub(STAMP + 1))
             .collect();
-        let mut bytes = Vec::new();
-        // A Vec takes every write.
-        let _ = write!(bytes, "<message to='{to}' type='chat' id='m");
+        let mut bytes = head.as_bytes().to_vec();
         let id = bytes.len();
-        let _ = write!(bytes, "{:08}'><body>", 0);
+        // A Vec takes every write.
+        let _ = write!(bytes, "{:08}'>{open}", 0);
         let hole = bytes.len();
         bytes.resize(hole + STAMP, b'0');
-        let _ = write!(bytes, " {filler}</body></message>");
+        let _ = write!(bytes, " {filler}{close}");
         Self {
             bytes,
             hole,
@@ -215,7 +249,12 @@ mod tests {
             sequence: 0xdead_beef,
             sent: 1 << 40,
         };
-        for template in [Template::message("u1@localhost", 100), Template::presence()] {
+        for template in [
+            Template::message("u1@localhost", 100),
+            Template::groupchat("r@localhost", 100),
+            Template::publication(Some("p.localhost"), "n", 100),
+            Template::presence(),
+        ] {
             let mut out = Vec::new();
             template.append(stamp, &mut out);
             assert_eq!(Stamp::find(&out), Some(stamp));

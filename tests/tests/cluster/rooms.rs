@@ -284,3 +284,93 @@ async fn rooms_move_to_nodes_that_come() {
     }
     cluster.stop().await;
 }
+
+/// What a room says to a change of its configuration or of its lists.
+async fn asks(client: &mut Client, room: &str, payload: &str) -> String {
+    let iq = format!("<iq type='set' id='asks' to='{room}'>{payload}</iq>");
+    let answer = client.ask(&iq).await.unwrap();
+    assert_eq!(attr(&answer, "type"), Some("result"), "{answer}");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn voice_that_was_given_outlives_the_node_of_the_room() {
+    let mut cluster = Cluster::start(3, Settings::default()).await.unwrap();
+    cluster.agreed().await;
+    let room = room_at(&cluster, 2);
+    let [mut one, mut two] = two_in_a_room_at_the_third(&cluster, &room).await;
+    let moderated = format!(
+        "<query xmlns='{OWNER}'><x xmlns='jabber:x:data' type='submit'>\
+         <field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field>\
+         <field var='muc#roomconfig_moderatedroom'><value>1</value></field>\
+         <field var='muc#roomconfig_roomsecret'><value>sesame</value></field></x></query>"
+    );
+    asks(&mut one, &room, &moderated).await;
+    for role in ["visitor", "moderator"] {
+        let query = format!(
+            "<query xmlns='http://jabber.org/protocol/muc#admin'><item nick='two' role='{role}'/></query>"
+        );
+        asks(&mut one, &room, &query).await;
+    }
+    let is_moderator = |text: &str| name(text) == "presence" && text.contains("role='moderator'");
+    two.until(is_moderator).await.unwrap();
+    cluster.kill(2).unwrap();
+    // She was let in, is not asked for the password, and moderates still.
+    say(&mut two, &room, "m2").await;
+    hears_on(&mut two, &room, "two", "m2").await;
+    let query = "<query xmlns='http://jabber.org/protocol/muc#admin'><item nick='one' affiliation='member'/></query>";
+    let iq = format!("<iq type='set' id='no' to='{room}'>{query}</iq>");
+    let refused = two.ask(&iq).await.unwrap();
+    assert!(refused.contains("forbidden"), "{refused}");
+    let list =
+        "<query xmlns='http://jabber.org/protocol/muc#admin'><item role='moderator'/></query>";
+    let iq = format!("<iq type='get' id='list' to='{room}'>{list}</iq>");
+    let answer = two.ask(&iq).await.unwrap();
+    assert_eq!(answer.matches("role='moderator'").count(), 2, "{answer}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn administrators_reach_rooms_at_any_node() {
+    use starling::module::{Administer, Administered};
+    let cluster = Cluster::start(2, Settings::default()).await.unwrap();
+    cluster.agreed().await;
+    let name = cluster.name_at(0, 'a').unwrap();
+    create_accounts(&cluster.stores(), [name.clone()])
+        .await
+        .unwrap();
+    let mut one = Client::online(cluster.address(0), &name, "r")
+        .await
+        .unwrap();
+    for place in [0, 1] {
+        let room = room_at(&cluster, place);
+        make(&mut one, &room, "one").await;
+        let address = account_of(&room);
+        for asking in [0, 1] {
+            let cx = cluster.app(asking).router.context();
+            let known = cx.administer(&address, Administer::Inspect).await.unwrap();
+            let Administered::Known(facts) = known else {
+                panic!("{known:?}")
+            };
+            assert!(
+                facts.contains(&("occupants".into(), "1".into())),
+                "{facts:?}"
+            );
+        }
+        let cx = cluster.app(1 - place).router.context();
+        let destroy = || Administer::Destroy {
+            reason: Some("spam".into()),
+        };
+        let done = cx.administer(&address, destroy()).await.unwrap();
+        assert_eq!(done, Administered::Destroyed);
+        let is_end = |text: &str| text.contains("<destroy") && text.contains("spam");
+        one.until(is_end).await.unwrap();
+        let again = cx.administer(&address, destroy()).await.unwrap();
+        assert_eq!(again, Administered::Absent);
+    }
+    cluster.stop().await;
+}
+
+fn account_of(room: &str) -> xmpp::BareJid {
+    xmpp::BareJid::parse(room).unwrap()
+}

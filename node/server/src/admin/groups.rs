@@ -6,34 +6,14 @@
 use serde::{Deserialize, Serialize};
 use storage::{
     Error, ErrorKind,
-    repository::{GroupAudience, GroupMember, GroupMembers, SharedGroup},
+    repository::{GroupAudience, GroupMember, GroupMembers, SharedGroup, SharedGroupRepository},
 };
 use xmpp::BareJid;
 
-use super::{Administrator, Response, Why, refused};
+use super::{Administrator, Response, Why, invalid, refused};
 
 /// Attempts of a change against others.
 const MAX_ATTEMPTS: usize = 8;
-
-/// What is asked of groups of a domain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GroupAct {
-    /// All of them, without their members.
-    List,
-    /// One, with its members.
-    Show(String),
-    /// One is made.
-    Create(String, GroupChange),
-    /// One becomes another.
-    Change(String, GroupChange),
-    /// One is removed.
-    Remove(String),
-    /// Members are added, or called something else: their addresses and names.
-    Add(String, Vec<(String, Option<String>)>),
-    /// Members are taken out.
-    TakeOut(String, Vec<String>),
-}
 
 /// What becomes of a group; `None`: that stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,101 +140,136 @@ fn told(error: Error, domain: &str) -> Response {
     }
 }
 
+fn absent(id: &str) -> Response {
+    refused(Why::Absent, format!("there is no group \"{id}\""))
+}
+
 impl Administrator {
-    /// Does what is asked of groups.
-    pub(super) async fn group(&self, domain: &str, act: GroupAct) -> Result<Response, Response> {
-        if !self.domains.iter().any(|served| served == domain) {
-            let served = self.domains.join(", ");
-            let reason = format!("{domain} is not served here; served: {served}");
-            return Err(refused(Why::Invalid, reason));
-        }
-        let groups = &self.accounts.stores.groups;
-        let absent = |id: &str| refused(Why::Absent, format!("there is no group \"{id}\""));
-        let failed = |error| told(error, domain);
-        match act {
-            GroupAct::List => {
-                let all = groups.all(domain).await.map_err(failed)?;
-                let group = |group| Group::of(group, Vec::new());
-                return Ok(Response::Groups(all.into_iter().map(group).collect()));
-            }
-            GroupAct::Show(id) => {
-                let found = groups.load(domain, &id).await.map_err(failed)?;
-                let found = found.ok_or_else(|| absent(&id))?;
-                let most = SharedGroup::MAX_MEMBERS;
-                let listed = groups.members(domain, &id, None, most).await;
-                let listed = listed.map_err(failed)?;
-                return Ok(Response::Groups(vec![Group::of(found, listed)]));
-            }
-            GroupAct::Create(id, change) => {
-                let mut group = SharedGroup::new(id);
-                apply(&change, &mut group);
-                match groups.put(domain, &group, 0).await {
-                    Err(error) if error.kind() == ErrorKind::Conflict => {
-                        let reason = format!("the group \"{}\" exists already", group.id);
-                        return Err(refused(Why::Exists, reason));
-                    }
-                    put => put.map_err(failed)?,
-                };
-            }
-            GroupAct::Change(id, change) => {
-                self.change_group(domain, &id, &change).await?;
-            }
-            GroupAct::Remove(id) => {
-                // Else a name that is wrong would be told as done.
-                let found = groups.load(domain, &id).await.map_err(failed)?;
-                found.ok_or_else(|| absent(&id))?;
-                groups.remove(domain, &id).await.map_err(failed)?;
-            }
-            GroupAct::Add(id, members) => {
-                let mut all = Vec::with_capacity(members.len());
-                for (jid, name) in members {
-                    let jid = address(&jid)?;
-                    all.push(GroupMember { jid, name });
-                }
-                match groups.put_members(domain, &id, &all).await {
-                    Err(error) if error.kind() == ErrorKind::Conflict => {
-                        let found = groups.load(domain, &id).await.map_err(failed)?;
-                        found.ok_or_else(|| absent(&id))?;
-                        return Err(failed(error));
-                    }
-                    put => put.map_err(failed)?,
-                }
-            }
-            GroupAct::TakeOut(id, members) => {
-                let members = members.iter().map(|jid| address(jid));
-                let members: Vec<_> = members.collect::<Result<_, _>>()?;
-                let found = groups.load(domain, &id).await.map_err(failed)?;
-                found.ok_or_else(|| absent(&id))?;
-                let removed = groups.remove_members(domain, &id, &members).await;
-                removed.map_err(failed)?;
-            }
-        }
-        if let Some(live) = &self.live {
-            live.context().groups_changed(domain).await;
-        }
-        Ok(Response::Done)
+    /// All of a domain, without their members.
+    pub(super) async fn groups(&self, domain: &str) -> Result<Response, Response> {
+        let groups = self.groups_of(domain)?;
+        let all = groups.all(domain).await;
+        let all = all.map_err(|error| told(error, domain))?;
+        let group = |group| Group::of(group, Vec::new());
+        Ok(Response::Groups(all.into_iter().map(group).collect()))
     }
 
-    async fn change_group(
+    /// One, with its members.
+    pub(super) async fn show_group(&self, domain: &str, id: &str) -> Result<Response, Response> {
+        let groups = self.groups_of(domain)?;
+        let found = self.found(domain, id).await?;
+        let most = SharedGroup::MAX_MEMBERS;
+        let listed = groups.members(domain, id, None, most).await;
+        let listed = listed.map_err(|error| told(error, domain))?;
+        Ok(Response::Groups(vec![Group::of(found, listed)]))
+    }
+
+    pub(super) async fn create_group(
+        &self,
+        domain: &str,
+        id: String,
+        change: &GroupChange,
+    ) -> Result<Response, Response> {
+        let groups = self.groups_of(domain)?;
+        let mut group = SharedGroup::new(id);
+        apply(change, &mut group);
+        match groups.put(domain, &group, 0).await {
+            Ok(_) => Ok(self.changed(domain).await),
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                let reason = format!("the group \"{}\" exists already", group.id);
+                Err(refused(Why::Exists, reason))
+            }
+            Err(error) => Err(told(error, domain)),
+        }
+    }
+
+    pub(super) async fn change_group(
         &self,
         domain: &str,
         id: &str,
         change: &GroupChange,
-    ) -> Result<(), Response> {
-        let groups = &self.accounts.stores.groups;
-        let failed = |error| told(error, domain);
+    ) -> Result<Response, Response> {
+        let groups = self.groups_of(domain)?;
         for _ in 0..MAX_ATTEMPTS {
-            let found = groups.load(domain, id).await.map_err(failed)?;
-            let Some(mut group) = found else {
-                return Err(refused(Why::Absent, format!("there is no group \"{id}\"")));
-            };
+            let mut group = self.found(domain, id).await?;
             apply(change, &mut group);
             match groups.put(domain, &group, group.version).await {
+                Ok(_) => return Ok(self.changed(domain).await),
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
-                put => return put.map(drop).map_err(failed),
+                Err(error) => return Err(told(error, domain)),
             }
         }
         Err(refused(Why::Busy, "the group is being changed by others"))
+    }
+
+    pub(super) async fn remove_group(&self, domain: &str, id: &str) -> Result<Response, Response> {
+        let groups = self.groups_of(domain)?;
+        // Else a name that is wrong would be told as done.
+        self.found(domain, id).await?;
+        let removed = groups.remove(domain, id).await;
+        removed.map_err(|error| told(error, domain))?;
+        Ok(self.changed(domain).await)
+    }
+
+    pub(super) async fn add_members(
+        &self,
+        domain: &str,
+        id: &str,
+        members: Vec<(String, Option<String>)>,
+    ) -> Result<Response, Response> {
+        let groups = self.groups_of(domain)?;
+        let mut all = Vec::with_capacity(members.len());
+        for (jid, name) in members {
+            let jid = address(&jid)?;
+            all.push(GroupMember { jid, name });
+        }
+        if let Err(error) = groups.put_members(domain, id, &all).await {
+            if error.kind() == ErrorKind::Conflict {
+                // There is none, or others change it.
+                self.found(domain, id).await?;
+            }
+            return Err(told(error, domain));
+        }
+        Ok(self.changed(domain).await)
+    }
+
+    pub(super) async fn take_out(
+        &self,
+        domain: &str,
+        id: &str,
+        members: &[String],
+    ) -> Result<Response, Response> {
+        let groups = self.groups_of(domain)?;
+        let members = members.iter().map(|jid| address(jid));
+        let members: Vec<_> = members.collect::<Result<_, _>>()?;
+        self.found(domain, id).await?;
+        let removed = groups.remove_members(domain, id, &members).await;
+        removed.map_err(|error| told(error, domain))?;
+        Ok(self.changed(domain).await)
+    }
+
+    /// Where groups are kept, if the domain is served here.
+    fn groups_of(&self, domain: &str) -> Result<&dyn SharedGroupRepository, Response> {
+        if self.domains.iter().any(|served| served == domain) {
+            return Ok(&*self.accounts.stores.groups);
+        }
+        let served = self.domains.join(", ");
+        let reason = format!("{domain} is not served here; served: {served}");
+        Err(invalid("domain", reason))
+    }
+
+    async fn found(&self, domain: &str, id: &str) -> Result<SharedGroup, Response> {
+        let found = self.accounts.stores.groups.load(domain, id).await;
+        let found = found.map_err(|error| told(error, domain))?;
+        found.ok_or_else(|| absent(id))
+    }
+
+    /// Tells who is given other contacts now.
+    async fn changed(&self, domain: &str) -> Response {
+        if let Some(live) = &self.live {
+            live.context().groups_changed(domain).await;
+        }
+        Response::Done
     }
 }
 

@@ -90,6 +90,9 @@ pub(super) struct Moved {
     /// What goes along of its connection, if that follows it.
     #[n(18)]
     pub(super) carried: Option<Carried>,
+    /// The newest message that it was given of each room that it is in. Nodes of before do not tell.
+    #[n(19)]
+    pub(super) heard: Option<Vec<(String, u64)>>,
 }
 
 /// Something for the client.
@@ -338,10 +341,20 @@ impl SessionCore {
             began_ms: None,
             handed: None,
             carried: carried.map(|carried| *carried),
+            heard: Some(heard(&handle)),
         };
         let session = minicbor::to_vec(&moved).ok()?;
         Some(Leaving { session, known })
     }
+}
+
+/// The newest message that a session was given of each room that it is in.
+pub(super) fn heard(handle: &SessionHandle) -> Vec<(String, u64)> {
+    let directed = handle.directed.lock();
+    let heard = directed.heard();
+    heard
+        .map(|(room, number)| (room.to_owned(), number))
+        .collect()
 }
 
 /// What a home is to know of a session that came.
@@ -410,13 +423,17 @@ impl Parking {
         let held = held.filter_map(Kept::number).collect();
         let sm_id: Arc<str> = moved.sm_id.into();
         let directed = moved.directed.iter().filter_map(|jid| Jid::parse(jid).ok());
+        let mut directed = Directed::from_iter(directed);
+        for (room, number) in moved.heard.iter().flatten() {
+            directed.hears(room, *number);
+        }
         let handle = Arc::new(SessionHandle {
             session,
             jid,
             mailbox: Mailbox::default(),
             heard: AtomicU32::new(router.uptime()),
             ending: OnceLock::new(),
-            directed: Mutex::new(Directed::from_iter(directed)),
+            directed: Mutex::new(directed),
             sm_id: OnceLock::from(sm_id.clone()),
         });
         handle.mailbox.detach();
@@ -463,7 +480,7 @@ impl Parking {
         let presence = moved.presence.as_ref();
         let presence = presence.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(it));
         let directed = handle.directed.lock().clone();
-        router.assert_session(&handle.jid, directed.iter(), &presence);
+        router.assert_session(&handle.jid, &directed, &presence);
         tracing::debug!(jid = %handle.jid, number = session.number, h, left, "a session is taken in");
         Some(Adopted {
             number: session.number,

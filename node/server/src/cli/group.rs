@@ -2,11 +2,11 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, REFUSED, SourceArgs, answer, load, user::Asked};
+use super::{Failure, REFUSED, SourceArgs, answer, asked::Asked, load};
 use crate::{
     admin::{
         Request, Response,
-        groups::{Group, GroupAct, GroupChange, Members, ShownTo},
+        groups::{Group, GroupChange, Members, ShownTo},
     },
     config::Overrides,
 };
@@ -133,26 +133,36 @@ pub(super) fn run(
         }
     };
     let mut asked = Asked::new(&config)?;
-    let mut ask = |act| {
-        let domain = domain.clone();
-        asked.ask(Request::Group { domain, act })
-    };
     match command {
         GroupCommand::Create { group, change } => {
-            ask(GroupAct::Create(group, change.into())).map(drop)
+            let change = change.into();
+            let request = Request::GroupCreate {
+                domain,
+                group,
+                change,
+            };
+            asked.ask(request).map(drop)
         }
         GroupCommand::Change { group, change } => {
-            ask(GroupAct::Change(group, change.into())).map(drop)
+            let change = change.into();
+            let request = Request::GroupChange {
+                domain,
+                group,
+                change,
+            };
+            asked.ask(request).map(drop)
         }
-        GroupCommand::Delete { group } => ask(GroupAct::Remove(group)).map(drop),
+        GroupCommand::Delete { group } => {
+            asked.ask(Request::GroupRemove { domain, group }).map(drop)
+        }
         GroupCommand::List => {
-            if let Response::Groups(groups) = ask(GroupAct::List)? {
+            if let Response::Groups(groups) = asked.ask(Request::Groups { domain })? {
                 groups.iter().for_each(|group| answer(&line(group)));
             }
             Ok(())
         }
         GroupCommand::Show { group } => {
-            if let Response::Groups(groups) = ask(GroupAct::Show(group))? {
+            if let Response::Groups(groups) = asked.ask(Request::Group { domain, group })? {
                 groups.iter().for_each(show);
             }
             Ok(())
@@ -163,12 +173,21 @@ pub(super) fn run(
             called,
         } => jids.chunks(AT_ONCE).try_for_each(|jids| {
             let member = |jid: &String| (jid.clone(), called.clone());
-            let members = jids.iter().map(member).collect();
-            ask(GroupAct::Add(group.clone(), members)).map(drop)
+            let request = Request::GroupAdd {
+                domain: domain.clone(),
+                group: group.clone(),
+                members: jids.iter().map(member).collect(),
+            };
+            asked.ask(request).map(drop)
         }),
-        GroupCommand::Remove { group, jids } => jids
-            .chunks(AT_ONCE)
-            .try_for_each(|jids| ask(GroupAct::TakeOut(group.clone(), jids.to_vec())).map(drop)),
+        GroupCommand::Remove { group, jids } => jids.chunks(AT_ONCE).try_for_each(|jids| {
+            let request = Request::GroupTakeOut {
+                domain: domain.clone(),
+                group: group.clone(),
+                members: jids.to_vec(),
+            };
+            asked.ask(request).map(drop)
+        }),
     }
 }
 

@@ -9,6 +9,8 @@ pub struct RoomMetrics {
     created: IntCounter,
     destroyed: IntCounter,
     said: IntCounter,
+    published: IntCounter,
+    not_published: IntCounter,
 }
 
 impl RoomMetrics {
@@ -30,6 +32,11 @@ impl RoomMetrics {
             created: counter("xmpp_muc_rooms_created_total", "Rooms made"),
             destroyed: counter("xmpp_muc_rooms_destroyed_total", "Rooms destroyed"),
             said: counter("xmpp_muc_messages_total", "Messages given to all in a room"),
+            published: counter("xmpp_muc_pages_total", "Pages of rooms that were written"),
+            not_published: counter(
+                "xmpp_muc_pages_failed_total",
+                "Rooms that could not be published at a try",
+            ),
         }
     }
 
@@ -46,6 +53,16 @@ impl RoomMetrics {
     /// A room was destroyed.
     pub fn destroyed(&self) {
         self.destroyed.inc();
+    }
+
+    /// So many pages were written.
+    pub fn published(&self, pages: u64) {
+        self.published.inc_by(pages);
+    }
+
+    /// A room could not be published.
+    pub fn not_published(&self) {
+        self.not_published.inc();
     }
 
     /// A message was given to all.

@@ -4,7 +4,7 @@
 //! Pure, over the roster and what sessions say of themselves; `pipeline` loads and sends. Privacy rules
 //! (`presence-out`) come after, at each recipient named here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use storage::repository::roster::{RosterItem, Subscription};
 use xmpp::{BareJid, Jid};
@@ -48,9 +48,15 @@ fn find<'a>(roster: &'a [RosterItem], bare: &str) -> Option<&'a RosterItem> {
     Some(&roster[place])
 }
 
-/// Whom a resource sent directed presence in its session, and has to say goodbye to (§4.6.1).
+/// Whom a resource sent directed presence in its session, and has to say goodbye to (§4.6.1). Of the rooms among them: the
+/// newest message that it was given, by the number of the room's log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Directed(BTreeSet<Jid>);
+pub struct Directed {
+    told: BTreeSet<Jid>,
+    /// Rooms among them that have not said yet that the resource is in them.
+    asked: BTreeSet<Jid>,
+    heard: BTreeMap<Box<str>, u64>,
+}
 
 /// The set is at its bound: the presence is refused with `resource-constraint`, for without a note the recipient
 /// would see the resource for ever.
@@ -60,14 +66,57 @@ pub struct TooMany;
 
 impl FromIterator<Jid> for Directed {
     fn from_iter<T: IntoIterator<Item = Jid>>(jids: T) -> Self {
-        Self(jids.into_iter().take(Self::MAX).collect())
+        Self {
+            told: jids.into_iter().take(Self::MAX).collect(),
+            asked: BTreeSet::new(),
+            heard: BTreeMap::new(),
+        }
     }
 }
 
 impl Directed {
     /// Who was told.
     pub fn iter(&self) -> impl Iterator<Item = &Jid> {
-        self.0.iter()
+        self.told.iter()
+    }
+
+    /// Available presence is about to go to an address in a room: unless the resource is there already, it asks to enter.
+    pub fn asks_to_enter(&mut self, occupant: &Jid) {
+        if self.told.len() < Self::MAX && !self.told.contains(occupant) {
+            self.asked.insert(occupant.clone());
+        }
+    }
+    /// The room says that the resource is in it.
+    pub fn has_entered(&mut self, occupant: &Jid) {
+        self.asked.remove(occupant);
+    }
+    /// Whether the resource is in the room, as far as anybody said. What another node told of it counts as said.
+    pub fn is_in(&self, occupant: &Jid) -> bool {
+        !self.asked.contains(occupant)
+    }
+
+    /// The message of this number of a room is about to be given to the resource: false if it, or a later one, was before.
+    pub fn hears(&mut self, room: &str, number: u64) -> bool {
+        match self.heard.get_mut(room) {
+            Some(last) if *last >= number => return false,
+            Some(last) => *last = number,
+            // What it is not in is not noted.
+            None if self.told.iter().any(|jid| jid.bare_str() == room) => {
+                self.heard.insert(room.into(), number);
+            }
+            None => {}
+        }
+        true
+    }
+
+    /// The newest message that was given to the resource of each room from which it was given any.
+    pub fn heard(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.heard.iter().map(|(room, number)| (&**room, *number))
+    }
+
+    /// The same of one room; 0: none.
+    pub fn last_heard(&self, room: &str) -> u64 {
+        self.heard.get(room).copied().unwrap_or(0)
     }
 
     /// How many it holds: each is a joined room or an acquaintance.
@@ -87,34 +136,43 @@ impl Directed {
         if is_available && find(roster, to.bare_str()).is_some_and(is_subscriber) {
             return Ok(());
         }
-        if self.0.len() >= Self::MAX && !self.0.contains(to) {
+        if self.told.len() >= Self::MAX && !self.told.contains(to) {
             return Err(TooMany);
         }
-        self.0.insert(to.clone());
+        self.told.insert(to.clone());
         Ok(())
     }
     /// Unavailable presence goes to `to`: it knows (§4.6.1, MUST).
     pub fn sent_unavailable(&mut self, to: &Jid) {
-        self.0.remove(to);
+        self.forget(to);
+        self.heard.remove(to.bare_str());
     }
     /// `from` has become unavailable itself (§4.6.1, SHOULD).
     pub fn heard_unavailable(&mut self, from: &Jid) {
-        self.0.remove(from);
+        if self.forget(from) {
+            self.heard.remove(from.bare_str());
+        }
+    }
+    /// Returns whether it had been told.
+    fn forget(&mut self, jid: &Jid) -> bool {
+        self.asked.remove(jid);
+        self.told.remove(jid)
     }
     /// Whether this address may know that the resource is there: it, or its bare address, was sent presence.
     pub fn reaches(&self, other: &Jid) -> bool {
-        self.0.contains(other) || (other.is_full() && self.0.contains(other.to_bare().as_jid()))
+        self.told.contains(other)
+            || (other.is_full() && self.told.contains(other.to_bare().as_jid()))
     }
     /// Whether nobody was.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.told.is_empty()
     }
     /// The resource becomes unavailable: whom to tell besides the subscribers, who are told if it was available. The
     /// set is empty afterwards.
     pub fn take_all(&mut self, was_available: bool, roster: &[RosterItem]) -> Vec<Jid> {
         let told =
             |jid: &Jid| was_available && find(roster, jid.bare_str()).is_some_and(is_subscriber);
-        let all = std::mem::take(&mut self.0);
+        let all = std::mem::take(self).told;
         all.into_iter().filter(|jid| !told(jid)).collect()
     }
 }

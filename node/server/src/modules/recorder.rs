@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, OnceLock, atomic::AtomicU32},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -23,7 +26,8 @@ use xmpp::{
 
 use crate::{
     module::{
-        Context, Follower, IqHandler, IqRequest, LastActivity, Notice, Outlet, Registry, Work,
+        Administer, Administered, Context, Follower, IqHandler, IqRequest, LastActivity, Notice,
+        Outlet, Registry, Work,
     },
     modules::{roster::subscription::Sharing, vcard::Photo},
     pipeline::delivery::IqType,
@@ -47,6 +51,7 @@ pub(crate) struct World {
     accounts: Mutex<BTreeSet<BareJid>>,
     pub(crate) activity: Mutex<BTreeMap<BareJid, LastActivity>>,
     registry: Registry,
+    later_ms: AtomicU64,
 }
 
 /// A world with a handle that can be given away.
@@ -67,6 +72,11 @@ pub(crate) fn xml(text: &str) -> Element {
 }
 
 impl Recorder {
+    /// So much later is it from now on.
+    pub(crate) fn advance(&self, ms: u64) {
+        self.0.later_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
     pub(crate) fn context(&self) -> Context {
         Context::new(self.clone())
     }
@@ -202,7 +212,7 @@ fn text(bytes: &[u8]) -> String {
 #[async_trait]
 impl Outlet for Recorder {
     fn now_ms(&self) -> u64 {
-        NOW_MS
+        NOW_MS + self.0.later_ms.load(Ordering::Relaxed)
     }
     fn uptime(&self) -> u32 {
         3_600
@@ -354,5 +364,15 @@ impl Outlet for Recorder {
             all: census::announce(self, &announcement),
             silent: Vec::new(),
         }
+    }
+
+    async fn administer(
+        &self,
+        address: &BareJid,
+        what: Administer,
+    ) -> Result<Administered, StanzaError> {
+        let service = self.0.registry.service_of(address.domain()).cloned();
+        let service = service.ok_or(StanzaErrorCondition::ItemNotFound)?;
+        service.administer(address, what, &self.context()).await
     }
 }

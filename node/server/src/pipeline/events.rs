@@ -21,7 +21,7 @@ use crate::{
     },
     poll_once,
     routing::{
-        Router, SessionHandle,
+        Router, SessionHandle, addressed,
         peers::events::{self, Came, Happened},
     },
 };
@@ -74,8 +74,8 @@ pub fn notify_here(router: &Arc<Router>, node: &str, contact: &BareJid, stanza: 
             from.is_some_and(|from| judge.denies(entry.session, Passing::Message, from))
         };
         if wants && !denied() {
-            let told = stanza.readdressed(None, Some(handle.jid.as_jid()));
-            router.post(entry, told.raw().clone().into());
+            let told = addressed(stanza, &handle.jid);
+            handle.mailbox.post(told.into());
         }
     }
 }

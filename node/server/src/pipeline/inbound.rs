@@ -23,7 +23,7 @@ use crate::{
         },
     },
     poll_once,
-    routing::{Origin, Progress, Router, flags},
+    routing::{Origin, Progress, Router, flags, spread::says_entered},
 };
 
 /// A presence for an account of ours.
@@ -104,6 +104,8 @@ pub fn notify(router: &Arc<Router>, stanza: &Stanza, to: &Jid, kind: PresenceTyp
         if reached && !denied(entry.session) {
             if kind == PresenceType::Unavailable {
                 forget_directed(router, entry, stanza);
+            } else if kind == PresenceType::Available && is_in_room(router, stanza) {
+                note_entered(router, entry, stanza);
             }
             router.post(entry, stanza.raw().clone().into());
         }
@@ -116,6 +118,21 @@ fn forget_directed(router: &Router, entry: &Entry, stanza: &Stanza) {
         && let Some(handle) = router.sessions.get(entry.session.number)
     {
         handle.directed.lock().heard_unavailable(from);
+    }
+}
+
+/// Whether a room of ours says that the one whom it tells is in it.
+fn is_in_room(router: &Router, stanza: &Stanza) -> bool {
+    let from = stanza.from();
+    from.is_some_and(|from| router.registry().service_of(from.domain()).is_some())
+        && says_entered(stanza)
+}
+
+fn note_entered(router: &Router, entry: &Entry, stanza: &Stanza) {
+    if let Some(from) = stanza.from()
+        && let Some(handle) = router.sessions.get(entry.session.number)
+    {
+        handle.directed.lock().has_entered(from);
     }
 }
 

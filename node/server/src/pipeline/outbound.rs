@@ -232,6 +232,9 @@ fn note_directed(core: &SessionCore, to: &Jid, available: bool) -> Result<(), St
         .any(|entry| entry.session == session && entry.priority.is_some());
     let roster = core.router.rosters.cached(&core.home.account);
     let items = roster.as_ref().map_or(&[][..], |roster| &roster.items);
+    if to.is_full() && core.router.registry().service_of(to.domain()).is_some() {
+        directed.asks_to_enter(to);
+    }
     directed
         .sent_available(to, is_available, items)
         .map_err(|error| StanzaError::new(Condition::ResourceConstraint, error.to_string()))

@@ -8,13 +8,17 @@ use std::{sync::Arc, time::Duration};
 
 use cluster::directory::SessionRef;
 use storage::repository::PrivacyData;
-use xmpp::{BareJid, FullJid, Stanza, StanzaError, StreamError};
+use xmpp::{BareJid, FullJid, Stanza, StanzaError, StanzaErrorCondition, StreamError};
 
 use super::{
     Router, census,
     peers::acts::{Act, Outcome, Reason, Seen},
 };
-use crate::{home, module::Outlet, modules::blocking::rules};
+use crate::{
+    home,
+    module::{Administer, Administered, Outlet},
+    modules::blocking::rules,
+};
 
 /// How long the sessions of an account that is being removed may take to end, and what they were writing.
 const RETIREMENT: Duration = Duration::from_secs(5);
@@ -26,7 +30,9 @@ pub fn act_on_node(router: &Arc<Router>, act: &Act) -> Option<Outcome> {
     Some(match act {
         Act::Count(census) => Outcome::Counted(census::count(router, census)),
         Act::Announce(announcement) => Outcome::Reached(census::announce(router, announcement)),
-        Act::Retire(_) | Act::End { .. } | Act::Look | Act::Lists => return None,
+        Act::Retire(_) | Act::End { .. } | Act::Look | Act::Lists | Act::Administer(_) => {
+            return None;
+        }
     })
 }
 
@@ -35,6 +41,10 @@ pub async fn act(router: &Arc<Router>, account: &BareJid, act: Act) -> Outcome {
     let is_elsewhere = || router.peers.elsewhere(account.as_str()).is_some();
     if is_elsewhere() {
         return Outcome::NotHere;
+    }
+    if let Act::Administer(what) = act {
+        let done = administer_here(router, account, what).await;
+        return done.map_or(Outcome::Refused, Outcome::Administered);
     }
     if router.peers.is_settling() {
         // Its sessions may be on their way.
@@ -63,7 +73,7 @@ pub async fn act(router: &Arc<Router>, account: &BareJid, act: Act) -> Outcome {
             Err(_) => Outcome::Refused,
         },
         // They name no account.
-        Act::Count(_) | Act::Announce(_) => Outcome::Refused,
+        Act::Count(_) | Act::Announce(_) | Act::Administer(_) => Outcome::Refused,
     };
     // Then its sessions may be on their way there.
     match is_elsewhere() {
@@ -228,6 +238,30 @@ async fn read_lists(router: &Arc<Router>, account: &BareJid) -> Result<(), Stanz
     }
     home.set_privacy(Arc::new(lists));
     Ok(())
+}
+
+/// Does something to what a service has at an address, wherever it is served: see [`Outlet::administer`].
+pub(super) async fn administer(
+    router: &Arc<Router>,
+    address: &BareJid,
+    what: Administer,
+) -> Result<Administered, StanzaError> {
+    let act = Act::Administer(what.clone());
+    match router.peers.act(address, act).await? {
+        Some(Outcome::Administered(done)) => Ok(done),
+        Some(_) => Err(nonsense()),
+        None => administer_here(router, address, what).await,
+    }
+}
+
+async fn administer_here(
+    router: &Arc<Router>,
+    address: &BareJid,
+    what: Administer,
+) -> Result<Administered, StanzaError> {
+    let service = router.registry().service_of(address.domain()).cloned();
+    let service = service.ok_or(StanzaErrorCondition::ItemNotFound)?;
+    service.administer(address, what, &router.context()).await
 }
 
 /// Another answer than that to the question.

@@ -17,7 +17,7 @@ use super::{
     Router,
     peers::{Kind, View, frame},
 };
-use crate::module::Assertion;
+use crate::{module::Assertion, modules::presence_rules::Directed};
 
 /// Assertions of one frame.
 const AT_ONCE: usize = 500;
@@ -31,6 +31,12 @@ struct Told {
     /// The sender has told all that it had to, for the view that this is about.
     #[n(1)]
     all: bool,
+    /// Those, by their places above, of whom no room has said that they are in it.
+    #[n(2)]
+    asked: Option<Vec<u32>>,
+    /// The newest message of its room that each was given; nodes of before do not tell.
+    #[n(3)]
+    heard: Option<Vec<u64>>,
 }
 
 impl Router {
@@ -65,17 +71,21 @@ impl Router {
         while let Some(handles) = self.sessions.shard_snapshot(shard) {
             shard += 1;
             for handle in handles {
-                let rooms: Vec<Jid> = self.rooms_of(handle.directed.lock().iter());
-                let moved = rooms.into_iter().filter_map(|room| {
+                let directed = handle.directed.lock().clone();
+                let rooms = self.rooms_of(directed.iter()).into_iter();
+                let rooms = rooms.map(|it| (it.clone(), directed.is_in(&it)));
+                let moved = rooms.filter_map(|(room, entered)| {
                     let home = view.home(room.bare_str())?;
-                    (former.home(room.bare_str()) != Some(home)).then_some((home, room))
+                    (former.home(room.bare_str()) != Some(home)).then_some((home, room, entered))
                 });
-                for (home, occupant) in moved {
+                for (home, occupant, entered) in moved {
                     let presence = self.presence_of(&handle.jid);
                     told.entry(home).or_default().push(Assertion {
+                        heard: directed.last_heard(occupant.bare_str()),
                         occupant,
                         real: handle.jid.clone(),
                         presence,
+                        entered,
                     });
                 }
             }
@@ -93,18 +103,15 @@ impl Router {
     }
 
     /// A session has come here: the rooms that it is in are told where it is now.
-    pub fn assert_session<'a>(
-        self: &Arc<Self>,
-        real: &FullJid,
-        directed: impl Iterator<Item = &'a Jid>,
-        presence: &Bytes,
-    ) {
-        for occupant in self.rooms_of(directed) {
+    pub fn assert_session(self: &Arc<Self>, real: &FullJid, directed: &Directed, presence: &Bytes) {
+        for occupant in self.rooms_of(directed.iter()) {
             let node = self.peers.view().home(occupant.bare_str());
             let assertion = Assertion {
+                heard: directed.last_heard(occupant.bare_str()),
                 occupant,
                 real: real.clone(),
                 presence: presence.clone(),
+                entered: true,
             };
             self.tell(node.unwrap_or(self.node), &[assertion]);
         }
@@ -115,14 +122,22 @@ impl Router {
         let Ok(told) = minicbor::decode::<Told>(body) else {
             return tracing::warn!(node = by.0, "assertions that are none");
         };
-        let read = |(occupant, real, presence): (String, String, ByteVec)| {
+        let heard = told.heard.unwrap_or_default();
+        let read = |(at, (occupant, real, presence)): (usize, (String, String, ByteVec))| {
             Some(Assertion {
+                heard: heard.get(at).copied().unwrap_or(0),
                 occupant: Jid::parse(&occupant).ok()?,
                 real: FullJid::parse(&real).ok()?,
                 presence: Vec::from(presence).into(),
+                entered: true,
             })
         };
-        let assertions = told.assertions.into_iter().filter_map(read);
+        let asked = told.asked.unwrap_or_default();
+        let told_here = told.assertions.into_iter().enumerate();
+        let assertions = told_here.filter_map(|(place, it)| {
+            let entered = !u32::try_from(place).is_ok_and(|place| asked.contains(&place));
+            read((place, it)).map(|it| Assertion { entered, ..it })
+        });
         self.take_assertions(assertions.collect());
         if told.all {
             for service in self.registry().services() {
@@ -153,9 +168,12 @@ impl Router {
             (it.occupant.to_string(), it.real.to_string(), presence)
         };
         for some in assertions.chunks(AT_ONCE) {
+            let asked = some.iter().zip(0_u32..).filter(|(it, _)| !it.entered);
             let told = Told {
                 assertions: some.iter().map(written).collect(),
                 all: false,
+                asked: Some(asked.map(|(_, place)| place).collect()),
+                heard: Some(some.iter().map(|it| it.heard).collect()),
             };
             self.send_told(node, &told);
         }

@@ -9,8 +9,9 @@ pub mod mailbox;
 mod outlet;
 pub mod peers;
 mod prune;
+mod said;
 pub mod sessions;
-mod spread;
+pub(crate) mod spread;
 
 use std::{
     future::Future,
@@ -30,7 +31,9 @@ use xmpp::{
 
 pub use mailbox::{Delivery, Letter, Mailbox, Order, Posted, Shared};
 pub use peers::{Asked, Asker, Peers, Waiter};
+pub use said::Said;
 pub use sessions::{SessionHandle, Sessions};
+pub use spread::addressed;
 
 use crate::{
     c2s::stream_management::Ticket,

@@ -14,7 +14,7 @@ use super::{
     spread,
 };
 use crate::{
-    module::{LastActivity, Notice, Outlet, Registry, Work},
+    module::{Administer, Administered, LastActivity, Notice, Outlet, Registry, Work},
     modules::{roster::subscription::Sharing, vcard::Photo},
     pipeline::{events, groups, inbound, lifecycle},
     poll_once,
@@ -189,5 +189,13 @@ impl Outlet for Arc<Router> {
 
     async fn announce(&self, announcement: Announcement) -> Everywhere<u64> {
         census::announce_everywhere(self, announcement).await
+    }
+
+    async fn administer(
+        &self,
+        address: &BareJid,
+        what: Administer,
+    ) -> Result<Administered, StanzaError> {
+        acting::administer(self, address, what).await
     }
 }

@@ -8,9 +8,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use cluster::NodeId;
-use xmpp::{FullJid, Kind, Stanza, element::escape_attr_into};
+use xmpp::{FullJid, Kind, Stanza, element::escape_attr_into, ns};
 
-use super::{Delivery, Letter, Router};
+use super::{Delivery, Letter, Router, Said};
 use crate::{
     modules::blocking::Passing,
     pipeline::archive_rule::{Class, classify},
@@ -22,8 +22,11 @@ struct Spread<'a> {
     stanza: &'a Stanza,
     class: Class,
     passing: Passing,
+    said: Option<Said>,
     /// Whoever it is from need not be told any more that the session is there: it has gone, or does not let it in.
     ends: bool,
+    /// A room says that the session is in it.
+    enters: bool,
 }
 
 /// What became of it at one session.
@@ -41,7 +44,7 @@ pub(super) fn spread(
     stanza: &Stanza,
     to: &[Arc<FullJid>],
 ) -> Vec<Arc<FullJid>> {
-    let spread = Spread::new(stanza);
+    let spread = Spread::new(router, stanza);
     let mut missing = Vec::new();
     let mut others: HashMap<NodeId, Vec<&FullJid>> = HashMap::new();
     for real in to {
@@ -80,7 +83,7 @@ fn spread_here(router: &Arc<Router>, body: &Bytes) {
     let Ok(stanza) = Stanza::parse(stanza) else {
         return tracing::warn!("a stanza for many that is none");
     };
-    let spread = Spread::new(&stanza);
+    let spread = Spread::new(router, &stanza);
     for real in reals {
         match spread.send(router, &real) {
             Outcome::Sent => {}
@@ -90,8 +93,34 @@ fn spread_here(router: &Arc<Router>, body: &Bytes) {
     }
 }
 
+/// Whether a room says to a session that it is in it (XEP-0045 §7.1.2).
+pub(crate) fn says_entered(stanza: &Stanza) -> bool {
+    if stanza.kind() != Kind::Presence || stanza.type_attr().is_some() {
+        return false;
+    }
+    let x = stanza.child("x", ns::MUC_USER);
+    let mut said = x.into_iter().flat_map(xmpp::Node::children);
+    said.any(|it| it.is("status", ns::MUC_USER) && it.attr("code").as_deref() == Some("110"))
+}
+
+/// The bytes of a stanza with this address; as they are if they have one.
+pub fn addressed(stanza: &Stanza, to: &FullJid) -> Bytes {
+    let raw = stanza.raw();
+    if stanza.to().is_some() {
+        return raw.clone();
+    }
+    let name = 1 + stanza.kind().as_str().len();
+    let mut out = Vec::with_capacity(raw.len() + to.as_str().len() + 8);
+    out.extend_from_slice(&raw[..name]);
+    out.extend_from_slice(b" to='");
+    escape_attr_into(&mut out, to.as_str());
+    out.push(b'\'');
+    out.extend_from_slice(&raw[name..]);
+    out.into()
+}
+
 impl<'a> Spread<'a> {
-    fn new(stanza: &'a Stanza) -> Self {
+    fn new(router: &Router, stanza: &'a Stanza) -> Self {
         let passing = match stanza.kind() {
             Kind::Message => Passing::Message,
             Kind::Presence => Passing::PresenceIn,
@@ -101,8 +130,10 @@ impl<'a> Spread<'a> {
             stanza,
             class: classify(stanza),
             passing,
+            said: Said::of(router, stanza),
             ends: stanza.kind() == Kind::Presence
                 && matches!(stanza.type_attr().as_deref(), Some("unavailable" | "error")),
+            enters: says_entered(stanza),
         }
     }
 
@@ -129,36 +160,23 @@ impl<'a> Spread<'a> {
         if from.is_some_and(|from| judge.denies(entry.session, self.passing, from)) {
             return Outcome::Sent;
         }
-        if self.ends
-            && let Some(from) = from
-            && let Some(handle) = router.sessions.get(entry.session.number)
-        {
+        let Some(handle) = router.sessions.get(entry.session.number) else {
+            return Outcome::Sent;
+        };
+        if self.said.as_ref().is_some_and(|said| !said.is_for(&handle)) {
+            return Outcome::Sent;
+        }
+        if let Some(from) = from.filter(|_| self.ends) {
             handle.directed.lock().heard_unavailable(from);
         }
-        router.post(
-            entry,
-            Letter::Stanza(Delivery {
-                class: self.class,
-                ..Delivery::passing(self.addressed(real))
-            }),
-        );
-        Outcome::Sent
-    }
-
-    /// The bytes with this address; as they are if they have one.
-    fn addressed(&self, real: &FullJid) -> Bytes {
-        let raw = self.stanza.raw();
-        if self.stanza.to().is_some() {
-            return raw.clone();
+        if let Some(from) = from.filter(|_| self.enters) {
+            handle.directed.lock().has_entered(from);
         }
-        let name = 1 + self.stanza.kind().as_str().len();
-        let mut out = Vec::with_capacity(raw.len() + real.as_str().len() + 8);
-        out.extend_from_slice(&raw[..name]);
-        out.extend_from_slice(b" to='");
-        escape_attr_into(&mut out, real.as_str());
-        out.push(b'\'');
-        out.extend_from_slice(&raw[name..]);
-        out.into()
+        handle.mailbox.post(Letter::Stanza(Delivery {
+            class: self.class,
+            ..Delivery::passing(addressed(self.stanza, real))
+        }));
+        Outcome::Sent
     }
 
     fn route(&self, router: &Arc<Router>, real: &FullJid) {

@@ -3,11 +3,14 @@
 //! S3 divides a bucket by the beginnings of its keys, and each part takes so many requests a second. So a key gets a
 //! hexadecimal digit in front, a hash of what its owner's keys begin with (`u/<account>/`): the first two segments. All of
 //! an owner is behind one digit and is listed in order by one request; only what is listed by less than an owner (for
-//! maintenance) goes behind all sixteen, one after the other.
+//! maintenance) goes behind all sixteen, one after the other. What everybody may be given (`public/`) is behind `p`.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use storage::{Error, ErrorKind, Result, backend::rule};
 
+/// What everybody may be given is behind a letter of its own, so that a bucket can be opened there.
+const PUBLIC: &str = "public/";
+const OPEN: char = 'p';
 /// S3's limit on a key.
 const MAX_KEY: usize = 1024;
 /// All that may stand in front, in the order of lists.
@@ -38,7 +41,12 @@ pub(super) fn in_shard(prefix: &str, shard: char, key: &str) -> String {
 pub(super) fn shards(beginning: &str, after: Option<&str>) -> impl Iterator<Item = char> {
     let only = owner(beginning).map(shard);
     let first = after.map(of);
-    SHARDS.chars().filter(move |digit| {
+    let public = beginning.starts_with(PUBLIC).then_some(OPEN);
+    let all = SHARDS
+        .chars()
+        .filter(move |_| public.is_none())
+        .chain(public);
+    all.filter(move |digit| {
         only.is_none_or(|only| only == *digit) && first.is_none_or(|first| first <= *digit)
     })
 }
@@ -54,7 +62,20 @@ fn owner(key: &str) -> Option<&str> {
     Some(&key[..=second])
 }
 
+/// What an object is, for browsers: of those that they are given.
+pub(super) fn content_type(key: &str) -> Option<&'static str> {
+    let (_, ending) = key.strip_prefix(PUBLIC)?.rsplit_once('.')?;
+    match ending {
+        "html" => Some("text/html; charset=utf-8"),
+        "jsonl" => Some("application/jsonl; charset=utf-8"),
+        _ => None,
+    }
+}
+
 fn shard(owner: &str) -> char {
+    if owner.starts_with(PUBLIC) {
+        return OPEN;
+    }
     let first = digest(&SHA256, owner.as_bytes()).as_ref()[0];
     char::from_digit(u32::from(first >> 4), 16).expect("four bits are a digit")
 }
@@ -82,6 +103,23 @@ mod tests {
         check("a/b", &["", "a", "a/", "a/b"]);
         check("a/b/c", &["", "a", "a/", "a/b", "a/b/", "a/b/c"]);
         check("a/b/c/d", &["a/b/c", "a/b/c/", "a/b/c/d"]);
+    }
+
+    #[test]
+    fn what_everybody_may_be_given_is_behind_one_letter() {
+        let key = "public/rooms/r.example/cave/2026-11/23.html";
+        assert_eq!(object("x/", key).unwrap(), format!("x/p/{key}"));
+        for beginning in ["public/", "public/rooms/r.example/", key] {
+            assert_eq!(
+                shards(beginning, None).collect::<Vec<_>>(),
+                ['p'],
+                "{beginning}"
+            );
+            assert_eq!(shards(beginning, Some(key)).collect::<Vec<_>>(), ['p']);
+        }
+        assert!(!shards("u/", None).any(|it| it == 'p'));
+        assert_eq!(content_type(key), Some("text/html; charset=utf-8"));
+        assert_eq!(content_type("pages/x.html"), None);
     }
 
     #[test]

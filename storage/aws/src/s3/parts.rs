@@ -13,7 +13,7 @@ use bytes::Bytes;
 use storage::{Error, ErrorKind, Result, shape::PutIf};
 use tokio::task::JoinSet;
 
-use super::{Inner, put};
+use super::{Inner, key::content_type, put};
 use crate::{
     S3Options,
     failure::{Failure, persist},
@@ -46,7 +46,7 @@ pub(super) async fn put(
 ) -> Result<String> {
     let (object, write) = (inner.object(key)?, WriteId::random());
     let upload = Upload {
-        id: begin(inner, &object, &write, tally).await?,
+        id: begin(inner, key, &object, &write, tally).await?,
         inner: inner.clone(),
         tally: tally.clone(),
         object,
@@ -62,7 +62,13 @@ pub(super) async fn put(
     result
 }
 
-async fn begin(inner: &Inner, object: &str, write: &WriteId, tally: &Tally) -> Result<String> {
+async fn begin(
+    inner: &Inner,
+    key: &str,
+    object: &str,
+    write: &WriteId,
+    tally: &Tally,
+) -> Result<String> {
     let what = inner.what();
     let ask = || async {
         let begun = inner
@@ -71,6 +77,7 @@ async fn begin(inner: &Inner, object: &str, write: &WriteId, tally: &Tally) -> R
             .bucket(&inner.options.bucket)
             .key(object)
             .metadata(put::WRITE, write.hex())
+            .set_content_type(content_type(key).map(str::to_owned))
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .customize()
             .interceptor(tally.counting())

@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use storage::{Error, ErrorKind, Result, shape::PutIf};
 
-use super::{Inner, read::code};
+use super::{Inner, key::content_type, read::code};
 use crate::{
     failure::{Failure, persist},
     tally::Tally,
@@ -80,6 +80,7 @@ impl Inner {
                 .key(&object)
                 .metadata(WRITE, id.hex())
                 .checksum_sha256(&checksum)
+                .set_content_type(content_type(key).map(str::to_owned))
                 .set_if_match(if_match.clone())
                 .set_if_none_match(if_none_match.clone())
                 .body(ByteStream::from(bytes.clone()))

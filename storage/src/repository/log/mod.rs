@@ -52,6 +52,8 @@ impl EntryFlags {
     pub const TO_RESOURCE: Self = Self(1 << 5);
     /// It is a groupchat message.
     pub const GROUPCHAT: Self = Self(1 << 6);
+    /// Its room publishes what is said in it (XEP-0045, `enablelogging`).
+    pub const PUBLIC: Self = Self(1 << 7);
 
     /// As stored.
     pub const fn bits(self) -> u16 {

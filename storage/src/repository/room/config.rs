@@ -112,6 +112,9 @@ pub struct RoomConfig {
     /// `allowvoicerequests`
     #[n(19)]
     pub allow_voice_requests: bool,
+    /// `allow_subscription`: one may get what is said without being in the room (MUC/Sub).
+    #[cbor(n(20), default)]
+    pub allow_subscription: bool,
 }
 
 impl Default for RoomConfig {
@@ -137,6 +140,7 @@ impl Default for RoomConfig {
             history: 25,
             allow_register: true,
             allow_voice_requests: true,
+            allow_subscription: false,
         }
     }
 }

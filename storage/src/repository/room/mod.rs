@@ -3,8 +3,9 @@
 //! Every change puts the room's record, whose version it names, together with the affiliations that change: so whoever
 //! changes a room knows all of it, and of two that do at once one is told `Conflict`. What is said in a room is a log
 //! (`repository::log`) under the room's address.
-//! Stored: `core` `R#service#room` / `ROOM`, `M#` address of somebody affiliated, `VC`; `idx` `R#service` / localpart: the
-//! list of rooms, changed in the same batch as the room.
+//! Stored: `core` `R#service#room` / `ROOM`, `M#` address of somebody affiliated, `VC`; `idx` `T#` account / room: those
+//! that it subscribes to; `idx` `R#service` / localpart: the
+//! list of rooms, changed in the same batch as the room; `idx` `O#` account / room: those that it made.
 
 mod config;
 mod table;
@@ -54,13 +55,50 @@ pub struct RoomMember {
     /// Why it is so, as whoever changed it said.
     #[n(2)]
     pub reason: Option<String>,
+    /// The role that it was given while it is in the room, where its affiliation says another.
+    #[n(3)]
+    pub given: Option<GivenRole>,
+    /// The numbers of the hats that it wears (XEP-0317); those that the room does not have count for nothing.
+    #[cbor(n(4), default)]
+    pub hats: Vec<u32>,
+    /// What it gets of the room without being in it (MUC/Sub).
+    #[n(5)]
+    pub subscription: Option<RoomSubscription>,
+}
+
+/// A subscription to a room (MUC/Sub).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RoomSubscription {
+    /// The nick that goes with it.
+    #[n(0)]
+    pub nick: String,
+    /// Of what it is, a bit each.
+    #[n(1)]
+    pub topics: u16,
 }
 
 impl RoomMember {
     /// Whether there is nothing to keep.
     pub fn is_nothing(&self) -> bool {
-        self.affiliation == Affiliation::None && self.nick.is_none()
+        self.affiliation == Affiliation::None
+            && self.nick.is_none()
+            && self.given.is_none()
+            && self.hats.is_empty()
+            && self.subscription.is_none()
     }
+}
+
+/// A role that an occupant has been given by hand (§8): kept so that whoever serves the room next knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct GivenRole {
+    /// Under which nick.
+    #[n(0)]
+    pub nick: String,
+    /// Which, as a set of one.
+    #[n(1)]
+    pub role: RoomRoles,
 }
 
 /// The subject of a room (§8.1).
@@ -103,6 +141,46 @@ pub struct RoomRecord {
     /// The SHA-1 of its avatars, in hexadecimal (XEP-0486).
     #[n(6)]
     pub avatars: Option<Vec<String>>,
+    /// Its hats (XEP-0317).
+    #[cbor(n(7), default)]
+    pub hats: Vec<RoomHat>,
+    /// The number of the newest hat that it ever had.
+    #[cbor(n(8), default)]
+    pub hats_made: u32,
+    /// Whoever made it: this account has a room more.
+    #[n(9)]
+    pub creator: Option<String>,
+    /// What was said in it is or was published.
+    #[cbor(n(10), default)]
+    pub published: bool,
+}
+
+impl RoomRecord {
+    /// Whether there may be pages of what was said in it.
+    pub fn may_have_pages(&self) -> bool {
+        self.published || self.config.logged
+    }
+}
+
+/// A hat that those in a room may wear (XEP-0317).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RoomHat {
+    /// By which it is known here; never used again.
+    #[n(0)]
+    pub number: u32,
+    /// By which it is known everywhere.
+    #[n(1)]
+    pub uri: String,
+    /// What it is called.
+    #[n(2)]
+    pub title: String,
+    /// Its colour, as an angle in degrees.
+    #[n(3)]
+    pub hue: Option<String>,
+    /// The language of the title.
+    #[n(4)]
+    pub lang: Option<String>,
 }
 
 /// A room as it was read.
@@ -180,6 +258,8 @@ pub trait RoomRepository: Send + Sync + 'static {
     /// # Errors
     /// `Conflict` if its record says something else.
     async fn remove(&self, room: &BareJid) -> Result<()>;
+    /// The version of a room's record; `None`: there is none, or it was destroyed. One get.
+    async fn version(&self, room: &BareJid) -> Result<Option<u64>>;
     /// Its vCard, as its owner put it. One get.
     async fn vcard(&self, room: &BareJid) -> Result<Option<Bytes>>;
     /// Puts its vCard, together with the record that knows its avatars. One batch. Returns the record's new version.
@@ -193,6 +273,15 @@ pub trait RoomRepository: Send + Sync + 'static {
         vcard: Option<Bytes>,
         seen: u64,
     ) -> Result<u64>;
+    /// How many rooms an account has made that there still are; no more than `limit` are counted. One query.
+    async fn made_by(&self, account: &BareJid, limit: usize) -> Result<usize>;
+    /// The rooms of a service that an account subscribes to; at most `limit`. One query, and a get for each.
+    async fn subscriptions(
+        &self,
+        account: &BareJid,
+        service: &str,
+        limit: usize,
+    ) -> Result<Vec<(BareJid, RoomSubscription)>>;
     /// Rooms of a service in the order of their localparts, or against it; at most `limit`. Fewer only if there are no more.
     async fn list(
         &self,
@@ -203,7 +292,7 @@ pub trait RoomRepository: Send + Sync + 'static {
 }
 
 /// Members that one change may name.
-pub const MAX_CHANGED: usize = 90;
+pub const MAX_CHANGED: usize = 48;
 /// Longest vCard of a room.
 pub const MAX_VCARD: usize = 200 << 10;
 /// Those that a room may be affiliated with.

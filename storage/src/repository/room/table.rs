@@ -9,7 +9,7 @@ use xmpp::BareJid;
 
 use super::{
     ListFrom, ListedRoom, MAX_CHANGED, MAX_MEMBERS, MAX_VCARD, RoomMember, RoomRecord,
-    RoomRepository, StoredRoom,
+    RoomRepository, RoomSubscription, StoredRoom,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -21,6 +21,8 @@ use crate::{
     shape::{Batch, Condition, Consistency, Key, Query, Record, Space, Table},
 };
 
+/// Members of a change that is small: what was said of each elsewhere is removed with it.
+const FEW: usize = 4;
 /// How often a room is read again that changes while it is read.
 const MAX_ATTEMPTS: usize = 8;
 
@@ -81,6 +83,25 @@ fn listing_key(room: &BareJid) -> Key {
         partition: key::room_list(room.domain()),
         sort: key::localpart(room.local().unwrap_or_default()),
     }
+}
+
+/// Where it is kept that somebody subscribes to a room.
+fn subscribed_key(room: &BareJid, account: &BareJid) -> Key {
+    Key {
+        space: Space::Idx,
+        partition: key::rooms_subscribed(account),
+        sort: key::room_made(room),
+    }
+}
+
+/// Where it is kept that somebody made a room.
+fn made_key(room: &BareJid, record: &RoomRecord) -> Option<Key> {
+    let creator = BareJid::parse(record.creator.as_deref()?).ok()?;
+    Some(Key {
+        space: Space::Idx,
+        partition: key::rooms_made(&creator),
+        sort: key::room_made(room),
+    })
 }
 
 /// The value of a record that only its own batch writes.
@@ -167,6 +188,14 @@ impl RoomRepository for TableRooms {
         }
         let mut batch = Self::with_listing(room, record, Batch::new())?;
         for (address, member) in members {
+            let listed = subscribed_key(room, address);
+            if member.subscription.is_some() {
+                let value = sealed(&room.as_str().to_owned())?;
+                batch = batch.put(listed, value, Condition::Any);
+            } else if members.len() <= FEW {
+                // Who is not any more is removed alone; a line that is left says nothing that is not looked up.
+                batch = batch.delete(listed, Condition::Any);
+            }
             let key = of_room(room, key::room_member(address));
             batch = match member.is_nothing() {
                 true => batch.delete(key, Condition::Any),
@@ -175,6 +204,9 @@ impl RoomRepository for TableRooms {
                     batch.put(key, value, Condition::Any)
                 }
             };
+        }
+        if let (0, Some(key)) = (seen, made_key(room, record)) {
+            batch = batch.put(key, sealed(&())?, Condition::Any);
         }
         let key = of_room(room, key::ROOM);
         self.records.store_with(key, record, seen, batch).await
@@ -209,6 +241,10 @@ impl RoomRepository for TableRooms {
         let last = Batch::new()
             .delete(key, Condition::Version(version))
             .delete(listing_key(room), Condition::Any);
+        let last = match made_key(room, &record) {
+            Some(key) => last.delete(key, Condition::Any),
+            None => last,
+        };
         match table.write(last).await {
             // Another removed it, or this did and was not told.
             Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -223,6 +259,13 @@ impl RoomRepository for TableRooms {
             }
             written => written,
         }
+    }
+
+    async fn version(&self, room: &BareJid) -> Result<Option<u64>> {
+        let key = of_room(room, key::ROOM);
+        let found = self.records.load::<RoomRecord>(&key).await?;
+        let there = found.filter(|(record, _)| !record.gone);
+        Ok(there.map(|(_, version)| version))
     }
 
     async fn vcard(&self, room: &BareJid) -> Result<Option<Bytes>> {
@@ -253,6 +296,52 @@ impl RoomRepository for TableRooms {
         };
         let key = of_room(room, key::ROOM);
         self.records.store_with(key, record, seen, batch).await
+    }
+
+    async fn subscriptions(
+        &self,
+        account: &BareJid,
+        service: &str,
+        limit: usize,
+    ) -> Result<Vec<(BareJid, RoomSubscription)>> {
+        let query = Query {
+            space: Space::Idx,
+            partition: key::rooms_subscribed(account),
+            from: None,
+            until: None,
+            reverse: false,
+            limit: 1,
+            consistency: Consistency::Strong,
+        };
+        let found = paging::collect(&*self.records.table, query, limit).await?;
+        let mut subscriptions = Vec::new();
+        for line in &found {
+            let address: String = record::decode(line)?;
+            let room = BareJid::parse(&address)
+                .map_err(|error| corrupt("a room that has no address").with_source(error))?;
+            if room.domain() != service {
+                continue;
+            }
+            let key = of_room(&room, key::room_member(account));
+            let known = self.records.load::<(String, RoomMember)>(&key).await?;
+            let subscription = known.and_then(|((_, member), _)| member.subscription);
+            subscriptions.extend(subscription.map(|it| (room, it)));
+        }
+        Ok(subscriptions)
+    }
+
+    async fn made_by(&self, account: &BareJid, limit: usize) -> Result<usize> {
+        let query = Query {
+            space: Space::Idx,
+            partition: key::rooms_made(account),
+            from: None,
+            until: None,
+            reverse: false,
+            limit: 1,
+            consistency: Consistency::Strong,
+        };
+        let found = paging::collect(&*self.records.table, query, limit).await?;
+        Ok(found.len())
     }
 
     async fn list(

@@ -1,37 +1,32 @@
-//! When a pair may send: by credit, or by the clock.
+//! When one of several senders may send: by credit, or by the clock.
 
-use super::Options;
 use crate::load::stanza;
 
-/// When a pair may send.
-pub(super) struct Plan {
+/// When a sender may send.
+pub struct Plan {
     /// Nanoseconds between two messages; 0 saturates.
-    pub(super) interval: u64,
+    pub interval: u64,
     window: u32,
-    pub(super) acks: u32,
-    pub(super) next_due: u64,
+    /// When the next message is due, as [`stanza::now`].
+    pub next_due: u64,
 }
 
 impl Plan {
-    pub(super) fn of(options: &Options, number: u32) -> Self {
-        let interval = u64::from(options.pairs) * 1_000_000_000 / u64::from(options.rate.max(1));
-        let interval = if options.rate == 0 {
-            0
-        } else {
-            interval.max(1)
-        };
-        // Pairs begin one after the other, so that their messages do not come in one burst.
-        let offset = interval * u64::from(number) / u64::from(options.pairs.max(1));
+    /// For the sender of this number of so many: messages a second of all (0 saturates), messages under way.
+    pub fn of(rate: u32, senders: u32, window: u32, number: u32) -> Self {
+        let interval = u64::from(senders) * 1_000_000_000 / u64::from(rate.max(1));
+        let interval = if rate == 0 { 0 } else { interval.max(1) };
+        // They begin one after the other, so that their messages do not come in one burst.
+        let offset = interval * u64::from(number) / u64::from(senders.max(1));
         Self {
             interval,
-            window: options.window,
-            acks: options.acks,
+            window,
             next_due: stanza::now() + offset,
         }
     }
 
     /// How many messages may leave now, and when each was due.
-    pub(super) fn due(&mut self, under_way: u32) -> (u32, u64) {
+    pub fn due(&mut self, under_way: u32) -> (u32, u64) {
         let now = stanza::now();
         if self.interval == 0 {
             return (self.window.saturating_sub(under_way), now);
@@ -57,7 +52,6 @@ mod tests {
         let mut plan = Plan {
             interval: 0,
             window: 10,
-            acks: 0,
             next_due: 0,
         };
         for (under_way, expected) in [(0, 10), (7, 3), (10, 0), (11, 0)] {
@@ -71,7 +65,6 @@ mod tests {
         let mut plan = Plan {
             interval: 1_000,
             window: 0,
-            acks: 0,
             next_due: now,
         };
         while stanza::now() < now + 10_000 {}

@@ -5,6 +5,9 @@
 use std::io;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::time::timeout;
@@ -16,6 +19,42 @@ use crate::load::scram::{Exchange, Keys, Mechanism};
 use crate::load::stanza::{attribute, contains, name, text};
 use crate::load::tls;
 use crate::load::wire::Wire;
+
+/// The node whose items a client with [`Profile::caps`] wants to be told of.
+pub const INTEREST: &str = "urn:load:pep";
+
+/// What stands for the software in its capabilities.
+const SOFTWARE: &str = "urn:load:client";
+
+/// XEP-0115 §5.1: what a client can do, as it is hashed.
+fn verified() -> String {
+    format!("client/bot//load<http://jabber.org/protocol/disco#info<{INTEREST}+notify<")
+}
+
+fn available(with_caps: bool) -> String {
+    if !with_caps {
+        return "<presence/>".to_owned();
+    }
+    let version = BASE64.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, verified().as_bytes()));
+    format!(
+        "<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='{SOFTWARE}' ver='{version}'/></presence>"
+    )
+}
+
+/// What answers who asks what a client can do: all that [`verified`] has in it.
+pub(super) fn info(request: &[u8]) -> String {
+    let node = memchr::memmem::find(request, SOFTWARE.as_bytes()).map(|from| {
+        let rest = &request[from..];
+        let end = rest.iter().position(|byte| matches!(byte, b'\'' | b'"'));
+        String::from_utf8_lossy(&rest[..end.unwrap_or(rest.len())])
+    });
+    let node = node.map_or(String::new(), |node| format!(" node='{node}'"));
+    format!(
+        "<query xmlns='http://jabber.org/protocol/disco#info'{node}>\
+         <identity category='client' type='bot' name='load'/>\
+         <feature var='http://jabber.org/protocol/disco#info'/><feature var='{INTEREST}+notify'/></query>"
+    )
+}
 
 /// What all sessions of a run share.
 pub struct World {
@@ -49,6 +88,8 @@ pub struct Profile {
     pub presence: bool,
     /// Count stanzas (XEP-0198).
     pub acks: bool,
+    /// Say with its presence what it can do: be told of [`INTEREST`] (XEP-0115).
+    pub caps: bool,
 }
 
 impl Default for Profile {
@@ -58,6 +99,7 @@ impl Default for Profile {
             roster: true,
             presence: true,
             acks: false,
+            caps: false,
         }
     }
 }
@@ -69,7 +111,8 @@ impl Session {
     /// The kernel's, TLS's or the server's refusal.
     pub async fn connect(world: &World, index: u32) -> io::Result<(Self, Vec<u8>)> {
         let target = &world.target;
-        let mut session = Self::raw(Wire::connect(target.source(index), target.address()).await?);
+        let mut session =
+            Self::raw(Wire::connect(target.source(index), target.address(index)).await?);
         let host = || ServerName::try_from(target.domain.clone()).map_err(io::Error::other);
         if target.tls == Security::Direct {
             session.wire.secure(world.tls.clone(), host()?).await?;
@@ -137,7 +180,7 @@ impl Session {
             session.mutual = mutual(&roster);
         }
         if profile.presence {
-            session.send(b"<presence/>").await?;
+            session.send(available(profile.caps).as_bytes()).await?;
             session.own_presence().await?;
         }
         Ok(session)

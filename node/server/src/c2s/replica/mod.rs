@@ -5,7 +5,8 @@
 //!
 //! **Nothing leaves before it is known.** What a session writes is held back until the other node has confirmed what that
 //! implies: then no client ever saw more than is known, and its counters are exact. A node that does not confirm for
-//! [`PATIENCE`] is waited for no longer; the session goes on, which is counted, and is told of anew later.
+//! [`PATIENCE`] is waited for no longer, unless no other is heard either; the session goes on, which is counted, and is told
+//! of anew later.
 //!
 //! **What its home did and could not tell.** A stanza of the client may be done and its home dead before `h` said so. The
 //! client sends it again, and for a while what a session sends that was left behind is *in doubt*: looked for in the
@@ -52,6 +53,10 @@ use crate::routing::{Peers, Router};
 
 /// How long a session waits for the other node.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long if nobody at all is heard meanwhile: then it may be this node that is cut off, and replaced.
+const DEAF: Duration = Duration::from_secs(10);
+/// Who was not swept for so long, in milliseconds, stood still: others may have gone on meanwhile, and its patience begins anew.
+const STOOD_STILL_MS: u64 = 750;
 /// After how long a node that did not follow a session is told of it anew.
 const AGAIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether something came for sessions without connection.
@@ -62,6 +67,8 @@ const SHARDS: usize = 16;
 #[derive(Default)]
 pub struct Replicas {
     next: AtomicU64,
+    /// When it was last looked what is late, in milliseconds since the node started.
+    swept_ms: AtomicU64,
     lines: [Mutex<HashMap<u64, Arc<Line>>>; SHARDS],
     /// Nodes that did not answer: nobody waits for them until they do.
     silent: Mutex<HashSet<NodeId>>,
@@ -72,6 +79,8 @@ pub struct Replicas {
     early: Mutex<HashMap<String, Early>>,
     /// When sessions without connection were looked after.
     looked: Mutex<Option<Instant>>,
+    /// When another node was last heard, in milliseconds since this one started.
+    heard_ms: AtomicU64,
     /// What other nodes are to be told, by node: numbers of lines, and up to which update they are known; 0: not at all.
     owed: Mutex<HashMap<NodeId, Vec<(u64, u64)>>>,
 }
@@ -79,6 +88,11 @@ pub struct Replicas {
 impl Replicas {
     fn line(&self, number: u64) -> &Mutex<HashMap<u64, Arc<Line>>> {
         &self.lines[number as usize % SHARDS]
+    }
+
+    /// Another node is heard.
+    pub fn hear(&self, router: &Router) {
+        self.heard_ms.store(millis(router), Ordering::Relaxed);
     }
 
     fn is_silent(&self, node: NodeId) -> bool {
@@ -109,11 +123,21 @@ impl Replicas {
         }
         drop(looked);
         let now_ms = millis(router);
-        let patience = PATIENCE.as_millis() as u64;
+        let (patience, deaf) = (PATIENCE.as_millis() as u64, DEAF.as_millis() as u64);
+        let heard_ms = self.heard_ms.load(Ordering::Relaxed);
+        let swept_ms = self.swept_ms.swap(now_ms, Ordering::Relaxed);
+        let stood_still = now_ms.saturating_sub(swept_ms) > STOOD_STILL_MS;
         for shard in &self.lines {
+            if stood_still {
+                let lines = shard.lock();
+                let begin_anew = |line: &Arc<Line>| line.since_ms.store(now_ms, Ordering::Relaxed);
+                lines.values().for_each(begin_anew);
+            }
             let late = |line: &&Arc<Line>| {
+                let since_ms = line.since_ms.load(Ordering::Relaxed);
+                let patience = if heard_ms > since_ms { patience } else { deaf };
                 !line.is_confirmed()
-                    && now_ms.saturating_sub(line.since_ms.load(Ordering::Relaxed)) > patience
+                    && now_ms.saturating_sub(since_ms) > patience
                     && !line.late.load(Ordering::Relaxed)
             };
             let late: Vec<Arc<Line>> = shard.lock().values().filter(late).cloned().collect();

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     c2s::{
-        moving::{Kept, Moved},
+        moving::{self, Kept, Moved},
         session::SessionCore,
     },
     home::{Home, pending::Handed},
@@ -78,6 +78,8 @@ pub(super) fn whole(
     let resume_ms = managed.resume?.as_millis();
     let given = given.or_else(|| self::given(&core.home, handle, &core.router))?;
     let Given { standing, handed } = given;
+    // Before what waits is looked at: what is given to it meanwhile is found there.
+    let heard = moving::heard(handle);
     let mut waiting: Vec<Kept> = core.backlog.iter().filter_map(Kept::of_letter).collect();
     handle
         .mailbox
@@ -101,5 +103,6 @@ pub(super) fn whole(
         began_ms: None,
         handed,
         carried: None,
+        heard: Some(heard),
     })
 }

@@ -15,6 +15,9 @@ use crate::c2s::{
 /// Numbers that were acknowledged and are remembered: the home writes them down after fifty.
 const MAX_DONE: usize = 1_024;
 
+/// Rooms of which it is known how far a session has heard them.
+const MAX_ROOMS: usize = 1_000;
+
 /// Bytes of one frame, more or less.
 pub(super) const FRAME: usize = 128 << 10;
 
@@ -78,6 +81,11 @@ impl Replica {
             bytes: size(&session.unacked) + size(&session.waiting),
             session,
         };
+        let Moved {
+            unacked, waiting, ..
+        } = &replica.session;
+        let said: Vec<_> = unacked.iter().chain(waiting).filter_map(said).collect();
+        replica.hear(said);
         if let Some(before) = before {
             let Moved {
                 acked,
@@ -137,8 +145,22 @@ impl Replica {
         self.done(gone.iter().filter_map(Kept::number).collect());
     }
 
+    /// What was given to the session of its rooms.
+    fn hear(&mut self, said: impl IntoIterator<Item = (String, u64)>) {
+        for (room, number) in said {
+            let heard = self.session.heard.get_or_insert_default();
+            let known = heard.iter().position(|(known, _)| *known == room);
+            match known {
+                Some(at) => heard[at].1 = heard[at].1.max(number),
+                None if heard.len() < MAX_ROOMS => heard.push((room, number)),
+                None => {}
+            }
+        }
+    }
+
     /// What is sent waits no longer.
     fn sent(&mut self, item: Kept) {
+        self.hear(said(&item));
         let session = &mut self.session;
         match session.waiting.iter().position(|waiting| *waiting == item) {
             Some(place) => drop(session.waiting.remove(place)),
@@ -148,9 +170,34 @@ impl Replica {
     }
 
     fn more(&mut self, items: Vec<Kept>) {
+        self.hear(items.iter().filter_map(said));
         self.bytes += items.iter().map(Kept::size).sum::<usize>();
         self.session.waiting.extend(items);
     }
+}
+
+/// The room and the number of a message that a room said. It is not parsed for that: rooms of ours write it so, and what is
+/// not found is found at the next message.
+fn said(item: &Kept) -> Option<(String, u64)> {
+    let Kept::Stanza(bytes) = item else {
+        return None;
+    };
+    let text = std::str::from_utf8(bytes).ok()?;
+    let value = |text: &str, name: &str| {
+        let from = text.find(name)? + name.len();
+        let end = text[from..].find('\'')?;
+        Some((from, text[from..from + end].to_owned()))
+    };
+    if !text.starts_with("<message") || !text.contains("type='groupchat'") {
+        return None;
+    }
+    let (_, from) = value(text, " from='")?;
+    let room = from.split('/').next()?.to_owned();
+    // The room's own is the last one: it is put behind what a client sent.
+    let id = &text[text.rfind("<stanza-id")?..];
+    let by_room = value(id, " by='").is_some_and(|(_, by)| by == room);
+    let number = value(id, " id='")?.1.parse().ok()?;
+    by_room.then_some((room, number))
 }
 
 impl Kept {

@@ -17,7 +17,7 @@ use crate::{
     home::render::{self, Direction},
     modules::{archive::preferences, blocking::Passing},
     pipeline::delivery::{self, Action, Addressee, MessageType, Resource},
-    routing::{Delivery, Letter, Posted, Router, SessionHandle, Shared, flags},
+    routing::{Delivery, Letter, Posted, Router, Said, SessionHandle, Shared, flags},
 };
 
 impl State {
@@ -186,8 +186,20 @@ impl State {
         let targets = entries.iter().filter(|entry| reached(entry)).count();
         let shared = (targets > 1 && numbers.deliver == 0 && parcel.class.stored_offline())
             .then(|| Shared::new(targets as u32));
+        // What a room said may come by two ways when a session or the room has moved.
+        let is_said = parcel.class.message_type() == MessageType::Groupchat;
+        let said = is_said.then(|| Said::of(router, &parcel.stanza)).flatten();
+        let was_given = |entry: &Entry| {
+            let handle = || router.sessions.get(entry.session.number);
+            let said = said.as_ref();
+            said.is_some_and(|said| handle().is_some_and(|handle| !said.is_for(&handle)))
+        };
         let mut holders = 0;
         for entry in entries.iter().filter(|entry| reached(entry)) {
+            if was_given(entry) {
+                holders += 1;
+                continue;
+            }
             let delivery = Delivery {
                 bytes: bytes.clone(),
                 number: numbers.deliver,

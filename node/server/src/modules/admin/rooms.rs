@@ -1,7 +1,7 @@
 //! Commands about rooms (XEP-0045): they are listed, looked at, destroyed.
 //!
-//! XEP-0133 has none: the nodes are ours. A room that another node serves is looked at and destroyed there, by an
-//! administrator who is connected to it.
+//! XEP-0133 has none: the nodes are ours. A room is looked at and destroyed by the node that serves it, whichever node the
+//! administrator is connected to.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{
     forms,
 };
 use crate::{
-    module::{Context, IqRequest},
+    module::{Administer, Administered, Context, IqRequest},
     modules::muc::Muc,
 };
 
@@ -91,7 +91,7 @@ impl Rooms {
     }
 
     async fn inspect(&self, room: &BareJid, cx: &Context) -> Result<Step, StanzaError> {
-        let Some(lines) = self.rooms.inspect_room(room, cx).await? else {
+        let Administered::Known(lines) = cx.administer(room, Administer::Inspect).await? else {
             return Ok(none(room));
         };
         let mut result = forms::result();
@@ -109,11 +109,12 @@ impl Rooms {
         cx: &Context,
     ) -> Result<Step, StanzaError> {
         let reason = forms::single(form, "reason")?.map(str::to_owned);
-        let was_there = self.rooms.destroy_room(room, reason, cx).await?;
-        Ok(match was_there {
-            true => Step::Done(Outcome::default()),
-            false => none(room),
-        })
+        Ok(
+            match cx.administer(room, Administer::Destroy { reason }).await? {
+                Administered::Destroyed => Step::Done(Outcome::default()),
+                _ => none(room),
+            },
+        )
     }
 }
 
@@ -160,9 +161,6 @@ impl Command for Rooms {
         };
         let room = room.filter(of_ours);
         let room = room.ok_or_else(|| bad_payload("roomjid is the address of a room here"))?;
-        if cx.is_elsewhere(&room) {
-            return Err(crate::home::wait("another node serves the room: ask there"));
-        }
         match self.what {
             What::Destroy => self.destroy(&room, form, cx).await,
             _ => self.inspect(&room, cx).await,

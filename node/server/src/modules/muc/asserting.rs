@@ -7,6 +7,7 @@ use xmpp::{BareJid, Stanza};
 use super::{
     Muc,
     home::{Op, RoomHome, State},
+    room::Since,
 };
 use crate::module::{Assertion, Context};
 
@@ -51,6 +52,7 @@ impl Muc {
             return;
         }
         self.settle(home, state, cx).await;
+        self.keep_rest(home, state, cx).await;
         state.ready = None;
     }
 
@@ -90,9 +92,13 @@ impl Muc {
         for told in home.take_asserted() {
             let presence = Stanza::parse(told.presence.clone()).ok();
             let nick = told.occupant.resource().unwrap_or_default().to_owned();
-            let effects = ready
-                .room
-                .reassert(told.real, &nick, presence.as_ref(), ready.loaded_at);
+            let since = Since {
+                heard: (told.heard > 0).then_some(told.heard),
+                loaded: ready.loaded_at,
+                entered: told.entered,
+            };
+            let room = &mut ready.room;
+            let effects = room.reassert(told.real, &nick, presence.as_ref(), since);
             self.send(home, effects, None, cx);
         }
     }

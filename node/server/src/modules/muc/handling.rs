@@ -48,6 +48,7 @@ impl Muc {
             Op::Asserted => self.asserted(home, state, cx).await,
             Op::Leave => return self.leave(home, state, cx).await,
         }
+        self.keep_rest(home, state, cx).await;
         let is_over = state.ready.as_ref().is_some_and(|it| it.room.is_over());
         if was_there && is_over {
             // What cannot be kept now is tried again when the room is next used, or read.

@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -45,7 +45,7 @@ pub(super) enum Op {
 }
 
 /// What is known of a room, by name and value.
-pub type Facts = Vec<(String, String)>;
+pub(super) type Facts = Vec<(String, String)>;
 
 /// Who waits for an answer.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StanzaError>>;
@@ -67,6 +67,8 @@ pub(super) struct RoomHome {
     used_ms: AtomicU64,
     /// Nicks in the room, for whoever counts.
     pub(super) occupants: AtomicUsize,
+    /// Whether it is going to be published.
+    pub(super) publishes: AtomicBool,
     /// Who is in it, as other nodes tell: known before anything else is done.
     asserted: Mutex<Vec<Assertion>>,
 }
@@ -86,6 +88,8 @@ pub(super) struct Ready {
     pub(super) stuck: Option<Stuck>,
     /// The newest number of its log when it was loaded.
     pub(super) loaded_at: u64,
+    /// What is kept behind what was done is not tried again before this moment.
+    pub(super) rest_due_ms: u64,
 }
 
 /// A message to be kept, and who waits for it.
@@ -103,6 +107,7 @@ impl RoomHome {
             state: AsyncMutex::default(),
             used_ms: AtomicU64::new(now_ms),
             occupants: AtomicUsize::new(0),
+            publishes: AtomicBool::new(false),
             asserted: Mutex::default(),
         }
     }

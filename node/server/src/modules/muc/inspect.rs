@@ -12,6 +12,9 @@ use super::{
 pub(super) fn lines(room: &Room) -> Facts {
     let config = &room.record.config;
     let created = i64::try_from(room.record.created_ms).unwrap_or(i64::MAX);
+    let affiliated = room.members.values();
+    let affiliated = affiliated.filter(|it| it.affiliation != Affiliation::None);
+    let affiliated = affiliated.count();
     let flag = |value: bool| if value { "yes" } else { "no" }.to_owned();
     let mut lines = vec![
         ("name".to_owned(), config.name.clone()),
@@ -21,7 +24,7 @@ pub(super) fn lines(room: &Room) -> Facts {
             "sessions".to_owned(),
             room.occupants.sessions().count().to_string(),
         ),
-        ("affiliated".to_owned(), room.members.len().to_string()),
+        ("affiliated".to_owned(), affiliated.to_string()),
         ("persistent".to_owned(), flag(config.persistent)),
         ("public".to_owned(), flag(config.public)),
         ("members only".to_owned(), flag(config.members_only)),

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use storage::{ErrorKind, repository::StoredRoom};
-use xmpp::{Stanza, StanzaError, StanzaErrorCondition as Condition};
+use storage::{
+    ErrorKind,
+    repository::{StoredRoom, pages::place},
+};
+use xmpp::{BareJid, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{
     Muc,
@@ -12,6 +15,10 @@ use super::{
     room::{Change, Destroy, Effects, History, Room, SECRET},
 };
 use crate::module::Context;
+
+/// How often what is kept behind is tried at once, and how long it waits when it cannot be.
+const MAX_ATTEMPTS: usize = 8;
+const REST_DELAY_MS: u64 = 1_000;
 
 impl Muc {
     /// Loads a room, if it is not; whether there is one.
@@ -27,7 +34,7 @@ impl Muc {
         let stored = match self.repository.load(&home.address).await? {
             Some(stored) if stored.record.gone => {
                 // Whoever destroyed it did not live to remove all of it.
-                self.remove(home).await?;
+                self.remove(home, stored.record.may_have_pages()).await?;
                 None
             }
             stored => stored,
@@ -37,7 +44,12 @@ impl Muc {
         };
         let (policy, now_ms) = (self.options.policy, cx.now_ms());
         let (log, history) = Log::load(&*self.logs, &home.address, &policy, now_ms).await?;
-        state.ready = Some(Box::new(self.ready(home, stored, history, log)));
+        let ready = self.ready(home, stored, history, log);
+        if ready.room.record.may_have_pages() {
+            // Whoever served it before may not have got to the end of it.
+            self.publish_later(home, &ready.room, cx);
+        }
+        state.ready = Some(Box::new(ready));
         // Nobody is in it yet who was while another node served it.
         self.barrier.wait().await;
         self.know_asserted(home, state, cx);
@@ -45,9 +57,13 @@ impl Muc {
     }
 
     fn ready(&self, home: &RoomHome, stored: StoredRoom, history: History, log: Log) -> Ready {
+        let mut room = Room::new(home.address.clone(), stored, history, self.options.policy);
+        let url = self.options.pages_url.as_ref();
+        room.published_at = url.map(|url| format!("{url}/{}/", place(&home.address)));
         Ready {
-            room: Room::new(home.address.clone(), stored, history, self.options.policy),
+            room,
             loaded_at: log.head(),
+            rest_due_ms: 0,
             log,
             stuck: None,
         }
@@ -89,6 +105,7 @@ impl Muc {
         cx: &Context,
     ) -> Result<Effects, StanzaError> {
         let from = stanza.from().ok_or(Condition::BadRequest)?;
+        self.may_have_more(&from.to_bare()).await?;
         let (policy, now_ms) = (self.options.policy, cx.now_ms());
         let secret = crate::random::bytes::<SECRET>();
         let made = Room::made_by(from.to_bare(), secret, &policy, now_ms);
@@ -119,6 +136,22 @@ impl Muc {
         }
     }
 
+    /// # Errors
+    /// `not-allowed` (XEP-0045 §10.1.1): somebody has made as many rooms as one may.
+    async fn may_have_more(&self, account: &BareJid) -> Result<(), StanzaError> {
+        let limit = self.options.per_user as usize;
+        if limit == 0 || self.options.is_admin(account.as_jid()) {
+            return Ok(());
+        }
+        match self.repository.made_by(account, limit).await? < limit {
+            true => Ok(()),
+            false => Err(StanzaError::new(
+                Condition::NotAllowed,
+                "you have made as many rooms as one may",
+            )),
+        }
+    }
+
     pub(super) async fn keep(&self, ready: &mut Ready, change: Change) -> storage::Result<Effects> {
         let (address, seen) = (&ready.room.address, ready.room.version);
         let version = match &change.vcard {
@@ -138,6 +171,41 @@ impl Muc {
         Ok(ready.room.apply(change, version))
     }
 
+    /// Keeps what follows from what was done: nobody waits for it, and what cannot be kept now is by and by.
+    pub(super) async fn keep_rest(
+        self: &Arc<Self>,
+        home: &Arc<RoomHome>,
+        state: &mut State,
+        cx: &Context,
+    ) {
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(ready) = &mut state.ready else {
+                return;
+            };
+            if ready.room.is_kept() || ready.rest_due_ms > cx.now_ms() {
+                return;
+            }
+            let members = ready.room.unkept();
+            let (address, seen) = (&ready.room.address, ready.room.version);
+            let record = &ready.room.record;
+            let stored = self.repository.store(address, record, &members, seen).await;
+            let failed = match stored {
+                Ok(version) => {
+                    ready.room.kept(&members, version);
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    self.reload(home, state, cx).await.err()
+                }
+                Err(error) => Some(error),
+            };
+            if let (Some(error), Some(ready)) = (failed, &mut state.ready) {
+                tracing::warn!(room = %home.address, %error, "roles of a room are not kept yet");
+                ready.rest_due_ms = cx.now_ms() + REST_DELAY_MS;
+            }
+        }
+    }
+
     /// A room is no more: first it is kept that it is gone, then everybody is told, then what is left is removed.
     pub(super) async fn destroy(
         self: &Arc<Self>,
@@ -153,19 +221,23 @@ impl Muc {
         record.gone = true;
         let (address, seen) = (&ready.room.address, ready.room.version);
         ready.room.version = self.repository.store(address, &record, &[], seen).await?;
+        let published = record.may_have_pages();
         ready.room.record = record;
         let effects = ready.room.destroyed(&destroy);
         self.send(home, effects, None, cx);
         state.ready = None;
         self.metrics.destroyed();
-        if let Err(error) = self.remove(home).await {
+        if let Err(error) = self.remove(home, published).await {
             // Whoever uses the name next goes on.
             tracing::warn!(room = %home.address, %error, "what is left of a room is not removed yet");
         }
         Ok(())
     }
 
-    async fn remove(&self, home: &RoomHome) -> storage::Result<()> {
+    async fn remove(&self, home: &RoomHome, published: bool) -> storage::Result<()> {
+        if published {
+            self.unpublish(&home.address).await?;
+        }
         self.logs.erase(&home.address).await?;
         self.repository.remove(&home.address).await
     }

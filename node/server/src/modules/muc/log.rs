@@ -24,6 +24,9 @@ const FIRST_DELAY: Duration = Duration::from_millis(20);
 /// A head is read again when it was learned of longer ago than this: what was compacted refuses nobody.
 const HEAD_TRUSTED_MS: u64 = 3_600_000;
 
+/// What every message of a room is.
+const FLAGS: EntryFlags = EntryFlags::ARCHIVED.with(EntryFlags::GROUPCHAT);
+
 /// The end of a room's log, as it is known here.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Log {
@@ -201,7 +204,10 @@ fn entry(saying: &Saying, time_ms: u64) -> NewEntry {
     };
     NewEntry {
         time_ms,
-        flags: EntryFlags::ARCHIVED | EntryFlags::GROUPCHAT,
+        flags: match saying.published {
+            true => FLAGS | EntryFlags::PUBLIC,
+            false => FLAGS,
+        },
         peer: saying.from.clone(),
         stanza,
     }

@@ -1,6 +1,6 @@
 //! Multi-user chat: services with rooms in which many talk.
 //!
-//! Source: XEP-0045 v1.35.5, 0249, 0313 (archives of rooms), 0317 not yet, 0410, 0421, 0424, 0425, 0433, 0486.
+//! Source: XEP-0045 v1.35.5, 0249, 0313 (archives of rooms), 0317, 0410, 0421, 0424, 0425, 0433, 0486.
 //! A room is served at its place, as an account is: what is for it comes to the node that the view names, which loads it
 //! from the store when it is first used. What is said is in the room's log before anybody hears it and before its sender is
 //! told that it was taken.
@@ -13,6 +13,7 @@
 //! | `asserting`, `barrier` | who is in a room that has come here from another node |
 //! | `log`, `archive` | the room's log; what is read back |
 //! | `service` | the address of the service itself |
+//! | `pages` | what is said, for everybody to read |
 //! | `sending` | effects, carried out |
 //! | `inspect` | what administrators are told |
 //!
@@ -28,6 +29,7 @@ mod inspect;
 mod keeping;
 mod log;
 pub mod options;
+mod pages;
 pub mod room;
 mod rooms;
 mod sending;
@@ -38,24 +40,28 @@ mod tests;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use cluster::NodeId;
-use storage::repository::{ListedRoom, LogRepository, RoomRepository};
+use storage::repository::{ListedRoom, LogRepository, Pages, RoomRepository};
 use tokio::sync::oneshot;
 use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, ns};
 
+pub use self::options::Options;
 use self::{
     barrier::Barrier,
-    home::{Answer, Asked, Op},
+    home::{Answer, Asked, Facts, Op},
     rooms::Rooms,
 };
-pub use self::{home::Facts, options::Options};
 use crate::{
     metrics::RoomMetrics,
-    module::{Assertion, Context, Module, Receipt, Registry, Service, Spec, Status, Target},
+    module::{
+        Administer, Administered, Assertion, Context, Module, Receipt, Registry, Service, Spec,
+        Status, Target,
+    },
     turns::Queues,
 };
 
-const SPECS: [Spec; 7] = [
+const SPECS: [Spec; 8] = [
     Spec {
         xep: 45,
         version: "1.35.5",
@@ -64,6 +70,11 @@ const SPECS: [Spec; 7] = [
     Spec {
         xep: 249,
         version: "1.2",
+        status: Status::Complete,
+    },
+    Spec {
+        xep: 317,
+        version: "0.3.1",
         status: Status::Complete,
     },
     Spec {
@@ -89,7 +100,7 @@ const SPECS: [Spec; 7] = [
     Spec {
         xep: 486,
         version: "0.1.0",
-        status: Status::Partial("no presence of the room itself"),
+        status: Status::Complete,
     },
 ];
 
@@ -99,6 +110,7 @@ pub struct Muc {
     repository: Arc<dyn RoomRepository>,
     logs: Arc<dyn LogRepository>,
     archives: Arc<dyn LogRepository>,
+    pages: Pages,
     rooms: Rooms,
     barrier: Barrier,
     /// What clients ask of a service itself, by their addresses.
@@ -113,6 +125,7 @@ impl Muc {
         repository: Arc<dyn RoomRepository>,
         logs: Arc<dyn LogRepository>,
         archives: Arc<dyn LogRepository>,
+        pages: Pages,
         metrics: RoomMetrics,
     ) -> Self {
         Self {
@@ -120,6 +133,7 @@ impl Muc {
             repository,
             logs,
             archives,
+            pages,
             rooms: Rooms::default(),
             barrier: Barrier::default(),
             requests: Queues::default(),
@@ -145,11 +159,11 @@ impl Muc {
         Ok(service::all(&*self.repository, service, after, limit).await?)
     }
 
-    /// The end of a room; whether there was one.
+    /// The end of a room that is served here; whether there was one.
     ///
     /// # Errors
     /// The store did not answer.
-    pub async fn destroy_room(
+    async fn destroy_room(
         self: &Arc<Self>,
         room: &BareJid,
         reason: Option<String>,
@@ -159,11 +173,11 @@ impl Muc {
             .await
     }
 
-    /// What is known of a room, by name and value; `None`: there is none.
+    /// What is known of a room that is served here, by name and value; `None`: there is none.
     ///
     /// # Errors
     /// The store did not answer.
-    pub async fn inspect_room(
+    async fn inspect_room(
         self: &Arc<Self>,
         room: &BareJid,
         cx: &Context,
@@ -212,6 +226,7 @@ impl Muc {
 /// What a registry holds: the module as a service.
 struct AsService(Arc<Muc>);
 
+#[async_trait]
 impl Service for AsService {
     fn receive(&self, stanza: &Stanza, cx: &Context) {
         self.0.serve(stanza, cx);
@@ -235,6 +250,24 @@ impl Service for AsService {
 
     fn all_asserted(&self, epoch: u64, by: NodeId) {
         self.0.barrier.told(epoch, by);
+    }
+
+    async fn administer(
+        &self,
+        room: &BareJid,
+        what: Administer,
+        cx: &Context,
+    ) -> Result<Administered, StanzaError> {
+        Ok(match what {
+            Administer::Inspect => {
+                let facts = self.0.inspect_room(room, cx).await?;
+                facts.map_or(Administered::Absent, Administered::Known)
+            }
+            Administer::Destroy { reason } => match self.0.destroy_room(room, reason, cx).await? {
+                true => Administered::Destroyed,
+                false => Administered::Absent,
+            },
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! What an operator says of multi-user chat.
 
+use std::time::Duration;
+
 use xmpp::{BareJid, Jid};
 
 use super::room::Policy;
@@ -16,8 +18,15 @@ pub struct Options {
     pub admins: Vec<BareJid>,
     /// Who may make rooms.
     pub create: RoomMakers,
+    /// Rooms that one account may have made at a time, administrators apart; 0: as many as it likes. Of two that are made at
+    /// once both may be one too many.
+    pub per_user: u32,
     /// What the services allow their rooms.
     pub policy: Policy,
+    /// How long after something was said it is published; `None`: nothing is.
+    pub pages: Option<Duration>,
+    /// The URL below which pages can be read.
+    pub pages_url: Option<String>,
     /// Rooms in memory at most.
     pub loaded: usize,
     /// Messages of one page of an archive.

@@ -21,6 +21,14 @@ pub(super) fn send(effects: Effects, receipt: Option<Receipt>, cx: &Context) -> 
                     missing.extend(cx.spread(&stanza, &to));
                 }
             }
+            Effect::Tell(packet, to) => {
+                if let Ok(stanza) = Stanza::parse(packet.bytes) {
+                    let addressed = to
+                        .iter()
+                        .map(|to| stanza.readdressed(None, Some(to.as_jid())));
+                    addressed.for_each(|it| cx.route(it));
+                }
+            }
             Effect::Reply(element) => reply(&element, cx),
             Effect::Route(stanza) => routed.push(stanza),
         }

@@ -6,18 +6,20 @@ use std::sync::Arc;
 
 use storage::repository::{ListFrom, ListedRoom, RoomRepository};
 use xmpp::{
-    Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, ns,
+    BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, ns,
     payload::{
         form::{Field, FieldType, Form, FormType},
         rsm::{PageReply, PageRequest},
     },
 };
 
-use super::{Muc, sending};
+use super::{Muc, room::subscribe::subscription_element, sending};
 use crate::{module::Context, turns::Running};
 
 /// Requests of one client that may wait behind the one that is being answered.
 const MAX_WAITING: usize = 256;
+/// Subscriptions of one account that are listed.
+const MAX_SUBSCRIPTIONS: usize = 1_000;
 /// Rooms of one page at most.
 const MAX_PAGE: u32 = 100;
 /// Lines of the list that are read for one page.
@@ -102,6 +104,12 @@ impl Muc {
             (ns::DISCO_ITEMS, "query", true) => self.items(&service, &payload).await.map(Some),
             (SEARCH, "search", true) => self.search(&service, &payload).await.map(Some),
             (ns::PING, "ping", true) => Ok(None),
+            (ns::MUCSUB, "subscriptions", true) => {
+                let from = stanza.from().ok_or(Condition::BadRequest)?;
+                self.subscriptions(&service, &from.to_bare())
+                    .await
+                    .map(Some)
+            }
             // XEP-0045 has no list of one's own nicks: registration is with a room.
             _ => Err(Condition::ServiceUnavailable.into()),
         }
@@ -125,6 +133,22 @@ impl Muc {
         Ok(Element::new("query", ns::DISCO_ITEMS)
             .with_children(items)
             .with_children(set))
+    }
+
+    /// MUC/Sub: what somebody subscribes to.
+    async fn subscriptions(
+        &self,
+        service: &str,
+        account: &BareJid,
+    ) -> Result<Element, StanzaError> {
+        let found = self
+            .repository
+            .subscriptions(account, service, MAX_SUBSCRIPTIONS);
+        let found = found.await?;
+        let each = found.iter().map(|(room, subscription)| {
+            subscription_element("subscription", subscription).with_attr("jid", room.as_str())
+        });
+        Ok(Element::new("subscriptions", ns::MUCSUB).with_children(each))
     }
 
     /// XEP-0433 §4: by words, in the order of the addresses.
@@ -174,7 +198,7 @@ impl Muc {
             None => asked.page.after.clone(),
         };
         let local = |address: String| {
-            let known = xmpp::BareJid::parse(&address).ok();
+            let known = BareJid::parse(&address).ok();
             let known = known.filter(|it| it.domain() == service);
             known.and_then(|it| it.local().map(str::to_owned))
         };
@@ -259,6 +283,7 @@ fn info_element() -> Element {
         ns::MAM,
         ns::MAM_EXTENDED,
         SEARCH,
+        ns::MUCSUB,
     ];
     let feature = |var: &'static str| Element::new("feature", ns::DISCO_INFO).with_attr("var", var);
     Element::new("query", ns::DISCO_INFO)

@@ -121,6 +121,12 @@ impl Muc {
     ) {
         match kept {
             Kept::Yes(spoken, mut number, time_ms) => {
+                // What is taken back vanishes also from where it was published once.
+                let changes_pages =
+                    |it: &Spoken| it.saying.published || it.saying.retracts.is_some();
+                if ready.room.record.may_have_pages() && spoken.iter().any(changes_pages) {
+                    self.publish_later(home, &ready.room, cx);
+                }
                 for it in spoken {
                     let kept = it.saying.kept;
                     number += u64::from(kept);

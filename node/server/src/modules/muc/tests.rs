@@ -1,6 +1,8 @@
 //! The service over real repositories: what is kept before anybody hears it, outages, two nodes at once, starts anew.
 
-use std::sync::Arc;
+mod moving;
+
+use std::{sync::Arc, time::Duration};
 
 use storage::{
     ErrorKind, Stores,
@@ -51,11 +53,14 @@ impl Node {
             domains: vec!["a.example".into()],
             admins: vec![bare("root@a.example")],
             create: RoomMakers::Accounts,
+            per_user: 3,
             policy: Policy {
                 lock: false,
                 ..Policy::default()
             },
             loaded: 10,
+            pages: Some(Duration::from_secs(1)),
+            pages_url: Some("https://logs.example".into()),
             page: 10,
         };
         let muc = Muc::new(
@@ -63,6 +68,7 @@ impl Node {
             stores.rooms.clone(),
             stores.logs.clone(),
             stores.archives.clone(),
+            stores.pages.clone(),
             Metrics::default().rooms,
         );
         Self {
@@ -235,7 +241,7 @@ async fn what_nobody_knows_of_waits_and_what_comes_later_is_refused() {
     let (first, second) = tokio::join!(node.say("ada", "first"), async {
         // Behind the first, which is tried for a while.
         tokio::task::yield_now().await;
-        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
         let refused = !node.say("ada", "second").await;
         faults.clear();
         refused
@@ -328,10 +334,10 @@ async fn what_is_taken_back_leaves_a_tombstone() {
         ns::RETRACT
     );
     assert!(node.send("ada", &retract).await);
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(node.logged().await, ["spam", ""]);
     assert!(node.send("bob", &retract).await);
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(node.logged().await, ["", "", ""]);
     let first = stores
         .logs
@@ -365,8 +371,39 @@ async fn rooms_are_made_by_those_who_may_and_bounded() {
             "<presence to='{room}/ada'><x xmlns='{}'/></presence>",
             ns::MUC
         );
-        assert_eq!(node.send("ada", &join).await, number < 10, "{room}");
+        let maker = format!("ada{}", number % 4);
+        assert_eq!(node.send(&maker, &join).await, number < 10, "{room}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_made_many_rooms_makes_no_more_until_one_is_gone() {
+    let (stores, _) = store();
+    let node = Node::over(&stores);
+    let of_room = |number: usize, x: &str| {
+        format!(
+            "<presence to='r{number}@chat.example/ada'{x}<x xmlns='{}'/></presence>",
+            ns::MUC
+        )
+    };
+    for number in 0..3 {
+        assert!(node.send("ada", &of_room(number, ">")).await);
+    }
+    assert!(!node.send("ada", &of_room(3, ">")).await);
+    let told = node.recorder.take();
+    assert!(
+        told.contains("type='cancel'") && told.contains("not-allowed"),
+        "{told}"
+    );
+    // She enters what there is, others make rooms, and so do administrators.
+    assert!(node.send("bob", &of_room(3, ">")).await);
+    assert!(node.send("ada", &of_room(3, ">")).await);
+    for number in 10..14 {
+        assert!(node.send("root", &of_room(number, ">")).await);
+    }
+    // A room that does not stay ends with its last occupant.
+    assert!(node.send("ada", &of_room(0, " type='unavailable'>")).await);
+    assert!(node.send("ada", &of_room(20, ">")).await);
 }
 
 #[tokio::test(start_paused = true)]

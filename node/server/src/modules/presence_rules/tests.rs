@@ -31,11 +31,11 @@ fn roster() -> Vec<RosterItem> {
 }
 
 fn directed(addresses: &[&str]) -> Directed {
-    Directed(addresses.iter().map(|address| jid(address)).collect())
+    addresses.iter().map(|address| jid(address)).collect()
 }
 
 fn strings(directed: &Directed) -> Vec<&str> {
-    directed.0.iter().map(Jid::as_str).collect()
+    directed.iter().map(Jid::as_str).collect()
 }
 
 #[test]
@@ -241,4 +241,27 @@ fn probes_are_answered_to_those_who_may_see() {
             Bare(vec!["chamber", "garden"]),
         );
     }
+}
+
+#[test]
+fn a_message_of_a_room_is_given_once() {
+    let mut set = directed(&["coven@chat.example/ada"]);
+    assert!(set.hears("coven@chat.example", 5));
+    assert!(!set.hears("coven@chat.example", 5));
+    assert!(!set.hears("coven@chat.example", 4));
+    assert!(set.hears("coven@chat.example", 7));
+    assert_eq!(set.heard().collect::<Vec<_>>(), [("coven@chat.example", 7)]);
+    // Of rooms in which it is not nothing is noted.
+    assert!(set.hears("heath@chat.example", 1) && set.hears("heath@chat.example", 1));
+    assert_eq!(set.last_heard("heath@chat.example"), 0);
+    // Who has left and enters again is given all.
+    set.sent_unavailable(&jid("coven@chat.example/ada"));
+    set.sent_available(&jid("coven@chat.example/ada"), false, &[])
+        .unwrap();
+    assert!(set.hears("coven@chat.example", 7));
+    // Others come and go without that.
+    set.heard_unavailable(&jid("coven@chat.example/bob"));
+    assert_eq!(set.last_heard("coven@chat.example"), 7);
+    set.heard_unavailable(&jid("coven@chat.example/ada"));
+    assert_eq!(set.last_heard("coven@chat.example"), 0);
 }

@@ -131,6 +131,7 @@ impl Module for PubsubServices {
 /// A service as a registry holds it.
 struct Shared(Arc<PubsubService>);
 
+#[async_trait]
 impl Service for Shared {
     fn receive(&self, stanza: &Stanza, cx: &Context) {
         self.take(stanza.clone(), Receipt::new(|_| ()), cx);

@@ -16,6 +16,7 @@ use xmpp::{BareJid, StanzaError, StreamError, StreamErrorCondition};
 use super::{Kind, Peers, frame};
 use crate::{
     home,
+    module::{Administer, Administered},
     routing::census::{self, Announcement, Census, Counted},
 };
 
@@ -49,8 +50,11 @@ pub enum Act {
     /// All who are there are told, on the whole node; no account is named.
     #[n(4)]
     Announce(#[n(0)] Announcement),
-    /// Its privacy lists were changed by the node that served it before: they are read anew.
+    /// Something is done to what a service has at this address.
     #[n(5)]
+    Administer(#[n(0)] Administer),
+    /// Its privacy lists were changed by the node that served it before: they are read anew.
+    #[n(6)]
     Lists,
 }
 
@@ -109,8 +113,11 @@ pub enum Outcome {
     /// So many sessions were told.
     #[n(6)]
     Reached(#[n(0)] u64),
-    /// It is done.
+    /// This became of what a service has at that address.
     #[n(7)]
+    Administered(#[n(0)] Administered),
+    /// It is done.
+    #[n(8)]
     Done,
 }
 

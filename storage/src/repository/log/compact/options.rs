@@ -9,7 +9,7 @@ use crate::{
     key,
     layer::guarded::erasure_mark,
     repository::{Mailbox, MailboxRepository},
-    shape::{Condition, Key},
+    shape::{Condition, Key, Space},
 };
 
 /// When entries become a segment.
@@ -80,6 +80,22 @@ impl<'a> Keeping<'a> {
         Self {
             guard: Some((mark, Condition::Absent)),
             ..self
+        }
+    }
+
+    /// The log of a room whose record has this version: while a room is destroyed nobody begins to work on its log. All of
+    /// it was delivered.
+    pub fn of_room(room: &'a BareJid, version: u64, now: Duration) -> Self {
+        let key = Key {
+            space: Space::Core,
+            partition: key::room(room),
+            sort: key::ROOM,
+        };
+        Self {
+            archive: room,
+            guard: Some((key, Condition::Version(version))),
+            mailboxes: None,
+            now,
         }
     }
 

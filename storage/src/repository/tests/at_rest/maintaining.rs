@@ -8,7 +8,7 @@ use crate::{
         faulty::{Fault as Broken, When},
     },
     maintenance::{MaintenanceOptions, Step, Work},
-    repository::{Credentials, Mailbox, Retention, log::verify::Report},
+    repository::{Credentials, Mailbox, Retention, RoomRecord, log::verify::Report},
     stores::Stores,
 };
 
@@ -205,5 +205,40 @@ async fn failures_cost_a_round_and_nothing_else() {
         let keeping = Keeping::of_account(&account, &*healthy.mailboxes, now);
         let report = logs.verify(&keeping, &mut |_| {}).await.unwrap();
         assert_eq!(report.problems, [], "{n}");
+    }
+}
+
+#[tokio::test]
+async fn logs_of_rooms_are_compacted_unless_they_are_being_destroyed() {
+    let (table, blobs) = memory();
+    let stores = Stores::over(table.clone(), blobs.clone());
+    let logs = logs(&table, &blobs);
+    let room = |name: &str| BareJid::parse(&format!("{name}@rooms.example")).unwrap();
+    let record = RoomRecord::default();
+    let gone = RoomRecord {
+        gone: true,
+        ..RoomRecord::default()
+    };
+    for (name, record) in [("cave", &record), ("ruin", &gone)] {
+        stores.rooms.create(&room(name), record, &[]).await.unwrap();
+        append_up_to(&logs, &room(name), 200, 10).await;
+    }
+    let options = MaintenanceOptions {
+        retention: Retention::default(),
+        ..options()
+    };
+    let maintenance = stores.room_maintenance("rooms.example", &["rooms.example"], options);
+    let maintenance = maintenance.unwrap();
+    let mut all = Work::default();
+    while let Step::Worked(work) = maintenance.step(in_three_days()).await.unwrap() {
+        all += work;
+    }
+    assert_eq!((all.accounts, all.failed), (2, 0));
+    assert!(all.segments > 0);
+    for (name, is_compacted) in [("cave", true), ("ruin", false)] {
+        let extent = maintenance.extent(&room(name)).await.unwrap();
+        assert_eq!(extent.segments > 0, is_compacted, "{name}");
+        let numbers = self::all(&logs, &room(name)).await;
+        assert_eq!(numbers.len(), 200, "{name}");
     }
 }

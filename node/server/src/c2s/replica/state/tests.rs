@@ -120,6 +120,7 @@ impl Session {
             began_ms: None,
             handed: None,
             carried: None,
+            heard: None,
         }
     }
 }
@@ -213,4 +214,33 @@ fn more_sent_than_waits_is_told_whole() {
     assert_eq!(told.changes(&now, &session.outbound), None);
     assert_eq!(now.changes(&told, &session.outbound), None);
     assert_eq!(now.changes(&now, &session.outbound), Some(Vec::new()));
+}
+
+#[test]
+fn who_knows_a_session_knows_how_far_it_has_heard_its_rooms() {
+    let room = xmpp::BareJid::parse("coven@chat.example").unwrap();
+    let message = |room: &xmpp::BareJid, number: u64, by: &xmpp::BareJid| {
+        let id = xmpp::payload::sid::stanza_id_element(&number.to_string(), by);
+        let message = xmpp::Element::new("message", xmpp::ns::CLIENT)
+            .with_attr("to", "ada@a.example/r")
+            .with_attr("from", format!("{room}/bob"))
+            .with_attr("type", "groupchat")
+            .with_child(id);
+        Kept::of_sent(&Sent::Other(message.to_bytes(xmpp::ns::CLIENT).into()))
+    };
+    let mut session = Session::new().whole();
+    session.waiting = vec![message(&room, 4, &room)];
+    let mut known = Replica::new(session, None);
+    let heard = |known: &Replica| known.session.heard.clone().unwrap_or_default();
+    assert_eq!(heard(&known), [(room.to_string(), 4)]);
+    known.apply(Delta::Sent(vec![message(&room, 6, &room)]));
+    known.apply(Delta::More(vec![message(&room, 5, &room)]));
+    assert_eq!(heard(&known), [(room.to_string(), 6)]);
+    // What the client acknowledged it was given all the same.
+    known.apply(Delta::Acked(1));
+    assert_eq!(heard(&known), [(room.to_string(), 6)]);
+    // An id of somebody else is none of the room.
+    let other = xmpp::BareJid::parse("eve@a.example").unwrap();
+    known.apply(Delta::Sent(vec![message(&room, 99, &other)]));
+    assert_eq!(heard(&known), [(room.to_string(), 6)]);
 }

@@ -25,6 +25,7 @@ fn session() -> Moved {
         began_ms: None,
         handed: None,
         carried: None,
+        heard: None,
     }
 }
 

@@ -2,15 +2,13 @@
 //!
 //! A request is done as a whole or refused as a whole (§9.2).
 
-use storage::repository::{
-    Affiliation, RoomMember,
-    room::{MAX_CHANGED, MAX_MEMBERS},
-};
+use storage::repository::{Affiliation, RoomMember, room::MAX_CHANGED};
 use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
 use super::{
     Room,
-    effects::{Change, Effects, Step},
+    effects::{Change, Step},
+    given::Gift,
     occupants::Occupant,
     rights::{may_change_affiliation, may_change_role},
     role::{Role, affiliation_str, parse_affiliation},
@@ -172,27 +170,16 @@ impl Room {
                 may_change_role(affiliation, target, *role, is_own)?;
             }
         }
-        let mut behind = Effects::default();
-        let mut effects = Effects::default();
-        for (wish, reason) in wishes {
-            let Wish::Role { nick, role } = wish else {
-                continue;
-            };
-            if role == Role::None {
-                let [itself, others] = self.kick(&nick, actor.as_deref(), reason.as_deref());
-                effects.append(itself);
-                behind.append(others);
-            } else if let Some(target) = self.occupants.named_mut(&nick)
-                && target.role != role
-            {
-                target.role = role;
-                target.changed();
-                behind.append(self.tell_standing(&nick, actor.as_deref(), reason.as_deref()));
-            }
-        }
-        effects.append(Effects::reply(stanza.result_reply(None)));
-        effects.append(behind);
-        Ok(Step::Done(effects))
+        let gifts = wishes.into_iter().filter_map(|(wish, reason)| match wish {
+            Wish::Role { nick, role } => Some(Gift { nick, role, reason }),
+            Wish::Standing { .. } => None,
+        });
+        self.give(Change {
+            gifts: gifts.collect(),
+            actor,
+            reply: Some(stanza.result_reply(None)),
+            ..Change::of(self.record.clone())
+        })
     }
 
     fn change_standings(
@@ -223,7 +210,8 @@ impl Room {
                 // §9.2: a domain can be banned, and nothing else.
                 return Err(Condition::NotAllowed.into());
             }
-            let kept = known.and_then(|member| member.nick.clone());
+            let known = known.cloned().unwrap_or_default();
+            let kept = known.nick.clone();
             let nick = match (affiliation, nick) {
                 (Affiliation::Outcast, _) => None,
                 (_, None) => kept,
@@ -237,6 +225,7 @@ impl Room {
                     affiliation,
                     nick,
                     reason,
+                    ..known
                 },
             ));
         }
@@ -290,13 +279,7 @@ impl Room {
         if !stays && !comes {
             return Err(StanzaError::new(Condition::Conflict, "a room has an owner"));
         }
-        if self.members.len() + members.len() > MAX_MEMBERS {
-            return Err(StanzaError::new(
-                Condition::NotAllowed,
-                "too many are affiliated",
-            ));
-        }
-        Ok(())
+        self.has_room_for(members.len())
     }
 }
 

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use storage::repository::{RoomMember, RoomRecord};
 use xmpp::{BareJid, Element, FullJid, Jid, Kind, Stanza, StanzaError, ns};
 
+use super::given::Gift;
+
 /// The real address of a session in a room.
 pub type Real = Arc<FullJid>;
 
@@ -25,6 +27,8 @@ pub struct Packet {
 pub enum Effect {
     /// A stanza to sessions in the room, or that were.
     Send(Packet, Vec<Real>),
+    /// A stanza that lacks its `to`, to accounts, wherever they are.
+    Tell(Packet, Vec<BareJid>),
     /// A stanza to whoever it names.
     Reply(Element),
     /// A message to whoever it names, whose sender waits for what becomes of it.
@@ -105,6 +109,8 @@ pub struct Change {
     pub members: Vec<(BareJid, RoomMember)>,
     /// A vCard to put; `Some(None)`: to remove.
     pub vcard: Option<Option<Bytes>>,
+    /// Roles that occupants get; who gets none has to go.
+    pub gifts: Vec<Gift>,
     /// The nick of who did it.
     pub actor: Option<String>,
     /// What answers the request.
@@ -119,6 +125,7 @@ impl Change {
         Self {
             record,
             members: Vec::new(),
+            gifts: Vec::new(),
             vcard: None,
             actor: None,
             reply: None,
@@ -138,6 +145,8 @@ pub struct Saying {
     pub real: Option<BareJid>,
     /// Whether it is worth keeping, for those who come later.
     pub kept: bool,
+    /// Whether it is to be published as well.
+    pub published: bool,
     /// It is a change of the subject, to this.
     pub subject: Option<String>,
     /// It takes back the message of this number.

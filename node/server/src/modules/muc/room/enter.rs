@@ -19,6 +19,18 @@ use super::{
 /// Admins and owners who may enter a room that is full (§7.1.9).
 const MORE_FOR_ADMINS: usize = 10;
 
+/// Since when a session that was in the room has heard nothing, by numbers of the room's log.
+#[derive(Debug, Clone, Copy)]
+pub struct Since {
+    /// The newest message that it was given, if that is known.
+    pub heard: Option<u64>,
+    /// The newest message when the room was loaded.
+    pub loaded: u64,
+    /// It was told that it is in the room. The password is not asked of it again, whatever it is now (XEP-0045 §10.2: who is in
+    /// the room stays when it changes). Of who only asked to enter nobody knows whether it knew it.
+    pub entered: bool,
+}
+
 impl Room {
     /// An available presence: to enter, to be shown everything again, to take another nick, or to say something else.
     pub(super) fn available(&mut self, stanza: &Stanza, from: &Jid, to: &Jid, now_ms: u64) -> Step {
@@ -65,6 +77,7 @@ impl Room {
         self.may_enter(from, nick, affiliation, password.as_deref())?;
         let jid = Jid::from_parts(self.address.local(), self.address.domain(), Some(nick))
             .map_err(|_| Condition::JidMalformed)?;
+        self.forget_former(&account);
         let known = self.occupants.named(nick);
         if known.is_some_and(|known| known.sessions.len() >= MAX_SESSIONS) {
             return Err(StanzaError::new(
@@ -84,6 +97,7 @@ impl Room {
         self.occupants.add(Occupant {
             nick: jid.resource().unwrap_or(nick).to_owned(),
             id: self.occupant_id(&account),
+            hats: self.shown_hats(&account),
             jid,
             account,
             role,
@@ -148,6 +162,9 @@ impl Room {
         let Some(real) = own.reals().find(|real| real.as_jid() == from).cloned() else {
             return effects;
         };
+        if self.policy.avatar_presence && self.record.avatars.is_some() {
+            effects.send(self.avatar_packet(), vec![real.clone()]);
+        }
         let with_address = self.sees_addresses(own.role);
         let plain = Says::default();
         for other in self.occupants.iter() {
@@ -162,7 +179,7 @@ impl Room {
             effects.append(self.announce_to_itself(own, &plain, others.collect()));
         }
         let config = &self.record.config;
-        let warnings = [(config.non_anonymous, 100), (config.logged, 170)];
+        let warnings = [(config.non_anonymous, 100), (self.is_published(), 170)];
         let warnings = warnings.iter().filter(|(holds, _)| *holds);
         let own_codes: Vec<u16> = warnings
             .map(|(_, code)| *code)
@@ -221,18 +238,20 @@ impl Room {
         changed
     }
 
-    /// A session was in the room while another node served it: it is again, and nobody is told anything. It gets what was
-    /// said since, behind this number. Who may not be in the room any more is told that.
+    /// A session was in the room while another node served it, or has come to another node itself: it is in it again, with the
+    /// role that it had, and nobody is told anything. It gets what was said since. Who may not be in the room any more is told
+    /// that.
     pub fn reassert(
         &mut self,
         real: FullJid,
         nick: &str,
         presence: Option<&Stanza>,
-        since: u64,
+        since: Since,
     ) -> Effects {
         let from = real.as_jid().clone();
         if self.occupants.of(&from).is_some() {
-            return Effects::default();
+            let heard = since.heard;
+            return heard.map_or_else(Effects::default, |heard| self.say_since(heard, real));
         }
         let affiliation = self.affiliation(&from);
         let account = from.to_bare();
@@ -241,24 +260,28 @@ impl Room {
             return Effects::default();
         };
         let is_stranger = self.record.config.members_only && affiliation < Affiliation::Member;
-        let may = affiliation > Affiliation::Outcast && !is_stranger;
+        let is_known = since.entered || affiliation >= Affiliation::Member;
+        let may = affiliation > Affiliation::Outcast
+            && !is_stranger
+            && (is_known || self.record.config.password.is_none());
         let taken = self.occupants.named(nick);
         if !may || taken.is_some_and(|known| known.account != account) {
             return kicked_out(&from, &jid);
         }
-        let role = taken.map_or_else(
-            || Role::on_entering(affiliation, self.record.config.moderated),
-            |known| known.role,
-        );
-        let real = Arc::new(real);
+        let entering = || Role::on_entering(affiliation, self.record.config.moderated);
+        let role = match taken {
+            Some(known) => known.role,
+            None => self.role_before(&account, nick).unwrap_or_else(entering),
+        };
         let session = Session {
-            real: real.clone(),
+            real: Arc::new(real.clone()),
             says: presence.map(said_by).unwrap_or_default(),
             pace: Pace::default(),
         };
         self.occupants.add(Occupant {
             nick: nick.to_owned(),
             id: self.occupant_id(&account),
+            hats: self.shown_hats(&account),
             jid,
             account,
             role,
@@ -266,8 +289,12 @@ impl Room {
             sessions: vec![session],
             shown: Default::default(),
         });
-        let mut effects = Effects::default();
-        for packet in self.history.since(since) {
+        self.say_since(since.heard.unwrap_or(since.loaded), real)
+    }
+
+    fn say_since(&self, number: u64, real: FullJid) -> Effects {
+        let (mut effects, real) = (Effects::default(), Arc::new(real));
+        for packet in self.history.since(number) {
             effects.send(packet, vec![real.clone()]);
         }
         effects

@@ -114,6 +114,11 @@ pub(super) fn form(config: &RoomConfig) -> Form {
             "Visitors may ask for voice",
             config.allow_voice_requests,
         ),
+        yes(
+            "allow_subscription",
+            "Whoever may enter may subscribe",
+            config.allow_subscription,
+        ),
     ];
     let mut form =
         Form::of(FormType::Form, ns::MUC_ROOMCONFIG).with_title("Configuration of the room");
@@ -194,6 +199,7 @@ pub(super) fn read(form: &Form, config: &RoomConfig) -> Result<RoomConfig, Stanz
         ("enablearchiving", &mut new.archived),
         ("allow_register", &mut new.allow_register),
         ("allow_voice_requests", &mut new.allow_voice_requests),
+        ("allow_subscription", &mut new.allow_subscription),
     ];
     for (var, target) in flags {
         if let Some(field) = field(var) {

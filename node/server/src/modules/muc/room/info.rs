@@ -6,7 +6,7 @@ use xmpp::{
     payload::form::{FORM_TYPE, Field, FieldType, Form, FormType},
 };
 
-use super::{Room, effects::Step, role::Role};
+use super::{Room, effects::Step, hats, role::Role};
 
 /// Asks for the own reserved nick (§7.12).
 const RESERVED_NICK: &str = "x-roomuser-item";
@@ -14,7 +14,7 @@ const RESERVED_NICK: &str = "x-roomuser-item";
 const TRAFFIC: &str = "http://jabber.org/protocol/muc#traffic";
 
 /// What every room can do.
-pub const FEATURES: [&str; 14] = [
+pub const FEATURES: [&str; 16] = [
     ns::DISCO_INFO,
     ns::DISCO_ITEMS,
     ns::MUC,
@@ -29,6 +29,8 @@ pub const FEATURES: [&str; 14] = [
     ns::MODERATE,
     ns::RETRACT,
     ns::RETRACT_TOMBSTONE,
+    ns::COMMANDS,
+    ns::HATS,
 ];
 
 impl Room {
@@ -50,7 +52,10 @@ impl Room {
             }
             // Nothing is left out.
             Some(TRAFFIC) => return Err(Condition::ServiceUnavailable.into()),
-            Some(_) => return Err(Condition::ItemNotFound.into()),
+            Some(node) => {
+                let command = self.command_info(from, node);
+                command.ok_or(Condition::ItemNotFound)?
+            }
         };
         Ok(Step::result(stanza, Some(answer)))
     }
@@ -78,7 +83,9 @@ impl Room {
         let archive = [ns::MAM, ns::MAM_EXTENDED]
             .into_iter()
             .filter(|_| config.archived);
+        let mucsub = config.allow_subscription.then_some(ns::MUCSUB);
         let features = FEATURES.into_iter().chain(kinds).chain(archive);
+        let features = features.chain(mucsub);
         let name = match config.name.as_str() {
             "" => self.address.local().unwrap_or_default(),
             name => name,
@@ -133,8 +140,16 @@ impl Room {
             form.fields
                 .push(Field::new(FieldType::TextSingle, var).with_value(value));
         }
+        if let Some(url) = self.published_at.as_ref().filter(|_| self.is_published()) {
+            let field = Field::new(FieldType::TextSingle, info("logs"));
+            form.fields.push(field.with_value(url.clone()));
+        }
         if !contacts.values.is_empty() {
             form.fields.push(contacts);
+        }
+        if let Some(hash) = hats::hash(&self.record) {
+            let field = Field::new(FieldType::TextSingle, "hats#hash");
+            form.fields.push(field.with_value(hash));
         }
         if let Some(avatars) = &self.record.avatars {
             let hashes = Field::new(FieldType::TextMulti, info("avatarhash"));
@@ -151,8 +166,12 @@ impl Room {
         from: &Jid,
         query: &Element,
     ) -> Result<Step, StanzaError> {
-        if query.attr("node").is_some_and(|node| !node.is_empty()) {
-            return Err(Condition::ItemNotFound.into());
+        match query.attr("node").filter(|node| !node.is_empty()) {
+            None => {}
+            Some(ns::COMMANDS) => {
+                return Ok(Step::result(stanza, Some(self.command_items(from))));
+            }
+            Some(_) => return Err(Condition::ItemNotFound.into()),
         }
         let config = &self.record.config;
         let is_open = config.public && !config.members_only && config.password.is_none();

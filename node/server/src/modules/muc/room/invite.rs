@@ -74,11 +74,11 @@ impl Room {
             )));
             let account = to.to_bare();
             if config.members_only && self.affiliation(&to) == Affiliation::None {
-                let nick = self.member(&account).and_then(|known| known.nick.clone());
+                let known = self.member(&account).cloned().unwrap_or_default();
                 let member = RoomMember {
                     affiliation: Affiliation::Member,
-                    nick,
                     reason,
+                    ..known
                 };
                 members.push((account, member));
             }

@@ -57,6 +57,7 @@ impl Room {
         };
         let mut effects = self.announce_to_itself(&occupant, &says, own);
         if gone {
+            self.forget_given(&occupant.account, &occupant.nick);
             effects.append(self.announce_to_others(&occupant, &says));
         } else if was_shown && let Some(left) = self.occupants.named(&occupant.nick) {
             // The others go on under the nick.

@@ -12,6 +12,7 @@ use super::{
     presence::occupant_id_element,
     role::Role,
     subject::new_subject,
+    subscribe::Topic,
 };
 
 impl Room {
@@ -53,6 +54,7 @@ impl Room {
         let retracts = self.retraction(stanza, &occupant.id, now_ms);
         Ok(Saying {
             kept: self.record.config.archived && is_worth_keeping(stanza),
+            published: self.is_published(),
             stanza: Stanza::from_element(&message),
             from: occupant.jid.clone(),
             real: Some(occupant.account.clone()),
@@ -143,12 +145,21 @@ impl Room {
             });
         }
         let mut effects = saying.reply.clone().map(Effects::reply).unwrap_or_default();
+        let topic = match saying.subject {
+            Some(_) => Topic::Subject,
+            None => Topic::Messages,
+        };
+        let to_subscribers = match saying.kept || saying.subject.is_some() {
+            true => self.tell_said(topic, number, &bytes),
+            false => Effects::default(),
+        };
         let packet = Packet {
             from: saying.from.clone(),
             kind: Kind::Message,
             bytes,
         };
         effects.send(packet, self.everybody());
+        effects.append(to_subscribers);
         effects
     }
 }

@@ -11,15 +11,20 @@
 //! | `enter`, `leave`, `nick`, `presence` | coming, going, changing (§7.1 to §7.14); what presence says |
 //! | `message`, `history`, `subject`, `private` | what is said: to all, earlier, about what, to one |
 //! | `invite`, `voice`, `register` | invitations, requests for voice, membership by registration |
-//! | `admin`, `rights`, `standing` | lists of roles and affiliations, who may change them, what follows (§8, §9) |
+//! | `admin`, `rights`, `standing`, `given` | lists of roles and affiliations, who may change them, what follows, what is kept of roles (§8, §9) |
 //! | `owner`, `form` | configuration and destruction (§10) |
 //! | `request`, `relay`, `info`, `moderation` | IQs: to the room, to one another, discovery, what moderators take back |
+//! | `subscribe` | who gets what is said without being here (MUC/Sub) |
+//! | `hats`, `commands` | what occupants are beside that (XEP-0317), and the commands that say so |
 //! | `effects`, `policy` | what a rule wants done; what the service allows |
 
 mod admin;
+mod commands;
 pub mod effects;
 mod enter;
 mod form;
+pub mod given;
+mod hats;
 pub mod history;
 pub mod info;
 mod invite;
@@ -39,15 +44,16 @@ mod rights;
 pub mod role;
 mod standing;
 mod subject;
+pub mod subscribe;
 #[cfg(test)]
 mod tests;
 mod voice;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use storage::repository::{Affiliation, RoomMember, RoomRecord, StoredRoom};
+use storage::repository::{Affiliation, RoomMember, RoomRecord, StoredRoom, room::MAX_MEMBERS};
 use xmpp::{
     BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, ns,
 };
@@ -55,8 +61,9 @@ use xmpp::{
 use self::occupants::{Occupant, Occupants};
 pub use self::{
     effects::{Change, Destroy, Effect, Effects, Packet, Real, Retracts, Saying, Step},
+    enter::Since,
     history::{History, Remembered},
-    policy::Policy,
+    policy::{Policy, Publish},
     role::Role,
 };
 
@@ -74,26 +81,44 @@ pub struct Room {
     pub version: u64,
     /// Those affiliated with it.
     pub members: BTreeMap<BareJid, RoomMember>,
+    /// Of whom something changed that is not kept yet.
+    unkept: BTreeSet<BareJid>,
+    /// Those who subscribe, and to what.
+    subscribers: BTreeMap<BareJid, u16>,
     /// Those in it.
     pub occupants: Occupants,
     /// What was said last.
     pub history: History,
     /// What the service allows.
     pub policy: Policy,
+    /// Where what is said can be read, if it is published.
+    pub published_at: Option<String>,
 }
 
 impl Room {
     /// A room as it was read, with nobody in it.
     pub fn new(address: BareJid, stored: StoredRoom, history: History, policy: Policy) -> Self {
-        Self {
+        let mut room = Self {
             address,
             record: stored.record,
             version: stored.version,
             members: stored.members.into_iter().collect(),
+            unkept: BTreeSet::new(),
+            subscribers: BTreeMap::new(),
             occupants: Occupants::default(),
             history,
             policy,
+            published_at: None,
+        };
+        let subscribe = room
+            .members
+            .iter()
+            .filter(|(_, it)| it.subscription.is_some());
+        let accounts: Vec<BareJid> = subscribe.map(|(account, _)| account.clone()).collect();
+        for account in &accounts {
+            room.note_subscriber(account);
         }
+        room
     }
 
     /// What is to be kept of a room that somebody makes (§10.1).
@@ -112,6 +137,7 @@ impl Room {
                 created_ms: now_ms,
                 secret: secret.to_vec(),
                 locked: policy.lock,
+                creator: Some(owner.as_str().to_owned()),
                 ..RoomRecord::default()
             },
             members: vec![(owner, member)],
@@ -139,11 +165,13 @@ impl Room {
     /// The affiliation of an account: its own, or the ban of its domain (§9.2).
     pub fn affiliation(&self, jid: &Jid) -> Affiliation {
         let own = self.member(&jid.to_bare());
-        own.map(|member| member.affiliation).unwrap_or_else(|| {
-            let domain = BareJid::from_parts(None, jid.domain()).ok();
-            let of_domain = domain.and_then(|domain| self.members.get(&domain));
-            of_domain.map_or(Affiliation::None, |member| member.affiliation)
-        })
+        let own = own.map(|member| member.affiliation);
+        own.filter(|it| *it != Affiliation::None)
+            .unwrap_or_else(|| {
+                let domain = BareJid::from_parts(None, jid.domain()).ok();
+                let of_domain = domain.and_then(|domain| self.members.get(&domain));
+                of_domain.map_or(Affiliation::None, |member| member.affiliation)
+            })
     }
 
     /// What is kept of an account.
@@ -159,12 +187,40 @@ impl Room {
             .map(|(account, _)| account)
     }
 
+    /// Whether so many more accounts may be kept.
+    ///
+    /// # Errors
+    /// `not-allowed`: too much is kept of others.
+    fn has_room_for(&self, more: usize) -> Result<(), StanzaError> {
+        match self.members.len() + more <= MAX_MEMBERS {
+            true => Ok(()),
+            false => Err(StanzaError::new(
+                Condition::NotAllowed,
+                "the room keeps as many addresses as it may",
+            )),
+        }
+    }
+
+    /// Whether somebody may read what is said here: who is here, and who may enter (XEP-0313 §7).
+    fn may_read(&self, from: &Jid) -> bool {
+        let config = &self.record.config;
+        match self.affiliation(from) {
+            Affiliation::Outcast => false,
+            Affiliation::None => {
+                let is_open = !config.members_only && config.password.is_none();
+                is_open || self.role(from) != Role::None
+            }
+            _ => true,
+        }
+    }
+
     /// Who reserved a nick.
     pub fn reserved_by(&self, nick: &str) -> Option<&BareJid> {
         let folded = occupants::folded(nick);
         let is_it = |member: &RoomMember| {
-            let nick = member.nick.as_deref();
-            nick.is_some_and(|nick| occupants::folded(nick) == folded)
+            let subscribed = member.subscription.as_ref().map(|it| it.nick.as_str());
+            let mut nicks = member.nick.as_deref().into_iter().chain(subscribed);
+            nicks.any(|nick| occupants::folded(nick) == folded)
         };
         let mut members = self.members.iter();
         members
@@ -184,6 +240,23 @@ impl Room {
         self.occupants
             .of(real)
             .map_or(Role::None, |occupant| occupant.role)
+    }
+
+    /// Whether what is said here is published: its owner wants it, the service allows it, and it is kept.
+    pub fn is_published(&self) -> bool {
+        self.publishes(&self.record)
+    }
+
+    fn publishes(&self, record: &RoomRecord) -> bool {
+        let config = &record.config;
+        let is_open = config.public && !config.members_only && config.password.is_none();
+        config.logged
+            && config.archived
+            && match self.policy.publish {
+                Publish::Never => false,
+                Publish::Open => is_open,
+                Publish::All => true,
+            }
     }
 
     /// Whether it goes when nobody is in it (§7.14).

@@ -89,6 +89,7 @@ impl Room {
             from: self.address.as_jid().clone(),
             real: None,
             kept: self.record.config.archived,
+            published: self.is_published(),
             subject: None,
             retracts: Some(Retracts {
                 number,

@@ -43,6 +43,9 @@ impl Room {
             Some(left) if !gone => effects.append(self.announce(left, &Says::default())),
             _ => effects.append(self.announce_to_others(&before, &says)),
         }
+        if gone {
+            self.rename_given(&before.account, &before.nick, nick);
+        }
         self.occupants.add(Occupant {
             nick: nick.to_owned(),
             jid,

@@ -33,6 +33,8 @@ pub struct Occupant {
     pub affiliation: Affiliation,
     /// Which tells it from all others, under whatever nick (XEP-0421).
     pub id: String,
+    /// Its hats, as its presence says them (XEP-0317); empty: none.
+    pub hats: Bytes,
     /// Its sessions, the one whose presence is shown first.
     pub sessions: Vec<Session>,
     /// Its presence as others see it, without and with its real address.

@@ -10,6 +10,7 @@ use super::{
     Room,
     effects::{Change, Destroy, Step},
     form,
+    policy::Publish,
     standing::is_set,
 };
 
@@ -57,8 +58,14 @@ impl Room {
                 .with_label(label)
                 .with_values(accounts.map(BareJid::as_str))
         };
-        form::form(&self.record.config)
-            .with_field(people(ADMINS, "Admins", Affiliation::Admin))
+        let mut form = form::form(&self.record.config);
+        if self.policy.publish == Publish::Never {
+            // What nobody may have is not offered.
+            let is_it =
+                |field: &Field| field.var.as_deref() == Some("muc#roomconfig_enablelogging");
+            form.fields.retain(|field| !is_it(field));
+        }
+        form.with_field(people(ADMINS, "Admins", Affiliation::Admin))
             .with_field(people(OWNERS, "Owners", Affiliation::Owner))
     }
 
@@ -80,11 +87,12 @@ impl Room {
         if !members.is_empty() {
             self.check_standings(&members)?;
         }
-        let record = RoomRecord {
+        let mut record = RoomRecord {
             config,
             locked: false,
             ..self.record.clone()
         };
+        record.published |= self.publishes(&record);
         Ok(Step::Keep(Box::new(Change {
             members,
             actor: self.occupants.of(from).map(|it| it.nick.clone()),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use crate::config::RoomsPublish as Publish;
+
 /// The limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -19,6 +21,10 @@ pub struct Policy {
     pub nick: usize,
     /// Above so many occupants only the presence of moderators is shown to all; 0: never.
     pub presence_up_to: u32,
+    /// Whether a room with an avatar sends a presence of its own that says so, for clients that know no other way.
+    pub avatar_presence: bool,
+    /// Which rooms may publish what is said in them.
+    pub publish: Publish,
     /// Whether a room that was just made is locked until its owner has configured it (§10.1).
     pub lock: bool,
 }
@@ -33,6 +39,8 @@ impl Default for Policy {
             burst: 100,
             nick: 100,
             presence_up_to: 0,
+            avatar_presence: false,
+            publish: Publish::Open,
             lock: true,
         }
     }

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Children of a presence that are not passed on: only the room says them (§17.3).
-const OWN: [&str; 3] = [ns::MUC, ns::MUC_USER, ns::OCCUPANT_ID];
+const OWN: [&str; 4] = [ns::MUC, ns::MUC_USER, ns::OCCUPANT_ID, ns::HATS];
 
 /// What a presence of an occupant says beside what it always does.
 #[derive(Debug, Clone, Default)]
@@ -130,6 +130,17 @@ impl Room {
         }
     }
 
+    /// A presence of the room itself, which has its avatar (XEP-0486 §6.2, XEP-0153 §3.1).
+    pub(super) fn avatar_packet(&self) -> Packet {
+        let hash = self.record.avatars.iter().flatten().next();
+        let photo = Element::new("photo", ns::VCARD_UPDATE);
+        let photo = photo.with_text(hash.cloned().unwrap_or_default());
+        let presence = Element::new("presence", ns::CLIENT)
+            .with_attr("from", self.address.as_str())
+            .with_child(Element::new("x", ns::VCARD_UPDATE).with_child(photo));
+        self.packet(self.address.as_jid().clone(), Kind::Presence, &presence)
+    }
+
     fn render(&self, occupant: &Occupant, says: &Says<'_>, with_address: bool) -> Packet {
         let role = match says.unavailable && says.new_nick.is_none() {
             true => Role::None,
@@ -160,6 +171,9 @@ impl Room {
         bytes.extend_from_slice(said);
         x.write_to(&mut bytes, ns::CLIENT);
         occupant_id_element(&occupant.id).write_to(&mut bytes, ns::CLIENT);
+        if !says.unavailable {
+            bytes.extend_from_slice(&occupant.hats);
+        }
         bytes.extend_from_slice(b"</presence>");
         Packet {
             from: occupant.jid.clone(),

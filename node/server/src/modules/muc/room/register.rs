@@ -27,7 +27,7 @@ impl Room {
             return Err(Condition::Forbidden.into());
         }
         let is_set = stanza.type_attr().as_deref() == Some("set");
-        let known = self.member(&from.to_bare());
+        let known = self.registered(from);
         if is_set && query.child("remove", ns::REGISTER).is_some() {
             return self.unregister(stanza, from);
         }
@@ -45,6 +45,12 @@ impl Room {
             return Ok(Step::result(stanza, Some(form_element())));
         }
         self.register(stanza, from, query)
+    }
+
+    /// What is kept of somebody who has an affiliation or a nick.
+    fn registered(&self, from: &Jid) -> Option<&RoomMember> {
+        let known = self.member(&from.to_bare());
+        known.filter(|it| it.affiliation != Affiliation::None || it.nick.is_some())
     }
 
     fn register(&self, stanza: &Stanza, from: &Jid, query: &Element) -> Result<Step, StanzaError> {
@@ -80,7 +86,7 @@ impl Room {
 
     fn unregister(&self, stanza: &Stanza, from: &Jid) -> Result<Step, StanzaError> {
         let account = from.to_bare();
-        let Some(known) = self.member(&account) else {
+        let Some(known) = self.registered(from) else {
             return Err(Condition::RegistrationRequired.into());
         };
         let member = RoomMember {
@@ -90,6 +96,7 @@ impl Room {
             },
             nick: None,
             reason: None,
+            ..known.clone()
         };
         Ok(Step::Keep(Box::new(Change {
             members: vec![(account, member)],

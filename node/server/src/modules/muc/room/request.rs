@@ -8,7 +8,6 @@ use xmpp::{Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition,
 use super::{
     Room,
     effects::{Change, Step},
-    role::Role,
     standing::is_set,
 };
 
@@ -37,6 +36,8 @@ impl Room {
             (ns::MODERATE, "moderate") if is_set(stanza) => {
                 return self.moderate(stanza, from, &payload, now_ms);
             }
+            (ns::MUCSUB, _) => self.subscribing(stanza, from, &payload),
+            (ns::COMMANDS, "command") => self.run_command(stanza, from, &payload, now_ms),
             (ns::PING, "ping") => Ok(Step::result(stanza, None)),
             _ => Err(Condition::ServiceUnavailable.into()),
         };
@@ -45,15 +46,7 @@ impl Room {
 
     /// XEP-0313 §7: the archive is for those who may enter.
     fn archive(&self, stanza: &Stanza, from: &Jid, payload: &Element) -> Result<Step, StanzaError> {
-        let config = &self.record.config;
-        let affiliation = self.affiliation(from);
-        let is_in = self.role(from) != Role::None;
-        let may = match affiliation {
-            Affiliation::Outcast => false,
-            Affiliation::None => is_in || !(config.members_only || config.password.is_some()),
-            _ => true,
-        };
-        if !may {
+        if !self.may_read(from) {
             return Err(Condition::Forbidden.into());
         }
         match (payload.name(), is_set(stanza)) {

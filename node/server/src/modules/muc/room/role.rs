@@ -50,6 +50,13 @@ impl Role {
         }
     }
 
+    /// From a set that it is alone in.
+    pub fn from_set(set: RoomRoles) -> Option<Self> {
+        [Self::Visitor, Self::Participant, Self::Moderator]
+            .into_iter()
+            .find(|role| role.as_set() == set)
+    }
+
     /// The role of who enters (§5.1.2).
     pub fn on_entering(affiliation: Affiliation, moderated: bool) -> Self {
         match affiliation {
@@ -141,6 +148,8 @@ mod tests {
     fn words_read_back() {
         for role in [Absent, Visitor, Participant, Moderator] {
             assert_eq!(Role::parse(role.as_str()), Some(role));
+            let of_set = Some(role).filter(|it| *it != Absent);
+            assert_eq!(Role::from_set(role.as_set()), of_set);
         }
         for affiliation in [Outcast, Nothing, Member, Admin, Owner] {
             assert_eq!(

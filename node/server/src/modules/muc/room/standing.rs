@@ -8,10 +8,12 @@ use xmpp::{BareJid, Element, Stanza, ns};
 use super::{
     Room,
     effects::{Change, Effect, Effects},
+    given::Gift,
     occupants::Occupant,
     presence::Says,
-    role::affiliation_str,
+    role::{Role, affiliation_str},
     status_element,
+    subscribe::Topic,
 };
 
 /// Somebody who has to go, and how others are told.
@@ -31,13 +33,16 @@ impl Room {
         let mut removed = Vec::new();
         let mut changed = Vec::new();
         let mut absent = Effects::default();
+        let mut wears = false;
         for (account, member) in change.members {
+            wears |= self.member(&account).map_or(&[][..], |it| &it.hats) != member.hats;
             let was = self.affiliation(account.as_jid());
             if member.is_nothing() {
                 self.members.remove(&account);
             } else {
                 self.members.insert(account.clone(), member.clone());
             }
+            self.note_subscriber(&account);
             if was == self.affiliation(account.as_jid()) {
                 continue;
             }
@@ -47,6 +52,21 @@ impl Room {
             }
         }
         self.expel_strangers(&before, &mut removed);
+        for gift in change.gifts {
+            self.hand_over(gift, &mut removed, &mut changed);
+        }
+        if before.hats != self.record.hats || wears {
+            let others = self.refresh_hats().into_iter();
+            let others = others.filter(|nick| changed.iter().all(|(it, _)| it != nick));
+            let others: Vec<_> = others.map(|nick| (nick, None)).collect();
+            changed.extend(others);
+        }
+        for gone in &removed {
+            self.forget_given(&gone.occupant.account, &gone.occupant.nick);
+        }
+        for (nick, _) in &changed {
+            self.note_given(nick);
+        }
         let mut effects = Effects::default();
         for gone in &removed {
             effects.append(self.tell_removed(gone, actor, true));
@@ -72,9 +92,14 @@ impl Room {
         let gone: Vec<_> = gone
             .map(|account| (account.clone(), RoomMember::default()))
             .collect();
-        let changed = members
-            .into_iter()
-            .filter(|(account, member)| self.member(account) != Some(member));
+        let changed = members.into_iter().map(|(account, mut member)| {
+            // What is not kept yet of who is here nobody else knows.
+            if self.unkept.contains(&account) {
+                member.given = self.member(&account).and_then(|it| it.given.clone());
+            }
+            (account, member)
+        });
+        let changed = changed.filter(|(account, member)| self.member(account) != Some(member));
         Change {
             members: changed.chain(gone).collect(),
             ..Change::of(record)
@@ -163,22 +188,27 @@ impl Room {
         }
     }
 
-    /// Somebody is removed by a moderator (§8.2): what it is told, and what the others are.
-    pub(super) fn kick(
+    /// An occupant has another role, or has to go (§8.2).
+    fn hand_over(
         &mut self,
-        nick: &str,
-        actor: Option<&str>,
-        reason: Option<&str>,
-    ) -> [Effects; 2] {
-        let Some(occupant) = self.occupants.remove_nick(nick) else {
-            return Default::default();
-        };
-        let gone = Removed {
-            occupant,
-            code: 307,
-            reason: reason.map(str::to_owned),
-        };
-        [true, false].map(|itself| self.tell_removed(&gone, actor, itself))
+        gift: Gift,
+        removed: &mut Vec<Removed>,
+        changed: &mut Vec<(String, Option<String>)>,
+    ) {
+        let Gift { nick, role, reason } = gift;
+        if role == Role::None {
+            removed.extend(self.occupants.remove_nick(&nick).map(|occupant| Removed {
+                occupant,
+                code: 307,
+                reason,
+            }));
+        } else if let Some(target) = self.occupants.named_mut(&nick)
+            && target.role != role
+        {
+            target.role = role;
+            target.changed();
+            changed.push((target.nick.clone(), reason));
+        }
     }
 
     /// Everybody is told what an occupant is now.
@@ -227,21 +257,29 @@ impl Room {
     fn tell_of_configuration(&self, before: &RoomRecord) -> Effects {
         let (was, now) = (&before.config, &self.record.config);
         let mut effects = Effects::default();
-        let has_changed = was != now || before.avatars != self.record.avatars;
+        let has_changed =
+            was != now || before.avatars != self.record.avatars || before.hats != self.record.hats;
         if !has_changed || before.locked {
             return effects;
         }
+        let (published, publishes) = (self.publishes(before), self.is_published());
         let codes = [
             (true, 104),
-            (!was.logged && now.logged, 170),
-            (was.logged && !now.logged, 171),
+            (!published && publishes, 170),
+            (published && !publishes, 171),
             (!was.non_anonymous && now.non_anonymous, 172),
             (was.non_anonymous && !now.non_anonymous, 173),
         ];
         let codes = codes.iter().filter(|(holds, _)| *holds);
         let x = Element::new("x", ns::MUC_USER)
             .with_children(codes.map(|(_, code)| status_element(*code)));
-        effects.send(self.notice([x]), self.everybody());
+        let notice = self.notice([x]);
+        let to_subscribers = self.tell_said(Topic::Config, None, &notice.bytes);
+        effects.send(notice, self.everybody());
+        effects.append(to_subscribers);
+        if self.policy.avatar_presence && before.avatars != self.record.avatars {
+            effects.send(self.avatar_packet(), self.everybody());
+        }
         effects
     }
 }

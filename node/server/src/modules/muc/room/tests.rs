@@ -3,6 +3,7 @@
 mod entering;
 mod managing;
 mod owning;
+mod subscribing;
 mod talking;
 
 use storage::repository::{Affiliation, RoomConfig, RoomMember, RoomRecord, StoredRoom};
@@ -144,6 +145,12 @@ fn lines(effect: &Effect) -> Vec<String> {
                 .iter()
                 .map(|name| format!("{name} < {said}"))
                 .collect()
+        }
+        Effect::Tell(packet, to) => {
+            let node = super::subscribe::node_of(packet).unwrap_or_default();
+            let topic = node.rsplit(':').next().unwrap_or_default().to_owned();
+            let name = |to: &BareJid| format!("{} < event {topic}", to.local().unwrap_or("?"));
+            to.iter().map(name).collect()
         }
         Effect::Reply(element) => vec![addressed(element)],
         Effect::Route(stanza) => vec![addressed(&stanza.to_element())],

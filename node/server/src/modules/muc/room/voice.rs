@@ -9,6 +9,7 @@ use xmpp::{
 use super::{
     Room,
     effects::{Change, Effects, Packet, Real, Step},
+    given::Gift,
     occupants::Occupant,
     role::Role,
 };
@@ -76,17 +77,19 @@ impl Room {
             return Err(Condition::Forbidden.into());
         }
         let nick = form.value("muc#roomnick").ok_or(Condition::BadRequest)?;
-        let target = self
-            .occupants
-            .named_mut(nick)
-            .ok_or(Condition::ItemNotFound)?;
+        let target = self.occupants.named(nick).ok_or(Condition::ItemNotFound)?;
         if !allows || target.role != Role::Visitor {
             return Ok(Step::nothing());
         }
-        target.role = Role::Participant;
-        target.changed();
-        let nick = target.nick.clone();
-        Ok(Step::Done(self.tell_standing(&nick, None, None)))
+        let gift = Gift {
+            nick: target.nick.clone(),
+            role: Role::Participant,
+            reason: None,
+        };
+        self.give(Change {
+            gifts: vec![gift],
+            ..Change::of(self.record.clone())
+        })
     }
 
     /// Asks those in the room who decide; nobody is asked if none of them is there.
@@ -131,6 +134,7 @@ impl Room {
             affiliation: Affiliation::Member,
             nick,
             reason: None,
+            ..self.member(&account).cloned().unwrap_or_default()
         };
         Ok(Step::Keep(Box::new(Change {
             members: vec![(account, member)],

@@ -34,6 +34,7 @@ fn what_is_shown_reads_back() {
         history: 7,
         allow_register: false,
         allow_voice_requests: false,
+        allow_subscription: true,
     };
     for config in [RoomConfig::default(), unusual] {
         let mut shown = form(&config);

@@ -4,6 +4,7 @@ use storage::repository::{Affiliation, RoomConfig, RoomMember, RoomRoles};
 use xmpp::ns;
 
 use super::{Play, bare};
+use crate::modules::muc::room::Since;
 
 const JOIN: &str = "<x xmlns='http://jabber.org/protocol/muc'/>";
 
@@ -52,7 +53,7 @@ fn who_may_enter() {
         let reserved = RoomMember {
             affiliation: Member,
             nick: Some("Reserved".into()),
-            reason: None,
+            ..RoomMember::default()
         };
         play.room.members.insert(bare("carl@a.example"), reserved);
         let x = format!("<x xmlns='{}'>{inner}</x>", ns::MUC);
@@ -375,6 +376,11 @@ fn who_was_in_the_room_at_another_node_is_again_and_misses_nothing() {
     let mut play = Play::new(|_| {}).affiliated("out", Affiliation::Outcast);
     let told = |play: &mut Play, name: &str, nick: &str, since: u64| {
         let says = xmpp::Stanza::parse("<presence><show>away</show></presence>".into()).unwrap();
+        let since = Since {
+            heard: None,
+            loaded: since,
+            entered: true,
+        };
         let effects = play.room.reassert(real(name), nick, Some(&says), since);
         let lines: Vec<String> = effects.0.iter().flat_map(super::lines).collect();
         lines
@@ -395,6 +401,20 @@ fn who_was_in_the_room_at_another_node_is_again_and_misses_nothing() {
         ["eve < ada unavailable none/none 110 307 333"]
     );
     assert_eq!(play.say("bob", "two").len(), 3);
+    // Whose session alone has come elsewhere is in the room already, and gets what it was not given.
+    let mut again = |heard| {
+        let since = Since {
+            heard,
+            loaded: 0,
+            entered: true,
+        };
+        let effects = play.room.reassert(real("ada"), "ada", None, since);
+        let lines: Vec<String> = effects.0.iter().flat_map(super::lines).collect();
+        lines
+    };
+    assert_eq!(again(None), [""; 0]);
+    assert_eq!(again(Some(1)), ["ada < bob body:two"]);
+    assert_eq!(again(Some(2)), [""; 0]);
     let lines = play.enter("carl");
     assert!(
         lines.contains(&"carl < owen show:away owner/moderator".to_owned()),

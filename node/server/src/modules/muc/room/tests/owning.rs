@@ -258,3 +258,21 @@ fn archives_are_for_those_who_may_enter() {
     check(&secret, "una", &["una < room error forbidden"]);
     check(&secret, "owen", &[]);
 }
+
+#[test]
+fn a_room_sends_a_presence_of_its_own_only_where_the_operator_wants_it() {
+    for wanted in [false, true] {
+        let mut play = Play::new(|_| {});
+        play.room.policy.avatar_presence = wanted;
+        play.enter("owen");
+        // XEP-0486 §4.2: the hash is that of the picture's bytes.
+        let vcard = "<vCard xmlns='vcard-temp'><PHOTO><BINVAL>aGVsbG8=</BINVAL></PHOTO></vCard>";
+        let count = |lines: &[String]| lines.iter().filter(|it| it.ends_with(" < room")).count();
+        let changed = play.ask("owen", "set", vcard);
+        assert_eq!(count(&changed), usize::from(wanted), "{changed:?}");
+        let entered = play.enter("ada");
+        assert_eq!(count(&entered), usize::from(wanted), "{entered:?}");
+        let hash = play.room.record.avatars.clone().unwrap();
+        assert_eq!(hash, ["aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"]);
+    }
+}
