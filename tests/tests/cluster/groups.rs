@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use starling::admin::groups::{GroupAct, GroupChange, ShownTo};
-use starling::admin::{Administrator, Request, Response};
+use starling::admin::groups::{GroupChange, ShownTo};
+use starling::admin::{Administrator, Caller, Request, Response, Who};
 use storage::ErrorKind;
 use storage::backend::memory::MemoryTable;
 use storage::layer::Switchboard;
 use storage::layer::faulty::{Fault, Faulty, Target, When};
+use storage::repository::Operators;
 use tests::cluster::Cluster;
 use tests::faults::client::{Client, attr, name};
 use tests::faults::dice::seed;
@@ -16,17 +17,62 @@ use tests::faults::settings::Settings;
 
 const ROSTER: &str = "<iq type='get' id='roster'><query xmlns='jabber:iq:roster' ver=''/></iq>";
 
-/// Has a node do something of groups, as `starling group` does.
-async fn perform(cluster: &Cluster, at: usize, act: GroupAct) -> Response {
+/// Has a node do what is asked of groups, as `starling group` does.
+async fn perform(cluster: &Cluster, at: usize, request: Request) -> Response {
     let router = cluster.app(at).router.clone();
     let administrator = Administrator {
         accounts: router.accounts(),
         domains: router.config.domains.clone(),
+        // Not in the store that fails.
+        operators: Operators::new(Arc::new(MemoryTable::new())),
+        rooms: None,
+        pubsub: Vec::new(),
+        metrics: None,
         live: Some(Arc::new(router)),
         desk: None,
     };
-    let domain = DOMAIN.to_owned();
-    administrator.perform(Request::Group { domain, act }).await
+    administrator.ask(&Caller::from(Who::Socket), request).await
+}
+
+fn create(group: &str, change: GroupChange) -> Request {
+    let (domain, group) = (DOMAIN.to_owned(), group.to_owned());
+    Request::GroupCreate {
+        domain,
+        group,
+        change,
+    }
+}
+
+fn change(group: &str, change: GroupChange) -> Request {
+    let (domain, group) = (DOMAIN.to_owned(), group.to_owned());
+    Request::GroupChange {
+        domain,
+        group,
+        change,
+    }
+}
+
+fn remove(group: &str) -> Request {
+    let (domain, group) = (DOMAIN.to_owned(), group.to_owned());
+    Request::GroupRemove { domain, group }
+}
+
+fn add(group: &str, members: Vec<(String, Option<String>)>) -> Request {
+    let (domain, group) = (DOMAIN.to_owned(), group.to_owned());
+    Request::GroupAdd {
+        domain,
+        group,
+        members,
+    }
+}
+
+fn take_out(group: &str, members: Vec<String>) -> Request {
+    let (domain, group) = (DOMAIN.to_owned(), group.to_owned());
+    Request::GroupTakeOut {
+        domain,
+        group,
+        members,
+    }
 }
 
 #[track_caller]
@@ -59,6 +105,14 @@ async fn push(client: &mut Client, contact: &str) -> String {
     let is_it =
         |text: &str| name(text) == "iq" && attr(text, "type") == Some("set") && text.contains(&jid);
     client.until(is_it).await.unwrap()
+}
+
+/// Waits for the push that takes a contact away.
+async fn removal(client: &mut Client, contact: &str) {
+    while !push(client, contact)
+        .await
+        .contains("subscription='remove'")
+    {}
 }
 
 /// The next presence of a contact, of this type.
@@ -103,9 +157,9 @@ async fn an_edit_reaches_whoever_is_online_at_any_node() {
         name: Some("The staff".to_owned()),
         ..GroupChange::default()
     };
-    check_done(&perform(&cluster, 0, GroupAct::Create("staff".into(), named)).await);
+    check_done(&perform(&cluster, 0, create("staff", named)).await);
     let all = members(&[&ann, &bob, &eve]);
-    check_done(&perform(&cluster, 0, GroupAct::Add("staff".into(), all)).await);
+    check_done(&perform(&cluster, 0, add("staff", all)).await);
     let mut version = String::new();
     for (client, others) in [
         (&mut a, [&bob, &eve]),
@@ -146,7 +200,7 @@ async fn an_edit_reaches_whoever_is_online_at_any_node() {
         name: Some("Staff".to_owned()),
         ..GroupChange::default()
     };
-    check_done(&perform(&cluster, 1, GroupAct::Change("staff".into(), named)).await);
+    check_done(&perform(&cluster, 1, change("staff", named)).await);
     for (client, other) in [(&mut a, &bob), (&mut b, &ann), (&mut e, &bob)] {
         let push = push(client, other).await;
         assert!(push.contains("<group>Staff</group>"), "{push}");
@@ -154,38 +208,22 @@ async fn an_edit_reaches_whoever_is_online_at_any_node() {
 
     // One leaves.
     let gone = vec![account(&eve).as_str().to_owned()];
-    check_done(&perform(&cluster, 2, GroupAct::TakeOut("staff".into(), gone)).await);
+    check_done(&perform(&cluster, 2, take_out("staff", gone)).await);
     for client in [&mut a, &mut b] {
-        let push = push(client, &eve).await;
-        assert!(push.contains("subscription='remove'"), "{push}");
+        removal(client, &eve).await;
         presence(client, &eve, Some("unavailable")).await;
     }
-    let removed = push(&mut e, &ann).await;
-    assert!(removed.contains("subscription='remove'"), "{removed}");
+    removal(&mut e, &ann).await;
     presence(&mut e, &ann, Some("unavailable")).await;
 
     // Those who are in another group see it, and are not seen.
-    let change = GroupChange {
+    let shown = GroupChange {
         shown_to: Some(ShownTo::Groups(vec!["bosses".into()])),
         ..GroupChange::default()
     };
-    check_done(
-        &perform(
-            &cluster,
-            1,
-            GroupAct::Create("bosses".into(), GroupChange::default()),
-        )
-        .await,
-    );
-    check_done(
-        &perform(
-            &cluster,
-            1,
-            GroupAct::Add("bosses".into(), members(&[&eve])),
-        )
-        .await,
-    );
-    check_done(&perform(&cluster, 0, GroupAct::Change("staff".into(), change)).await);
+    check_done(&perform(&cluster, 1, create("bosses", GroupChange::default())).await);
+    check_done(&perform(&cluster, 1, add("bosses", members(&[&eve]))).await);
+    check_done(&perform(&cluster, 0, change("staff", shown)).await);
     let push_to_eve = push(&mut e, &ann).await;
     assert!(push_to_eve.contains("subscription='to'"), "{push_to_eve}");
     presence(&mut e, &ann, None).await;
@@ -224,20 +262,24 @@ async fn a_store_that_fails_is_never_no_group() {
     faults.clear();
     let roster = a.ask(ROSTER).await.unwrap();
     assert!(!roster.contains("<item"), "{roster}");
-    check_done(
-        &perform(
-            &cluster,
-            0,
-            GroupAct::Create("staff".into(), GroupChange::default()),
-        )
-        .await,
-    );
+    check_done(&perform(&cluster, 0, create("staff", GroupChange::default())).await);
     let both = members(&[&ann, &bob]);
-    check_done(&perform(&cluster, 1, GroupAct::Add("staff".into(), both)).await);
+    check_done(&perform(&cluster, 1, add("staff", both)).await);
     push(&mut a, &bob).await;
+    // Each node has read them.
+    for at in 0..2 {
+        let mut b = Client::login(cluster.address(at), &bob, "early")
+            .await
+            .unwrap();
+        assert!(b.ask(ROSTER).await.unwrap().contains("<item"));
+        let mut a = Client::login(cluster.address(at), &ann, "early")
+            .await
+            .unwrap();
+        assert!(a.ask(ROSTER).await.unwrap().contains("<item"));
+    }
 
     fail(&faults);
-    let failed = perform(&cluster, 0, GroupAct::Remove("staff".into())).await;
+    let failed = perform(&cluster, 0, remove("staff")).await;
     assert!(matches!(failed, Response::Refused { .. }), "{failed:?}");
     for at in 0..2 {
         let router = &cluster.app(at).router;
@@ -251,7 +293,7 @@ async fn a_store_that_fails_is_never_no_group() {
         assert!(roster.contains(account(other).as_str()), "{roster}");
     }
     faults.clear();
-    check_done(&perform(&cluster, 0, GroupAct::Remove("staff".into())).await);
+    check_done(&perform(&cluster, 0, remove("staff")).await);
     let removed = push(&mut a, &bob).await;
     assert!(removed.contains("subscription='remove'"), "{removed}");
     cluster.stop().await;

@@ -160,8 +160,8 @@ root_dn = "cn=reader"
     );
     let expected = [
         "starling.toml:3:15: auth.mechanisms: nobody of a.example could log in: its accounts have no keys for these; name PLAIN as well",
-        "starling.toml:5:11: storage.backend: it keeps accounts, vcards only, and the main store everything else; describe it in [storage.stores.NAME]",
-        "starling.toml:8:11: storage.rosters: \"people\" keeps accounts, vcards only; name another store, or main",
+        "starling.toml:5:11: storage.backend: it keeps accounts, vcards, groups only, and the main store everything else; describe it in [storage.stores.NAME]",
+        "starling.toml:8:11: storage.rosters: \"people\" keeps accounts, vcards, groups only; name another store, or main",
         "starling.toml:9:10: storage.vcards: \"service\" keeps accounts, rosters, messages only",
         "storage.stores.people.servers: there is none; write servers = [\"ldap.example.org\"]",
         "starling.toml:14:11: storage.stores.people.ca_file: the connection is not encrypted; write encrypt = \"starttls\"",

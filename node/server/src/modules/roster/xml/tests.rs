@@ -4,7 +4,7 @@ use storage::repository::roster::{Roster, RosterItem, Subscription};
 use xmpp::{BareJid, Element, StanzaErrorCondition as Condition, ns};
 
 use super::{
-    Limits, RosterAnswer, RosterSet, answer_get, item_element, parse_set, push_element,
+    Limits, RosterAnswer, RosterSet, Version, answer_get, item_element, parse_set, push_element,
     removed_element,
 };
 
