@@ -35,7 +35,10 @@ pub async fn shared_groups(repo: &dyn SharedGroupRepository) {
         repo.put_members(DOMAIN, "staff", &[member("ann")]).await,
         ErrorKind::Conflict,
     );
-    done(repo.remove_members(DOMAIN, "staff", &[ann.clone()]).await);
+    done(
+        repo.remove_members(DOMAIN, "staff", std::slice::from_ref(&ann))
+            .await,
+    );
 
     let staff = SharedGroup::new("staff");
     assert_eq!(done(repo.put(DOMAIN, &staff, 0).await), 1);
