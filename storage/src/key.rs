@@ -24,6 +24,7 @@
 //! | `idx` `V#` domain, field | words of vCards; sort: word, localpart |
 //! | `ctl` `C#` cluster | what the nodes of a cluster share; sort: what, or a node |
 //! | `ctl` `M#` domain | how far the maintenance of a domain is |
+//! | `ctl` `O#tokens`, `O#audit` | tokens of operators; what they did |
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -63,6 +64,10 @@ pub const MAINTENANCE: Bytes = Bytes::from_static(b"AT");
 pub const FOUNDER: Bytes = Bytes::from_static(b"FOUNDER");
 /// Sort key of a cluster's secrets.
 pub const SECRETS: Bytes = Bytes::from_static(b"SECRETS");
+/// Sort key of how many entries the audit log ever had.
+pub const AUDIT_HEAD: Bytes = Bytes::from_static(b"HEAD");
+/// What sort keys of entries of the audit log begin with.
+const AUDIT_SLOTS: &[u8] = b"E#";
 /// What sort keys of nodes begin with.
 pub const CLUSTER_NODES: &[u8] = b"NODE#";
 /// What sort keys of those who work on a log begin with: beyond every number.
@@ -275,6 +280,28 @@ pub fn cluster_node(node: &str) -> Bytes {
         .within(MAX_SORT)
 }
 
+/// Partition of the tokens of operators.
+pub fn api_tokens() -> Bytes {
+    partition_of_one(b"O#", "tokens")
+}
+
+/// Sort key of a token.
+pub fn api_token(id: &str) -> Bytes {
+    Builder::new(b"", id.len())
+        .last(id.as_bytes())
+        .within(MAX_SORT)
+}
+
+/// Partition of what operators did.
+pub fn audit() -> Bytes {
+    partition_of_one(b"O#", "audit")
+}
+
+/// Sort key of an entry of the audit log.
+pub fn audit_slot(slot: u64) -> Bytes {
+    [AUDIT_SLOTS, &slot.to_be_bytes()].concat().into()
+}
+
 /// Whether this is the partition of an account.
 pub(crate) fn is_of_account(partition: &[u8]) -> bool {
     partition.starts_with(b"U#")
@@ -396,6 +423,7 @@ pub fn record_name(space: Space, partition: &[u8], sort: &[u8]) -> &'static str 
         (_, b"V#") => "vcard words",
         (_, b"M#") => "maintenance",
         (Space::Ctl, b"C#") => "cluster",
+        (Space::Ctl, b"O#") => "operators",
         (_, b"G#") => "groups",
         (Space::Idx, b"R#") => "room list",
         (_, b"T#") => "rooms subscribed",

@@ -19,9 +19,9 @@ use crate::{
     layer::Class,
     maintenance::{Maintenance, MaintenanceOptions, Owners},
     repository::{
-        AccountRepository, ArchivePreferencesRepository, ByDomain, Credentials, LogRepository,
-        MailboxRepository, Pages, PrivacyRepository, PrivateXmlRepository, PubsubRepository,
-        RoomRepository, RosterRepository, VcardRepository,
+        AccountRepository, ArchivePreferencesRepository, ByDomain, CertificateRepository,
+        Credentials, LogRepository, MailboxRepository, Pages, PrivacyRepository,
+        PrivateXmlRepository, PubsubRepository, RoomRepository, RosterRepository, VcardRepository,
     },
     shape::{Blobs, Table},
 };
@@ -56,6 +56,8 @@ pub struct Stores {
     pub archive_preferences: Arc<dyn ArchivePreferencesRepository>,
     /// Rooms: those of all services where most domains are kept.
     pub rooms: Arc<dyn RoomRepository>,
+    /// Certificates that nodes share: where the accounts of most domains are kept.
+    pub certificates: Arc<dyn CertificateRepository>,
     /// What rooms publish: where rooms are.
     pub pages: Pages,
     layouts: Arc<Layouts>,
@@ -143,6 +145,7 @@ impl Stores {
             vcards: repository!(vcards),
             archive_preferences: repository!(archive_preferences),
             rooms: layouts.most.rooms(),
+            certificates: layouts.most.certificates(),
             pages: layouts.most.pages(),
             layouts,
         }

@@ -1,22 +1,26 @@
-"""Holds exchanges against the OpenAPI file: validate.py FILE.yaml EXCHANGES.jsonl
+"""Holds exchanges against an OpenAPI file: validate.py FILE.yaml EXCHANGES.jsonl
 
-Each line is an exchange: method, path, query (pairs), headers, body, status, answer. Prints how many of each operation were
-good, and fails at the first that is not, or if an operation of the file never occurs.
+Each line is an exchange: method, path, query (pairs), headers, body, status, answer, and the type of the answer if that is not
+application/json. Prints how many operations there were and how many exchanges, and fails at the first that is not good, or
+if an operation of the file never occurs.
 """
 
 import collections
 import json
 import sys
+import urllib.parse
 
 import yaml
-from openapi_core import OpenAPI
+from openapi_core import Config, OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
+
+HOST = "https://backend.example.org"
 
 
 def check(openapi, exchange):
     headers = {name.title(): value for name, value in exchange["headers"].items()}
     request = MockRequest(
-        "https://backend.example.org",
+        HOST,
         exchange["method"].lower(),
         exchange["path"],
         args=dict(exchange["query"]),
@@ -26,7 +30,9 @@ def check(openapi, exchange):
     )
     answer = b"" if exchange["answer"] is None else json.dumps(exchange["answer"]).encode()
     response = MockResponse(
-        data=answer, status_code=exchange["status"], content_type="application/json"
+        data=answer,
+        status_code=exchange["status"],
+        content_type=exchange.get("type", "application/json"),
     )
     openapi.validate_request(request)
     openapi.validate_response(request, response)
@@ -40,8 +46,8 @@ def operations(document):
                 yield method.upper(), path.count("/"), path.split("/")
 
 
-def operation_of(exchange, known):
-    segments = exchange["path"].removeprefix("/v1").split("/")
+def operation_of(exchange, known, base):
+    segments = exchange["path"].removeprefix(base).split("/")
     for method, _, template in known:
         if method == exchange["method"] and len(template) == len(segments):
             pairs = zip(template, segments)
@@ -54,14 +60,19 @@ def main(file, exchanges):
     with open(file) as opened:
         document = yaml.safe_load(opened)
     known = list(operations(document))
+    # What every path begins with; a file may leave open where it is served.
+    server = document["servers"][0]
+    base = urllib.parse.urlsplit(server["url"]).path
+    server["url"] = HOST + base
     # Who asks is TLS's business in part, and the validator does not know of client certificates.
     del document["security"], document["components"]["securitySchemes"]
-    openapi = OpenAPI.from_dict(document)
+    config = Config(extra_media_type_deserializers={"application/problem+json": json.loads})
+    openapi = OpenAPI.from_dict(document, config=config)
     counts = collections.Counter()
     with open(exchanges) as opened:
         for line in opened:
             exchange = json.loads(line)
-            operation = operation_of(exchange, known)
+            operation = operation_of(exchange, known, base)
             try:
                 check(openapi, exchange)
             except Exception as error:

@@ -171,6 +171,8 @@ pub struct Node {
     pub plain: SocketAddr,
     /// Its pages.
     pub http: SocketAddr,
+    /// Its API, if it has one.
+    pub api: Option<SocketAddr>,
     /// How long it took from its start to the first client.
     pub took: Duration,
     told: Told,
@@ -223,6 +225,7 @@ impl Start {
             binary: self.binary,
             plain: local(ports.c2s),
             http: local(ports.http.context("it has pages")?),
+            api: ports.api.map(local),
             took,
             told,
             room,

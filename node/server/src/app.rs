@@ -19,22 +19,23 @@ use crate::{
         negotiation::{self, ListenerContext},
         replica::Replicas,
     },
+    certificates::Certificates,
     config::{Config, RoomsPublish, Security},
     home::Homes,
     intake::Intake,
     maintenance,
     metrics::Metrics,
     module::{Module, Registry},
-    modules,
-    net::{ALPN_CLIENT, Acceptor, Listener, ListenerSettings, Pipe, TlsSettings, certificate},
+    modules::{self, muc::Muc},
+    net::{
+        ALPN_CLIENT, Acceptor, CertificateFiles, Held, Listener, ListenerSettings, Pipe,
+        TlsSettings, certificate,
+    },
     routing::{Order, Router, Sessions},
     shutdown::{Stop, Stopping, Tasks, signal},
     stores::{self, Opened},
     sweep,
 };
-
-/// How often certificate files are looked at.
-const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
 
 /// A running node.
 pub struct App {
@@ -42,6 +43,10 @@ pub struct App {
     pub router: Arc<Router>,
     /// Where it listens.
     pub addresses: Vec<(Security, SocketAddr)>,
+    /// What it shows there.
+    pub certificates: Arc<Certificates>,
+    /// The rooms, if there are any.
+    pub rooms: Option<Arc<Muc>>,
     stop: Stop,
     stopping: Stopping,
 }
@@ -143,7 +148,10 @@ impl App {
             started: Instant::now(),
             clock,
         });
-        let registry = registry(&router)?;
+        let certificates = router.stores.certificates.clone();
+        let certificates = Arc::new(Certificates::load(&config, certificates).await?);
+        let rooms = rooms(&router);
+        let registry = registry(&router, rooms.as_ref())?;
         router
             .registry
             .set(registry)
@@ -151,6 +159,8 @@ impl App {
         let app = Self {
             router,
             addresses: Vec::new(),
+            certificates,
+            rooms,
             stop,
             stopping,
         };
@@ -173,14 +183,8 @@ impl App {
 
     fn listen(&mut self) -> anyhow::Result<()> {
         let config = self.router.config.clone();
-        let certificates = match &config.certificates[..] {
-            [] => vec![certificate::self_signed(
-                &config.data,
-                &config.domains,
-                SystemTime::now(),
-            )?],
-            certificates => certificates.to_vec(),
-        };
+        let (certificates, held) = self.shown()?;
+        let mut counts = Vec::new();
         let mut acceptors: HashMap<bool, Arc<Acceptor>> = HashMap::new();
         for listener in &config.listeners {
             let direct = listener.security == Security::Direct;
@@ -189,6 +193,7 @@ impl App {
                 None => {
                     let settings = TlsSettings {
                         certificates: certificates.clone(),
+                        held: held.clone(),
                         alpn: if direct {
                             vec![ALPN_CLIENT.to_vec()]
                         } else {
@@ -199,7 +204,7 @@ impl App {
                     };
                     let acceptor =
                         Arc::new(Acceptor::new(settings).context("reading the certificates")?);
-                    self.watch(acceptor.clone());
+                    self.certificates.serve(acceptor.clone());
                     crate::gauges::watch_certificates(&self.router.metrics, &acceptor);
                     acceptors.insert(direct, acceptor.clone());
                     acceptor
@@ -214,6 +219,7 @@ impl App {
                 .with_context(|| format!("listening on {}", listener.address))?;
             self.addresses
                 .push((listener.security, socket.local_addr()?));
+            counts.push((listener.security, socket.counts()));
             let context = Arc::new(ListenerContext {
                 security: listener.security,
                 starttls: (!direct).then(|| acceptor.clone()),
@@ -221,7 +227,45 @@ impl App {
             });
             self.accept(socket, context);
         }
+        let follow = self.certificates.clone().follow(self.stopping.clone());
+        self.router.spawn(follow);
+        crate::gauges::watch_listeners(&self.router.metrics, counts);
         Ok(())
+    }
+
+    /// The node's certificates for what speaks TLS beside XMPP, with the protocols that it agrees on; they are reloaded as
+    /// those of the listeners are.
+    ///
+    /// # Errors
+    /// A certificate is not to be had.
+    pub fn acceptor(&self, alpn: Vec<Vec<u8>>) -> anyhow::Result<Arc<Acceptor>> {
+        let (certificates, held) = self.shown()?;
+        let settings = TlsSettings {
+            certificates,
+            held,
+            alpn,
+            ..TlsSettings::default()
+        };
+        let acceptor = Arc::new(Acceptor::new(settings).context("reading the certificates")?);
+        self.certificates.serve(acceptor.clone());
+        Ok(acceptor)
+    }
+
+    /// The certificates that are shown: those in files and in the store, or one that is made and kept beside the data.
+    fn shown(&self) -> anyhow::Result<(Vec<CertificateFiles>, Vec<Held>)> {
+        let (config, held) = (&self.router.config, self.certificates.held());
+        let files = match &config.certificates[..] {
+            [] if held.is_empty() => {
+                let now = SystemTime::now();
+                vec![certificate::self_signed(
+                    &config.data,
+                    &config.domains,
+                    now,
+                )?]
+            }
+            files => files.to_vec(),
+        };
+        Ok((files, held))
     }
 
     /// Serves a client whose connection another task holds, as one that comes to a port without TLS.
@@ -257,24 +301,6 @@ impl App {
             for domain in &router.config.domains {
                 if let Err(error) = accounts.finish_removals(domain, &cx).await {
                     tracing::warn!(%domain, %error, "removed accounts are not erased yet");
-                }
-            }
-        });
-    }
-
-    fn watch(&self, acceptor: Arc<Acceptor>) {
-        let mut stop = self.stopping.clone();
-        self.router.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(CERTIFICATE_CHECK) => {}
-                    () = stop.wait() => return,
-                }
-                let checked = acceptor.clone();
-                match tokio::task::spawn_blocking(move || checked.check_reload()).await {
-                    Ok(Ok(crate::net::Reload::Unchanged)) | Err(_) => {}
-                    Ok(Ok(_)) => tracing::info!("certificates reloaded"),
-                    Ok(Err(error)) => tracing::error!(%error, "new certificates cannot be used"),
                 }
             }
         });
@@ -346,17 +372,10 @@ fn handles(router: &Router) -> Vec<Arc<crate::routing::SessionHandle>> {
     all
 }
 
-/// Every module, and what it answers for.
-fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
+fn rooms(router: &Router) -> Option<Arc<Muc>> {
     let (config, stores) = (&router.config, &router.stores);
-    let lists = Arc::new(modules::blocking::Lists::new(
-        stores.privacy.clone(),
-        router.rosters.clone(),
-        router.active_lists.clone(),
-    ));
-    let accounts = router.accounts();
-    let rooms = config.rooms.enabled.then(|| {
-        Arc::new(modules::muc::Muc::new(
+    config.rooms.enabled.then(|| {
+        Arc::new(Muc::new(
             room_options(config),
             stores.rooms.clone(),
             stores.logs.clone(),
@@ -364,7 +383,18 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
             stores.pages.clone(),
             router.metrics.rooms.clone(),
         ))
-    });
+    })
+}
+
+/// Every module, and what it answers for.
+fn registry(router: &Arc<Router>, rooms: Option<&Arc<Muc>>) -> anyhow::Result<Registry> {
+    let (config, stores) = (&router.config, &router.stores);
+    let lists = Arc::new(modules::blocking::Lists::new(
+        stores.privacy.clone(),
+        router.rosters.clone(),
+        router.active_lists.clone(),
+    ));
+    let accounts = router.accounts();
     let pep = Arc::new(modules::pubsub::Pep::new(
         router.nodes.clone(),
         router.rosters.clone(),
@@ -407,10 +437,10 @@ fn registry(router: &Arc<Router>) -> anyhow::Result<Registry> {
             config.admins.clone(),
             config.domains.clone(),
             accounts,
-            rooms.as_ref(),
+            rooms,
         )),
     ];
-    modules.extend(rooms.map(|rooms| rooms as Arc<dyn Module>));
+    modules.extend(rooms.map(|rooms| rooms.clone() as Arc<dyn Module>));
     modules.push(Arc::new(modules::pubsub::PubsubServices::new(
         router.nodes.clone(),
         pubsub_options(config),

@@ -6,13 +6,14 @@
 //! | `values` | durations, sizes, addresses: text to value |
 //! | `reader` | takes a section apart; what nobody asked for is unknown |
 //! | `meaning` | every key: from what was written to [`Config`] |
-//! | `storage`, `cluster`, `maintenance`, `pubsub`, `rooms`, `listeners`, `certificates`, `filter` | sections with rules of their own |
+//! | `storage`, `cluster`, `api`, `maintenance`, `pubsub`, `rooms`, `listeners`, `certificates`, `filter` | sections with rules of their own |
 //! | `mistake`, `origin` | what is wrong, where, and what to do; what was written, and where |
 //! | `user_data` | what an instance of EC2 was given in place of a file |
 //! | `load` | finds the file, reads the environment, reports every mistake at once |
 //!
 //! Every key with its default stands in `docs/starling.example.toml`, which the tests hold to this code.
 
+mod api;
 mod certificates;
 pub mod cluster;
 mod filter;
@@ -42,7 +43,17 @@ use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
 
 use crate::net::{AdmissionLimits, CertificateFiles, Network};
 
-pub use self::cluster::Cluster;
+pub use self::{api::Api, cluster::Cluster};
+/// A time as configuration and commands write it: `90s`, `1h30m`, `21d`.
+///
+/// # Errors
+/// It is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is no time; write one such as 90s, 1h30m, 21d");
+    values::parse_duration(text).ok_or_else(wrong)
+}
+
+pub use certificates::StoredCertificate;
 pub use load::{Loaded, Overrides, Sources, load};
 pub use maintenance::Maintenance;
 pub use mistake::{Mistake, Mistakes};
@@ -73,8 +84,12 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// Where metrics and health are served; `None`: nowhere.
     pub http: Option<SocketAddr>,
-    /// Certificates. Empty: one is made and kept beside the data.
+    /// Administration over HTTP.
+    pub api: Api,
+    /// Certificates in files. None here and none in the store: one is made and kept beside the data.
     pub certificates: Vec<CertificateFiles>,
+    /// Certificates in the store.
+    pub stored_certificates: Vec<StoredCertificate>,
     /// Who may log in, and how.
     pub auth: Auth,
     /// In-band registration (XEP-0077).
@@ -260,7 +275,9 @@ impl Config {
                 listener(5223, Security::Direct),
             ],
             http: Some(SocketAddr::from(([127, 0, 0, 1], 5280))),
+            api: Api::default(),
             certificates: Vec::new(),
+            stored_certificates: Vec::new(),
             auth: Auth {
                 mechanisms: scram(true)
                     .into_iter()

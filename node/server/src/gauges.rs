@@ -1,13 +1,17 @@
 //! Gauges: what the parts of a running node tell at a scrape.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
 
 use storage::shape::Table;
 
 use crate::{
+    config::Security,
     membership::{Board, Phase},
     metrics::{ClusterMetrics, Metrics},
-    net::{Acceptor, RefusedCounts},
+    net::{Acceptor, Counts, RefusedCounts},
     routing::Router,
 };
 
@@ -89,29 +93,41 @@ pub fn watch_certificates(metrics: &Metrics, acceptor: &Arc<Acceptor>) {
     });
 }
 
-/// Lets the metrics look at a listener: `open` and `refused` ask it.
-pub fn watch_listener(
-    metrics: &Metrics,
-    name: &'static str,
-    open: impl Fn() -> usize + Send + Sync + 'static,
-    refused: impl Fn() -> RefusedCounts + Send + Sync + 'static,
-) {
+/// What the metrics call a listener.
+fn listener_name(security: Security) -> &'static str {
+    match security {
+        Security::StartTls { .. } => "c2s",
+        Security::Direct => "c2s_tls",
+    }
+}
+
+/// Lets the metrics look at all listeners of a life of this node. Those of one kind are one in the metrics.
+pub fn watch_listeners(metrics: &Metrics, listeners: Vec<(Security, Counts)>) {
     metrics.on_scrape(move |gauges| {
-        gauges
-            .connections
-            .with_label_values(&[name])
-            .set(count(open()));
-        let refused = refused();
+        let (mut open, mut sum) = (BTreeMap::new(), RefusedCounts::default());
+        for (security, counts) in &listeners {
+            *open.entry(listener_name(*security)).or_default() += counts.open();
+            let refused = counts.refused();
+            sum.full += refused.full;
+            sum.per_address += refused.per_address;
+            sum.rate += refused.rate;
+        }
+        for (name, open) in open {
+            gauges
+                .connections
+                .with_label_values(&[name])
+                .set(count(open));
+        }
         let reasons = [
-            ("full", refused.full),
-            ("per_address", refused.per_address),
-            ("rate", refused.rate),
+            ("full", sum.full),
+            ("per_address", sum.per_address),
+            ("rate", sum.rate),
         ];
-        for (reason, number) in reasons {
+        for (reason, refused) in reasons {
             gauges
                 .refused
                 .with_label_values(&[reason])
-                .set(i64::try_from(number).unwrap_or(i64::MAX));
+                .set(number(refused));
         }
     });
 }

@@ -5,11 +5,14 @@
 //! recipient (`pipeline`) and is posted to sessions. Features are `modules`, built on the contract in `module`.
 //!
 //! Around it: `cli` reads the command, `config` what the operator wrote, `serve` runs a node until it is told to stop,
-//! `admin` changes accounts of a node that runs or not, `transfer` moves them between servers.
+//! `admin` is what can be done to a node, and to accounts whether it runs or not, `api` serves it over HTTP, `transfer` moves them between servers.
 
 pub mod admin;
+pub mod api;
 pub mod app;
+pub mod attempts;
 pub mod c2s;
+pub mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -16,6 +16,7 @@ use std::{fmt, sync::Arc};
 use parking_lot::Mutex;
 use prometheus::{
     Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    proto::MetricFamily,
 };
 
 pub use cluster::ClusterMetrics;
@@ -259,15 +260,19 @@ impl Metrics {
         self.looks.lock().push(Box::new(look));
     }
 
-    /// Everything in Prometheus' text format.
-    pub fn render(&self) -> String {
+    /// Everything, as it is now.
+    pub fn gather(&self) -> Vec<MetricFamily> {
         self.gauges.look_at_process();
         for look in self.looks.lock().iter() {
             look(&self.gauges);
         }
-        let families = self.registry.gather();
+        self.registry.gather()
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn render(&self) -> String {
         TextEncoder::new()
-            .encode_to_string(&families)
+            .encode_to_string(&self.gather())
             .expect("families have names and values")
     }
 

@@ -1,6 +1,6 @@
 //! The ready file: the ports of a node that listens, for supervisors and tests that let it choose them (port 0).
 //!
-//! JSON: `{"c2s":5222,"c2s_tls":5223,"http":5280,"pid":1234}`; what the node does not serve is `null`.
+//! JSON: `{"c2s":5222,"c2s_tls":5223,"http":5280,"api":5290,"pid":1234}`; what the node does not serve is `null`.
 
 use std::{
     fs::{self, File},
@@ -19,6 +19,9 @@ pub struct Ready {
     pub c2s_tls: Option<u16>,
     /// Metrics and health.
     pub http: Option<u16>,
+    /// Administration over HTTP.
+    #[serde(default)]
+    pub api: Option<u16>,
     /// The process.
     pub pid: u32,
 }
@@ -53,13 +56,14 @@ mod tests {
                 c2s: Some(port),
                 c2s_tls: None,
                 http: Some(1),
+                api: None,
                 pid: 7,
             };
             write_ready_file(&path, &ready).unwrap();
             let text = fs::read_to_string(&path).unwrap();
             assert_eq!(
                 text,
-                format!("{{\"c2s\":{port},\"c2s_tls\":null,\"http\":1,\"pid\":7}}\n")
+                format!("{{\"c2s\":{port},\"c2s_tls\":null,\"http\":1,\"api\":null,\"pid\":7}}\n")
             );
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
@@ -70,6 +74,7 @@ mod tests {
                     c2s: None,
                     c2s_tls: None,
                     http: None,
+                    api: None,
                     pid: 0
                 }
             )

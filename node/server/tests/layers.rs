@@ -11,7 +11,7 @@ use std::{
 
 /// What everybody may import: values and leaves without a way back.
 const COMMON: &[&str] = &[
-    "clock", "config", "keys", "metrics", "random", "shutdown", "turns",
+    "attempts", "clock", "config", "keys", "metrics", "random", "shutdown", "turns",
 ];
 
 /// Module, and what else it may import.
@@ -37,12 +37,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         "serve",
         &[
             "admin",
+            "api",
             "app",
             "first_start",
             "gauges",
             "http",
             "instance",
             "membership",
+            "net",
             "ready_file",
             "routing",
             "status",
@@ -53,6 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "app",
         &[
             "c2s",
+            "certificates",
             "gauges",
             "home",
             "intake",
@@ -65,6 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sweep",
         ],
     ),
+    ("certificates", &["net"]),
     ("instance", &[]),
     ("intake", &["c2s", "home", "pipeline", "routing"]),
     ("sweep", &["home", "intake", "routing"]),
@@ -81,6 +85,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "status",
         ],
     ),
+    ("api", &["admin", "net"]),
+    ("attempts", &[]),
     ("status", &["membership"]),
     ("first_start", &["net"]),
     ("transfer", &["modules"]),

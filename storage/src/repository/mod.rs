@@ -6,10 +6,12 @@
 pub mod account;
 pub mod archive_preferences;
 pub mod by_domain;
+pub mod certificate;
 pub mod control;
 pub mod log;
 pub mod mailbox;
 pub(crate) mod object;
+pub mod operators;
 pub mod pages;
 pub(crate) mod paging;
 pub mod privacy;
@@ -30,6 +32,9 @@ pub use archive_preferences::{
     ArchiveDefault, ArchivePreferences, ArchivePreferencesRepository, TableArchivePreferences,
 };
 pub use by_domain::ByDomain;
+pub use certificate::{
+    BlobCertificates, CertificateName, CertificatePem, CertificateRepository, MAX_PEM,
+};
 pub use control::{ClusterSecret, ClusterSecrets, Control, FounderRow, NodeRow, Rotation};
 pub use log::{
     EntryFlags, LogEntry, LogRange, LogRepository, NewEntry, Rewrite, TableLogs, Tip,
@@ -38,6 +43,7 @@ pub use log::{
     retain::Retention,
 };
 pub use mailbox::{Mailbox, MailboxRepository, TableMailboxes};
+pub use operators::{ApiToken, AuditEntry, AuditOutcome, Operators, TokenHash};
 pub use pages::{DayState, MonthState, Pages, PagesState, PartState};
 pub use privacy::{
     PrivacyAction, PrivacyData, PrivacyItem, PrivacyMatch, PrivacyRepository, StanzaKinds,

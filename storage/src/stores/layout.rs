@@ -11,10 +11,10 @@ use crate::{
     clock::SystemClock,
     layer::{Class, Guarded},
     repository::{
-        AccountRepository, ArchivePreferencesRepository, LogRepository, MailboxRepository, Pages,
-        PrivacyRepository, PrivateXmlRepository, PubsubRepository, RoomRepository,
-        RosterRepository, ShadowedAccounts, TableAccounts, TableArchivePreferences, TableMailboxes,
-        TablePrivacy, TableRooms, VcardRepository,
+        AccountRepository, ArchivePreferencesRepository, BlobCertificates, CertificateRepository,
+        LogRepository, MailboxRepository, Pages, PrivacyRepository, PrivateXmlRepository,
+        PubsubRepository, RoomRepository, RosterRepository, ShadowedAccounts, TableAccounts,
+        TableArchivePreferences, TableMailboxes, TablePrivacy, TableRooms, VcardRepository,
     },
     shape::Table,
     sweep::Sweep,
@@ -147,7 +147,12 @@ impl Layout {
         Arc::new(TableRooms::new(self.accounts.table_for(Class::Bind)))
     }
 
-    /// What they publish.
+    /// Certificates that nodes share.
+    pub(super) fn certificates(&self) -> Arc<dyn CertificateRepository> {
+        Arc::new(BlobCertificates::new(self.accounts.blobs.clone()))
+    }
+
+    /// What rooms publish.
     pub(super) fn pages(&self) -> Pages {
         Pages::new(self.accounts.blobs.clone())
     }

@@ -25,6 +25,9 @@ pub struct Ready {
     pub c2s_tls: Option<u16>,
     /// HTTP port.
     pub http: Option<u16>,
+    /// Port of the API.
+    #[serde(default)]
+    pub api: Option<u16>,
 }
 
 /// The configuration in the directory of a server.

@@ -3,6 +3,8 @@
 //! `STARLING_SEED` repeats the choices of a run; `STARLING_TEST_SHARED=cloud` has DynamoDB, S3 and memcached for the store instead of a
 //! database.
 
+mod administering;
+mod console;
 mod crossing;
 mod dying;
 mod everywhere;

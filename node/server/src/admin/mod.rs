@@ -1,117 +1,88 @@
-//! Administration of accounts and of the cluster: a few requests. Those about accounts are done on the stores of a node that
-//! is down or inside one that runs, those about the cluster ([`cluster`]) only inside one that runs.
+//! Administration of accounts, rooms and of the cluster: one set of [`operations`], behind the socket of a node ([`socket`]),
+//! which the command asks ([`client`]), and behind its HTTP API (`api`). What is about accounts and tokens can be done on the
+//! stores of a node that is down as well.
 //!
-//! Why here: `starling user` must work either way, and an embedded store opens once. A running node answers on a socket
-//! in its directory ([`socket`]); the command asks there first ([`client`]).
-//! Left out: rooms and messages (XEP-0133 is for clients).
+//! | file | what |
+//! |---|---|
+//! | `operations`, `request`, `answers`, `shape` | what may be asked, by whom, and what is answered; described |
+//! | `caller` | who asks, and how a token proves it |
+//! | `audit` | what was changed is written down before it is done |
+//! | `accounts`, `looking`, `cluster`, `tokens` | what is done |
+//!
+//! Left out: messages (XEP-0133 is for clients).
 
+mod accounts;
+pub mod answers;
+mod audit;
+pub mod caller;
 pub mod client;
 pub mod cluster;
 mod live;
+mod looking;
+pub mod operations;
+mod request;
+pub mod shape;
 pub mod socket;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use storage::repository::Operators;
 use xmpp::{BareJid, StanzaError, StanzaErrorCondition as Condition};
 use zeroize::Zeroizing;
 
+pub use answers::{Times, User};
+pub use caller::{Caller, Who};
 pub use cluster::{Alone, ClusterControl, Declined, Desk};
 pub use live::Live;
+pub use request::Request;
 
+use self::answers::{
+    AccountFacts, AuditLine, Contact, Family, Online, Page, PubsubFacts, RoomFacts, RoomLine,
+    SessionFacts, TokenFacts, Waiting, Whoami,
+};
 use crate::{
-    module::Context,
-    modules::register::{Accounts, Way},
+    metrics::Metrics,
+    modules::{muc::Muc, register::Accounts},
     status::Facts,
 };
 
-/// Most users of one page.
+/// Most entries of one page.
 pub const MAX_PAGE: usize = 1_000;
 
-/// What may be asked, one JSON object a line.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Request {
-    /// Whether anybody is there.
-    Ping,
-    /// Makes an account.
-    Add {
-        /// Bare address.
-        account: String,
-        /// Its password.
-        password: String,
-    },
-    /// Changes a password; tokens for fast reconnection fall with the old one, and sessions end.
-    Password {
-        /// Bare address.
-        account: String,
-        /// The new password.
-        password: String,
-    },
-    /// Removes an account with all it has; its sessions end.
-    Remove {
-        /// Bare address.
-        account: String,
-    },
-    /// Locks an account: its sessions end, nobody logs in, nothing is lost.
-    Disable {
-        /// Bare address.
-        account: String,
-    },
-    /// Unlocks an account.
-    Enable {
-        /// Bare address.
-        account: String,
-    },
-    /// A domain's accounts in order, beyond `after`, at most [`MAX_PAGE`].
-    List {
-        /// The domain.
-        domain: String,
-        /// The last name of the page before.
-        after: Option<String>,
-        /// How many.
-        limit: usize,
-        /// Whether it is asked since when they are and were last there.
-        times: bool,
-    },
-    /// Ends the sessions of an account.
-    Kick {
-        /// Bare address.
-        account: String,
-    },
-    /// What is to be told of the node and of its cluster.
-    ClusterStatus,
-    /// The same, from who watches a life leave: the last word of it is awaited.
-    Departure {
-        /// The life.
-        node: String,
-    },
-    /// Lets a member hand over what it has, and go.
-    Drain {
-        /// Its life, its name or its address; `None`: the node that is asked.
-        node: Option<String>,
-    },
-    /// Declares the life of a member over.
-    Fence {
-        /// Its life, its name or its address.
-        node: String,
-    },
-    /// Begins to replace the secret of the cluster.
-    RotateSecret,
-}
-
 /// What is answered, one JSON object a line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
     /// It is done.
     Done,
+    /// Who asks.
+    Whoami(Whoami),
     /// Accounts. Fewer than asked for: there are no more.
     Users(Vec<User>),
+    /// What is known of an account.
+    Account(AccountFacts),
+    /// Contacts.
+    Roster(Page<Contact>),
+    /// Messages that wait.
+    Queue(Page<Waiting>),
+    /// Sessions of an account.
+    Sessions(Page<SessionFacts>),
+    /// Who is there.
+    Online(Online),
     /// So many sessions end.
     Ended(usize),
+    /// Rooms.
+    Rooms(Page<RoomLine>),
+    /// What is known of a room.
+    Room(RoomFacts),
+    /// Pubsub nodes.
+    Pubsub(Page<String>),
+    /// What is known of a pubsub node.
+    PubsubNode(PubsubFacts),
     /// What is to be told of the node and of its cluster.
     Cluster(Box<Facts>),
     /// It has begun.
@@ -119,33 +90,29 @@ pub enum Response {
         /// The life that it is about.
         node: String,
     },
+    /// Metrics.
+    Metrics(Page<Family>),
+    /// What was changed by whom.
+    Audit(Page<AuditLine>),
+    /// A new token, which is shown once.
+    Token {
+        /// The token itself.
+        token: String,
+        /// By which it is revoked.
+        id: String,
+    },
+    /// The tokens.
+    Tokens(Vec<TokenFacts>),
     /// It is not done.
     Refused {
         /// What kind of refusal.
         why: Why,
         /// In words.
         reason: String,
+        /// The field that is wrong.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        field: Option<String>,
     },
-}
-
-/// An account in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct User {
-    /// Its localpart.
-    pub name: String,
-    /// Whether it is locked.
-    pub disabled: bool,
-    /// Since when it is and was last there, if that was asked.
-    pub times: Option<Times>,
-}
-
-/// When an account was what, in milliseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Times {
-    /// When it was made.
-    pub created_ms: u64,
-    /// When it was last there; 0: never.
-    pub last_active_ms: u64,
 }
 
 /// Why something was not done.
@@ -156,7 +123,7 @@ pub enum Why {
     Invalid,
     /// The account exists.
     Exists,
-    /// There is no such account.
+    /// There is no such account, room, node, token.
     Absent,
     /// Only a running node can do that.
     NotRunning,
@@ -168,12 +135,40 @@ pub enum Why {
     Alone,
     /// The like is under way.
     Busy,
+    /// Who asks may not.
+    Denied,
+}
+
+impl Why {
+    /// Its name, as it is serialised.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Exists => "exists",
+            Self::Absent => "absent",
+            Self::NotRunning => "not_running",
+            Self::Elsewhere => "elsewhere",
+            Self::Store => "store",
+            Self::Alone => "alone",
+            Self::Busy => "busy",
+            Self::Denied => "denied",
+        }
+    }
 }
 
 fn refused(why: Why, reason: impl Into<String>) -> Response {
     Response::Refused {
         why,
         reason: reason.into(),
+        field: None,
+    }
+}
+
+fn invalid(field: &str, reason: impl Into<String>) -> Response {
+    Response::Refused {
+        why: Why::Invalid,
+        reason: reason.into(),
+        field: Some(field.to_owned()),
     }
 }
 
@@ -187,7 +182,7 @@ fn told(error: &StanzaError, account: &BareJid) -> Response {
     match error.condition {
         Condition::Conflict => refused(Why::Exists, format!("{account} exists already")),
         Condition::ItemNotFound => absent(account),
-        Condition::NotAcceptable => refused(Why::Invalid, text),
+        Condition::NotAcceptable => invalid("password", text),
         Condition::NotAllowed => {
             let domain = account.domain();
             let reason = format!(
@@ -195,11 +190,15 @@ fn told(error: &StanzaError, account: &BareJid) -> Response {
             );
             refused(Why::Elsewhere, reason)
         }
-        condition => refused(
-            Why::Store,
-            format!("the store says: {} ({text})", condition.as_str()),
-        ),
+        _ => waits(error),
     }
+}
+
+/// What is to be tried again.
+fn waits(error: &StanzaError) -> Response {
+    let text = error.text.as_deref().unwrap_or("the node's log says why");
+    let condition = error.condition.as_str();
+    refused(Why::Store, format!("the store says: {condition} ({text})"))
 }
 
 impl From<storage::Error> for Response {
@@ -217,6 +216,14 @@ pub struct Administrator {
     pub accounts: Accounts,
     /// Domains whose accounts may be made.
     pub domains: Vec<String>,
+    /// Tokens, and the audit log.
+    pub operators: Operators,
+    /// The rooms, if there are any and the node runs.
+    pub rooms: Option<Arc<Muc>>,
+    /// The services for publishing.
+    pub pubsub: Vec<String>,
+    /// The metrics, if the node runs.
+    pub metrics: Option<Metrics>,
     /// The node, if it runs.
     pub live: Option<Arc<dyn Live>>,
     /// What there is to operate it, if it runs.
@@ -224,10 +231,26 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    /// Does what is asked.
-    pub async fn perform(&self, request: Request) -> Response {
+    /// Does what somebody asks, if they may. What changes anything is in the audit log before it is done.
+    pub async fn ask(&self, caller: &Caller, request: Request) -> Response {
+        if let Err(refusal) = caller.may(&request) {
+            return refusal;
+        }
+        match self.begin(caller, &request).await {
+            Err(refusal) => refusal,
+            Ok(None) => self.perform(caller, request).await,
+            Ok(Some(entry)) => {
+                let response = self.perform(caller, request).await;
+                self.end(entry, &response).await;
+                response
+            }
+        }
+    }
+
+    async fn perform(&self, caller: &Caller, request: Request) -> Response {
         let outcome = match request {
             Request::Ping => Ok(Response::Done),
+            Request::Whoami => Ok(self.whoami(caller)),
             Request::Add { account, password } => {
                 self.add(&account, Zeroizing::new(password)).await
             }
@@ -243,7 +266,34 @@ impl Administrator {
                 limit,
                 times,
             } => self.list(&domain, after.as_deref(), limit, times).await,
+            Request::Account { account } => self.look(&account).await,
+            Request::Roster {
+                account,
+                after,
+                limit,
+            } => self.roster(&account, after.as_deref(), limit).await,
+            Request::Queue {
+                account,
+                after,
+                limit,
+            } => self.queue(&account, after, limit).await,
+            Request::Sessions { account } => self.sessions(&account).await,
             Request::Kick { account } => self.kick(&account).await,
+            Request::End { account, resource } => self.end_one(&account, &resource).await,
+            Request::Online { after, limit } => self.online(after, limit).await,
+            Request::Rooms {
+                service,
+                after,
+                limit,
+            } => self.list_rooms(&service, after.as_deref(), limit).await,
+            Request::Room { room } => self.room(&room).await,
+            Request::DestroyRoom { room, reason } => self.destroy_room(&room, reason).await,
+            Request::Pubsub {
+                service,
+                after,
+                limit,
+            } => self.list_pubsub(&service, after.as_deref(), limit).await,
+            Request::PubsubNode { service, node } => self.pubsub_node(&service, &node).await,
             Request::ClusterStatus | Request::Departure { .. } => self
                 .desk()
                 .map(|desk| Response::Cluster(Box::new((desk.look)()))),
@@ -259,6 +309,15 @@ impl Administrator {
                 Ok(desk) => desk.rotate_secret().await,
                 Err(refusal) => Err(refusal),
             },
+            Request::Metrics => self.all_metrics(),
+            Request::Audit { before, limit } => self.audit(before, limit).await,
+            Request::TokenCreate {
+                name,
+                scopes,
+                lifetime_s,
+            } => self.create_token(name, scopes, lifetime_s).await,
+            Request::Tokens => self.list_tokens().await,
+            Request::TokenRevoke { id } => self.revoke_token(&id).await,
         };
         outcome.unwrap_or_else(|refusal| refusal)
     }
@@ -268,159 +327,8 @@ impl Administrator {
         self.desk.as_ref().ok_or_else(down)
     }
 
-    fn account(&self, text: &str) -> Result<BareJid, Response> {
-        let account = BareJid::parse(text)
-            .map_err(|error| refused(Why::Invalid, format!("\"{text}\" is no address: {error}")))?;
-        if account.local().is_none() {
-            return Err(refused(
-                Why::Invalid,
-                format!("\"{text}\" has no name before the @"),
-            ));
-        }
-        if !self.domains.iter().any(|domain| domain == account.domain()) {
-            let served = self.domains.join(", ");
-            return Err(refused(
-                Why::Invalid,
-                format!("{} is not served here; served: {served}", account.domain()),
-            ));
-        }
-        Ok(account)
-    }
-
-    async fn add(&self, account: &str, password: Zeroizing<String>) -> Result<Response, Response> {
-        let account = self.account(account)?;
-        let cx = self.live.as_ref().map(|live| live.context());
-        let made = self.accounts.create(&account, &password, self.way(&cx));
-        made.await.map_err(|error| told(&error, &account))?;
-        Ok(Response::Done)
-    }
-
-    /// How what is asked for an account reaches who is concerned.
-    fn way<'a>(&'a self, cx: &'a Option<Context>) -> Way<'a> {
-        match cx {
-            Some(cx) => Way::Running(cx),
-            None => Way::Down(&self.domains),
-        }
-    }
-
-    async fn password(
-        &self,
-        account: &str,
-        password: Zeroizing<String>,
-    ) -> Result<Response, Response> {
-        let account = self.account(account)?;
-        let changed = self.accounts.set_password(&account, &password).await;
-        changed.map_err(|error| told(&error, &account))?;
-        if let Some(live) = &self.live {
-            let ended = live.end_sessions(&account, "the password was changed");
-            ended.await.map_err(|error| told(&error, &account))?;
-        }
-        Ok(Response::Done)
-    }
-
-    async fn remove(&self, account: &str) -> Result<Response, Response> {
-        let account = self.account(account)?;
-        let cx = self.live.as_ref().map(|live| live.context());
-        let removed = self.accounts.remove(&account, None, self.way(&cx)).await;
-        removed.map_err(|error| told(&error, &account))?;
-        Ok(Response::Done)
-    }
-
-    async fn set_disabled(&self, account: &str, disabled: bool) -> Result<Response, Response> {
-        let account = self.account(account)?;
-        let found = self.accounts.stores.accounts.load(&account).await?;
-        let found = found.ok_or_else(|| absent(&account))?;
-        if found.disabled != disabled {
-            self.accounts
-                .stores
-                .accounts
-                .set_disabled(&account, disabled, found.version)
-                .await?;
-        }
-        if let Some(live) = self.live.as_ref().filter(|_| disabled) {
-            let ended = live.end_sessions(&account, "the account is disabled");
-            ended.await.map_err(|error| told(&error, &account))?;
-        }
-        Ok(Response::Done)
-    }
-
-    async fn list(
-        &self,
-        domain: &str,
-        after: Option<&str>,
-        limit: usize,
-        times: bool,
-    ) -> Result<Response, Response> {
-        let limit = limit.clamp(1, MAX_PAGE);
-        let names = self
-            .accounts
-            .stores
-            .accounts
-            .list(domain, after, limit)
-            .await?;
-        let mut users = Vec::with_capacity(names.len());
-        for name in names {
-            users.push(self.user(domain, name, times).await?);
-        }
-        Ok(Response::Users(users))
-    }
-
-    /// One that was removed since the list was read is in it all the same: a short page would end the list.
-    async fn user(&self, domain: &str, name: String, times: bool) -> Result<User, Response> {
-        let mut user = User {
-            name,
-            disabled: false,
-            times: None,
-        };
-        let Ok(account) = BareJid::from_parts(Some(&user.name), domain) else {
-            return Ok(user);
-        };
-        let Some(found) = self.accounts.stores.accounts.load(&account).await? else {
-            return Ok(user);
-        };
-        user.disabled = found.disabled;
-        if times {
-            user.times = Some(Times {
-                created_ms: found.created_ms,
-                last_active_ms: self
-                    .accounts
-                    .stores
-                    .mailboxes
-                    .load(&account)
-                    .await?
-                    .last_active_ms,
-            });
-        }
-        Ok(user)
-    }
-
-    async fn kick(&self, account: &str) -> Result<Response, Response> {
-        let account = self.account(account)?;
-        let ended = match &self.live {
-            Some(live) => {
-                let ended = live.end_sessions(&account, "ended by the administrator");
-                Some(ended.await.map_err(|error| told(&error, &account))?)
-            }
-            None => None,
-        };
-        match ended {
-            // Somebody without an account was there: an anonymous user.
-            Some(ended @ 1..) => Ok(Response::Ended(ended)),
-            _ if self
-                .accounts
-                .stores
-                .accounts
-                .load(&account)
-                .await?
-                .is_none() =>
-            {
-                Err(absent(&account))
-            }
-            Some(ended) => Ok(Response::Ended(ended)),
-            None => Err(refused(
-                Why::NotRunning,
-                "the node does not run, so nobody is connected",
-            )),
-        }
+    fn live(&self) -> Result<&Arc<dyn Live>, Response> {
+        let down = || refused(Why::NotRunning, "the node does not run");
+        self.live.as_ref().ok_or_else(down)
     }
 }

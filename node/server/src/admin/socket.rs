@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Administrator, Request, Response, Why, refused};
+use super::{Administrator, Caller, Request, Response, Who, Why, refused};
 use crate::{
     shutdown::Stopping,
     status::text::{Departure, departure},
@@ -148,16 +148,14 @@ async fn converse(
         let mut leaves = None;
         let response = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => {
-                let name = name(&request);
-                match &request {
-                    // It is asked again and again.
-                    Request::Departure { node } => leaves = Some(node.clone()),
-                    _ => tracing::info!(request = name, "administration"),
+                if let Request::Departure { node } = &request {
+                    leaves = Some(node.clone());
                 }
-                let response = administrator.perform(request).await;
+                let caller = Caller::from(Who::Socket);
+                let response = administrator.ask(&caller, request).await;
                 if let Response::Begun { node } = &response {
                     // Who had it begin is about to watch it.
-                    let seen = administrator.perform(Request::ClusterStatus).await;
+                    let seen = administrator.ask(&caller, Request::ClusterStatus).await;
                     if is_watched(node, &seen) == Some(true) {
                         watched.send_replace(true);
                     }
@@ -202,22 +200,4 @@ async fn send(write: &mut (impl AsyncWriteExt + Unpin), response: &Response) -> 
     let mut line = serde_json::to_vec(response)?;
     line.push(b'\n');
     write.write_all(&line).await
-}
-
-fn name(request: &Request) -> &'static str {
-    match request {
-        Request::Ping => "ping",
-        Request::Add { .. } => "add",
-        Request::Password { .. } => "password",
-        Request::Remove { .. } => "remove",
-        Request::Disable { .. } => "disable",
-        Request::Enable { .. } => "enable",
-        Request::List { .. } => "list",
-        Request::Kick { .. } => "kick",
-        Request::ClusterStatus => "cluster status",
-        Request::Departure { .. } => "departure",
-        Request::Drain { .. } => "drain",
-        Request::Fence { .. } => "fence",
-        Request::RotateSecret => "rotate secret",
-    }
 }

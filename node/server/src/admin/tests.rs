@@ -19,6 +19,7 @@ use super::{
 use crate::{
     keys::Keys,
     membership::status::{Leaving, Step},
+    module::Context,
     modules::{
         recorder::{Recorder as World, bare},
         roster::Rosters,
@@ -42,14 +43,23 @@ impl Live for Recorder {
 }
 
 fn administrator(live: Option<Arc<dyn Live>>) -> Administrator {
-    let stores = Stores::over(Arc::new(MemoryTable::new()), Arc::new(MemoryBlobs::new()));
+    let table = Arc::new(MemoryTable::new());
+    let stores = Stores::over(table.clone(), Arc::new(MemoryBlobs::new()));
     let rosters = Arc::new(Rosters::new(stores.rosters.clone()));
     Administrator {
+        operators: Operators::new(table),
+        rooms: None,
+        pubsub: Vec::new(),
+        metrics: None,
         accounts: Accounts::new(stores, rosters, Arc::new(Keys::new(4_096))),
         domains: vec!["a.example".into()],
         live,
         desk: None,
     }
+}
+
+fn socket() -> Caller {
+    Who::Socket.into()
 }
 
 fn add(account: &str, password: &str) -> Request {
@@ -70,8 +80,9 @@ fn why(response: &Response) -> Option<Why> {
 async fn accounts_come_and_go() {
     let live = Arc::new(Recorder::default());
     let admin = administrator(Some(live.clone()));
-    let check =
-        async |request, expected: Response| assert_eq!(admin.perform(request).await, expected);
+    let check = async |request, expected: Response| {
+        assert_eq!(admin.ask(&socket(), request).await, expected)
+    };
     check(add("bob@a.example", "x"), Response::Done).await;
     check(add("Alice@a.example", "x"), Response::Done).await;
     let list = |after: Option<&str>, limit| Request::List {
@@ -152,7 +163,7 @@ async fn a_removal_while_the_node_is_down_changes_the_rosters_of_contacts() {
         items.iter().map(line).collect::<Vec<_>>()
     };
     for name in [bob, ann] {
-        assert_eq!(admin.perform(add(name, "x")).await, Response::Done);
+        assert_eq!(admin.ask(&socket(), add(name, "x")).await, Response::Done);
     }
     let elsewhere = ("eve@b.example", Subscription::Both);
     let gone = ("gone@a.example", Subscription::To);
@@ -161,13 +172,16 @@ async fn a_removal_while_the_node_is_down_changes_the_rosters_of_contacts() {
     let remove = || Request::Remove {
         account: bob.into(),
     };
-    assert_eq!(admin.perform(remove()).await, Response::Done);
+    assert_eq!(admin.ask(&socket(), remove()).await, Response::Done);
     assert_eq!(
         loaded(ann).await,
         ["bob@a.example None", "eve@b.example Both"]
     );
     assert_eq!(loaded(bob).await, [""; 0]);
-    assert_eq!(why(&admin.perform(remove()).await), Some(Why::Absent));
+    assert_eq!(
+        why(&admin.ask(&socket(), remove()).await),
+        Some(Why::Absent)
+    );
 }
 
 /// The node died when the name was marked and nothing else was done.
@@ -178,7 +192,7 @@ async fn a_removal_that_died_is_finished_by_the_next_or_by_who_takes_the_name() 
         let (bob, ann) = (bare("bob@a.example"), bare("ann@a.example"));
         let stores = &admin.accounts.stores;
         for (name, other) in [(&bob, &ann), (&ann, &bob)] {
-            admin.perform(add(name.as_str(), "x")).await;
+            admin.ask(&socket(), add(name.as_str(), "x")).await;
             let mut roster = Roster::default();
             roster.put(RosterItem {
                 subscription: Subscription::Both,
@@ -193,7 +207,7 @@ async fn a_removal_that_died_is_finished_by_the_next_or_by_who_takes_the_name() 
                 account: "bob@a.example".into(),
             },
         };
-        assert_eq!(admin.perform(request).await, Response::Done);
+        assert_eq!(admin.ask(&socket(), request).await, Response::Done);
         let left = &stores.rosters.load(&ann).await.unwrap().items[0];
         assert_eq!(left.subscription, Subscription::None);
         assert_eq!(stores.rosters.load(&bob).await.unwrap().items, []);
@@ -204,9 +218,9 @@ async fn a_removal_that_died_is_finished_by_the_next_or_by_who_takes_the_name() 
 #[tokio::test]
 async fn what_cannot_be_is_refused_with_its_kind() {
     let admin = administrator(None);
-    admin.perform(add("bob@a.example", "x")).await;
+    admin.ask(&socket(), add("bob@a.example", "x")).await;
     let check = async |request, expected: Why| {
-        assert_eq!(why(&admin.perform(request).await), Some(expected))
+        assert_eq!(why(&admin.ask(&socket(), request).await), Some(expected))
     };
     check(add("bob@a.example", "x"), Why::Exists).await;
     check(add("a.example", "x"), Why::Invalid).await;
@@ -264,18 +278,18 @@ async fn what_cannot_be_is_refused_with_its_kind() {
 async fn an_account_is_locked_and_unlocked_and_the_list_says_so() {
     let live = Arc::new(Recorder::default());
     let admin = administrator(Some(live.clone()));
-    admin.perform(add("bob@a.example", "x")).await;
+    admin.ask(&socket(), add("bob@a.example", "x")).await;
     live.0.lock().clear();
     let account = || "bob@a.example".to_owned();
     let check = async |request, disabled: bool| {
-        assert_eq!(admin.perform(request).await, Response::Done);
+        assert_eq!(admin.ask(&socket(), request).await, Response::Done);
         let list = Request::List {
             domain: "a.example".into(),
             after: None,
             limit: 10,
             times: true,
         };
-        let Response::Users(users) = admin.perform(list).await else {
+        let Response::Users(users) = admin.ask(&socket(), list).await else {
             panic!("no list");
         };
         assert_eq!(users.len(), 1);
@@ -345,7 +359,7 @@ async fn a_new_password_ends_the_old_one_and_its_tokens() {
     use storage::repository::{AgentTokens, FastToken};
     let admin = administrator(None);
     let bob = BareJid::parse("bob@a.example").unwrap();
-    admin.perform(add("bob@a.example", "old")).await;
+    admin.ask(&socket(), add("bob@a.example", "old")).await;
     let token = FastToken {
         mechanism: "HT-SHA-256-NONE".into(),
         secret: vec![1],
@@ -366,10 +380,13 @@ async fn a_new_password_ends_the_old_one_and_its_tokens() {
         .await
         .unwrap();
     admin
-        .perform(Request::Password {
-            account: "bob@a.example".into(),
-            password: "new".into(),
-        })
+        .ask(
+            &socket(),
+            Request::Password {
+                account: "bob@a.example".into(),
+                password: "new".into(),
+            },
+        )
         .await;
     let account = admin
         .accounts
@@ -483,7 +500,10 @@ async fn members_are_meant_by_life_name_or_address() {
     let [one, two, three] = [0, 1, 2].map(|index| three().members[index].node.clone());
     let check = async |node: Option<&str>, expected: Result<&String, Why>| {
         let node = node.map(str::to_owned);
-        match (admin.perform(Request::Drain { node }).await, expected) {
+        match (
+            admin.ask(&socket(), Request::Drain { node }).await,
+            expected,
+        ) {
             (Response::Begun { node }, expected) => assert_eq!(Ok(&node), expected),
             (other, expected) => assert_eq!(why(&other), expected.err(), "{other:?}"),
         }
@@ -512,7 +532,7 @@ async fn members_are_meant_by_life_name_or_address() {
 #[tokio::test]
 async fn what_is_declined_is_told_with_its_kind() {
     let check = async |admin: &Administrator, request, expected| {
-        let response = admin.perform(request).await;
+        let response = admin.ask(&socket(), request).await;
         assert_eq!(why(&response), Some(expected), "{response:?}");
     };
     let all = || {
@@ -531,7 +551,7 @@ async fn what_is_declined_is_told_with_its_kind() {
         Why::NotRunning,
     )
     .await;
-    let Response::Cluster(found) = alone.perform(Request::ClusterStatus).await else {
+    let Response::Cluster(found) = alone.ask(&socket(), Request::ClusterStatus).await else {
         panic!("a node that is alone has a status");
     };
     assert_eq!(*found, facts(None));

@@ -15,11 +15,10 @@ use storage::{
 use xmpp::sasl::{Hash, ScramKeys};
 
 use super::{
-    attempts::Attempts,
     external::{Authority, AuthorityError},
     turns::Turns,
 };
-use crate::{config::Config, keys::Keys, random};
+use crate::{attempts::Attempts, config::Config, keys::Keys, random};
 
 /// Over how long failed logins of an address are counted.
 const FAILURES_PERIOD: Duration = Duration::from_secs(600);

@@ -1,6 +1,5 @@
 //! Client connections: from accept to the end of a session.
 
-mod attempts;
 mod authenticate;
 pub mod bind;
 mod carried;

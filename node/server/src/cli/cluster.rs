@@ -257,7 +257,7 @@ impl Node {
             return Ok(None);
         };
         match client.ask(request).with_context(|| asking(socket))? {
-            Response::Refused { why, reason } => Err(refusal(why, &reason)),
+            Response::Refused { why, reason, .. } => Err(refusal(why, &reason)),
             response => Ok(Some(response)),
         }
     }

@@ -13,9 +13,15 @@
 //! | 78 | the configuration has mistakes: all of them are listed |
 
 mod archive;
+mod asked;
+mod audit;
+mod certificate;
 mod cluster;
 mod opened;
 mod password;
+#[cfg(test)]
+mod reference;
+mod token;
 mod transfer;
 mod user;
 
@@ -114,10 +120,36 @@ enum Command {
         #[command(flatten)]
         source: SourceArgs,
     },
+    /// Put certificates into the store, which nodes share; list and remove them. Nodes that run see others within a minute.
+    /// On a store in a directory of this machine the node must be down.
+    Certificate {
+        #[command(subcommand)]
+        command: certificate::CertificateCommand,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
     /// Look at a cluster and change it, through a node that runs on this machine.
     Cluster {
         #[command(subcommand)]
         command: cluster::ClusterCommand,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Make, list and revoke tokens for the HTTP API and the console. The node may run or not.
+    Token {
+        #[command(subcommand)]
+        command: token::TokenCommand,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Tell what was changed by whom, the newest first: when, who, what, to what, how it ended; separated by tabs.
+    Audit {
+        /// How many changes.
+        #[arg(long, short = 'n', default_value_t = 100)]
+        limit: usize,
+        /// As JSON, one object a line.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         source: SourceArgs,
     },
@@ -191,7 +223,14 @@ pub fn main() -> ExitCode {
         ),
         Command::Import { files, source } => transfer::import(&files, &source),
         Command::Archive { command, source } => archive::run(&command, &source),
+        Command::Certificate { command, source } => certificate::run(&command, &source),
         Command::Cluster { command, source } => cluster::run(&command, &source),
+        Command::Token { command, source } => token::run(command, &source),
+        Command::Audit {
+            limit,
+            json,
+            source,
+        } => audit::run(limit, json, &source),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
@@ -394,6 +433,8 @@ mod tests {
                 "import",
                 "archive",
                 "cluster",
+                "token",
+                "audit",
                 "completions",
             ] {
                 assert!(text.contains(command), "{shell} {command}");
@@ -434,6 +475,11 @@ mod tests {
         check("archive compact", false);
         check("archive status", false);
         check("archive status a@b --config c", true);
+        check("certificate", false);
+        check("certificate put a --chain c", false);
+        check("certificate put a --chain c --key k --config f", true);
+        check("certificate list", true);
+        check("certificate remove a", true);
         check("cluster", false);
         check("cluster status --json --data d", true);
         check("cluster drain", false);
@@ -443,5 +489,14 @@ mod tests {
         check("cluster fence", false);
         check("cluster fence 0123 --yes", true);
         check("cluster secret-rotate", true);
+        check("token create", false);
+        check(
+            "token create --scope read,rooms --scope audit --expires 90d",
+            true,
+        );
+        check("token create --scope read --expires soon", false);
+        check("token revoke", false);
+        check("token list --data d", true);
+        check("audit -n 5 --json", true);
     }
 }

@@ -6,11 +6,17 @@ use tokio::runtime::Runtime;
 use super::{FAILED, Failure};
 use crate::{
     config::{Config, Store},
-    stores,
+    stores::{self, Opened},
 };
 
 /// Opens what is configured, and the runtime it works on. `hint` is told when another process has it open.
 pub(super) fn open(config: &Config, hint: &str) -> Result<(Runtime, Stores), Failure> {
+    let (runtime, opened) = open_all(config, hint)?;
+    Ok((runtime, opened.stores))
+}
+
+/// The same with the table that keeps what is the node's own.
+pub(super) fn open_all(config: &Config, hint: &str) -> Result<(Runtime, Opened), Failure> {
     if config.storage.main == Store::Memory {
         let message = "starling: memory holds nothing without a node";
         return Err(Failure::new(FAILED, message));
@@ -26,5 +32,5 @@ pub(super) fn open(config: &Config, hint: &str) -> Result<(Runtime, Stores), Fai
         }
         _ => error.into(),
     })?;
-    Ok((runtime, opened.stores))
+    Ok((runtime, opened))
 }

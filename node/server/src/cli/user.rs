@@ -1,24 +1,12 @@
 //! `starling user`: through the socket of the node that runs, else on its store.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
-
-use anyhow::Context as _;
 use clap::Subcommand;
 use xmpp::payload::delay::stamp;
 
-use super::{FAILED, Failure, REFUSED, SourceArgs, answer, load, opened, password::password};
+use super::{Failure, SourceArgs, answer, asked::Asked, load, password::password};
 use crate::{
-    admin::{
-        Administrator, MAX_PAGE, Request, Response, User, Why,
-        client::{AdminClient, LONG_PATIENCE, PATIENCE},
-    },
-    config::{Config, Overrides},
-    keys::Keys,
-    modules::{register::Accounts, roster::Rosters},
+    admin::{MAX_PAGE, Request, Response, User},
+    config::Overrides,
 };
 
 #[derive(Debug, Subcommand)]
@@ -175,73 +163,6 @@ fn line(user: &User, domain: &str) -> String {
             let state = if disabled { "disabled" } else { "enabled" };
             let (created, last) = (time(times.created_ms), time(times.last_active_ms));
             format!("{name}@{domain}\t{state}\t{created}\t{last}")
-        }
-    }
-}
-
-fn asking(socket: &Path) -> String {
-    format!("asking the node at {}", socket.display())
-}
-
-fn connect(socket: &Path, patience: Duration) -> Result<Option<AdminClient>, Failure> {
-    Ok(AdminClient::connect(socket, patience).with_context(|| asking(socket))?)
-}
-
-/// Who does it.
-enum Asked {
-    /// The node that runs. Each request has a connection of its own: who reads a list slowly keeps none open.
-    Node(PathBuf),
-    /// We do, on its store.
-    Store(tokio::runtime::Runtime, Box<Administrator>),
-}
-
-impl Asked {
-    fn new(config: &Config) -> Result<Self, Failure> {
-        let socket = config.admin_socket();
-        if connect(&socket, PATIENCE)?.is_some() {
-            return Ok(Self::Node(socket));
-        }
-        let hint = format!(
-            "no node answers at {}; is one starting, or has another --data?",
-            socket.display()
-        );
-        let (runtime, stores) = opened::open(config, &hint)?;
-        let administrator = Administrator {
-            accounts: Accounts::new(
-                stores.clone(),
-                Arc::new(Rosters::new(stores.rosters.clone())),
-                Arc::new(Keys::new(config.auth.scram_iterations)),
-            ),
-            domains: config.domains.clone(),
-            live: None,
-            desk: None,
-        };
-        Ok(Self::Store(runtime, Box::new(administrator)))
-    }
-
-    fn ask(&mut self, request: Request) -> Result<Response, Failure> {
-        let response = match self {
-            Self::Node(socket) => {
-                let patience = match request {
-                    Request::Remove { .. } => LONG_PATIENCE,
-                    _ => PATIENCE,
-                };
-                let Some(mut client) = connect(socket, patience)? else {
-                    return Err(Failure::new(FAILED, "starling: the node has stopped"));
-                };
-                client.ask(&request).with_context(|| asking(socket))?
-            }
-            Self::Store(runtime, administrator) => runtime.block_on(administrator.perform(request)),
-        };
-        match response {
-            Response::Refused {
-                why: Why::Store,
-                reason,
-            } => Err(Failure::new(FAILED, format!("starling: {reason}"))),
-            Response::Refused { reason, .. } => {
-                Err(Failure::new(REFUSED, format!("starling: {reason}")))
-            }
-            done => Ok(done),
         }
     }
 }

@@ -1,10 +1,11 @@
-//! `[[certificates]]`: files, and whether what is in them fits the domains.
+//! `[[certificates]]`: files, and whether what is in them fits the domains; names of what is in the store.
 //!
 //! Why two steps: who lists accounts need not be able to read a private key, so the files are opened by `check-config`
 //! and at the start only.
 
 use std::path::PathBuf;
 
+use storage::repository::CertificateName;
 use xmpp::BareJid;
 
 use super::{
@@ -15,6 +16,15 @@ use super::{
     reader::{Section, Wrong, text},
 };
 use crate::net::{Acceptor, CertificateFiles, TlsError, TlsSettings};
+
+/// A certificate in the store, where `starling certificate` puts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCertificate {
+    /// What it is called there.
+    pub name: CertificateName,
+    /// The domains it is shown for, also `*.example.org`. Empty: the DNS names in it.
+    pub domains: Vec<String>,
+}
 
 /// Where domains and certificates stand, by which their mistakes are told that only reading the files shows.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +48,7 @@ pub(super) struct Places {
 pub(super) fn certificates(
     root: &mut Section<'_>,
     certificates: &mut Vec<CertificateFiles>,
+    in_store: &mut Vec<StoredCertificate>,
 ) -> Vec<Places> {
     let mut places = Vec::new();
     let Some(written) = root.tables("certificates") else {
@@ -67,12 +78,28 @@ pub(super) fn certificates(
             }
         };
         let domains = section.list("domains", name).unwrap_or_default();
+        let mut stored = None;
+        let at = section.read("stored", &mut stored, |node| stored_name(node).map(Some));
+        if at.is_some() {
+            for key in ["chain", "key"] {
+                if let Some(node) = section.take(key) {
+                    let wrong = Wrong::new("the store has it", "leave it out, or `stored`");
+                    section.mistake(Some(&node.place), key, wrong);
+                }
+            }
+            section.finish();
+            in_store.extend(stored.map(|name| StoredCertificate { name, domains }));
+            continue;
+        }
         let whole = section.place.clone();
         let mut files = [whole.clone(), whole.clone()];
         let mut file = |key, at: &mut Place| {
             let mut file = PathBuf::new();
             match section.read(key, &mut file, path) {
-                None => section.mistake(None, key, Wrong::new("it is missing", "name a PEM file")),
+                None => {
+                    let remedy = "name a PEM file, or write `stored` for one that is in the store";
+                    section.mistake(None, key, Wrong::new("it is missing", remedy));
+                }
                 Some(place) => {
                     at.clone_from(&place);
                     if let Err(error) = std::fs::metadata(&file)
@@ -102,6 +129,16 @@ pub(super) fn certificates(
         });
     }
     places
+}
+
+fn stored_name(node: &Node) -> Result<CertificateName, Wrong> {
+    let written = text(node)?;
+    CertificateName::new(&written).ok_or_else(|| {
+        Wrong::new(
+            format!("\"{written}\" is no name"),
+            "write one as `starling certificate list` shows it: lower-case letters, digits, `.`, `-` and `_`",
+        )
+    })
 }
 
 /// What only reading the certificates tells: files that are none, keys of others, domains that are in no certificate.
@@ -137,7 +174,8 @@ pub(super) fn check(config: &Config, written: &Written) -> Vec<Mistake> {
             });
         }
     }
-    // Who cannot read a certificate does not know what it covers.
+    // Who cannot read a certificate does not know what it covers; the store is not asked for this.
+    let readable = readable && config.stored_certificates.is_empty();
     let lacking = covered.iter().zip(&config.domains).zip(&written.domains);
     for ((covered, domain), (key, place)) in lacking {
         if !covered && readable {

@@ -73,7 +73,7 @@ pub(super) fn http(root: &Section<'_>, config: &Config, place: Option<Place>, pl
 }
 
 /// Whether the system would not give out both addresses. `[::]` takes those of version 4 as well.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let takes = |a: IpAddr, b: IpAddr| {
         let (a, b) = (a.to_canonical(), b.to_canonical());
         a == b || a.is_unspecified() && (a.is_ipv6() || b.is_ipv4())

@@ -27,13 +27,14 @@ const PREFIX: &str = "STARLING_";
 /// Variables that are no keys: the file, and what the command line reads by itself.
 const RESERVED: [&str; 1] = ["CONFIG"];
 /// First words of keys.
-const KEYS: [&str; 18] = [
+pub(super) const KEYS: [&str; 22] = [
     "domains",
     "data",
     "storage",
     "cluster",
     "listeners",
     "http",
+    "api",
     "certificates",
     "auth",
     "registration",
@@ -42,10 +43,13 @@ const KEYS: [&str; 18] = [
     "archive",
     "maintenance",
     "offline",
+    "rooms",
+    "pubsub",
     "contacts",
     "admins",
     "log",
     "shutdown_grace",
+    READY_FILE,
 ];
 const READY_FILE: &str = "ready_file";
 
@@ -295,7 +299,7 @@ fn environment(
         let path: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
         let known = path
             .first()
-            .is_some_and(|first| KEYS.contains(&first.as_str()) || first == READY_FILE);
+            .is_some_and(|first| KEYS.contains(&first.as_str()));
         if !known && !is_of_host(key) {
             let first = path.first().map_or("", String::as_str);
             let remedy = match nearest(first, KEYS) {

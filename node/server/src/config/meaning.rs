@@ -14,6 +14,7 @@ use xmpp::{BareJid, codec::Limits, sasl::Mechanism};
 
 use super::{
     Auth, ClientLimits, Config,
+    api::api,
     certificates::{Written, certificates},
     cluster::cluster,
     filter::filter,
@@ -71,7 +72,12 @@ pub(super) fn config(
         _ => address(node).map(Some),
     });
     http(&root, &config, place, &taken);
-    written.certificates = certificates(&mut root, &mut config.certificates);
+    api(root.section("api"), &mut config);
+    written.certificates = certificates(
+        &mut root,
+        &mut config.certificates,
+        &mut config.stored_certificates,
+    );
     auth(root.section("auth"), &mut config);
     let mut registration = root.section("registration");
     registration.read("enabled", &mut config.registration.enabled, boolean);

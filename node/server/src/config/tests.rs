@@ -4,6 +4,8 @@ mod certificates;
 mod cluster;
 #[cfg(feature = "external")]
 mod external;
+#[cfg(all(feature = "external", feature = "aws"))]
+mod reference;
 mod rooms;
 mod stores;
 
@@ -73,6 +75,7 @@ fn the_example_shows_the_defaults() {
         "#client_ca",
         "#proxies",
         "#chain",
+        "#stored",
         "#key",
         "#[[",
         "#ready_file",
@@ -204,6 +207,34 @@ fn what_is_no_toml_is_told_without_what_follows_from_it() {
     );
 }
 
+/// Whoever can listen to the network must not read a token.
+#[test]
+fn the_api_speaks_tls_but_on_loopback_or_where_it_is_told_not_to() {
+    let check = |lines: &str, listen: Option<&str>, tls: bool| {
+        let config = good(&format!("domains = [\"a.example\"]\n{lines}"));
+        let listen = listen.map(|it| it.parse().unwrap());
+        assert_eq!(
+            (config.api.listen, config.api.tls),
+            (listen, tls),
+            "{lines}"
+        );
+    };
+    check("", None, true);
+    check("[api]\nlisten = false", None, true);
+    check(
+        "[api]\nlisten = \"127.0.0.1:1\"",
+        Some("127.0.0.1:1"),
+        false,
+    );
+    check("[api]\nlisten = \"[::1]:1\"", Some("[::1]:1"), false);
+    check("[api]\nlisten = \"10.0.0.1:1\"", Some("10.0.0.1:1"), true);
+    check("[api]\nlisten = \":1\"", Some("[::]:1"), true);
+    let written = "[api]\nlisten = \"127.0.0.1:1\"\ntls = true";
+    check(written, Some("127.0.0.1:1"), true);
+    let written = "[api]\nlisten = \"10.0.0.1:1\"\ntls = false";
+    check(written, Some("10.0.0.1:1"), false);
+}
+
 /// What the file alone does not show to be wrong.
 #[test]
 fn what_cannot_be_together_is_told_where_the_second_stands() {
@@ -254,6 +285,26 @@ fn what_cannot_be_together_is_told_where_the_second_stands() {
     check(
         "listeners = [\":5222\", \":5280\"]",
         &["starling.toml:2:23: http: 127.0.0.1:5280 is taken by listeners[1]"],
+    );
+    for (at, other) in [("127.0.0.1:5280", "127.0.0.1:5280"), (":5222", "[::]:5222")] {
+        let found = mistakes(
+            &format!("domains = [\"a.example\"]\n[api]\nlisten = \"{at}\""),
+            &[],
+        );
+        assert!(
+            found[0].starts_with("starling.toml:3:10: api.listen: ")
+                && found[0].contains(&format!(" is taken by what listens on {other}; give it")),
+            "{found:?}"
+        );
+    }
+    check(
+        "[api]\nlisten = true\nproxy = []\nproxies = [\"all\"]\ntls = 1",
+        &[
+            "starling.toml:3:10: api.listen: ",
+            "starling.toml:4:1: api.proxy: no such key; known here are listen, tls, console, proxies",
+            "starling.toml:5:12: api.proxies[0]: ",
+            "starling.toml:6:7: api.tls: this is a number; write true or false",
+        ],
     );
     let found = mistakes(
         "domains = [\"x.example\", \"X.Example\"]\nadmins = [\"a@y.example\"]",

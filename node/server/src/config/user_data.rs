@@ -27,6 +27,8 @@ const KEY: &str = "starling";
 const SHARED: [&str; 3] = ["dynamodb", "postgresql", "mysql"];
 /// Keys of `cluster` that say where other nodes are.
 const SOURCES: [&str; 4] = ["nodes", "dns", "registry", "ec2.tags"];
+/// Where a node behind a load balancer serves `/ready`: the health check of `terraform/` asks there.
+const HTTP: &str = "0.0.0.0:5280";
 /// The tag of an instance that names its cluster.
 pub const CLUSTER_TAG: &str = "starling-cluster";
 
@@ -252,7 +254,8 @@ fn literal(at: usize, lines: Vec<&str>) -> Said {
 }
 
 /// Fills what is not written: the store is DynamoDB in the instance's region and a bucket of its account; where the store is
-/// one that nodes share, the node is one of several, which are found in the store and by the instance's tag.
+/// one that nodes share, the node is one of several, which are found in the store and by the instance's tag, and it tells the
+/// load balancer before them whether it is ready.
 pub(super) fn defaults(table: &mut Table, launched: &Launched) {
     let text = |text: &str| Value::Text(text.to_owned());
     fill(table, &["storage", "backend"], text("dynamodb"));
@@ -272,6 +275,7 @@ pub(super) fn defaults(table: &mut Table, launched: &Launched) {
     if !SHARED.contains(&backend.as_str()) {
         return;
     }
+    fill(table, &["http"], text(HTTP));
     fill(table, &["cluster"], Value::Table(Table::new()));
     let is_found = SOURCES.iter().any(|source| {
         let path: Vec<_> = ["cluster"].into_iter().chain(source.split('.')).collect();

@@ -7,8 +7,8 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -67,6 +67,24 @@ pub struct RefusedCounts {
     pub per_address: u64,
     /// See [`Refused::Rate`].
     pub rate: u64,
+}
+
+/// A look at who is in, for as long as somebody may come in or is in.
+#[derive(Debug, Clone)]
+pub struct Counts(Weak<Admission>);
+
+impl Counts {
+    /// Connections that are open.
+    pub fn open(&self) -> usize {
+        self.0.upgrade().map_or(0, |it| it.open())
+    }
+
+    /// Connections that were refused; none once all of it is over.
+    pub fn refused(&self) -> RefusedCounts {
+        self.0
+            .upgrade()
+            .map_or_else(RefusedCounts::default, |it| it.refused())
+    }
 }
 
 /// A range of addresses, written `192.0.2.0/24` or as a single address.
@@ -176,11 +194,15 @@ impl Admission {
         })
     }
 
-    pub(super) fn open(&self) -> usize {
+    pub(super) fn counts(self: &Arc<Self>) -> Counts {
+        Counts(Arc::downgrade(self))
+    }
+
+    fn open(&self) -> usize {
         self.table.lock().open
     }
 
-    pub(super) fn refused(&self) -> RefusedCounts {
+    fn refused(&self) -> RefusedCounts {
         let [full, per_address, rate] = self
             .refused
             .each_ref()

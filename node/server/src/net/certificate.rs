@@ -23,6 +23,7 @@ use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::AlgorithmIdentifier;
 
 use super::error::TlsError;
+use super::held::Held;
 use super::tls::CertificateFiles;
 
 /// A certificate made here lives that long, and is replaced when less than [`RENEW`] is left.
@@ -129,30 +130,55 @@ impl Identity {
         files: &CertificateFiles,
         provider: &CryptoProvider,
     ) -> Result<Self, TlsError> {
-        let pem = |path: &Path| {
-            let path = path.to_owned();
-            move |source| TlsError::Pem { path, source }
-        };
         let chain = CertificateDer::pem_file_iter(&files.chain)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(pem(&files.chain))?;
+            .map_err(pem_error(&files.chain))?;
+        let key = PrivateKeyDer::from_pem_file(&files.key).map_err(pem_error(&files.key))?;
+        Self::new(chain, key, [&files.chain, &files.key], provider)
+    }
+
+    /// Reads one that is no file. What is wrong with it is told of `store/NAME`.
+    pub(super) fn held(held: &Held, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let path = Path::new("store").join(held.name());
+        let pem = held.pem();
+        let chain = CertificateDer::pem_slice_iter(&pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(pem_error(&path))?;
+        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(pem_error(&path))?;
+        Self::new(chain, key, [&path, &path], provider)
+    }
+
+    /// A chain and a key, and the files that are to blame.
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        [chain_file, key_file]: [&Path; 2],
+        provider: &CryptoProvider,
+    ) -> Result<Self, TlsError> {
         let leaf = chain.first().ok_or_else(|| TlsError::NoCertificate {
-            path: files.chain.clone(),
+            path: chain_file.to_owned(),
         })?;
         let facts = Facts::read(leaf).map_err(|source| TlsError::Certificate {
-            path: files.chain.clone(),
+            path: chain_file.to_owned(),
             source,
         })?;
-        let key = PrivateKeyDer::from_pem_file(&files.key).map_err(pem(&files.key))?;
         // `from_der` refuses a key that is not the certificate's.
         let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Key {
-            path: files.key.clone(),
+            path: key_file.to_owned(),
             source,
         })?;
         Ok(Self {
             key: Arc::new(key),
             facts,
         })
+    }
+}
+
+fn pem_error(path: &Path) -> impl Fn(rustls::pki_types::pem::Error) -> TlsError {
+    let path = path.to_owned();
+    move |source| TlsError::Pem {
+        path: path.clone(),
+        source,
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Transport;
-use super::admission::{Admission, AdmissionLimits, Network, Permit, RefusedCounts};
+use super::admission::{Admission, AdmissionLimits, Counts, Network, Permit};
 use super::proxy_protocol::{self as proxy, Header};
 
 /// How long to wait when the system is out of descriptors or memory: doubled each time, up to the second.
@@ -111,14 +111,9 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Connections that are open.
-    pub fn open(&self) -> usize {
-        self.admission.open()
-    }
-
-    /// Connections that were refused.
-    pub fn refused(&self) -> RefusedCounts {
-        self.admission.refused()
+    /// Who came in through it, and who was refused.
+    pub fn counts(&self) -> Counts {
+        self.admission.counts()
     }
 
     /// Waits for the next connection that may come in; the others are closed without a word.
@@ -206,7 +201,16 @@ impl Accepted {
     ///
     /// # Errors
     /// The PROXY header is missing or invalid, or the client's address may not have another connection.
-    pub async fn open(mut self) -> io::Result<(Transport, SocketAddr, Permit)> {
+    pub async fn open(self) -> io::Result<(Transport, SocketAddr, Permit)> {
+        let (stream, peer, permit) = self.socket().await?;
+        Ok((Transport::plain(stream), peer, permit))
+    }
+
+    /// The same for what is no stream of XMPP: the socket itself.
+    ///
+    /// # Errors
+    /// As [`Accepted::open`].
+    pub async fn socket(mut self) -> io::Result<(TcpStream, SocketAddr, Permit)> {
         if self.proxied {
             let header = read_proxy_header(&mut self.stream).await?;
             self.peer = header.source.unwrap_or(self.peer);
@@ -214,7 +218,7 @@ impl Accepted {
                 .assign(self.peer.ip(), Instant::now())
                 .map_err(io::Error::other)?;
         }
-        Ok((Transport::plain(self.stream), self.peer, self.permit))
+        Ok((self.stream, self.peer, self.permit))
     }
 }
 

@@ -6,13 +6,14 @@
 //!
 //! Map: [`Listener`] takes connections in and says no to too many of them; each becomes a [`Transport`], plain at first,
 //! upgraded in place by an [`Acceptor`]. The files below them are `wire` (socket and unsent bytes), `secure` and `records`
-//! (TLS without buffers), `pipe` (in a socket's place where that is held elsewhere), `binding` (what the handshake leaves for authentication), `admission` (who may come in) and
+//! (TLS without buffers), `held` (certificates that are no files), `pipe` (in a socket's place where that is held elsewhere), `binding` (what the handshake leaves for authentication), `admission` (who may come in) and
 //! `proxy_protocol`.
 
 mod admission;
 mod binding;
 pub mod certificate;
 mod error;
+mod held;
 mod listener;
 mod peer_certificate;
 mod pipe;
@@ -24,9 +25,12 @@ mod tls;
 mod transport;
 mod wire;
 
-pub use admission::{AdmissionLimits, Network, NetworkError, Permit, Refused, RefusedCounts};
+pub use admission::{
+    AdmissionLimits, Counts, Network, NetworkError, Permit, Refused, RefusedCounts,
+};
 pub use binding::ChannelBindings;
 pub use error::TlsError;
+pub use held::Held;
 pub use listener::{Accepted, Keepalive, Listener, ListenerSettings};
 #[cfg(test)]
 pub(crate) use pipe::tests::pair as piped_pair;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use ::aws_lc_rs::digest;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -23,6 +24,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::binding::Witness;
 use super::certificate::{Facts, Identity};
 use super::error::TlsError;
+use super::held::Held;
 use super::peer_certificate::AnyCertificate;
 
 /// The ALPN name of client streams on a direct TLS port (XEP-0368 §5).
@@ -46,6 +48,8 @@ pub struct CertificateFiles {
 pub struct TlsSettings {
     /// The certificates. The first is shown where no other fits.
     pub certificates: Vec<CertificateFiles>,
+    /// Certificates that somebody else keeps, behind those.
+    pub held: Vec<Held>,
     /// Protocols to agree on: [`ALPN_CLIENT`] or [`ALPN_SERVER`] on a direct TLS port, nothing for STARTTLS. A client that
     /// names only others is refused.
     pub alpn: Vec<Vec<u8>>,
@@ -61,6 +65,7 @@ impl Default for TlsSettings {
     fn default() -> Self {
         Self {
             certificates: Vec::new(),
+            held: Vec::new(),
             alpn: Vec::new(),
             request_client_certificate: false,
             only_tls13: false,
@@ -99,20 +104,20 @@ impl Acceptor {
         })
     }
 
-    /// Looks whether a certificate file has changed and if so uses the new ones for the connections to come. Blocks for
-    /// some file reads: call it from a timer, now and then.
+    /// Looks whether a certificate file has changed or a held one is another, and if so uses the new ones for the connections
+    /// to come. Blocks for some file reads: call it from a timer, now and then.
     ///
     /// # Errors
     /// The new files are of no use: what was there before stays in use, and the next call tries again.
     pub fn check_reload(&self) -> Result<Reload, TlsError> {
-        if stamps(&self.settings)? == self.current.load().stamps {
+        if Stamps::of(&self.settings)? == self.current.load().stamps {
             return Ok(Reload::Unchanged);
         }
         self.current.store(Arc::new(Context::load(&self.settings)?));
         Ok(Reload::Replaced)
     }
 
-    /// What the certificates in use say of themselves, in the order of the settings.
+    /// What the certificates in use say of themselves, in the order of the settings, files first.
     pub fn certificates(&self) -> Vec<Facts> {
         let current = self.current.load();
         current
@@ -146,13 +151,13 @@ impl Acceptor {
 pub(super) struct Context {
     config: ServerConfig,
     pub(super) certificates: Arc<Certificates>,
-    stamps: Vec<Stamp>,
+    stamps: Stamps,
 }
 
 impl Context {
     fn load(settings: &TlsSettings) -> Result<Self, TlsError> {
         // Before reading: what changes meanwhile is seen by the next check.
-        let stamps = stamps(settings)?;
+        let stamps = Stamps::of(settings)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certificates = Arc::new(Certificates::load(settings, &provider)?);
         let versions: &[_] = if settings.only_tls13 {
@@ -201,12 +206,16 @@ impl Certificates {
     fn load(settings: &TlsSettings, provider: &CryptoProvider) -> Result<Self, TlsError> {
         let mut all = Vec::new();
         let mut by_domain = HashMap::new();
-        for files in &settings.certificates {
-            let identity = Identity::load(files, provider)?;
-            let domains = if files.domains.is_empty() {
+        let files = settings.certificates.iter();
+        let files = files.map(|it| (&it.domains, Identity::load(it, provider)));
+        let held = settings.held.iter();
+        let held = held.map(|it| (&it.domains, Identity::held(it, provider)));
+        for (domains, identity) in files.chain(held) {
+            let identity = identity?;
+            let domains = if domains.is_empty() {
                 &identity.facts.names
             } else {
-                &files.domains
+                domains
             };
             for domain in domains {
                 // Who comes first is preferred.
@@ -235,6 +244,25 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(str::to_ascii_lowercase);
         Some(self.choose(name.as_deref()).key.clone())
+    }
+}
+
+/// How another reading is recognised.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamps {
+    files: Vec<Stamp>,
+    /// SHA-256 of each that is held.
+    held: Vec<Vec<u8>>,
+}
+
+impl Stamps {
+    fn of(settings: &TlsSettings) -> Result<Self, TlsError> {
+        let held = settings.held.iter();
+        let held = held.map(|it| digest::digest(&digest::SHA256, &it.pem()).as_ref().to_vec());
+        Ok(Self {
+            files: stamps(settings)?,
+            held: held.collect(),
+        })
     }
 }
 

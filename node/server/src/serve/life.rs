@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use anyhow::Context as _;
-use storage::{Stores, SystemClock, shape::Table};
+use storage::{Stores, SystemClock, repository::Operators, shape::Table};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until},
@@ -12,6 +12,7 @@ use tokio::{
 use super::{Signals, desk::Present};
 use crate::{
     admin::{Administrator, socket::AdminSocket},
+    api::{Api, door},
     app::App,
     config::{Config, Security},
     first_start::Welcome,
@@ -20,6 +21,7 @@ use crate::{
     instance::{Watched, time},
     membership::{Board, Membership},
     metrics::Metrics,
+    net::Listener,
     ready_file::{Ready, write_ready_file},
     shutdown::{self, Stopping},
 };
@@ -96,8 +98,9 @@ impl Node {
         };
         app.open()?;
         let (stop, stopped) = shutdown::signal();
-        let administration = self.administer(&app, stopped)?;
-        self.tell(&app, welcome)?;
+        let administration = self.administer(&app, stopped.clone())?;
+        let (api_port, api) = self.open_api(&app, stopped)?.unzip();
+        self.tell(&app, api_port, welcome)?;
         if let Some(instance) = &self.instance {
             instance.in_service();
         }
@@ -127,6 +130,10 @@ impl Node {
         };
         stop.stop();
         let _ = administration.await;
+        if let Some(api) = api {
+            // The next life listens at the same port.
+            let _ = api.await;
+        }
         Ok(end)
     }
 
@@ -209,17 +216,44 @@ impl Node {
         let path = self.config.admin_socket();
         let socket =
             AdminSocket::bind(&path).with_context(|| format!("opening {}", path.display()))?;
-        let administrator = Administrator {
+        Ok(tokio::spawn(socket.serve(self.administrator(app), stopped)))
+    }
+
+    fn administrator(&self, app: &App) -> Administrator {
+        Administrator {
             accounts: app.router.accounts(),
             domains: self.config.domains.clone(),
+            operators: Operators::new(self.table.clone()),
+            rooms: app.rooms.clone(),
+            pubsub: self.config.pubsub_services(),
+            metrics: Some(self.metrics.clone()),
             live: Some(Arc::new(app.router.clone())),
             desk: Some(self.present.desk()),
+        }
+    }
+
+    /// Opens the API, where one is configured; at which port.
+    fn open_api(
+        &self,
+        app: &App,
+        stopped: Stopping,
+    ) -> anyhow::Result<Option<(u16, JoinHandle<()>)>> {
+        let api = &self.config.api;
+        let Some(address) = api.listen else {
+            return Ok(None);
         };
-        Ok(tokio::spawn(socket.serve(administrator, stopped)))
+        let listener = Listener::bind(address, door::settings(api.proxies.clone()))
+            .with_context(|| format!("serving the API on {address}"))?;
+        let at = listener.local_addr()?;
+        let tls = api.tls.then(|| app.acceptor(vec![b"http/1.1".to_vec()]));
+        let served = Arc::new(Api::new(self.administrator(app), api.console));
+        tracing::info!(address = %at, tls = api.tls, console = api.console, "serving the API");
+        let serve = door::serve(listener, tls.transpose()?, served, stopped);
+        Ok(Some((at.port(), tokio::spawn(serve))))
     }
 
     /// Tells that the node listens, and where.
-    fn tell(&self, app: &App, welcome: Option<Welcome>) -> anyhow::Result<()> {
+    fn tell(&self, app: &App, api: Option<u16>, welcome: Option<Welcome>) -> anyhow::Result<()> {
         let port = |direct: bool| {
             let found = app
                 .addresses
@@ -231,6 +265,7 @@ impl Node {
             c2s: port(false),
             c2s_tls: port(true),
             http: self.http_port,
+            api,
             pid: std::process::id(),
         };
         if let Some(path) = &self.config.ready_file {

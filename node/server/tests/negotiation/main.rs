@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod accounts;
+mod certificates;
 mod crowd;
 mod elsewhere;
 mod external;

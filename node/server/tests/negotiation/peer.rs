@@ -31,6 +31,8 @@ pub(crate) struct Peer {
     input: Vec<u8>,
     /// The channel binding `tls-exporter`.
     pub(crate) exporter: Vec<u8>,
+    /// The certificate that the server showed, DER; empty without TLS.
+    pub(crate) certificate: Vec<u8>,
 }
 
 /// The certificate that a client shows, with its key.
@@ -43,6 +45,7 @@ impl Peer {
             decoder: Decoder::new(Limits::default()),
             input: Vec::new(),
             exporter,
+            certificate: Vec::new(),
         }
     }
 
@@ -103,7 +106,12 @@ impl Peer {
             .1
             .export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", Some(b""))
             .unwrap();
-        Self::over(tls, exporter)
+        let shown = tls.get_ref().1.peer_certificates();
+        let certificate = shown.map_or_else(Vec::new, |chain| chain[0].to_vec());
+        Self {
+            certificate,
+            ..Self::over(tls, exporter)
+        }
     }
 
     /// Sends text.

@@ -228,3 +228,26 @@ async fn stopping_ends_negotiations() {
     assert_eq!(peer.error().await, Condition::SystemShutdown.as_str());
     stopped.await.unwrap();
 }
+
+/// The metrics tell who is connected and who was refused.
+#[tokio::test]
+async fn open_and_refused_connections_are_counted() {
+    let limits = |config: &mut starling::config::Config| config.limits.admission.per_address = 1;
+    let server = Server::with(Security::StartTls { required: true }, limits).await;
+    let told = |line: &str| {
+        let page = server.router.metrics.render();
+        assert!(page.lines().any(|it| it == line), "{line}\n{page}");
+    };
+    told("xmpp_c2s_open_connections{listener=\"c2s\"} 0");
+    let (peer, _) = server.secured().await;
+    told("xmpp_c2s_open_connections{listener=\"c2s\"} 1");
+    told("xmpp_c2s_refused_connections{reason=\"per_address\"} 0");
+    let mut second = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    let end = tokio::io::AsyncReadExt::read(&mut second, &mut [0; 1]).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    told("xmpp_c2s_refused_connections{reason=\"per_address\"} 1");
+    told("xmpp_c2s_open_connections{listener=\"c2s\"} 1");
+    drop(peer);
+}

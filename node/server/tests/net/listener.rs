@@ -45,7 +45,7 @@ async fn connections_come_in_up_to_the_limit() {
     );
     let _second = connect(&listener).await;
     let _held = listener.accept().await;
-    assert_eq!(listener.open(), 2);
+    assert_eq!(listener.counts().open(), 2);
 
     // The third is refused while `accept` waits for a fourth, which gets the place of the first.
     let mut third = connect(&listener).await;
@@ -63,7 +63,7 @@ async fn connections_come_in_up_to_the_limit() {
         full: 1,
         ..RefusedCounts::default()
     };
-    assert_eq!(listener.refused(), refused);
+    assert_eq!(listener.counts().refused(), refused);
     transport.write(b"<still here/>").unwrap();
 }
 
@@ -139,8 +139,8 @@ async fn a_trusted_proxy_tells_who_the_client_is_and_its_limits_apply() {
             header.escape_ascii()
         );
     }
-    assert_eq!(listener.open(), open.len());
-    assert_eq!(listener.refused().per_address, 1);
+    assert_eq!(listener.counts().open(), open.len());
+    assert_eq!(listener.counts().refused().per_address, 1);
 }
 
 #[tokio::test]

@@ -86,3 +86,31 @@ fn certificates_are_told_apart_from_what_they_should_be() {
         &["starling.toml:4:7: certificates[0].key: cannot read empty.pem"],
     );
 }
+
+#[test]
+fn a_certificate_is_in_files_or_in_the_store() {
+    let text = "domains = [\"a.example\"]\n[[certificates]]\nstored = \"main\"\ndomains = [\"a.example\"]\n";
+    let config = good(text);
+    assert!(config.certificates.is_empty());
+    let [stored] = &config.stored_certificates[..] else {
+        panic!("{:?}", config.stored_certificates);
+    };
+    assert_eq!(
+        (stored.name.as_str(), &stored.domains[..]),
+        ("main", &["a.example".to_owned()][..])
+    );
+    let check = |lines: &str, expected: &str| {
+        let text = format!("domains = [\"a.example\"]\n[[certificates]]\n{lines}\n");
+        let found = mistakes(&text, &[]);
+        assert!(found.iter().any(|it| it.contains(expected)), "{found:?}");
+    };
+    check(
+        "stored = \"../key\"",
+        "starling.toml:3:10: certificates[0].stored: \"../key\" is no name",
+    );
+    check(
+        "stored = \"main\"\nkey = \"k.pem\"",
+        "starling.toml:4:7: certificates[0].key: the store has it",
+    );
+    check("domains = [\"a.example\"]", "or write `stored`");
+}

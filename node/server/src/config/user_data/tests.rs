@@ -38,6 +38,7 @@ fn a_domain_is_a_whole_configuration() {
         assert_eq!(cluster.name, "chat");
         assert_eq!(cluster.sources, [Source::Ec2(vec![tag]), Source::Registry]);
         assert!(cluster.ec2.notices);
+        assert_eq!(config.http, Some(HTTP.parse().unwrap()), "{data}");
     };
     check("example.org");
     check("\n  example.org \r\n");
@@ -67,11 +68,27 @@ fn what_is_written_counts_more_than_what_the_instance_says() {
     );
     let alone = good("domains = [\"example.org\"]\n[storage]\nbackend = \"embedded\"\n");
     assert!(alone.cluster.is_none());
+    // Nobody balances a node that is alone: what it tells stays on its machine.
+    assert!(alone.http.unwrap().ip().is_loopback());
+    let quiet = good("domains = [\"example.org\"]\nhttp = false\n");
+    assert_eq!(quiet.http, None);
+    let local = good("domains = [\"example.org\"]\nhttp = \"127.0.0.1:5280\"\n");
+    assert!(local.http.unwrap().ip().is_loopback());
     let listed = good("domains = [\"example.org\"]\n[cluster]\nec2 = [\"a=b\"]\n");
     let cluster = listed.cluster.expect("it is one of several");
     let tag = ("a".to_owned(), "b".to_owned());
     assert_eq!(cluster.sources, [Source::Ec2(vec![tag])]);
     assert!(cluster.ec2.notices);
+}
+
+#[test]
+fn the_load_balancer_asks_where_it_is_told() {
+    let locals = include_str!("../../../../../terraform/locals.tf");
+    let port = HTTP.rsplit_once(':').unwrap().1;
+    let line = locals
+        .lines()
+        .find(|line| line.trim().starts_with("http_port"));
+    assert_eq!(line.unwrap().rsplit_once('=').unwrap().1.trim(), port);
 }
 
 #[test]

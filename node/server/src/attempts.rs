@@ -1,6 +1,6 @@
 //! Attempts: how often one address may fail to log in, or make an account, before it has to wait.
 //!
-//! Source: RFC 6120 §13.12; XEP-0205 v1.0; RFC 5802 §9 (guessing online). Who is over the limit is answered with the stream
+//! Source: RFC 6120 §13.12; XEP-0205 v1.0; RFC 5802 §9 (guessing online). A client over the limit is answered with the stream
 //! error `policy-violation` by the negotiation: a SASL failure would invite the next attempt.
 //! Why here: pure but for a lock; time is a parameter. A token bucket a source, refilled evenly over a period.
 //! Stored: one entry per address that used some of its allowance, at most [`REMEMBERED`]; each node counts for itself.
@@ -15,11 +15,11 @@ use parking_lot::Mutex;
 
 /// Addresses remembered. When more come, as in an attack from many, all are forgotten: each of them has had its whole
 /// allowance then, and the cost of the table stays bounded.
-pub(super) const REMEMBERED: usize = 65_536;
+pub const REMEMBERED: usize = 65_536;
 
 /// A limit for each address.
 #[derive(Debug)]
-pub(super) struct Attempts {
+pub struct Attempts {
     allowance: u32,
     interval: Duration,
     /// When the allowance of an address will be whole again.
@@ -42,7 +42,7 @@ impl From<IpAddr> for Source {
 
 impl Attempts {
     /// `allowance` at once, and as many again over each `period`.
-    pub(super) fn new(allowance: u32, period: Duration) -> Self {
+    pub fn new(allowance: u32, period: Duration) -> Self {
         Self {
             allowance,
             interval: period / allowance.max(1),
@@ -51,13 +51,13 @@ impl Attempts {
     }
 
     /// Whether nothing is left.
-    pub(super) fn is_exhausted(&self, address: IpAddr, now: Instant) -> bool {
+    pub fn is_exhausted(&self, address: IpAddr, now: Instant) -> bool {
         let known = self.whole_at.lock().get(&Source::from(address)).copied();
         self.next(known, now).is_none()
     }
 
     /// Uses one up; whether there was one.
-    pub(super) fn take(&self, address: IpAddr, now: Instant) -> bool {
+    pub fn take(&self, address: IpAddr, now: Instant) -> bool {
         let source = Source::from(address);
         let mut table = self.whole_at.lock();
         let Some(next) = self.next(table.get(&source).copied(), now) else {
@@ -74,7 +74,7 @@ impl Attempts {
     }
 
     /// Takes one use back.
-    pub(super) fn give_back(&self, address: IpAddr, now: Instant) {
+    pub fn give_back(&self, address: IpAddr, now: Instant) {
         let source = Source::from(address);
         let mut table = self.whole_at.lock();
         let Some(whole_at) = table
