@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use starling::membership::status::Status;
 use tests::api::{Api, Exchanges};
 use tests::browser::Browser;

@@ -28,7 +28,7 @@ const MAX_READ: usize = 16_384;
 impl Administrator {
     pub(super) fn whoami(&self, caller: &Caller) -> Response {
         let (name, scopes) = caller.describe();
-        Response::Whoami(Whoami {
+        Response::Whoami(Box::new(Whoami {
             name,
             scopes,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -39,7 +39,7 @@ impl Administrator {
                 .as_ref()
                 .map_or_else(Vec::new, |rooms| rooms.services().to_vec()),
             pubsub: self.pubsub.clone(),
-        })
+        }))
     }
 
     pub(super) async fn look(&self, account: &str) -> Result<Response, Response> {
@@ -301,7 +301,7 @@ impl Administrator {
         };
         let head = found.head;
         let affiliations = head.affiliations.iter();
-        Ok(Response::PubsubNode(PubsubFacts {
+        Ok(Response::PubsubNode(Box::new(PubsubFacts {
             service: service.to_string(),
             node: head.node,
             created_ms: head.created_ms,
@@ -312,7 +312,7 @@ impl Administrator {
                 .map(|(jid, it)| (jid.to_string(), it.as_str().to_owned()))
                 .collect(),
             config: head.config.into_iter().collect(),
-        }))
+        })))
     }
 
     pub(super) fn all_metrics(&self) -> Result<Response, Response> {

@@ -61,7 +61,7 @@ pub enum Response {
     /// It is done.
     Done,
     /// Who asks.
-    Whoami(Whoami),
+    Whoami(Box<Whoami>),
     /// Accounts. Fewer than asked for: there are no more.
     Users(Vec<User>),
     /// What is known of an account.
@@ -85,7 +85,7 @@ pub enum Response {
     /// Pubsub nodes.
     Pubsub(Page<String>),
     /// What is known of a pubsub node.
-    PubsubNode(PubsubFacts),
+    PubsubNode(Box<PubsubFacts>),
     /// What is to be told of the node and of its cluster.
     Cluster(Box<Facts>),
     /// It has begun.

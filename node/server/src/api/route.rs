@@ -207,7 +207,7 @@ fn of_json(parameter: &Parameter, value: Value) -> Result<Value, Problem> {
         (operations::Value::Text | operations::Value::Secret, Value::String(text)) => {
             match text.len() {
                 0 => wrong("it is empty".to_owned()),
-                ..=MAX_TEXT => Ok(value),
+                1..=MAX_TEXT => Ok(value),
                 _ => wrong(format!("it has more than {MAX_TEXT} bytes")),
             }
         }

@@ -311,6 +311,7 @@ impl SessionCore {
         let mut replica = replica;
         let known = replica.as_mut().and_then(|replica| replica.leave());
         let presences = home.presences().into_iter();
+        let heard = heard(&handle);
         let mut own = presences.filter(|(number, _)| *number == handle.session.number);
         let moved = Moved {
             resource: handle.jid.resource().to_owned(),
@@ -341,7 +342,7 @@ impl SessionCore {
             began_ms: None,
             handed: None,
             carried: carried.map(|carried| *carried),
-            heard: Some(heard(&handle)),
+            heard: Some(heard),
         };
         let session = minicbor::to_vec(&moved).ok()?;
         Some(Leaving { session, known })

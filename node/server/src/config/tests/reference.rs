@@ -16,8 +16,14 @@ use example::{Documented, documented};
 const NOBODY: &str = "0";
 /// Values that few keys take, from what tells most of what is wanted to what tells least.
 const PROBES: [&str; 3] = ["\"\"", "\"?\"", "true"];
+/// A kind of store: its name, its backends, keys that must be there with their values.
+type Kind = (
+    &'static str,
+    &'static [&'static str],
+    &'static [(&'static str, &'static str)],
+);
 /// Kinds of stores: backends that read the same keys, and what they cannot do without.
-const STORES: [(&str, &[&str], &[(&str, &str)]); 6] = [
+const STORES: [Kind; 6] = [
     ("memory", &["memory"], &[]),
     ("embedded", &["embedded"], &[]),
     ("dynamodb", &["dynamodb"], &[("bucket", "\"example\"")]),

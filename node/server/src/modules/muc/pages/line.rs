@@ -212,7 +212,7 @@ pub(super) mod tests {
         hidden.flags = EntryFlags::ARCHIVED | EntryFlags::GROUPCHAT;
         assert_eq!(Line::of(&hidden), None);
         let mut gone = entry(1, "ada", "<body>hi</body>");
-        gone.flags = gone.flags | EntryFlags::TOMBSTONE;
+        gone.flags |= EntryFlags::TOMBSTONE;
         assert_eq!(Line::of(&gone), None);
         let long = format!("<body>{}</body>", "ü".repeat(MAX_TEXT));
         let Some(Says::Message(text)) = Line::of(&entry(1, "ada", &long)).map(|it| it.says) else {

@@ -29,6 +29,7 @@ impl Node {
     /// These are in the room, as another node tells.
     fn tell(&self, names: &[&str], entered: bool) {
         let told = names.iter().map(|name| Assertion {
+            heard: 0,
             occupant: format!("{ROOM}/{name}").parse().unwrap(),
             real: FullJid::parse(&format!("{name}@a.example/r")).unwrap(),
             presence: "<presence/>".into(),
@@ -97,6 +98,7 @@ async fn what_was_given_ends_with_the_visit() {
     let other = Node::over(&stores);
     other.tell(&["ada"], true);
     let told = Assertion {
+        heard: 0,
         occupant: format!("{ROOM}/evelyn").parse().unwrap(),
         real: FullJid::parse("eve@a.example/r").unwrap(),
         presence: "<presence/>".into(),
