@@ -53,8 +53,16 @@ fn find<'a>(roster: &'a [RosterItem], bare: &str) -> Option<&'a RosterItem> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Directed {
     told: BTreeSet<Jid>,
-    /// Rooms among them that have not said yet that the resource is in them.
+    /// Most resources are in no room, and have none.
+    rooms: Option<Box<InRooms>>,
+}
+
+/// Of the rooms among those that were told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct InRooms {
+    /// Those that have not said yet that the resource is in them.
     asked: BTreeSet<Jid>,
+    /// The newest message that the resource was given of each.
     heard: BTreeMap<Box<str>, u64>,
 }
 
@@ -68,8 +76,7 @@ impl FromIterator<Jid> for Directed {
     fn from_iter<T: IntoIterator<Item = Jid>>(jids: T) -> Self {
         Self {
             told: jids.into_iter().take(Self::MAX).collect(),
-            asked: BTreeSet::new(),
-            heard: BTreeMap::new(),
+            rooms: None,
         }
     }
 }
@@ -83,26 +90,32 @@ impl Directed {
     /// Available presence is about to go to an address in a room: unless the resource is there already, it asks to enter.
     pub fn asks_to_enter(&mut self, occupant: &Jid) {
         if self.told.len() < Self::MAX && !self.told.contains(occupant) {
-            self.asked.insert(occupant.clone());
+            let rooms = self.rooms.get_or_insert_default();
+            rooms.asked.insert(occupant.clone());
         }
     }
     /// The room says that the resource is in it.
     pub fn has_entered(&mut self, occupant: &Jid) {
-        self.asked.remove(occupant);
+        if let Some(rooms) = &mut self.rooms {
+            rooms.asked.remove(occupant);
+        }
     }
     /// Whether the resource is in the room, as far as anybody said. What another node told of it counts as said.
     pub fn is_in(&self, occupant: &Jid) -> bool {
-        !self.asked.contains(occupant)
+        let rooms = self.rooms.as_ref();
+        !rooms.is_some_and(|rooms| rooms.asked.contains(occupant))
     }
 
     /// The message of this number of a room is about to be given to the resource: false if it, or a later one, was before.
     pub fn hears(&mut self, room: &str, number: u64) -> bool {
-        match self.heard.get_mut(room) {
+        let rooms = self.rooms.as_mut();
+        match rooms.and_then(|rooms| rooms.heard.get_mut(room)) {
             Some(last) if *last >= number => return false,
             Some(last) => *last = number,
             // What it is not in is not noted.
             None if self.told.iter().any(|jid| jid.bare_str() == room) => {
-                self.heard.insert(room.into(), number);
+                let rooms = self.rooms.get_or_insert_default();
+                rooms.heard.insert(room.into(), number);
             }
             None => {}
         }
@@ -111,12 +124,15 @@ impl Directed {
 
     /// The newest message that was given to the resource of each room from which it was given any.
     pub fn heard(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.heard.iter().map(|(room, number)| (&**room, *number))
+        let rooms = self.rooms.iter();
+        let heard = rooms.flat_map(|rooms| &rooms.heard);
+        heard.map(|(room, number)| (&**room, *number))
     }
 
     /// The same of one room; 0: none.
     pub fn last_heard(&self, room: &str) -> u64 {
-        self.heard.get(room).copied().unwrap_or(0)
+        let heard = self.rooms.as_ref().and_then(|rooms| rooms.heard.get(room));
+        heard.copied().unwrap_or(0)
     }
 
     /// How many it holds: each is a joined room or an acquaintance.
@@ -145,18 +161,19 @@ impl Directed {
     /// Unavailable presence goes to `to`: it knows (§4.6.1, MUST).
     pub fn sent_unavailable(&mut self, to: &Jid) {
         self.forget(to);
-        self.heard.remove(to.bare_str());
     }
     /// `from` has become unavailable itself (§4.6.1, SHOULD).
     pub fn heard_unavailable(&mut self, from: &Jid) {
-        if self.forget(from) {
-            self.heard.remove(from.bare_str());
-        }
+        self.forget(from);
     }
-    /// Returns whether it had been told.
-    fn forget(&mut self, jid: &Jid) -> bool {
-        self.asked.remove(jid);
-        self.told.remove(jid)
+    fn forget(&mut self, jid: &Jid) {
+        let was_told = self.told.remove(jid);
+        if let Some(rooms) = &mut self.rooms {
+            rooms.asked.remove(jid);
+            if was_told {
+                rooms.heard.remove(jid.bare_str());
+            }
+        }
     }
     /// Whether this address may know that the resource is there: it, or its bare address, was sent presence.
     pub fn reaches(&self, other: &Jid) -> bool {

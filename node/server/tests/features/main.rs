@@ -45,7 +45,7 @@ impl Node {
         let directory = tempfile::tempdir().unwrap();
         let certificate = self_signed(directory.path(), &config.domains, SystemTime::now());
         config.certificates = vec![certificate.unwrap()];
-        let app = App::start(config).await.unwrap();
+        let app = Box::pin(App::start(config)).await.unwrap();
         for name in ["juliet", "romeo", "tybalt"] {
             Peer::register(app.addresses[0].1, name).await;
         }

@@ -34,7 +34,6 @@ impl Node {
             real: FullJid::parse(&format!("{name}@a.example/r")).unwrap(),
             presence: "<presence/>".into(),
             entered,
-            heard: 0,
         });
         self.muc
             .take_assertions(told.collect(), &self.recorder.context());
@@ -103,7 +102,6 @@ async fn what_was_given_ends_with_the_visit() {
         real: FullJid::parse("eve@a.example/r").unwrap(),
         presence: "<presence/>".into(),
         entered: true,
-        heard: 0,
     };
     other
         .muc
