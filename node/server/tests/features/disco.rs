@@ -59,7 +59,8 @@ async fn server_says_what_it_is_and_can_do() {
         items(&mut juliet, "example.org", "").await,
         "<query xmlns='http://jabber.org/protocol/disco#items'>\
          <item jid='conference.example.org' name='Rooms'/>\
-         <item jid='pubsub.example.org' name='Publish-Subscribe'/></query>"
+         <item jid='pubsub.example.org' name='Publish-Subscribe'/>\
+         <item jid='vjud.example.org' name='People'/></query>"
     );
     // What is not there, and what can only be read.
     assert_eq!(
