@@ -4,6 +4,7 @@
 //! `STARLING_SEED` repeats the choices of a run.
 
 mod anywhere;
+mod begun;
 mod dying;
 mod going_on;
 mod groups;

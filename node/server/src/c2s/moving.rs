@@ -22,7 +22,7 @@ use super::{
     carried::{Carried, UNATTENDED},
     managed::{Managed, Sent},
     parking::Parking,
-    replica::{Following, Stream},
+    replica::{Following, Stream, standing},
     session::SessionCore,
     stream_management::{AckPolicy, Handled, Limits, Unacked},
 };
@@ -242,7 +242,7 @@ pub async fn take_away(router: &Arc<Router>, home: &Arc<Home>, mut give: impl Fn
         }
         match came {
             Some(core) => {
-                if let Some(session) = core.leave(entry) {
+                if let Some(session) = core.leave() {
                     give(session);
                 }
             }
@@ -262,7 +262,7 @@ fn is_there(router: &Router, home: &Home, entry: &Entry) -> bool {
 
 impl SessionCore {
     /// The session is no longer here, and nobody is told that it ended. `None`: it cannot go, and has ended.
-    fn leave(mut self: Box<Self>, entry: &Entry) -> Option<Leaving> {
+    fn leave(mut self: Box<Self>) -> Option<Leaving> {
         let carried = self.carried.take();
         let resume = self.managed.as_ref().and_then(|managed| managed.resume);
         let sm_id = self.handle.sm_id.get().cloned();
@@ -270,14 +270,16 @@ impl SessionCore {
             let moved = &self.router.metrics.moved_sessions;
             moved.with_label_values(&[outcome]).inc();
         };
-        let sm_id = match (sm_id, resume.is_some(), &carried) {
-            (Some(sm_id), _, Some(_)) => {
+        // As it is now that all is done which its client had begun.
+        let standing = standing(&self.home, &self.handle, &self.router);
+        let (sm_id, standing) = match (sm_id, standing, resume.is_some(), &carried) {
+            (Some(sm_id), Some(standing), _, Some(_)) => {
                 count("with_connection");
-                sm_id
+                (sm_id, standing)
             }
-            (Some(sm_id), true, None) => {
+            (Some(sm_id), Some(standing), true, None) => {
                 count("without_connection");
-                sm_id
+                (sm_id, standing)
             }
             _ => {
                 count("ended");
@@ -306,24 +308,21 @@ impl SessionCore {
             .directory
             .unbind(home.account.as_str(), handle.session);
         router.sessions.remove(handle.session.number);
-        let active_list = router.active_lists.get(handle.session);
         router.active_lists.ended(handle.session);
         let mut replica = replica;
         let known = replica.as_mut().and_then(|replica| replica.leave());
-        let presences = home.presences().into_iter();
         let heard = heard(&handle);
-        let mut own = presences.filter(|(number, _)| *number == handle.session.number);
         let moved = Moved {
             resource: handle.jid.resource().to_owned(),
             sm_id: sm_id.to_string(),
             resume_ms: resume.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
             h: inbound.h(),
             lang: lang.map(Into::into),
-            priority: entry.priority,
-            flags: entry.flags,
-            presence: own.next().map(|(_, it)| it.raw().to_vec().into()),
-            directed: handle.directed.lock().iter().map(Jid::to_string).collect(),
-            active_list: active_list.map(|name| name.to_string()),
+            priority: standing.priority,
+            flags: standing.flags,
+            presence: standing.presence,
+            directed: standing.directed,
+            active_list: standing.active_list,
             acked: outbound.as_ref().map_or(0, Unacked::acked),
             unacked: outbound
                 .iter()

@@ -43,6 +43,7 @@ pub use frames::{confirmed, taken};
 pub use giving::Giving;
 pub(super) use line::Stream;
 pub use orphans::{give_up, load_left, view_changed};
+pub(super) use snapshot::standing;
 
 use self::{
     line::Line,

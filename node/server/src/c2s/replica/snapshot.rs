@@ -25,7 +25,11 @@ pub(super) fn tell_whole(account: &str, stream: &Stream, session: Moved) -> bool
 }
 
 /// How a session stands to others now; `None`: it has lost its name.
-pub(super) fn standing(home: &Home, handle: &SessionHandle, router: &Router) -> Option<Standing> {
+pub(in crate::c2s) fn standing(
+    home: &Home,
+    handle: &SessionHandle,
+    router: &Router,
+) -> Option<Standing> {
     let entries = router.entries(home.account.as_str());
     let entry = entries.iter().find(|it| it.session == handle.session)?;
     let mut presences = home.presences().into_iter();

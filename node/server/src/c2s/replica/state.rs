@@ -52,17 +52,17 @@ pub(super) enum Delta {
 
 /// How a session stands to others.
 #[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
-pub(super) struct Standing {
+pub(in crate::c2s) struct Standing {
     #[n(0)]
-    pub(super) priority: Option<i8>,
+    pub(in crate::c2s) priority: Option<i8>,
     #[n(1)]
-    pub(super) flags: u16,
+    pub(in crate::c2s) flags: u16,
     #[n(2)]
-    pub(super) presence: Option<ByteVec>,
+    pub(in crate::c2s) presence: Option<ByteVec>,
     #[n(3)]
-    pub(super) directed: Vec<String>,
+    pub(in crate::c2s) directed: Vec<String>,
     #[n(4)]
-    pub(super) active_list: Option<String>,
+    pub(in crate::c2s) active_list: Option<String>,
 }
 
 /// What a node knows of a session of another.
