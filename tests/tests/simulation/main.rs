@@ -50,6 +50,7 @@ fn run(seed: u64, faults: &[Fault]) -> Outcome {
     let lasts = Duration::from_secs(count("STARLING_LASTS_S", 12) as u64);
     let plan = Plan::of(seed, lasts, faults);
     PANICS.set(0);
+    story::begin();
     let mut outcome = World::play(plan);
     if PANICS.get() > 0 {
         outcome.broken.push(format!("{} panics", PANICS.get()));
@@ -74,9 +75,7 @@ fn simulate(faults: &[Fault]) {
     let first = given.unwrap_or(FIRST);
     let named = std::env::var("STARLING_FAULTS").map(|names| Fault::named(&names));
     let faults = named.as_deref().unwrap_or(faults);
-    if let Ok(filter) = std::env::var("STARLING_LOG") {
-        story::tell(&filter);
-    }
+    story::tell();
     count_panics();
     let begun = Instant::now();
     let next = AtomicU64::new(first);
@@ -103,6 +102,7 @@ fn simulate(faults: &[Fault]) {
                             println!("  {wrong}");
                         }
                         println!("  {} in all", outcome.broken.len());
+                        println!("at last:\n{}", story::last());
                     }
                     if runs == 1 || !outcome.broken.is_empty() {
                         println!("{:?}\n{:?}\n", outcome.counts, outcome.story);

@@ -49,7 +49,7 @@ use super::Origin;
 use crate::home::Parcel;
 
 /// Nodes that a stanza may come over. More only happens to one that nodes pass to and fro.
-const MAX_HOPS: u8 = 8;
+const MAX_HOPS: u8 = 24;
 
 /// How far one node may be behind another that knows of a view.
 const BEHIND: Duration = Duration::from_secs(5);

@@ -22,8 +22,9 @@ const MAX_ASKED: usize = 1 << 20;
 /// The same in bytes of stanzas.
 const MAX_BYTES: usize = 256 << 20;
 const SHARDS: usize = 16;
-/// Nodes over which a stanza may have come and still go behind others instead of home.
-const MAX_DETOURS: u8 = 4;
+/// Nodes over which a stanza may have come and still go behind others instead of home. Where several nodes leave within a second
+/// and learn of it at different times, it comes by all of them more than once.
+const MAX_DETOURS: u8 = 16;
 
 /// What a node was asked.
 struct Asked {
