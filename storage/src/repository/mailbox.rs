@@ -30,7 +30,7 @@ pub struct Mailbox {
     pub last_active_ms: u64,
     /// The status of its last unavailable presence.
     #[n(3)]
-    pub last_status: Option<String>,
+    pub last_status: Option<Box<str>>,
     // 4 was who drains the log.
     /// The version that changes must name; 0: nothing stored yet.
     #[cbor(skip)]

@@ -396,7 +396,7 @@ async fn count_on(stores: &Stores, owner: &BareJid, mark: &str) -> Tried {
         let marks = before.last_status.clone().unwrap_or_default();
         let after = Mailbox {
             acked: before.acked + 1,
-            last_status: Some(format!("{marks} {mark}")),
+            last_status: Some(format!("{marks} {mark}").into()),
             ..before.clone()
         };
         let tried = |certain| Tried {

@@ -290,8 +290,7 @@ async fn detached_sessions_cost_little() {
     let each = (server.resident() - before) / sessions as f64;
     println!("{sessions} detached sessions: {each:.0} bytes each ({descriptors} descriptors open)");
     assert!(descriptors < 100, "their connections are gone");
-    // TODO(#4): 2,048 until sessions came to know what rooms had told them; find the hundred bytes.
-    assert!(each < 2_304.0, "{each:.0} bytes for a detached session");
+    assert!(each < 2_048.0, "{each:.0} bytes for a detached session");
 }
 
 /// The same messages, when the session cannot be reached any more while it is still listed.

@@ -74,7 +74,7 @@ impl Drop for Busy {
 }
 
 enum Inner {
-    Loading(Vec<Waiting>),
+    Loading(ThinVec<Waiting>),
     /// There is no such account.
     Absent,
     Ready(Box<State>),
@@ -227,7 +227,7 @@ impl Home {
     pub(super) fn loading(account: BareJid) -> Self {
         Self {
             account,
-            inner: Mutex::new(Inner::Loading(Vec::new())),
+            inner: Mutex::new(Inner::Loading(ThinVec::new())),
             busy: AtomicU32::new(0),
             forgotten: AtomicBool::new(false),
             leaving: AtomicBool::new(false),

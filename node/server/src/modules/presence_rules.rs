@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use storage::repository::roster::{RosterItem, Subscription};
+use thin_vec::ThinVec;
 use xmpp::{BareJid, Jid};
 
 /// Whether a resource may now have the messages that wait (XEP-0160 §2): its priority is not negative, for the first
@@ -52,7 +53,8 @@ fn find<'a>(roster: &'a [RosterItem], bare: &str) -> Option<&'a RosterItem> {
 /// newest message that it was given, by the number of the room's log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Directed {
-    told: BTreeSet<Jid>,
+    /// Ascending. Thin: most tell nobody.
+    told: ThinVec<Jid>,
     /// Most resources are in no room, and have none.
     rooms: Option<Box<InRooms>>,
 }
@@ -74,10 +76,10 @@ pub struct TooMany;
 
 impl FromIterator<Jid> for Directed {
     fn from_iter<T: IntoIterator<Item = Jid>>(jids: T) -> Self {
-        Self {
-            told: jids.into_iter().take(Self::MAX).collect(),
-            rooms: None,
-        }
+        let mut told: ThinVec<Jid> = jids.into_iter().take(Self::MAX).collect();
+        told.sort_unstable();
+        told.dedup();
+        Self { told, rooms: None }
     }
 }
 
@@ -89,7 +91,7 @@ impl Directed {
 
     /// Available presence is about to go to an address in a room: unless the resource is there already, it asks to enter.
     pub fn asks_to_enter(&mut self, occupant: &Jid) {
-        if self.told.len() < Self::MAX && !self.told.contains(occupant) {
+        if self.told.len() < Self::MAX && !self.is_told(occupant) {
             let rooms = self.rooms.get_or_insert_default();
             rooms.asked.insert(occupant.clone());
         }
@@ -152,10 +154,12 @@ impl Directed {
         if is_available && find(roster, to.bare_str()).is_some_and(is_subscriber) {
             return Ok(());
         }
-        if self.told.len() >= Self::MAX && !self.told.contains(to) {
-            return Err(TooMany);
+        if let Err(place) = self.told.binary_search(to) {
+            if self.told.len() >= Self::MAX {
+                return Err(TooMany);
+            }
+            self.told.insert(place, to.clone());
         }
-        self.told.insert(to.clone());
         Ok(())
     }
     /// Unavailable presence goes to `to`: it knows (§4.6.1, MUST).
@@ -167,7 +171,8 @@ impl Directed {
         self.forget(from);
     }
     fn forget(&mut self, jid: &Jid) {
-        let was_told = self.told.remove(jid);
+        let told = self.told.binary_search(jid);
+        let was_told = told.map(|place| self.told.remove(place)).is_ok();
         if let Some(rooms) = &mut self.rooms {
             rooms.asked.remove(jid);
             if was_told {
@@ -177,8 +182,10 @@ impl Directed {
     }
     /// Whether this address may know that the resource is there: it, or its bare address, was sent presence.
     pub fn reaches(&self, other: &Jid) -> bool {
-        self.told.contains(other)
-            || (other.is_full() && self.told.contains(other.to_bare().as_jid()))
+        self.is_told(other) || (other.is_full() && self.is_told(other.to_bare().as_jid()))
+    }
+    fn is_told(&self, jid: &Jid) -> bool {
+        self.told.binary_search(jid).is_ok()
     }
     /// Whether nobody was.
     pub fn is_empty(&self) -> bool {

@@ -150,7 +150,7 @@ pub async fn unavailable(
     {
         let status = presence
             .child("status", ns::CLIENT)
-            .map(|s| s.text().into_owned());
+            .map(|s| s.text().into());
         home.last_seen(router.now_ms(), status);
     }
     roster.map(drop)

@@ -74,7 +74,7 @@ impl State {
 impl Home {
     /// The last resource went away: remember when, and what it said (XEP-0012). Written with the next sweep: who comes
     /// back at once, as phones do, costs no write.
-    pub fn last_seen(&self, now_ms: u64, status: Option<String>) {
+    pub fn last_seen(&self, now_ms: u64, status: Option<Box<str>>) {
         self.with(|state| {
             state.mailbox.last_active_ms = now_ms;
             state.mailbox.last_status = status;
@@ -87,7 +87,7 @@ impl Home {
         self.with(|state| {
             (
                 state.mailbox.last_active_ms,
-                state.mailbox.last_status.clone(),
+                state.mailbox.last_status.as_deref().map(str::to_owned),
             )
         })
     }
@@ -279,7 +279,7 @@ impl Home {
             };
             let waiting = match std::mem::replace(&mut *inner, came) {
                 Inner::Loading(waiting) => waiting,
-                _ => Vec::new(),
+                _ => ThinVec::new(),
             };
             // Under the lock: what comes now may not overtake what waited.
             for waiting in waiting {

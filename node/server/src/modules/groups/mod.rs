@@ -22,7 +22,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -59,7 +59,7 @@ struct Domain {
     /// It may have changed.
     doubtful: AtomicBool,
     /// The reading of which it was said that somebody is given too much.
-    warned: AtomicU64,
+    warned: AtomicU32,
 }
 
 /// The groups of all domains.
@@ -101,7 +101,7 @@ impl Groups {
     }
 
     /// Which reading of a domain's groups counts; 0: none, or it has none.
-    pub fn reading(&self, domain: &str) -> u64 {
+    pub fn reading(&self, domain: &str) -> u32 {
         let domain = self.domains.get(domain);
         let current = domain.and_then(|domain| domain.current.lock().clone());
         current.map_or(0, |snapshot| snapshot.reading)
@@ -138,7 +138,7 @@ impl Groups {
     ///
     /// # Errors
     /// It was never read, and cannot be now.
-    pub async fn part(&self, account: &BareJid) -> Result<(Arc<Part>, u64)> {
+    pub async fn part(&self, account: &BareJid) -> Result<(Arc<Part>, u32)> {
         let Some(snapshot) = self.snapshot(account.domain()).await? else {
             return Ok((Arc::default(), 0));
         };

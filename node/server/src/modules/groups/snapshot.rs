@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
 };
 
@@ -17,7 +17,7 @@ use storage::repository::{GroupAudience, GroupMember, GroupMembers, SharedGroup,
 use xmpp::BareJid;
 
 /// Readings of this process.
-static READINGS: AtomicU64 = AtomicU64::new(1);
+static READINGS: AtomicU32 = AtomicU32::new(1);
 
 /// A contact that an account is given, or that is given the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +116,7 @@ struct Group {
 /// All groups of a domain.
 pub struct Snapshot {
     /// Which reading this is: none in this process has the same number.
-    pub reading: u64,
+    pub reading: u32,
     domain: String,
     groups: Vec<Group>,
     /// The groups somebody belongs to.

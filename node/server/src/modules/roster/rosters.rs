@@ -51,14 +51,30 @@ type There = BTreeMap<BareJid, BTreeSet<String>>;
 struct Cached {
     /// The owner's.
     own: Arc<Roster>,
-    /// What the owner is given.
-    part: Arc<Part>,
+    /// Most are given nothing, and have none.
+    given: Option<Arc<Given>>,
     /// By which reading of the groups.
-    reading: u64,
-    /// Both together.
-    roster: Arc<Roster>,
+    reading: u32,
     /// A write went wrong: the store may have a newer one. Rules are judged by it until it was read again.
     doubtful: bool,
+}
+
+/// Of somebody who is given contacts.
+struct Given {
+    part: Arc<Part>,
+    /// The owner's contacts and these together.
+    roster: Arc<Roster>,
+}
+
+impl Cached {
+    fn roster(&self) -> &Arc<Roster> {
+        self.given.as_ref().map_or(&self.own, |given| &given.roster)
+    }
+
+    fn part(&self) -> Arc<Part> {
+        let given = self.given.as_ref();
+        given.map_or_else(Arc::default, |given| given.part.clone())
+    }
 }
 
 /// The rosters of all accounts.
@@ -129,7 +145,7 @@ impl Rosters {
     /// A roster if it is in memory: the newest that is known.
     pub fn cached(&self, account: &BareJid) -> Option<Arc<Roster>> {
         let shard = self.shard(account).lock();
-        Some(shard.rosters.get(account)?.roster.clone())
+        Some(shard.rosters.get(account)?.roster().clone())
     }
 
     /// What is in memory and is as it is stored.
@@ -139,7 +155,7 @@ impl Rosters {
         (!cached.doubtful).then(|| cached.clone())
     }
 
-    fn reading(&self, account: &BareJid) -> u64 {
+    fn reading(&self, account: &BareJid) -> u32 {
         let groups = self.groups.as_ref();
         groups.map_or(0, |groups| groups.reading(account.domain()))
     }
@@ -149,7 +165,7 @@ impl Rosters {
     /// # Errors
     /// The store did not answer.
     pub async fn load(&self, account: &BareJid) -> Result<Arc<Roster>, StanzaError> {
-        Ok(self.read(account).await?.roster)
+        Ok(self.read(account).await?.roster().clone())
     }
 
     /// What is an account's own.
@@ -165,7 +181,7 @@ impl Rosters {
     /// # Errors
     /// The store did not answer.
     pub async fn given(&self, account: &BareJid) -> Result<Arc<Part>, StanzaError> {
-        Ok(self.read(account).await?.part)
+        Ok(self.read(account).await?.part())
     }
 
     /// A roster as it is stored, for who does not serve the account: what is in memory may be older.
@@ -272,7 +288,8 @@ impl Rosters {
         let contact = from.to_bare();
         let Kept { rosters, there, .. } = &mut *self.shard(account).lock();
         let cached = rosters.get_mut(account)?;
-        cached.part.get(&contact).filter(|it| it.only_online)?;
+        let part = cached.given.as_ref()?.part.clone();
+        part.get(&contact).filter(|it| it.only_online)?;
         let there = there.entry(account.clone()).or_default();
         let was_there = there.contains_key(&contact);
         let resource = from.resource().unwrap_or_default();
@@ -290,8 +307,12 @@ impl Rosters {
         if was_there && is_there {
             return None;
         }
-        cached.roster = groups::merged(&cached.own, &cached.part, Some(there));
-        Some(cached.roster.clone())
+        let roster = groups::merged(&cached.own, &part, Some(there));
+        cached.given = Some(Arc::new(Given {
+            part,
+            roster: roster.clone(),
+        }));
+        Some(roster)
     }
 
     /// The store may have a newer one.
@@ -316,7 +337,7 @@ impl Rosters {
     }
 
     /// Keeps what was read, or is newer; what is in memory then.
-    fn keep(&self, account: &BareJid, own: Arc<Roster>, part: Arc<Part>, reading: u64) -> Cached {
+    fn keep(&self, account: &BareJid, own: Arc<Roster>, part: Arc<Part>, reading: u32) -> Cached {
         let Kept {
             rosters,
             pinned,
@@ -330,12 +351,14 @@ impl Rosters {
         if part.is_watching {
             self.watches.store(true, Ordering::Release);
         }
-        let roster = groups::merged(&own, &part, there.get(account));
+        let given = (*part != Part::default()).then(|| {
+            let roster = groups::merged(&own, &part, there.get(account));
+            Arc::new(Given { part, roster })
+        });
         let cached = Cached {
             own,
-            part,
+            given,
             reading,
-            roster,
             doubtful: false,
         };
         if known.is_none() && rosters.len() >= MAX_CACHED / SHARDS {
@@ -360,13 +383,9 @@ impl Turn<'_> {
             rosters, account, ..
         } = self;
         for _ in 0..MAX_ATTEMPTS {
-            let Cached {
-                own: before,
-                part,
-                reading,
-                ..
-            } = rosters.read(account).await?;
-            let mut roster = Roster::clone(&before);
+            let known = rosters.read(account).await?;
+            let before = &known.own;
+            let mut roster = Roster::clone(before);
             let Some(outcome) = change(&mut roster, before.version + 1)? else {
                 return Ok(None);
             };
@@ -377,7 +396,7 @@ impl Turn<'_> {
             {
                 Ok(version) => {
                     roster.version = version;
-                    rosters.keep(account, Arc::new(roster), part, reading);
+                    rosters.keep(account, Arc::new(roster), known.part(), known.reading);
                     return Ok(Some(outcome));
                 }
                 Err(error) => {
