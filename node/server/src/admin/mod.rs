@@ -4,7 +4,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `operations`, `request`, `answers`, `shape` | what may be asked, by whom, and what is answered; described |
+//! | `operations`, `request`, `answers` | what may be asked, by whom, and what is answered; described |
 //! | `caller` | who asks, and how a token proves it |
 //! | `audit` | what was changed is written down before it is done |
 //! | `accounts`, `groups`, `looking`, `cluster`, `tokens` | what is done |
@@ -22,7 +22,6 @@ mod live;
 mod looking;
 pub mod operations;
 mod request;
-pub mod shape;
 pub mod socket;
 #[cfg(test)]
 mod tests;
