@@ -29,7 +29,7 @@ use super::{
     telling::{addressed, message},
 };
 use crate::{
-    config::PubsubMakers,
+    config::Circle,
     home::wait,
     module::{Context, Module, Receipt, Registry, Service, Spec, Status, Target, identity},
     pipeline::delivery::IqType,
@@ -66,7 +66,7 @@ pub struct ServiceOptions {
     /// Who administers them.
     pub admins: Vec<BareJid>,
     /// Who may make nodes.
-    pub create: PubsubMakers,
+    pub create: Circle,
     /// How much is kept.
     pub limits: Limits,
 }
@@ -347,16 +347,10 @@ impl Host for PubsubService {
             return Ok(());
         }
         let jid = actor.jid;
-        let is_ours = || {
-            let mut domains = self.options.domains.iter();
-            jid.local().is_some() && domains.any(|domain| domain == jid.domain())
-        };
-        let may = match self.options.create {
-            PubsubMakers::Everybody => true,
-            PubsubMakers::Accounts => is_ours(),
-            PubsubMakers::Admins => false,
-        };
-        if !may {
+        let ServiceOptions {
+            domains, admins, ..
+        } = &self.options;
+        if !self.options.create.has(jid, domains, admins) {
             return Err(Condition::Forbidden.into());
         }
         let limit = policy.limits.nodes;

@@ -27,7 +27,7 @@ use xmpp::{
 };
 
 use crate::{
-    config::Searchers,
+    config::Circle,
     module::{Context, IqHandler, IqRequest, Module, Registry, Spec, Status, Target},
 };
 
@@ -69,7 +69,7 @@ pub struct SearchOptions {
     /// The administrators.
     pub admins: Vec<BareJid>,
     /// Who may search.
-    pub who: Searchers,
+    pub who: Circle,
     /// Names of what may be asked for and is told.
     pub fields: Vec<String>,
     /// Whether a text is found within words.
@@ -149,17 +149,10 @@ impl SearchModule {
     }
 
     fn may_search(&self, who: &Jid) -> bool {
-        match self.options.who {
-            Searchers::Everybody => true,
-            Searchers::Accounts => {
-                let mut domains = self.options.domains.iter();
-                domains.any(|domain| domain == who.domain())
-            }
-            Searchers::Admins => {
-                let mut admins = self.options.admins.iter();
-                admins.any(|admin| admin.as_str() == who.bare_str())
-            }
-        }
+        let SearchOptions {
+            domains, admins, ..
+        } = &self.options;
+        self.options.who.has(who, domains, admins)
     }
 
     /// Answers somebody who searches for people of a domain.
