@@ -44,7 +44,7 @@ use async_trait::async_trait;
 use cluster::NodeId;
 use storage::repository::{ListedRoom, LogRepository, Pages, RoomRepository};
 use tokio::sync::oneshot;
-use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, ns};
+use xmpp::{BareJid, Element, Stanza, StanzaError, ns};
 
 pub use self::options::Options;
 use self::{
@@ -58,7 +58,7 @@ use crate::{
         Administer, Administered, Assertion, Context, Module, Receipt, Registry, Service, Spec,
         Status, Target,
     },
-    turns::Queues,
+    modules::answering::{self, Requests},
 };
 
 const SPECS: [Spec; 8] = [
@@ -114,7 +114,7 @@ pub struct Muc {
     rooms: Rooms,
     barrier: Barrier,
     /// What clients ask of a service itself, by their addresses.
-    requests: Queues<Jid, Stanza>,
+    requests: Requests,
     metrics: RoomMetrics,
 }
 
@@ -136,7 +136,7 @@ impl Muc {
             pages,
             rooms: Rooms::default(),
             barrier: Barrier::default(),
-            requests: Queues::default(),
+            requests: Requests::default(),
             metrics,
         }
     }
@@ -206,7 +206,7 @@ impl Muc {
         };
         let room = to.to_bare();
         if room.local().is_none() {
-            self.serve(&stanza, cx);
+            answering::receive(self, &self.requests, &stanza, cx);
             return receipt.done();
         }
         let busy = "too many rooms are in use";
@@ -229,7 +229,7 @@ struct AsService(Arc<Muc>);
 #[async_trait]
 impl Service for AsService {
     fn receive(&self, stanza: &Stanza, cx: &Context) {
-        self.0.serve(stanza, cx);
+        answering::receive(&self.0, &self.0.requests, stanza, cx);
     }
 
     fn take(&self, stanza: Stanza, receipt: Receipt, cx: &Context) {

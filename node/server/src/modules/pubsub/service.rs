@@ -32,6 +32,7 @@ use crate::{
     config::Circle,
     home::wait,
     module::{Context, Module, Receipt, Registry, Service, Spec, Status, Target, identity},
+    modules::answering::refuse,
     pipeline::delivery::IqType,
     turns::{Queues, Running},
 };
@@ -166,12 +167,6 @@ impl Service for Shared {
     fn view_changed(&self, cx: &Context) {
         // What it reads from now on is what was written here.
         cx.nodes_changed(&self.0.policy.address);
-    }
-}
-
-fn refuse(stanza: &Stanza, error: &StanzaError, cx: &Context) {
-    if let Some(reply) = stanza.error_reply(error) {
-        cx.route(Stanza::from_element(&reply));
     }
 }
 
