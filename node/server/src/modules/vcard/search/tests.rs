@@ -1,5 +1,7 @@
 //! Searches: who is found, page by page, and who may ask.
 
+use xmpp::payload::form::Field;
+
 use super::*;
 use crate::modules::recorder::{stores, xml};
 
