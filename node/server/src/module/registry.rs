@@ -63,6 +63,17 @@ pub struct Spec {
     pub status: Status,
 }
 
+impl Spec {
+    /// So much of a version of an XEP.
+    pub const fn new(xep: u16, version: &'static str, status: Status) -> Self {
+        Self {
+            xep,
+            version,
+            status,
+        }
+    }
+}
+
 /// `<identity/>` (XEP-0030 §3.1).
 pub fn identity(category: &'static str, kind: &'static str) -> Element {
     Element::new("identity", ns::DISCO_INFO)

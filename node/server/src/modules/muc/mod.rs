@@ -62,46 +62,14 @@ use crate::{
 };
 
 const SPECS: [Spec; 8] = [
-    Spec {
-        xep: 45,
-        version: "1.35.5",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 249,
-        version: "1.2",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 317,
-        version: "0.3.1",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 410,
-        version: "1.1.0",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 421,
-        version: "1.0.1",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 425,
-        version: "0.3.0",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 433,
-        version: "0.1.0",
-        status: Status::Partial("in the order of addresses"),
-    },
-    Spec {
-        xep: 486,
-        version: "0.1.0",
-        status: Status::Complete,
-    },
+    Spec::new(45, "1.35.5", Status::Complete),
+    Spec::new(249, "1.2", Status::Complete),
+    Spec::new(317, "0.3.1", Status::Complete),
+    Spec::new(410, "1.1.0", Status::Complete),
+    Spec::new(421, "1.0.1", Status::Complete),
+    Spec::new(425, "0.3.0", Status::Complete),
+    Spec::new(433, "0.1.0", Status::Partial("in the order of addresses")),
+    Spec::new(486, "0.1.0", Status::Complete),
 ];
 
 /// The module.
