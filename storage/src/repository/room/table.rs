@@ -104,6 +104,19 @@ fn made_key(room: &BareJid, record: &RoomRecord) -> Option<Key> {
     })
 }
 
+/// All lines of an index.
+fn lines(partition: Bytes) -> Query {
+    Query {
+        space: Space::Idx,
+        partition,
+        from: None,
+        until: None,
+        reverse: false,
+        limit: 1,
+        consistency: Consistency::Strong,
+    }
+}
+
 /// The value of a record that only its own batch writes.
 fn sealed<T: Encode<()>>(value: &T) -> Result<Vec<u8>> {
     record::seal(&record::to_cbor(value), record::fresh_id())
@@ -304,15 +317,7 @@ impl RoomRepository for TableRooms {
         service: &str,
         limit: usize,
     ) -> Result<Vec<(BareJid, RoomSubscription)>> {
-        let query = Query {
-            space: Space::Idx,
-            partition: key::rooms_subscribed(account),
-            from: None,
-            until: None,
-            reverse: false,
-            limit: 1,
-            consistency: Consistency::Strong,
-        };
+        let query = lines(key::rooms_subscribed(account));
         let found = paging::collect(&*self.records.table, query, limit).await?;
         let mut subscriptions = Vec::new();
         for line in &found {
@@ -331,15 +336,7 @@ impl RoomRepository for TableRooms {
     }
 
     async fn made_by(&self, account: &BareJid, limit: usize) -> Result<usize> {
-        let query = Query {
-            space: Space::Idx,
-            partition: key::rooms_made(account),
-            from: None,
-            until: None,
-            reverse: false,
-            limit: 1,
-            consistency: Consistency::Strong,
-        };
+        let query = lines(key::rooms_made(account));
         let found = paging::collect(&*self.records.table, query, limit).await?;
         Ok(found.len())
     }
@@ -357,13 +354,10 @@ impl RoomRepository for TableRooms {
             ListFrom::End => (None, None, true),
         };
         let query = Query {
-            space: Space::Idx,
-            partition: key::room_list(service),
             from: after,
             until: before,
             reverse,
-            limit: 1,
-            consistency: Consistency::Strong,
+            ..lines(key::room_list(service))
         };
         let found = paging::collect(&*self.records.table, query, limit).await?;
         found.iter().map(|record| listed(service, record)).collect()
