@@ -23,6 +23,8 @@ use crate::{
 
 /// Members of a change that is small: what was said of each elsewhere is removed with it.
 const FEW: usize = 4;
+/// Lines of an index that are read at once.
+const LINES_AT_ONCE: usize = 100;
 /// How often a room is read again that changes while it is read.
 const MAX_ATTEMPTS: usize = 8;
 
@@ -170,6 +172,19 @@ fn member(record: &Record) -> Result<(BareJid, RoomMember)> {
     Ok((address, member))
 }
 
+/// Takes the room out of the lists of those who subscribe to it, of what is kept of it; `None`: nobody does.
+fn unlisted(room: &BareJid, kept: &[Record]) -> Option<Batch> {
+    let members = kept
+        .iter()
+        .filter(|record| record.sort.starts_with(key::ROOM_MEMBERS))
+        .filter_map(|record| member(record).ok());
+    let subscribers = members.filter(|(_, member)| member.subscription.is_some());
+    subscribers.fold(None, |batch, (account, _)| {
+        let key = subscribed_key(room, &account);
+        Some(batch.unwrap_or_default().delete(key, Condition::Any))
+    })
+}
+
 fn too_large(what: &str) -> Error {
     Error::new(ErrorKind::TooLarge, what)
 }
@@ -246,6 +261,10 @@ impl RoomRepository for TableRooms {
         loop {
             let (mut records, more) = paging::next_page(table, &mut query).await?;
             records.retain(|record| record.sort != key::ROOM);
+            // While it is known who subscribes.
+            if let Some(unlisted) = unlisted(room, &records) {
+                table.write(unlisted).await?;
+            }
             paging::delete_all(table, Space::Core, &key.partition, records).await?;
             if !more {
                 break;
@@ -317,22 +336,30 @@ impl RoomRepository for TableRooms {
         service: &str,
         limit: usize,
     ) -> Result<Vec<(BareJid, RoomSubscription)>> {
-        let query = lines(key::rooms_subscribed(account));
-        let found = paging::collect(&*self.records.table, query, limit).await?;
+        let mut query = lines(key::rooms_subscribed(account));
         let mut subscriptions = Vec::new();
-        for line in &found {
-            let address: String = record::decode(line)?;
-            let room = BareJid::parse(&address)
-                .map_err(|error| corrupt("a room that has no address").with_source(error))?;
-            if room.domain() != service {
-                continue;
+        loop {
+            query.limit = LINES_AT_ONCE;
+            let (found, more) = paging::next_page(&*self.records.table, &mut query).await?;
+            for line in &found {
+                if subscriptions.len() >= limit {
+                    return Ok(subscriptions);
+                }
+                let address: String = record::decode(line)?;
+                let room = BareJid::parse(&address)
+                    .map_err(|error| corrupt("a room that has no address").with_source(error))?;
+                if room.domain() != service {
+                    continue;
+                }
+                let key = of_room(&room, key::room_member(account));
+                let known = self.records.load::<(String, RoomMember)>(&key).await?;
+                let subscription = known.and_then(|((_, member), _)| member.subscription);
+                subscriptions.extend(subscription.map(|it| (room, it)));
             }
-            let key = of_room(&room, key::room_member(account));
-            let known = self.records.load::<(String, RoomMember)>(&key).await?;
-            let subscription = known.and_then(|((_, member), _)| member.subscription);
-            subscriptions.extend(subscription.map(|it| (room, it)));
+            if !more {
+                return Ok(subscriptions);
+            }
         }
-        Ok(subscriptions)
     }
 
     async fn made_by(&self, account: &BareJid, limit: usize) -> Result<usize> {
@@ -377,3 +404,6 @@ fn listed(service: &str, record: &Record) -> Result<ListedRoom> {
         open: listing.open,
     })
 }
+
+#[cfg(test)]
+mod tests;
