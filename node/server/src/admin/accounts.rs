@@ -99,6 +99,7 @@ impl Administrator {
         limit: usize,
         times: bool,
     ) -> Result<Response, Response> {
+        self.served("domain", domain)?;
         let limit = limit.clamp(1, MAX_PAGE);
         let names = self
             .accounts

@@ -186,6 +186,7 @@ async fn what_is_wrong_is_named() {
     .await;
     let get = async |path: &str, field: Value| check("GET", path, Value::Null, 400, field).await;
     get("/accounts", "domain".into()).await;
+    get("/accounts?domain=b.example", "domain".into()).await;
     get("/accounts?domain=a.example&limit=some", "limit".into()).await;
     get("/accounts?domain=a.example&limit=1001", "limit".into()).await;
     get("/accounts?domain=a.example&times=1", "times".into()).await;
