@@ -29,6 +29,7 @@ mod reader;
 mod rooms;
 mod search;
 mod secret;
+mod services;
 mod shared_groups;
 mod storage;
 pub mod user_data;
@@ -60,10 +61,11 @@ pub use load::{Loaded, Overrides, Sources, load};
 pub use maintenance::Maintenance;
 pub use mistake::{Mistake, Mistakes};
 pub use origin::Origin;
-pub use pubsub::{Pubsub, PubsubMakers};
-pub use rooms::{RoomMakers, Rooms, RoomsPublish};
-pub use search::{FIELDS as SEARCH_FIELDS, Search, Searchers};
+pub use pubsub::Pubsub;
+pub use rooms::{Rooms, RoomsPublish};
+pub use search::{FIELDS as SEARCH_FIELDS, Search};
 pub use secret::Secret;
+pub use services::Circle;
 pub use shared_groups::SharedGroups;
 pub use storage::{
     Aws, Bucket, Dialect, DynamoDbStore, External, Feature, Memcached, SqlStore, Storage, Store,

@@ -36,6 +36,7 @@ pub mod random;
 pub mod ready_file;
 pub mod routing;
 pub mod serve;
+pub mod shape;
 pub mod shutdown;
 pub mod specs;
 pub mod status;

@@ -14,45 +14,50 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::membership::status::{MemberStatus, Phase, Status};
+use crate::{
+    membership::status::{MemberStatus, Phase, Status},
+    shape::shaped,
+};
 
 /// Who looks: quick, and waits for nothing.
 pub type Look = Arc<dyn Fn() -> Facts + Send + Sync>;
 
-/// What is told. Fields are added, never changed: a command may be of another version than the node that it asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
-    /// Of the program.
-    pub version: String,
-    /// What is served.
-    pub domains: Vec<String>,
-    /// For how long this life runs, in seconds.
-    pub uptime_s: u64,
-    /// Why the node is not to be sent clients; empty: it is.
-    pub not_ready: Vec<String>,
-    /// What keeps the store from taking writes on this node.
-    pub store_trouble: Option<String>,
-    /// Accounts that have sessions here.
-    pub accounts: usize,
-    /// Sessions here.
-    pub sessions: usize,
-    /// Sessions that wait to be resumed.
-    pub parked: usize,
-    /// Homes in memory here.
-    pub homes: usize,
-    /// How far a rotation of the cluster's secret is, where the store keeps it.
-    pub secret: Option<SecretStatus>,
-    /// Its place in the cluster; `None`: the node is alone.
-    pub cluster: Option<Status>,
-}
+shaped! {
+    /// What is told. Fields are added, never changed: a command may be of another version than the node that it asks.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Facts as "Status" {
+        /// Of the program.
+        pub version: String,
+        /// What is served.
+        pub domains: Vec<String>,
+        /// For how long this life runs, in seconds.
+        pub uptime_s: u64,
+        /// Why the node is not to be sent clients; empty: it is.
+        pub not_ready: Vec<String>,
+        /// What keeps the store from taking writes on this node.
+        pub store_trouble: Option<String>,
+        /// Accounts that have sessions here.
+        pub accounts: usize,
+        /// Sessions here.
+        pub sessions: usize,
+        /// Sessions that wait to be resumed.
+        pub parked: usize,
+        /// Homes in memory here.
+        pub homes: usize,
+        /// How far a rotation of the cluster's secret is, where the store keeps it.
+        pub secret: Option<SecretStatus>,
+        /// Its place in the cluster; null: the node is alone.
+        pub cluster: Option<Status>,
+    }
 
-/// How far a rotation of the cluster's secret is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretStatus {
-    /// `settled`, `announced`, `proving`.
-    pub rotation: String,
-    /// Since when, in seconds since 1970, by the clock of the node that took the step.
-    pub since: u64,
+    /// How far a rotation of the cluster's secret is.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct SecretStatus as "SecretRotation" {
+        /// `settled`, `announced`, `proving`.
+        pub rotation: String,
+        /// Since when, in seconds since 1970, by the clock of the node that took the step.
+        pub since: u64,
+    }
 }
 
 impl Facts {

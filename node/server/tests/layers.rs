@@ -11,7 +11,7 @@ use std::{
 
 /// What everybody may import: values and leaves without a way back.
 const COMMON: &[&str] = &[
-    "attempts", "clock", "config", "keys", "metrics", "random", "shutdown", "turns",
+    "attempts", "clock", "config", "keys", "metrics", "random", "shape", "shutdown", "turns",
 ];
 
 /// Module, and what else it may import.
@@ -110,6 +110,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("keys", &[]),
     ("random", &[]),
+    ("shape", &[]),
     ("turns", &[]),
 ];
 

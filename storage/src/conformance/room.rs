@@ -8,6 +8,7 @@ use crate::{
     error::ErrorKind,
     repository::{
         Affiliation, ListFrom, RoomConfig, RoomMember, RoomRecord, RoomRepository,
+        RoomSubscription,
         room::{MAX_CHANGED, MAX_VCARD},
     },
 };
@@ -39,6 +40,54 @@ pub async fn rooms(repo: &dyn RoomRepository) {
     vcards(repo).await;
     removal(repo).await;
     makers(repo).await;
+    subscribers(repo).await;
+}
+
+async fn subscribers(repo: &dyn RoomRepository) {
+    let (ann, bob) = (jid("ann@example"), jid("bob@example"));
+    let subscription = |nick: &str| RoomSubscription {
+        nick: nick.to_owned(),
+        topics: 3,
+    };
+    let subscriber = |account: &BareJid| {
+        let subscription = Some(subscription("Ann"));
+        let member = RoomMember {
+            subscription,
+            ..RoomMember::default()
+        };
+        (account.clone(), member)
+    };
+    let rooms = ["s1@rooms.example", "s2@rooms.example", "s3@other.example"].map(jid);
+    for room in &rooms {
+        done(
+            repo.create(room, &record("S"), &[subscriber(&ann), subscriber(&bob)])
+                .await,
+        );
+    }
+    let check = async |account: &BareJid, service: &str, limit, expected: &[&BareJid]| {
+        let found = done(repo.subscriptions(account, service, limit).await);
+        let named: Vec<_> = found.iter().map(|(room, _)| room).collect();
+        assert_eq!(named, expected, "{account} {service}");
+        assert!(found.iter().all(|(_, it)| *it == subscription("Ann")));
+    };
+    check(&ann, "rooms.example", 9, &[&rooms[0], &rooms[1]]).await;
+    check(&ann, "rooms.example", 1, &[&rooms[0]]).await;
+    // What is at another service is not counted.
+    check(&ann, "other.example", 1, &[&rooms[2]]).await;
+    check(&ann, "example", 9, &[]).await;
+    // Neither who ceases to subscribe nor what is removed is there any more.
+    let none = (ann.clone(), RoomMember::default());
+    done(repo.store(&rooms[0], &record("S"), &[none], 1).await);
+    check(&ann, "rooms.example", 9, &[&rooms[1]]).await;
+    check(&bob, "rooms.example", 1, &[&rooms[0]]).await;
+    let gone = RoomRecord {
+        gone: true,
+        ..record("S")
+    };
+    done(repo.store(&rooms[1], &gone, &[], 1).await);
+    done(repo.remove(&rooms[1]).await);
+    check(&ann, "rooms.example", 9, &[]).await;
+    check(&bob, "rooms.example", 9, &[&rooms[0]]).await;
 }
 
 async fn makers(repo: &dyn RoomRepository) {

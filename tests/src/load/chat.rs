@@ -13,7 +13,6 @@ use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -22,8 +21,9 @@ use plan::Plan;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::clock::Clock;
 use super::histogram::Histogram;
-use super::measure::{self, Meter};
+use super::measure;
 use super::report::Outcome;
 use super::session::{Profile, Session, World};
 use super::stanza::{self, Stamp, Template};
@@ -60,15 +60,6 @@ pub struct Options {
     pub relay: bool,
 }
 
-/// The times of a run in [`stanza::now`], and what has arrived so far.
-struct Clock {
-    from: u64,
-    until: u64,
-    /// How long after `until` a late message is waited for.
-    patience: u64,
-    delivered: AtomicU64,
-}
-
 /// What one pair found.
 #[derive(Default)]
 struct Found {
@@ -100,15 +91,8 @@ impl Found {
 pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     let mut outcome = Outcome::new(&world.target.name, "chat");
     let pairs = connect(&world, &options).await?;
-    let from = stanza::now() + nanoseconds(options.warm_up);
-    let until = from + nanoseconds(options.seconds);
+    let clock = Arc::new(Clock::start(options.warm_up, options.seconds));
     let patience = u64::try_from(world.target.patience().as_nanos()).unwrap_or(u64::MAX);
-    let clock = Arc::new(Clock {
-        from,
-        until,
-        patience,
-        delivered: AtomicU64::new(0),
-    });
 
     let mut size = 0;
     let mut tasks = JoinSet::new();
@@ -128,6 +112,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
             template,
             plan,
             acks: options.acks,
+            patience,
             sent: 0,
             received: 0,
             found: Found::default(),
@@ -135,12 +120,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
         tasks.spawn(pair.talk(clock.clone()));
     }
 
-    sleep(Duration::from_secs_f64(options.warm_up)).await;
-    let meter = Meter::start(&world.target.server_pid);
-    let before = clock.delivered.load(Ordering::Relaxed);
-    sleep(Duration::from_secs_f64(options.seconds)).await;
-    let delivered = clock.delivered.load(Ordering::Relaxed) - before;
-    let span = meter.stop();
+    let (delivered, span) = clock.measure(&world.target.server_pid).await;
 
     let mut found = Found::default();
     while let Some(done) = tasks.join_next().await {
@@ -207,6 +187,8 @@ struct Pair {
     template: Template,
     plan: Plan,
     acks: u32,
+    /// How long after the end a late message is waited for, in nanoseconds.
+    patience: u64,
     sent: u32,
     received: u32,
     found: Found,
@@ -221,7 +203,7 @@ impl Pair {
             let now = stanza::now();
             if now < clock.until {
                 self.depart(&mut batch, &mut asked)?;
-            } else if self.received == self.sent || now > clock.until + clock.patience {
+            } else if self.received == self.sent || now > clock.until + self.patience {
                 break;
             }
             let wake = if now >= clock.until {
@@ -316,19 +298,16 @@ impl Pair {
                     else {
                         return;
                     };
-                    let now = stanza::now();
                     if stamp.sender != *number || stamp.sequence != *received {
                         found.misplaced += 1;
                     }
                     *received += 1;
                     arrived += 1;
-                    if now >= clock.from && now < clock.until {
-                        found.latency.record(now.saturating_sub(stamp.sent));
-                    }
+                    clock.note(stamp.sent, &mut found.latency);
                 })?
                 .is_ready();
             if arrived > 0 {
-                clock.delivered.fetch_add(arrived, Ordering::Relaxed);
+                clock.count(arrived);
             }
             if any || timer.as_mut().poll(cx).is_ready() {
                 Poll::Ready(Ok(()))
@@ -344,10 +323,6 @@ impl Pair {
 #[must_use]
 pub fn bare(jid: &str) -> &str {
     jid.split('/').next().unwrap_or(jid)
-}
-
-fn nanoseconds(seconds: f64) -> u64 {
-    (seconds * 1e9) as u64
 }
 
 #[cfg(test)]

@@ -7,12 +7,11 @@ use std::io;
 use std::sync::Arc;
 
 use clap::Args;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::histogram::Histogram;
 use super::measure::{self, Meter};
-use super::muc::{self, entrance, is_own, nick};
+use super::muc::{self, entrance, is_own, nick, see_own};
 use super::procfs;
 use super::report::Outcome;
 use super::session::{Profile, Session, World};
@@ -46,30 +45,28 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
         let meter = Meter::start(&world.target.server_pid);
         let began = stanza::now();
         // The one who keeps the room is seen by all as well.
-        let enters = |mut session: Session, number: usize| {
-            let (address, count) = (
-                format!("{room}/{}", nick(number + 1)),
-                options.occupants + 1,
-            );
+        let count = options.occupants + 1;
+        let enters = |(number, mut session): (usize, Session)| {
+            let address = format!("{room}/{}", nick(number + 1));
             async move {
                 session.send(entrance(&address).as_bytes()).await?;
                 timeout(patience, see_all(&mut session, count, &address)).await??;
-                Ok::<_, io::Error>((number, session))
+                Ok(session)
             }
         };
-        sessions = all(sessions, enters).await?;
+        sessions = measure::all(sessions.into_iter().enumerate().map(enters)).await?;
         storms.record(stanza::now() - began);
         cpu += meter.stop().server_cpu_s;
-        let leaves = |mut session: Session, number: usize| {
+        let leaves = |(number, mut session): (usize, Session)| {
             let address = format!("{room}/{}", nick(number + 1));
             async move {
                 let leave = format!("<presence to='{address}' type='unavailable'/>");
                 session.send(leave.as_bytes()).await?;
-                while !is_own(&session.next().await?, &address)? {}
-                Ok::<_, io::Error>((number, session))
+                timeout(patience, see_own(&mut session, &address)).await??;
+                Ok(session)
             }
         };
-        sessions = all(sessions, leaves).await?;
+        sessions = measure::all(sessions.into_iter().enumerate().map(leaves)).await?;
     }
     let joins = f64::from(options.storms * options.occupants);
     outcome.set("occupants", options.occupants);
@@ -81,26 +78,6 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     measure::log_out(sessions).await;
     measure::log_out(keeper).await;
     Ok(outcome)
-}
-
-/// Does something with all sessions at once.
-async fn all<F>(
-    sessions: Vec<Session>,
-    does: impl Fn(Session, usize) -> F,
-) -> io::Result<Vec<Session>>
-where
-    F: Future<Output = io::Result<(usize, Session)>> + Send + 'static,
-{
-    let mut after: Vec<Option<Session>> = sessions.iter().map(|_| None).collect();
-    let mut tasks = JoinSet::new();
-    for (number, session) in sessions.into_iter().enumerate() {
-        tasks.spawn(does(session, number));
-    }
-    while let Some(done) = tasks.join_next().await {
-        let (number, session) = done.map_err(io::Error::other)??;
-        after[number] = Some(session);
-    }
-    Ok(after.into_iter().flatten().collect())
 }
 
 /// Waits until so many were seen, itself among them.

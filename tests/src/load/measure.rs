@@ -91,20 +91,35 @@ pub async fn log_in(
     profile: &Profile,
 ) -> io::Result<Vec<Session>> {
     let gate = Arc::new(Semaphore::new(world.target.concurrency));
-    let mut tasks = JoinSet::new();
-    for (at, &account) in accounts.iter().enumerate() {
+    let log_in = |&account: &u32| {
         let (world, profile, gate) = (world.clone(), profile.clone(), gate.clone());
-        tasks.spawn(async move {
+        async move {
             let _permit = gate.acquire_owned().await.map_err(io::Error::other)?;
-            Ok::<_, io::Error>((at, Session::login(&world, account, &profile).await?))
-        });
+            Session::login(&world, account, &profile).await
+        }
+    };
+    all(accounts.iter().map(log_in)).await
+}
+
+/// Does it all at once; what came of each, in the same order.
+///
+/// # Errors
+/// The first that fails.
+pub async fn all<T, F>(work: impl IntoIterator<Item = F>) -> io::Result<Vec<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = io::Result<T>> + Send + 'static,
+{
+    let mut tasks = JoinSet::new();
+    for (at, work) in work.into_iter().enumerate() {
+        tasks.spawn(async move { Ok::<_, io::Error>((at, work.await?)) });
     }
-    let mut sessions: Vec<Option<Session>> = accounts.iter().map(|_| None).collect();
+    let mut found: Vec<Option<T>> = (0..tasks.len()).map(|_| None).collect();
     while let Some(done) = tasks.join_next().await {
-        let (at, session) = done.map_err(io::Error::other)??;
-        sessions[at] = Some(session);
+        let (at, one) = done.map_err(io::Error::other)??;
+        found[at] = Some(one);
     }
-    Ok(sessions.into_iter().flatten().collect())
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// Ends the streams of all sessions.

@@ -9,6 +9,7 @@
 //! [`procfs`] reads what the server spent, [`histogram`] and [`report`] say what it was.
 
 pub mod chat;
+pub mod clock;
 pub mod histogram;
 pub mod idle;
 pub mod join;

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::chat::plan::Plan;
+use super::clock::Clock;
 use super::histogram::Histogram;
 use super::measure::{self, Meter};
 use super::procfs;
@@ -51,13 +52,12 @@ pub struct Options {
     pub warm_up: f64,
 }
 
-/// What the tasks share; times as [`stanza::now`].
+/// What the tasks share.
 struct Board {
-    from: u64,
-    until: u64,
+    clock: Clock,
+    /// How long after the end a late message is waited for, in nanoseconds.
     patience: u64,
     sent: AtomicU64,
-    delivered: AtomicU64,
 }
 
 /// What one occupant found.
@@ -98,13 +98,10 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
         per_occupant(weight() - logged_in),
     );
 
-    let from = stanza::now() + (options.warm_up * 1e9) as u64;
     let board = Arc::new(Board {
-        from,
-        until: from + (options.seconds * 1e9) as u64,
+        clock: Clock::start(options.warm_up, options.seconds),
         patience: u64::try_from(world.target.patience().as_nanos()).unwrap_or(u64::MAX),
         sent: AtomicU64::new(0),
-        delivered: AtomicU64::new(0),
     });
     let mut tasks = JoinSet::new();
     for (number, session) in (0..).zip(sessions) {
@@ -122,12 +119,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
         };
         tasks.spawn(occupant.take_part(board.clone()));
     }
-    sleep(Duration::from_secs_f64(options.warm_up)).await;
-    let meter = Meter::start(&world.target.server_pid);
-    let heard = board.delivered.load(Ordering::Relaxed);
-    sleep(Duration::from_secs_f64(options.seconds)).await;
-    let delivered = board.delivered.load(Ordering::Relaxed) - heard;
-    let span = meter.stop();
+    let (delivered, span) = board.clock.measure(&world.target.server_pid).await;
 
     let mut found = Found::default();
     while let Some(done) = tasks.join_next().await {
@@ -176,27 +168,21 @@ pub(super) async fn enter_all(
 ) -> io::Result<Vec<Session>> {
     let gate = Arc::new(Semaphore::new(world.target.concurrency));
     let patience = world.target.patience();
-    let mut entered: Vec<Option<Session>> = sessions.iter().map(|_| None).collect();
-    let mut tasks = JoinSet::new();
-    for (number, mut session) in sessions.into_iter().enumerate() {
-        let address = format!("{room}/{}", nick(number));
-        if number == 0 {
-            timeout(patience, enter(&mut session, &address)).await??;
-            entered[0] = Some(session);
-            continue;
-        }
-        let gate = gate.clone();
-        tasks.spawn(async move {
+    let enter_one = |(number, mut session): (usize, Session)| {
+        let (gate, address) = (gate.clone(), format!("{room}/{}", nick(number)));
+        async move {
             let _permit = gate.acquire_owned().await.map_err(io::Error::other)?;
             timeout(patience, enter(&mut session, &address)).await??;
-            Ok::<_, io::Error>((number, session))
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        let (number, session) = done.map_err(io::Error::other)??;
-        entered[number] = Some(session);
-    }
-    Ok(entered.into_iter().flatten().collect())
+            Ok::<_, io::Error>(session)
+        }
+    };
+    let mut sessions = sessions.into_iter().enumerate();
+    let Some(first) = sessions.next() else {
+        return Ok(Vec::new());
+    };
+    let mut entered = vec![enter_one(first).await?];
+    entered.extend(measure::all(sessions.map(enter_one)).await?);
+    Ok(entered)
 }
 
 /// What an occupant is called.
@@ -214,12 +200,13 @@ pub(super) fn entrance(address: &str) -> String {
 /// Enters and waits for its own presence, which comes last (§7.1.2).
 async fn enter(session: &mut Session, address: &str) -> io::Result<()> {
     session.send(entrance(address).as_bytes()).await?;
-    loop {
-        let stanza = session.next().await?;
-        if is_own(&stanza, address)? {
-            return Ok(());
-        }
-    }
+    see_own(session, address).await
+}
+
+/// Waits for its own presence.
+pub(super) async fn see_own(session: &mut Session, address: &str) -> io::Result<()> {
+    while !is_own(&session.next().await?, address)? {}
+    Ok(())
 }
 
 /// Whether this is one's own presence in a room.
@@ -260,20 +247,20 @@ impl Occupant {
         let mut timer = pin!(sleep(Duration::ZERO));
         loop {
             let now = stanza::now();
-            let is_over = now >= board.until;
+            let is_over = now >= board.clock.until;
             if !is_over {
                 self.speak(&board, &mut batch)?;
             } else if self.found.heard == board.sent.load(Ordering::Relaxed)
-                || now > board.until + board.patience
+                || now > board.clock.until + board.patience
             {
                 break;
             }
             let wake = match &self.speaks {
                 _ if is_over => now + 50_000_000,
                 Some(speaker) if speaker.plan.interval > 0 => {
-                    board.until.min(speaker.plan.next_due)
+                    board.clock.until.min(speaker.plan.next_due)
                 }
-                _ => board.until,
+                _ => board.clock.until,
             };
             let rest = Duration::from_nanos(wake.saturating_sub(stanza::now()));
             timer.as_mut().reset(Instant::now() + rest);
@@ -284,7 +271,7 @@ impl Occupant {
                 let any = session
                     .poll_stanzas(cx, |stanza| heard += hear(stanza, next, found, &board))?;
                 if heard > 0 {
-                    board.delivered.fetch_add(heard, Ordering::Relaxed);
+                    board.clock.count(heard);
                 }
                 match any.is_ready() || timer.as_mut().poll(cx).is_ready() {
                     true => Poll::Ready(Ok::<_, io::Error>(())),
@@ -341,12 +328,9 @@ fn hear(stanza: &[u8], next: &mut [u32], found: &mut Found, board: &Board) -> u6
         found.errors += 1;
         return 0;
     }
-    let now = stanza::now();
     found.misplaced += u64::from(stamp.sequence != *next);
     *next = stamp.sequence + 1;
     found.heard += 1;
-    if now >= board.from && now < board.until {
-        found.latency.record(now.saturating_sub(stamp.sent));
-    }
+    board.clock.note(stamp.sent, &mut found.latency);
     1
 }

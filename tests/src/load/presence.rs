@@ -8,7 +8,7 @@ use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::chat::bare;
+use super::clock::{Clock, is_last};
 use super::histogram::Histogram;
 use super::measure::{self, Meter};
 use super::report::Outcome;
@@ -48,9 +49,7 @@ pub struct Options {
 struct Board {
     unseen: Vec<AtomicU32>,
     seen_by_all: Vec<Notify>,
-    delivered: AtomicU64,
-    from: u64,
-    until: u64,
+    clock: Clock,
     contacts: u32,
 }
 
@@ -67,25 +66,17 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     };
     let contacts = ring.contacts;
     let sessions = ring.complete(&world, &mut outcome).await?;
-    let from = stanza::now() + (options.warm_up * 1e9) as u64;
     let board = Arc::new(Board {
         unseen: sessions.iter().map(|_| AtomicU32::new(0)).collect(),
         seen_by_all: sessions.iter().map(|_| Notify::new()).collect(),
-        delivered: AtomicU64::new(0),
-        from,
-        until: from + (options.seconds * 1e9) as u64,
+        clock: Clock::start(options.warm_up, options.seconds),
         contacts,
     });
     let mut tasks = JoinSet::new();
     for (number, session) in (0..).zip(sessions) {
         tasks.spawn(show(number, session, board.clone()));
     }
-    sleep(Duration::from_secs_f64(options.warm_up)).await;
-    let meter = Meter::start(&world.target.server_pid);
-    let before = board.delivered.load(Ordering::Relaxed);
-    sleep(Duration::from_secs_f64(options.seconds)).await;
-    let delivered = board.delivered.load(Ordering::Relaxed) - before;
-    let span = meter.stop();
+    let (delivered, span) = board.clock.measure(&world.target.server_pid).await;
     let mut latency = Histogram::default();
     while let Some(done) = tasks.join_next().await {
         latency.add(&done.map_err(io::Error::other)??);
@@ -222,7 +213,7 @@ async fn show(number: u32, mut session: Session, board: Arc<Board>) -> io::Resul
     let mine = &board.unseen[number as usize];
     loop {
         let now = stanza::now();
-        if mine.load(Ordering::Relaxed) == 0 && now < board.until {
+        if mine.load(Ordering::Relaxed) == 0 && now < board.clock.until {
             mine.store(board.contacts, Ordering::Relaxed);
             template.append(
                 Stamp {
@@ -238,13 +229,13 @@ async fn show(number: u32, mut session: Session, board: Arc<Board>) -> io::Resul
         }
         // After the end everybody listens a little longer, so that the last changes are seen.
         let grace = 1_500_000_000;
-        if now > board.until + grace {
+        if now > board.clock.until + grace {
             break;
         }
-        let rest = if now < board.until {
-            board.until - now
+        let rest = if now < board.clock.until {
+            board.clock.until - now
         } else {
-            board.until + grace + 1_000_000 - now
+            board.clock.until + grace + 1_000_000 - now
         };
         let mut timer = pin!(sleep(Duration::from_nanos(rest)));
         let mut notified = pin!(board.seen_by_all[number as usize].notified());
@@ -278,16 +269,9 @@ fn hear(stanza: &[u8], number: u32, board: &Board, latency: &mut Histogram) {
     else {
         return;
     };
-    let now = stanza::now();
-    board.delivered.fetch_add(1, Ordering::Relaxed);
-    if now >= board.from && now < board.until {
-        latency.record(now.saturating_sub(stamp.sent));
-    }
-    // A presence too many must not count below zero.
-    let before = unseen.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-        count.checked_sub(1)
-    });
-    if before == Ok(1) {
+    board.clock.count(1);
+    board.clock.note(stamp.sent, latency);
+    if is_last(unseen) {
         board.seen_by_all[stamp.sender as usize].notify_one();
     }
 }

@@ -8,7 +8,7 @@ use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::chat::bare;
+use super::clock::{Clock, is_last};
 use super::histogram::Histogram;
 use super::measure::{self, Meter};
 use super::presence;
@@ -60,14 +61,12 @@ pub struct Options {
     pub warm_up: f64,
 }
 
-/// What the tasks share; times as [`stanza::now`].
+/// What the tasks share.
 struct Board {
-    from: u64,
-    until: u64,
+    clock: Clock,
     /// Of each item under way, whom it has not reached.
     unseen: Vec<AtomicU32>,
     seen_by_all: Notify,
-    delivered: AtomicU64,
 }
 
 /// Runs it.
@@ -106,13 +105,10 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
         outcome.rate("subscribe_", u64::from(options.subscribers), &meter.stop());
     }
     let template = Template::publication(to, &node, options.body);
-    let from = stanza::now() + (options.warm_up * 1e9) as u64;
     let board = Arc::new(Board {
-        from,
-        until: from + (options.seconds * 1e9) as u64,
+        clock: Clock::start(options.warm_up, options.seconds),
         unseen: (0..MAX_WINDOW).map(|_| AtomicU32::new(0)).collect(),
         seen_by_all: Notify::new(),
-        delivered: AtomicU64::new(0),
     });
     let count = u32::try_from(told.len()).unwrap_or(u32::MAX);
     let mut tasks = JoinSet::new();
@@ -123,15 +119,7 @@ pub async fn run(world: Arc<World>, options: Options) -> io::Result<Outcome> {
     sleep(Duration::from_secs_f64(options.warm_up / 2.0)).await;
     let window = options.window.clamp(1, MAX_WINDOW);
     let publishing = tokio::spawn(publish(publisher, template, window, count, board.clone()));
-    sleep(Duration::from_nanos(
-        board.from.saturating_sub(stanza::now()),
-    ))
-    .await;
-    let meter = Meter::start(&world.target.server_pid);
-    let before = board.delivered.load(Ordering::Relaxed);
-    sleep(Duration::from_secs_f64(options.seconds)).await;
-    let delivered = board.delivered.load(Ordering::Relaxed) - before;
-    let span = meter.stop();
+    let (delivered, span) = board.clock.measure(&world.target.server_pid).await;
     let (answered, lost) = publishing.await.map_err(io::Error::other)??;
     let (mut latency, mut misplaced, mut repeated) = (Histogram::default(), 0, 0);
     while let Some(done) = tasks.join_next().await {
@@ -204,7 +192,7 @@ async fn publish(
                 open += 1;
             }
         }
-        while open < window && now < board.until {
+        while open < window && now < board.clock.until {
             let slot = sequence as usize % window;
             if board.unseen[slot].load(Ordering::Relaxed) > 0 {
                 break;
@@ -221,7 +209,7 @@ async fn publish(
             batch.clear();
             (sequence, open) = (sequence.wrapping_add(1), open + 1);
         }
-        if now >= board.until && open == 0 {
+        if now >= board.clock.until && open == 0 {
             break;
         }
         let mut timer = pin!(sleep(Duration::from_millis(50)));
@@ -271,7 +259,7 @@ struct Found {
 /// One who is told.
 async fn listen(mut session: Session, board: Arc<Board>) -> io::Result<Found> {
     let (mut found, mut last) = (Found::default(), None);
-    let end = board.until + 500_000_000;
+    let end = board.clock.until + 500_000_000;
     loop {
         let now = stanza::now();
         let is_open = || {
@@ -319,15 +307,9 @@ fn hear(stamp: Stamp, board: &Board, latency: &mut Histogram) {
     let Some(unseen) = board.unseen.get(stamp.sender as usize & 0xff) else {
         return;
     };
-    let now = stanza::now();
-    board.delivered.fetch_add(1, Ordering::Relaxed);
-    if now >= board.from && now < board.until {
-        latency.record(now.saturating_sub(stamp.sent));
-    }
-    let before = unseen.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-        count.checked_sub(1)
-    });
-    if before == Ok(1) {
+    board.clock.count(1);
+    board.clock.note(stamp.sent, latency);
+    if is_last(unseen) {
         board.seen_by_all.notify_one();
     }
 }

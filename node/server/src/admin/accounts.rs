@@ -4,21 +4,16 @@ use xmpp::BareJid;
 use zeroize::Zeroizing;
 
 use super::{
-    Administrator, MAX_PAGE, Response, Why, absent,
+    Administrator, MAX_PAGE, Response, absent, address,
     answers::{Times, User},
-    invalid, refused, told,
+    invalid, told,
 };
 use crate::{module::Context, modules::register::Way};
 
 impl Administrator {
     /// An account's address.
     pub(super) fn account(&self, text: &str) -> Result<BareJid, Response> {
-        let none = |error| invalid("account", format!("\"{text}\" is no address: {error}"));
-        let account = BareJid::parse(text).map_err(none)?;
-        if account.local().is_none() {
-            let reason = format!("\"{text}\" has no name before the @");
-            return Err(invalid("account", reason));
-        }
+        let account = address("account", text)?;
         self.served("account", account.domain())?;
         Ok(account)
     }
@@ -104,6 +99,7 @@ impl Administrator {
         limit: usize,
         times: bool,
     ) -> Result<Response, Response> {
+        self.served("domain", domain)?;
         let limit = limit.clamp(1, MAX_PAGE);
         let names = self
             .accounts
@@ -145,35 +141,5 @@ impl Administrator {
             });
         }
         Ok(user)
-    }
-
-    pub(super) async fn kick(&self, account: &str) -> Result<Response, Response> {
-        let account = self.account(account)?;
-        let ended = match &self.live {
-            Some(live) => {
-                let ended = live.end_sessions(&account, "ended by the administrator");
-                Some(ended.await.map_err(|error| told(&error, &account))?)
-            }
-            None => None,
-        };
-        match ended {
-            // Somebody without an account was there: an anonymous user.
-            Some(ended @ 1..) => Ok(Response::Ended(ended)),
-            _ if self
-                .accounts
-                .stores
-                .accounts
-                .load(&account)
-                .await?
-                .is_none() =>
-            {
-                Err(absent(&account))
-            }
-            Some(ended) => Ok(Response::Ended(ended)),
-            None => Err(refused(
-                Why::NotRunning,
-                "the node does not run, so nobody is connected",
-            )),
-        }
     }
 }

@@ -8,9 +8,8 @@ use storage::{
     Error, ErrorKind,
     repository::{GroupAudience, GroupMember, GroupMembers, SharedGroup, SharedGroupRepository},
 };
-use xmpp::BareJid;
 
-use super::{Administrator, Response, Why, invalid, refused};
+use super::{Administrator, Response, Why, address, refused};
 
 /// Attempts of a change against others.
 const MAX_ATTEMPTS: usize = 8;
@@ -220,7 +219,7 @@ impl Administrator {
         let groups = self.groups_of(domain)?;
         let mut all = Vec::with_capacity(members.len());
         for (jid, name) in members {
-            let jid = address(&jid)?;
+            let jid = address("members", &jid)?;
             all.push(GroupMember { jid, name });
         }
         if let Err(error) = groups.put_members(domain, id, &all).await {
@@ -240,7 +239,7 @@ impl Administrator {
         members: &[String],
     ) -> Result<Response, Response> {
         let groups = self.groups_of(domain)?;
-        let members = members.iter().map(|jid| address(jid));
+        let members = members.iter().map(|jid| address("members", jid));
         let members: Vec<_> = members.collect::<Result<_, _>>()?;
         self.found(domain, id).await?;
         let removed = groups.remove_members(domain, id, &members).await;
@@ -250,12 +249,8 @@ impl Administrator {
 
     /// Where groups are kept, if the domain is served here.
     fn groups_of(&self, domain: &str) -> Result<&dyn SharedGroupRepository, Response> {
-        if self.domains.iter().any(|served| served == domain) {
-            return Ok(&*self.accounts.stores.groups);
-        }
-        let served = self.domains.join(", ");
-        let reason = format!("{domain} is not served here; served: {served}");
-        Err(invalid("domain", reason))
+        self.served("domain", domain)?;
+        Ok(&*self.accounts.stores.groups)
     }
 
     async fn found(&self, domain: &str, id: &str) -> Result<SharedGroup, Response> {
@@ -270,17 +265,5 @@ impl Administrator {
             live.context().groups_changed(domain).await;
         }
         Response::Done
-    }
-}
-
-fn address(text: &str) -> Result<BareJid, Response> {
-    let wrong = |error| refused(Why::Invalid, format!("\"{text}\" is no address: {error}"));
-    let jid = BareJid::parse(text).map_err(wrong)?;
-    match jid.local() {
-        Some(_) => Ok(jid),
-        None => {
-            let reason = format!("\"{text}\" has no name before the @");
-            Err(refused(Why::Invalid, reason))
-        }
     }
 }

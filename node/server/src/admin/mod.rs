@@ -4,10 +4,10 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `operations`, `request`, `answers`, `shape` | what may be asked, by whom, and what is answered; described |
+//! | `operations`, `request`, `answers` | what may be asked, by whom, and what is answered; described |
 //! | `caller` | who asks, and how a token proves it |
 //! | `audit` | what was changed is written down before it is done |
-//! | `accounts`, `groups`, `looking`, `cluster`, `tokens` | what is done |
+//! | `accounts`, `groups`, `sessions`, `rooms`, `pubsub`, `cluster`, `metrics`, `tokens`, `looking` | what is done |
 //!
 //! Left out: messages (XEP-0133 is for clients).
 
@@ -20,9 +20,12 @@ pub mod cluster;
 pub mod groups;
 mod live;
 mod looking;
+mod metrics;
 pub mod operations;
+mod pubsub;
 mod request;
-pub mod shape;
+mod rooms;
+mod sessions;
 pub mod socket;
 #[cfg(test)]
 mod tests;
@@ -164,6 +167,24 @@ fn refused(why: Why, reason: impl Into<String>) -> Response {
         why,
         reason: reason.into(),
         field: None,
+    }
+}
+
+/// What there is of a node only while it runs.
+fn running<T>(part: Option<T>) -> Result<T, Response> {
+    part.ok_or_else(|| refused(Why::NotRunning, "the node does not run"))
+}
+
+/// The address of an account, of any domain.
+fn address(field: &str, text: &str) -> Result<BareJid, Response> {
+    let none = |error| invalid(field, format!("\"{text}\" is no address: {error}"));
+    let address = BareJid::parse(text).map_err(none)?;
+    match address.local() {
+        Some(_) => Ok(address),
+        None => Err(invalid(
+            field,
+            format!("\"{text}\" has no name before the @"),
+        )),
     }
 }
 
@@ -349,12 +370,10 @@ impl Administrator {
     }
 
     fn desk(&self) -> Result<&Desk, Response> {
-        let down = || refused(Why::NotRunning, "the node does not run");
-        self.desk.as_ref().ok_or_else(down)
+        running(self.desk.as_ref())
     }
 
     fn live(&self) -> Result<&Arc<dyn Live>, Response> {
-        let down = || refused(Why::NotRunning, "the node does not run");
-        self.live.as_ref().ok_or_else(down)
+        running(self.live.as_ref())
     }
 }

@@ -29,8 +29,8 @@ use crate::{
 pub const MAX_CONNECTIONS: usize = 128;
 /// Requests at a time.
 pub const MAX_REQUESTS: usize = 8;
-/// Longest request.
-pub const MAX_LINE: u64 = 16 << 10;
+/// Longest request, in bytes: a group that includes, and is shown to, as many as may be.
+pub const MAX_LINE: u64 = 512 << 10;
 /// Longest silence.
 pub const IDLE: Duration = Duration::from_secs(3);
 

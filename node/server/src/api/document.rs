@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value, json};
 
 use super::reply::CODES;
-use crate::admin::{
-    operations::{self, MAX_TEXT, OPERATIONS, Operation, Parameter, Place, Scope},
+use crate::{
+    admin::operations::{self, MAX_TEXT, OPERATIONS, Operation, Parameter, Place, Scope},
     shape::Shape,
 };
 

@@ -1,6 +1,7 @@
 //! `starling group`: through the socket of the node that runs, else on its store.
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::{Failure, REFUSED, SourceArgs, answer, asked::Asked, load};
 use crate::{
@@ -11,8 +12,8 @@ use crate::{
     config::Overrides,
 };
 
-/// Members that are sent at once.
-const AT_ONCE: usize = 500;
+/// Members of one request, in bytes.
+const MAX_MEMBERS: usize = 16 << 10;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupCommand {
@@ -134,27 +135,6 @@ pub(super) fn run(
     };
     let mut asked = Asked::new(&config)?;
     match command {
-        GroupCommand::Create { group, change } => {
-            let change = change.into();
-            let request = Request::GroupCreate {
-                domain,
-                group,
-                change,
-            };
-            asked.ask(request).map(drop)
-        }
-        GroupCommand::Change { group, change } => {
-            let change = change.into();
-            let request = Request::GroupChange {
-                domain,
-                group,
-                change,
-            };
-            asked.ask(request).map(drop)
-        }
-        GroupCommand::Delete { group } => {
-            asked.ask(Request::GroupRemove { domain, group }).map(drop)
-        }
         GroupCommand::List => {
             if let Response::Groups(groups) = asked.ask(Request::Groups { domain })? {
                 groups.iter().for_each(|group| answer(&line(group)));
@@ -167,28 +147,67 @@ pub(super) fn run(
             }
             Ok(())
         }
+        change => requests(change, &domain)
+            .into_iter()
+            .try_for_each(|request| asked.ask(request).map(drop)),
+    }
+}
+
+/// What is asked, one after the other, to change something; nothing for what only looks.
+fn requests(command: GroupCommand, domain: &str) -> Vec<Request> {
+    let domain = domain.to_owned();
+    match command {
+        GroupCommand::Create { group, change } => vec![Request::GroupCreate {
+            domain,
+            group,
+            change: change.into(),
+        }],
+        GroupCommand::Change { group, change } => vec![Request::GroupChange {
+            domain,
+            group,
+            change: change.into(),
+        }],
+        GroupCommand::Delete { group } => vec![Request::GroupRemove { domain, group }],
         GroupCommand::Add {
             group,
             jids,
             called,
-        } => jids.chunks(AT_ONCE).try_for_each(|jids| {
-            let member = |jid: &String| (jid.clone(), called.clone());
-            let request = Request::GroupAdd {
+        } => {
+            let members = jids.into_iter().map(|jid| (jid, called.clone()));
+            let request = |members| Request::GroupAdd {
                 domain: domain.clone(),
                 group: group.clone(),
-                members: jids.iter().map(member).collect(),
+                members,
             };
-            asked.ask(request).map(drop)
-        }),
-        GroupCommand::Remove { group, jids } => jids.chunks(AT_ONCE).try_for_each(|jids| {
-            let request = Request::GroupTakeOut {
+            pieces(members).into_iter().map(request).collect()
+        }
+        GroupCommand::Remove { group, jids } => {
+            let request = |members| Request::GroupTakeOut {
                 domain: domain.clone(),
                 group: group.clone(),
-                members: jids.to_vec(),
+                members,
             };
-            asked.ask(request).map(drop)
-        }),
+            pieces(jids).into_iter().map(request).collect()
+        }
+        GroupCommand::List | GroupCommand::Show { .. } => Vec::new(),
     }
+}
+
+/// Members in pieces of which each fits a request.
+fn pieces<T: Serialize>(members: impl IntoIterator<Item = T>) -> Vec<Vec<T>> {
+    let (mut pieces, mut left) = (Vec::<Vec<T>>::new(), 0);
+    for member in members {
+        let bytes = serde_json::to_vec(&member).map_or(0, |json| json.len() + 1);
+        match pieces.last_mut().filter(|_| bytes <= left) {
+            Some(piece) => piece.push(member),
+            None => {
+                pieces.push(vec![member]);
+                left = MAX_MEMBERS;
+            }
+        }
+        left = left.saturating_sub(bytes);
+    }
+    pieces
 }
 
 fn who(group: &Group) -> &'static str {
@@ -228,6 +247,76 @@ fn show(group: &Group) {
         match name {
             Some(name) => answer(&format!("{jid}\t{name}")),
             None => answer(jid),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::repository::SharedGroup;
+
+    use super::*;
+    use crate::admin::socket::MAX_LINE;
+
+    #[test]
+    fn whoever_is_named_is_in_one_request_that_the_socket_takes() {
+        let jids: Vec<String> = (0..2_000)
+            .map(|number| format!("somebody.with-a-long-name-{number}@people.example.org"))
+            .collect();
+        let (group, called) = ("all".to_owned(), Some("\u{1}".repeat(1_024)));
+        let commands = [
+            GroupCommand::Add {
+                group: group.clone(),
+                jids: jids.clone(),
+                called: None,
+            },
+            GroupCommand::Add {
+                group: group.clone(),
+                jids: jids[..20].to_vec(),
+                called,
+            },
+            GroupCommand::Remove { group, jids },
+        ];
+        for (command, expected) in commands.into_iter().zip([2_000, 20, 2_000]) {
+            let requests = requests(command, "people.example.org");
+            assert!(requests.len() > 1);
+            let mut named = Vec::new();
+            for request in requests {
+                let json = serde_json::to_vec(&request).unwrap();
+                assert!((json.len() as u64) < MAX_LINE, "{}", json.len());
+                match request {
+                    Request::GroupAdd { members, .. } => {
+                        named.extend(members.into_iter().map(|(jid, _)| jid));
+                    }
+                    Request::GroupTakeOut { members, .. } => named.extend(members),
+                    _ => panic!("{}", request.name()),
+                }
+            }
+            assert_eq!(named.len(), expected);
+            let in_order = |pair: &[String]| pair[0] != pair[1];
+            assert!(named.windows(2).all(in_order));
+        }
+    }
+
+    #[test]
+    fn the_largest_group_there_may_be_is_one_request_that_the_socket_takes() {
+        let id = "\"".repeat(SharedGroup::MAX_ID);
+        let ids = |count| vec![id.clone(); count].join(",");
+        let text = "\u{1}".repeat(SharedGroup::MAX_TEXT);
+        let change = ChangeArgs {
+            name: Some(text.clone()),
+            description: Some(text),
+            members: None,
+            includes: Some(ids(SharedGroup::MAX_INCLUDED)),
+            shown_to: Some(ids(SharedGroup::MAX_AUDIENCE)),
+        };
+        let create = GroupCommand::Create {
+            group: id.clone(),
+            change,
+        };
+        for request in requests(create, "people.example.org") {
+            let json = serde_json::to_vec(&request).unwrap();
+            assert!((json.len() as u64) < MAX_LINE, "{}", json.len());
         }
     }
 }

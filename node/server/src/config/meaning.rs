@@ -26,6 +26,7 @@ use super::{
     reader::{Item, Section, Wrong, boolean, choice, duration, number, size, text},
     rooms::rooms,
     search::search,
+    services::domain,
     shared_groups::shared_groups,
     storage::{Feature, storage},
     values::{nearest, parse_address},
@@ -46,7 +47,7 @@ pub(super) fn config(
     let mut root = Section::root(table, place, mistakes);
     let mut written = Written::default();
     let mut all_good = root.is_good("domains");
-    if let Some(domains) = root.items("domains", domain) {
+    if let Some(domains) = root.items("domains", |node| domain(node, "example.org")) {
         all_good = root.is_good("domains");
         root.once(&domains, String::clone);
         written.domains = domains
@@ -164,17 +165,6 @@ pub(super) fn path(node: &Node) -> Result<PathBuf, Wrong> {
         Place::File { path, .. } => path.parent().unwrap_or(Path::new("")).join(written),
         _ => written.into(),
     })
-}
-
-fn domain(node: &Node) -> Result<String, Wrong> {
-    let written = text(node)?;
-    match BareJid::from_parts(None, &written) {
-        Ok(jid) => Ok(jid.domain().to_owned()),
-        Err(error) => Err(Wrong::new(
-            format!("\"{written}\" is no domain ({error})"),
-            "write one such as example.org",
-        )),
-    }
 }
 
 fn account(node: &Node) -> Result<BareJid, Wrong> {

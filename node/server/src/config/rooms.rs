@@ -1,25 +1,13 @@
 //! The section `rooms`: multi-user chat (XEP-0045).
 
-use std::{cell::RefCell, time::Duration};
-
-use xmpp::BareJid;
+use std::time::Duration;
 
 use super::{
-    Config,
+    Circle, Config,
     raw::Node,
     reader::{Section, Wrong, boolean, choice, duration, number, size, text},
+    services::{services, usual},
 };
-
-/// Who may make rooms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RoomMakers {
-    /// Whoever likes.
-    Everybody,
-    /// Those with an account here.
-    Accounts,
-    /// The administrators.
-    Admins,
-}
 
 /// Which rooms may publish what is said in them, if their owners want it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +28,7 @@ pub struct Rooms {
     /// The domains of the services; empty: `conference.` before each domain.
     pub services: Vec<String>,
     /// Who may make rooms.
-    pub create: RoomMakers,
+    pub create: Circle,
     /// Rooms that one account may have made; 0: as many as it likes.
     pub per_user: u32,
     /// Whether a new room is locked until it is configured.
@@ -76,7 +64,7 @@ impl Default for Rooms {
         Self {
             enabled: true,
             services: Vec::new(),
-            create: RoomMakers::Accounts,
+            create: Circle::Accounts,
             per_user: 200,
             lock: true,
             occupants: 10_000,
@@ -102,23 +90,10 @@ impl Config {
         match (rooms.enabled, rooms.services.is_empty()) {
             (false, _) => Vec::new(),
             (true, false) => rooms.services.clone(),
-            (true, true) => {
-                let domains = self.domains.iter();
-                let names = domains.map(|domain| format!("conference.{domain}"));
-                names.filter(|name| !self.domains.contains(name)).collect()
-            }
+            (true, true) => usual("conference", &self.domains)
+                .map(|(name, _)| name)
+                .collect(),
         }
-    }
-}
-
-fn domain(node: &Node) -> Result<String, Wrong> {
-    let written = text(node)?;
-    match BareJid::from_parts(None, &written) {
-        Ok(jid) => Ok(jid.domain().to_owned()),
-        Err(error) => Err(Wrong::new(
-            format!("\"{written}\" is no domain ({error})"),
-            "write one such as conference.example.org",
-        )),
     }
 }
 
@@ -154,31 +129,10 @@ fn url(node: &Node) -> Result<String, Wrong> {
 
 pub(super) fn rooms(mut section: Section<'_>, domains: &[String], rooms: &mut Rooms) {
     section.read("enabled", &mut rooms.enabled, boolean);
-    let served = RefCell::new(Vec::<String>::new());
-    let service = |node: &Node| {
-        let name = domain(node)?;
-        if domains.contains(&name) {
-            let wrong = format!("{name} has accounts");
-            return Err(Wrong::new(wrong, "give rooms a domain of their own"));
-        }
-        if served.borrow().contains(&name) {
-            return Err(Wrong::new(
-                format!("{name} is there twice"),
-                "leave one out",
-            ));
-        }
-        served.borrow_mut().push(name.clone());
-        Ok(name)
-    };
-    if let Some(services) = section.list("services", service) {
+    if let Some(services) = services(&mut section, domains, "conference.example.org") {
         rooms.services = services;
     }
-    let makers = &[
-        ("everybody", RoomMakers::Everybody),
-        ("accounts", RoomMakers::Accounts),
-        ("admins", RoomMakers::Admins),
-    ];
-    section.read("create", &mut rooms.create, choice(makers));
+    section.read("create", &mut rooms.create, choice(Circle::CHOICES));
     section.read("per_user", &mut rooms.per_user, number(0, 1_000_000));
     section.read("lock", &mut rooms.lock, boolean);
     section.read("occupants", &mut rooms.occupants, number(1, 1_000_000));

@@ -1,23 +1,11 @@
 //! The section `search`: people are found by what their vCards say (XEP-0055).
 
-use xmpp::BareJid;
-
 use super::{
-    Config,
+    Circle, Config,
     raw::Node,
     reader::{Section, Wrong, boolean, choice, number, text},
+    services::{services, usual},
 };
-
-/// Who may search.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Searchers {
-    /// Whoever likes.
-    Everybody,
-    /// Those with an account here.
-    Accounts,
-    /// The administrators.
-    Admins,
-}
 
 /// The names of the fields, as a form has them.
 pub const FIELDS: [&str; 11] = [
@@ -35,7 +23,7 @@ pub struct Search {
     /// Whether a domain answers itself as well.
     pub at_domains: bool,
     /// Who may search.
-    pub who: Searchers,
+    pub who: Circle,
     /// What can be asked for and is told, of [`FIELDS`].
     pub fields: Vec<String>,
     /// Whether a text is found within words as well, if it has three characters.
@@ -50,7 +38,7 @@ impl Default for Search {
             enabled: true,
             services: Vec::new(),
             at_domains: true,
-            who: Searchers::Accounts,
+            who: Circle::Accounts,
             fields: FIELDS.map(str::to_owned).to_vec(),
             contains: true,
             page: 50,
@@ -62,18 +50,15 @@ impl Config {
     /// The services for the search, each with the domain whose people it finds.
     pub fn search_services(&self) -> Vec<(String, String)> {
         let search = &self.search;
-        let domains = self.domains.iter();
         match (search.enabled, search.services.is_empty()) {
             (false, _) => Vec::new(),
             (true, false) => {
                 let services = search.services.iter().cloned();
-                services.zip(domains.cloned()).collect()
+                services.zip(self.domains.iter().cloned()).collect()
             }
             (true, true) => {
-                let named = domains.map(|domain| (format!("vjud.{domain}"), domain.clone()));
-                named
-                    .filter(|(name, _)| !self.domains.contains(name))
-                    .collect()
+                let named = usual("vjud", &self.domains);
+                named.map(|(name, domain)| (name, domain.clone())).collect()
             }
         }
     }
@@ -81,24 +66,7 @@ impl Config {
 
 pub(super) fn search(mut section: Section<'_>, domains: &[String], search: &mut Search) {
     section.read("enabled", &mut search.enabled, boolean);
-    let service = |node: &Node| {
-        let written = text(node)?;
-        let name = match BareJid::from_parts(None, &written) {
-            Ok(jid) => jid.domain().to_owned(),
-            Err(error) => {
-                return Err(Wrong::new(
-                    format!("\"{written}\" is no domain ({error})"),
-                    "write one such as vjud.example.org",
-                ));
-            }
-        };
-        if domains.contains(&name) {
-            let wrong = format!("{name} has accounts");
-            return Err(Wrong::new(wrong, "give the search a domain of its own"));
-        }
-        Ok(name)
-    };
-    if let Some(services) = section.list("services", service) {
+    if let Some(services) = services(&mut section, domains, "vjud.example.org") {
         if services.len() > domains.len() {
             let wrong = "there are more services than domains";
             let remedy = "write one for each domain, in their order";
@@ -107,12 +75,7 @@ pub(super) fn search(mut section: Section<'_>, domains: &[String], search: &mut 
         search.services = services;
     }
     section.read("at_domains", &mut search.at_domains, boolean);
-    let who = &[
-        ("everybody", Searchers::Everybody),
-        ("accounts", Searchers::Accounts),
-        ("admins", Searchers::Admins),
-    ];
-    section.read("who", &mut search.who, choice(who));
+    section.read("who", &mut search.who, choice(Circle::CHOICES));
     let field = |node: &Node| {
         let name = text(node)?;
         match FIELDS.contains(&name.as_str()) {

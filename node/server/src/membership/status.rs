@@ -9,6 +9,8 @@ use cluster::NodeId;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
+use crate::shape::{Shape, Shaped, shaped};
+
 /// A life of a node as people write it.
 pub fn hex(node: NodeId) -> String {
     format!("{:016x}", node.0)
@@ -51,113 +53,119 @@ impl Phase {
     }
 }
 
-/// This node's place in the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// The cluster's name.
-    pub cluster: String,
-    /// This life of this node.
-    pub node: String,
-    /// What people call it.
-    pub name: String,
-    /// Where other nodes reach it.
-    pub address: String,
-    /// What fails together with it; empty if that is not known.
-    pub zone: String,
-    /// Of its program.
-    pub version: String,
-    /// How far it is.
-    pub phase: Phase,
-    /// The epoch of the view by which it serves; 0: of none yet.
-    pub epoch: u64,
-    /// The generation of the directory.
-    pub generation: u64,
-    /// The directory of members.
-    pub directory: DirectoryStatus,
-    /// The members, this node among them once it is one.
-    pub members: Vec<MemberStatus>,
-    /// The links to other nodes, members or not.
-    pub links: Vec<LinkStatus>,
-    /// Addresses that are dialled, and what was wrong there last.
-    pub dialled: Vec<DialStatus>,
-    /// Homes in memory here.
-    pub homes: usize,
-    /// Sessions here, those that wait to be resumed included.
-    pub sessions: usize,
-    /// Ends of pipes: clients whose session is at another node, and sessions whose client is.
-    pub pipes: usize,
-    /// How far leaving is; `None`: it stays.
-    pub leaving: Option<Leaving>,
+impl Shaped for Phase {
+    const SHAPE: Shape = Shape::OneOf(&["joining", "serving", "fenced", "leaving", "fallen"]);
 }
 
-/// The directory of members as this node has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DirectoryStatus {
-    /// `raft` or `redis`.
-    pub kind: String,
-    /// `alone`, `leader`, `voter`, `observer`, `joining`.
-    pub role: String,
-    /// The life that leads, where one does.
-    pub leader: Option<String>,
-    /// Entries of the log that are known of and not applied yet.
-    pub lag: u64,
-    /// How long ago those who order changes were heard of; `None`: never.
-    pub silence_ms: Option<u64>,
-    /// It takes no changes, because of that.
-    pub fenced: bool,
-}
+shaped! {
+    /// This node's place in the cluster.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Status as "Cluster" {
+        /// The cluster's name.
+        pub cluster: String,
+        /// This life of this node.
+        pub node: String,
+        /// What people call it.
+        pub name: String,
+        /// Where other nodes reach it.
+        pub address: String,
+        /// What fails together with it; empty if that is not known.
+        pub zone: String,
+        /// Of its program.
+        pub version: String,
+        /// How far it is.
+        pub phase: Phase,
+        /// The epoch of the view by which it serves; 0: of none yet.
+        pub epoch: u64,
+        /// The generation of the directory.
+        pub generation: u64,
+        /// The directory of members.
+        pub directory: DirectoryStatus,
+        /// The members, this node among them once it is one.
+        pub members: Vec<MemberStatus>,
+        /// The links to other nodes, members or not.
+        pub links: Vec<LinkStatus>,
+        /// Addresses that are dialled, and what was wrong there last.
+        pub dialled: Vec<DialStatus>,
+        /// Homes in memory here.
+        pub homes: usize,
+        /// Sessions here, those that wait to be resumed included.
+        pub sessions: usize,
+        /// Ends of pipes: clients whose session is at another node, and sessions whose client is.
+        pub pipes: usize,
+        /// How far leaving is; null: it stays.
+        pub leaving: Option<Leaving>,
+    }
 
-/// A member of the view.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberStatus {
-    /// Its life.
-    pub node: String,
-    /// What people call it.
-    pub name: String,
-    /// Where other nodes reach it.
-    pub address: String,
-    /// `up`, `ready`, `draining`.
-    pub state: String,
-    /// Its share of the accounts, relative to the others.
-    pub weight: u32,
-    /// What fails together with it; empty if that is not known.
-    pub zone: String,
-    /// Of its program.
-    pub version: String,
-    /// The epoch in which it came.
-    pub since: u64,
-    /// Whether it is this node.
-    pub is_me: bool,
-}
+    /// The directory of members as this node has it.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct DirectoryStatus as "Directory" {
+        /// `raft` or `redis`.
+        pub kind: String,
+        /// `alone`, `leader`, `voter`, `observer`, `joining`.
+        pub role: String,
+        /// The life that leads, where one does.
+        pub leader: Option<String>,
+        /// Entries of the log that are known of and not applied yet.
+        pub lag: u64,
+        /// How long ago those who order changes were heard of; null: never.
+        pub silence_ms: Option<u64>,
+        /// It takes no changes, because of that.
+        pub fenced: bool,
+    }
 
-/// A link to another node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkStatus {
-    /// The other node's life.
-    pub node: String,
-    /// What people call it.
-    pub name: String,
-    /// Where it is reached.
-    pub address: String,
-    /// `up`, `silent`, `gone`.
-    pub state: String,
-    /// There and back, in microseconds, once it was measured.
-    pub latency_us: Option<u64>,
-    /// Frames that were not acknowledged.
-    pub queued_frames: usize,
-    /// Their bytes.
-    pub queued_bytes: usize,
-}
+    /// A member of the view.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct MemberStatus as "Member" {
+        /// Its life.
+        pub node: String,
+        /// What people call it.
+        pub name: String,
+        /// Where other nodes reach it.
+        pub address: String,
+        /// `up`, `ready`, `draining`.
+        pub state: String,
+        /// Its share of the accounts, relative to the others.
+        pub weight: u32,
+        /// What fails together with it; empty if that is not known.
+        pub zone: String,
+        /// Of its program.
+        pub version: String,
+        /// The epoch in which it came.
+        pub since: u64,
+        /// Whether it is the node that is asked.
+        pub is_me: bool,
+    }
 
-/// An address that is dialled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DialStatus {
-    /// The address.
-    pub address: String,
-    /// Who answered there last.
-    pub node: Option<String>,
-    /// What was wrong the last time, if anything.
-    pub trouble: Option<String>,
+    /// A link to another node.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct LinkStatus as "Link" {
+        /// The other node's life.
+        pub node: String,
+        /// What people call it.
+        pub name: String,
+        /// Where it is reached.
+        pub address: String,
+        /// `up`, `silent`, `gone`.
+        pub state: String,
+        /// There and back, in microseconds, once it was measured.
+        pub latency_us: Option<u64>,
+        /// Frames that were not acknowledged.
+        pub queued_frames: usize,
+        /// Their bytes.
+        pub queued_bytes: usize,
+    }
+
+    /// An address that is dialled.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct DialStatus as "Dialled" {
+        /// The address.
+        pub address: String,
+        /// Who answered there last.
+        pub node: Option<String>,
+        /// What was wrong the last time, if anything.
+        pub trouble: Option<String>,
+    }
 }
 
 /// What a node does when it leaves, in this order.
@@ -176,20 +184,26 @@ pub enum Step {
     Gone,
 }
 
-/// How far leaving is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leaving {
-    /// What it does now.
-    pub step: Step,
-    /// Accounts with sessions that were here when it began.
-    pub accounts: usize,
-    /// Those that are still here.
-    pub left: usize,
-    /// Since when, in milliseconds.
-    pub elapsed_ms: u64,
-    /// Those that were not handed over in time; what was promised to them is in the store.
-    #[serde(default)]
-    pub given_up: usize,
+impl Shaped for Step {
+    const SHAPE: Shape = Shape::OneOf(&["told", "handing_over", "closing", "signing_off", "gone"]);
+}
+
+shaped! {
+    /// How far leaving is.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Leaving as "Leaving" {
+        /// What it does now.
+        pub step: Step,
+        /// Accounts with sessions that were here when it began.
+        pub accounts: usize,
+        /// Those that are still here.
+        pub left: usize,
+        /// Since when, in milliseconds.
+        pub elapsed_ms: u64,
+        /// Those that were not handed over in time; what was promised to them is in the store.
+        #[serde(default)]
+        pub given_up: usize,
+    }
 }
 
 /// Who knows the status.

@@ -1,6 +1,7 @@
 //! Features: one module each.
 
 pub mod admin;
+pub mod answering;
 pub mod archive;
 pub mod blocking;
 pub mod carbons;

@@ -23,6 +23,8 @@ use crate::{
 
 /// Members of a change that is small: what was said of each elsewhere is removed with it.
 const FEW: usize = 4;
+/// Lines of an index that are read at once.
+const LINES_AT_ONCE: usize = 100;
 /// How often a room is read again that changes while it is read.
 const MAX_ATTEMPTS: usize = 8;
 
@@ -104,6 +106,19 @@ fn made_key(room: &BareJid, record: &RoomRecord) -> Option<Key> {
     })
 }
 
+/// All lines of an index.
+fn lines(partition: Bytes) -> Query {
+    Query {
+        space: Space::Idx,
+        partition,
+        from: None,
+        until: None,
+        reverse: false,
+        limit: 1,
+        consistency: Consistency::Strong,
+    }
+}
+
 /// The value of a record that only its own batch writes.
 fn sealed<T: Encode<()>>(value: &T) -> Result<Vec<u8>> {
     record::seal(&record::to_cbor(value), record::fresh_id())
@@ -155,6 +170,19 @@ fn member(record: &Record) -> Result<(BareJid, RoomMember)> {
     let address = BareJid::parse(&address)
         .map_err(|error| corrupt("a member that has no address").with_source(error))?;
     Ok((address, member))
+}
+
+/// Takes the room out of the lists of those who subscribe to it, of what is kept of it; `None`: nobody does.
+fn unlisted(room: &BareJid, kept: &[Record]) -> Option<Batch> {
+    let members = kept
+        .iter()
+        .filter(|record| record.sort.starts_with(key::ROOM_MEMBERS))
+        .filter_map(|record| member(record).ok());
+    let subscribers = members.filter(|(_, member)| member.subscription.is_some());
+    subscribers.fold(None, |batch, (account, _)| {
+        let key = subscribed_key(room, &account);
+        Some(batch.unwrap_or_default().delete(key, Condition::Any))
+    })
 }
 
 fn too_large(what: &str) -> Error {
@@ -233,6 +261,10 @@ impl RoomRepository for TableRooms {
         loop {
             let (mut records, more) = paging::next_page(table, &mut query).await?;
             records.retain(|record| record.sort != key::ROOM);
+            // While it is known who subscribes.
+            if let Some(unlisted) = unlisted(room, &records) {
+                table.write(unlisted).await?;
+            }
             paging::delete_all(table, Space::Core, &key.partition, records).await?;
             if !more {
                 break;
@@ -304,42 +336,34 @@ impl RoomRepository for TableRooms {
         service: &str,
         limit: usize,
     ) -> Result<Vec<(BareJid, RoomSubscription)>> {
-        let query = Query {
-            space: Space::Idx,
-            partition: key::rooms_subscribed(account),
-            from: None,
-            until: None,
-            reverse: false,
-            limit: 1,
-            consistency: Consistency::Strong,
-        };
-        let found = paging::collect(&*self.records.table, query, limit).await?;
+        let mut query = lines(key::rooms_subscribed(account));
         let mut subscriptions = Vec::new();
-        for line in &found {
-            let address: String = record::decode(line)?;
-            let room = BareJid::parse(&address)
-                .map_err(|error| corrupt("a room that has no address").with_source(error))?;
-            if room.domain() != service {
-                continue;
+        loop {
+            query.limit = LINES_AT_ONCE;
+            let (found, more) = paging::next_page(&*self.records.table, &mut query).await?;
+            for line in &found {
+                if subscriptions.len() >= limit {
+                    return Ok(subscriptions);
+                }
+                let address: String = record::decode(line)?;
+                let room = BareJid::parse(&address)
+                    .map_err(|error| corrupt("a room that has no address").with_source(error))?;
+                if room.domain() != service {
+                    continue;
+                }
+                let key = of_room(&room, key::room_member(account));
+                let known = self.records.load::<(String, RoomMember)>(&key).await?;
+                let subscription = known.and_then(|((_, member), _)| member.subscription);
+                subscriptions.extend(subscription.map(|it| (room, it)));
             }
-            let key = of_room(&room, key::room_member(account));
-            let known = self.records.load::<(String, RoomMember)>(&key).await?;
-            let subscription = known.and_then(|((_, member), _)| member.subscription);
-            subscriptions.extend(subscription.map(|it| (room, it)));
+            if !more {
+                return Ok(subscriptions);
+            }
         }
-        Ok(subscriptions)
     }
 
     async fn made_by(&self, account: &BareJid, limit: usize) -> Result<usize> {
-        let query = Query {
-            space: Space::Idx,
-            partition: key::rooms_made(account),
-            from: None,
-            until: None,
-            reverse: false,
-            limit: 1,
-            consistency: Consistency::Strong,
-        };
+        let query = lines(key::rooms_made(account));
         let found = paging::collect(&*self.records.table, query, limit).await?;
         Ok(found.len())
     }
@@ -357,13 +381,10 @@ impl RoomRepository for TableRooms {
             ListFrom::End => (None, None, true),
         };
         let query = Query {
-            space: Space::Idx,
-            partition: key::room_list(service),
             from: after,
             until: before,
             reverse,
-            limit: 1,
-            consistency: Consistency::Strong,
+            ..lines(key::room_list(service))
         };
         let found = paging::collect(&*self.records.table, query, limit).await?;
         found.iter().map(|record| listed(service, record)).collect()
@@ -383,3 +404,6 @@ fn listed(service: &str, record: &Record) -> Result<ListedRoom> {
         open: listing.open,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,19 +26,11 @@ pub const NAME: &str = "Starling";
 /// The form of contact addresses (XEP-0157).
 const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
 const SPECS: [Spec; 4] = [
-    spec(30, "2.5.0", Status::Complete),
-    spec(115, "1.6.0", Status::Partial("no caps optimization")),
-    spec(128, "1.0.1", Status::Complete),
-    spec(157, "1.1.1", Status::Complete),
+    Spec::new(30, "2.5.0", Status::Complete),
+    Spec::new(115, "1.6.0", Status::Partial("no caps optimization")),
+    Spec::new(128, "1.0.1", Status::Complete),
+    Spec::new(157, "1.1.1", Status::Complete),
 ];
-
-const fn spec(xep: u16, version: &'static str, status: Status) -> Spec {
-    Spec {
-        xep,
-        version,
-        status,
-    }
-}
 
 /// The module.
 pub struct DiscoModule {

@@ -44,7 +44,7 @@ use async_trait::async_trait;
 use cluster::NodeId;
 use storage::repository::{ListedRoom, LogRepository, Pages, RoomRepository};
 use tokio::sync::oneshot;
-use xmpp::{BareJid, Element, Jid, Stanza, StanzaError, ns};
+use xmpp::{BareJid, Element, Stanza, StanzaError, ns};
 
 pub use self::options::Options;
 use self::{
@@ -58,50 +58,18 @@ use crate::{
         Administer, Administered, Assertion, Context, Module, Receipt, Registry, Service, Spec,
         Status, Target,
     },
-    turns::Queues,
+    modules::answering::{self, Requests},
 };
 
 const SPECS: [Spec; 8] = [
-    Spec {
-        xep: 45,
-        version: "1.35.5",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 249,
-        version: "1.2",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 317,
-        version: "0.3.1",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 410,
-        version: "1.1.0",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 421,
-        version: "1.0.1",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 425,
-        version: "0.3.0",
-        status: Status::Complete,
-    },
-    Spec {
-        xep: 433,
-        version: "0.1.0",
-        status: Status::Partial("in the order of addresses"),
-    },
-    Spec {
-        xep: 486,
-        version: "0.1.0",
-        status: Status::Complete,
-    },
+    Spec::new(45, "1.35.5", Status::Complete),
+    Spec::new(249, "1.2", Status::Complete),
+    Spec::new(317, "0.3.1", Status::Complete),
+    Spec::new(410, "1.1.0", Status::Complete),
+    Spec::new(421, "1.0.1", Status::Complete),
+    Spec::new(425, "0.3.0", Status::Complete),
+    Spec::new(433, "0.1.0", Status::Partial("in the order of addresses")),
+    Spec::new(486, "0.1.0", Status::Complete),
 ];
 
 /// The module.
@@ -114,7 +82,7 @@ pub struct Muc {
     rooms: Rooms,
     barrier: Barrier,
     /// What clients ask of a service itself, by their addresses.
-    requests: Queues<Jid, Stanza>,
+    requests: Requests,
     metrics: RoomMetrics,
 }
 
@@ -136,7 +104,7 @@ impl Muc {
             pages,
             rooms: Rooms::default(),
             barrier: Barrier::default(),
-            requests: Queues::default(),
+            requests: Requests::default(),
             metrics,
         }
     }
@@ -206,7 +174,7 @@ impl Muc {
         };
         let room = to.to_bare();
         if room.local().is_none() {
-            self.serve(&stanza, cx);
+            answering::receive(self, &self.requests, &stanza, cx);
             return receipt.done();
         }
         let busy = "too many rooms are in use";
@@ -229,7 +197,7 @@ struct AsService(Arc<Muc>);
 #[async_trait]
 impl Service for AsService {
     fn receive(&self, stanza: &Stanza, cx: &Context) {
-        self.0.serve(stanza, cx);
+        answering::receive(&self.0, &self.0.requests, stanza, cx);
     }
 
     fn take(&self, stanza: Stanza, receipt: Receipt, cx: &Context) {

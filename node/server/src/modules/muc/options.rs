@@ -5,7 +5,7 @@ use std::time::Duration;
 use xmpp::{BareJid, Jid};
 
 use super::room::Policy;
-use crate::config::RoomMakers;
+use crate::config::Circle;
 
 /// The options.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct Options {
     /// Who administers the server.
     pub admins: Vec<BareJid>,
     /// Who may make rooms.
-    pub create: RoomMakers,
+    pub create: Circle,
     /// Rooms that one account may have made at a time, administrators apart; 0: as many as it likes. Of two that are made at
     /// once both may be one too many.
     pub per_user: u32,
@@ -36,11 +36,7 @@ pub struct Options {
 impl Options {
     /// Whether somebody may make a room.
     pub fn may_create(&self, who: &Jid) -> bool {
-        match self.create {
-            RoomMakers::Everybody => true,
-            RoomMakers::Accounts => self.domains.iter().any(|domain| domain == who.domain()),
-            RoomMakers::Admins => self.is_admin(who),
-        }
+        self.create.has(who, &self.domains, &self.admins)
     }
 
     /// Whether somebody administers the server.

@@ -1,23 +1,17 @@
 //! The address of a service itself: what it is, which rooms there are (XEP-0045 §6.1 to §6.3, XEP-0059, XEP-0433).
-//!
-//! A client is answered in the order in which it asks. Bounds: [`MAX_WAITING`].
-
-use std::sync::Arc;
 
 use storage::repository::{ListFrom, ListedRoom, RoomRepository};
 use xmpp::{
-    BareJid, Element, Jid, Kind, Stanza, StanzaError, StanzaErrorCondition as Condition, ns,
+    BareJid, Element, StanzaError, StanzaErrorCondition as Condition, ns,
     payload::{
         form::{Field, FieldType, Form, FormType},
         rsm::{PageReply, PageRequest},
     },
 };
 
-use super::{Muc, room::subscribe::subscription_element, sending};
-use crate::{module::Context, turns::Running};
+use super::{Muc, room::subscribe::subscription_element};
+use crate::modules::answering::{Answers, Request};
 
-/// Requests of one client that may wait behind the one that is being answered.
-const MAX_WAITING: usize = 256;
 /// Subscriptions of one account that are listed.
 const MAX_SUBSCRIPTIONS: usize = 1_000;
 /// Rooms of one page at most.
@@ -44,77 +38,28 @@ struct Found {
     complete: bool,
 }
 
-impl Muc {
-    /// A stanza for a service itself.
-    pub(super) fn serve(self: &Arc<Self>, stanza: &Stanza, cx: &Context) {
-        let kind = stanza.type_attr();
-        match (stanza.kind(), kind.as_deref()) {
-            (Kind::Iq, Some("get" | "set")) => {
-                let Some(from) = stanza.from() else { return };
-                match self.requests.push(from, stanza.clone(), MAX_WAITING) {
-                    Ok(None) => {}
-                    Ok(Some(running)) => {
-                        let (muc, via) = (self.clone(), cx.clone());
-                        cx.run(Box::pin(async move { muc.answer_all(running, &via).await }));
-                    }
-                    Err(stanza) => {
-                        let error = crate::home::wait("too much of yours waits for the service");
-                        let reply = stanza.error_reply(&error);
-                        reply.iter().for_each(|reply| sending::reply(reply, cx));
-                    }
-                }
-            }
-            (Kind::Iq | Kind::Presence, _) => {}
-            (Kind::Message, _) => {
-                let error = Condition::ServiceUnavailable.into();
-                let reply = stanza.error_reply(&error);
-                reply.iter().for_each(|reply| sending::reply(reply, cx));
-            }
-        }
-    }
-
-    async fn answer_all(&self, mut running: Running<Jid, Stanza>, cx: &Context) {
-        while let Some(stanza) = running.pop() {
-            let reply = match self.answer(&stanza).await {
-                Ok(payload) => Some(stanza.result_reply(payload)),
-                Err(error) => stanza.error_reply(&error),
-            };
-            reply.iter().for_each(|reply| sending::reply(reply, cx));
-        }
-    }
-
-    async fn answer(&self, stanza: &Stanza) -> Result<Option<Element>, StanzaError> {
-        let mut children = stanza.root().children();
-        let (Some(payload), None) = (children.next(), children.next()) else {
-            return Err(Condition::BadRequest.into());
-        };
-        let service = stanza
-            .to()
-            .ok_or(Condition::BadRequest)?
-            .domain()
-            .to_owned();
-        let payload = payload.to_element();
-        let has_node = payload.attr("node").is_some_and(|node| !node.is_empty());
-        let is_get = stanza.type_attr().as_deref() == Some("get");
-        match (payload.ns(), payload.name(), is_get) {
-            (ns::DISCO_INFO | ns::DISCO_ITEMS, "query", true) if has_node => {
+impl Answers for Muc {
+    async fn answer(&self, request: &Request<'_>) -> Result<Option<Element>, StanzaError> {
+        let (service, payload) = (request.to.domain(), &request.payload);
+        match (payload.ns(), payload.name(), request.is_set) {
+            (ns::DISCO_INFO | ns::DISCO_ITEMS, "query", false) if request.has_node() => {
                 Err(Condition::ItemNotFound.into())
             }
-            (ns::DISCO_INFO, "query", true) => Ok(Some(info_element())),
-            (ns::DISCO_ITEMS, "query", true) => self.items(&service, &payload).await.map(Some),
-            (SEARCH, "search", true) => self.search(&service, &payload).await.map(Some),
-            (ns::PING, "ping", true) => Ok(None),
-            (ns::MUCSUB, "subscriptions", true) => {
-                let from = stanza.from().ok_or(Condition::BadRequest)?;
-                self.subscriptions(&service, &from.to_bare())
-                    .await
-                    .map(Some)
+            (ns::DISCO_INFO, "query", false) => Ok(Some(info_element())),
+            (ns::DISCO_ITEMS, "query", false) => self.items(service, payload).await.map(Some),
+            (SEARCH, "search", false) => self.search(service, payload).await.map(Some),
+            (ns::PING, "ping", false) => Ok(None),
+            (ns::MUCSUB, "subscriptions", false) => {
+                let account = request.from.to_bare();
+                self.subscriptions(service, &account).await.map(Some)
             }
             // XEP-0045 has no list of one's own nicks: registration is with a room.
             _ => Err(Condition::ServiceUnavailable.into()),
         }
     }
+}
 
+impl Muc {
     /// §6.3
     async fn items(&self, service: &str, query: &Element) -> Result<Element, StanzaError> {
         let page = PageRequest::parse(query)?;

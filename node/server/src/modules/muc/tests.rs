@@ -19,7 +19,7 @@ use xmpp::{BareJid, Jid, Stanza, ns};
 
 use super::{Muc, Options, room::Policy};
 use crate::{
-    config::RoomMakers,
+    config::Circle,
     metrics::Metrics,
     module::Receipt,
     modules::recorder::{Recorder, bare},
@@ -52,7 +52,7 @@ impl Node {
             services: vec!["chat.example".into()],
             domains: vec!["a.example".into()],
             admins: vec![bare("root@a.example")],
-            create: RoomMakers::Accounts,
+            create: Circle::Accounts,
             per_user: 3,
             policy: Policy {
                 lock: false,

@@ -29,9 +29,10 @@ use super::{
     telling::{addressed, message},
 };
 use crate::{
-    config::PubsubMakers,
+    config::Circle,
     home::wait,
     module::{Context, Module, Receipt, Registry, Service, Spec, Status, Target, identity},
+    modules::answering::refuse,
     pipeline::delivery::IqType,
     turns::{Queues, Running},
 };
@@ -66,7 +67,7 @@ pub struct ServiceOptions {
     /// Who administers them.
     pub admins: Vec<BareJid>,
     /// Who may make nodes.
-    pub create: PubsubMakers,
+    pub create: Circle,
     /// How much is kept.
     pub limits: Limits,
 }
@@ -166,12 +167,6 @@ impl Service for Shared {
     fn view_changed(&self, cx: &Context) {
         // What it reads from now on is what was written here.
         cx.nodes_changed(&self.0.policy.address);
-    }
-}
-
-fn refuse(stanza: &Stanza, error: &StanzaError, cx: &Context) {
-    if let Some(reply) = stanza.error_reply(error) {
-        cx.route(Stanza::from_element(&reply));
     }
 }
 
@@ -347,16 +342,10 @@ impl Host for PubsubService {
             return Ok(());
         }
         let jid = actor.jid;
-        let is_ours = || {
-            let mut domains = self.options.domains.iter();
-            jid.local().is_some() && domains.any(|domain| domain == jid.domain())
-        };
-        let may = match self.options.create {
-            PubsubMakers::Everybody => true,
-            PubsubMakers::Accounts => is_ours(),
-            PubsubMakers::Admins => false,
-        };
-        if !may {
+        let ServiceOptions {
+            domains, admins, ..
+        } = &self.options;
+        if !self.options.create.has(jid, domains, admins) {
             return Err(Condition::Forbidden.into());
         }
         let limit = policy.limits.nodes;

@@ -146,8 +146,7 @@ impl Room {
             topics: topics.fold(0, |all, topic| all | topic.bit()),
         };
         let reply = subscription_element("subscribe", &subscription);
-        let news =
-            subscription_element("subscribe", &subscription).with_attr("jid", account.as_str());
+        let news = reply.clone();
         let member = RoomMember {
             subscription: Some(subscription),
             ..known
@@ -178,9 +177,7 @@ impl Room {
             // There is nothing to do.
             return Ok(Step::result(stanza, None));
         };
-        let news = Element::new("unsubscribe", ns::MUCSUB)
-            .with_attr("jid", account.as_str())
-            .with_attr("nick", subscription.nick);
+        let news = Element::new("unsubscribe", ns::MUCSUB).with_attr("nick", subscription.nick);
         let member = RoomMember {
             subscription: None,
             ..known
@@ -197,7 +194,7 @@ impl Room {
         is_new: bool,
     ) -> Step {
         let behind = match is_new {
-            true => self.tell_subscribers(Topic::Subscribers, None, &news),
+            true => self.tell_of_subscriber(&member.0, &news),
             false => Effects::default(),
         };
         Step::Keep(Box::new(Change {
@@ -220,17 +217,27 @@ impl Room {
         Ok(Step::result(stanza, Some(answer)))
     }
 
-    /// Tells those who subscribe and of whom nobody is in the room.
-    pub(super) fn tell_subscribers(
-        &self,
-        topic: Topic,
-        id: Option<&str>,
-        news: &Element,
-    ) -> Effects {
-        let mut effects = Effects::default();
+    /// Tells who subscribes; the real address is for those who would see it in the room (XEP-0045 §7.2.3).
+    fn tell_of_subscriber(&self, account: &BareJid, news: &Element) -> Effects {
+        let moderated = self.record.config.moderated;
+        let sees_it = |listener: &BareJid| {
+            let affiliation = self.affiliation(listener.as_jid());
+            self.sees_addresses(Role::on_entering(affiliation, moderated))
+        };
+        let listeners = self.listeners(Topic::Subscribers);
+        let (with, without) = listeners.into_iter().partition(sees_it);
+        let named = news.clone().with_attr("jid", account.as_str());
+        let mut effects = self.event(Topic::Subscribers, None, &named, with);
+        let others = self.event(Topic::Subscribers, None, news, without);
+        effects.0.extend(others.0);
+        effects
+    }
+
+    /// Those who subscribe, and of whom nobody is in the room.
+    fn listeners(&self, topic: Topic) -> Vec<BareJid> {
         let config = &self.record.config;
         if self.subscribers.is_empty() || !config.allow_subscription {
-            return effects;
+            return Vec::new();
         }
         let present: std::collections::BTreeSet<&BareJid> =
             self.occupants.iter().map(|it| &it.account).collect();
@@ -242,8 +249,13 @@ impl Room {
         let meant = self.subscribers.iter().filter(|(account, topics)| {
             *topics & topic.bit() != 0 && !present.contains(account) && may(account)
         });
-        let meant: Vec<BareJid> = meant.map(|(account, _)| account.clone()).collect();
-        if meant.is_empty() {
+        meant.map(|(account, _)| account.clone()).collect()
+    }
+
+    /// Tells these.
+    fn event(&self, topic: Topic, id: Option<&str>, news: &Element, to: Vec<BareJid>) -> Effects {
+        let mut effects = Effects::default();
+        if to.is_empty() {
             return effects;
         }
         let item = Element::new("item", ns::PUBSUB_EVENT)
@@ -258,20 +270,21 @@ impl Room {
             // It waits for who is not there, and is in its archive.
             .with_child(Element::new("store", ns::HINTS));
         let packet = self.packet(self.address.as_jid().clone(), Kind::Message, &message);
-        effects.0.push(Effect::Tell(packet, meant));
+        effects.0.push(Effect::Tell(packet, to));
         effects
     }
 
     /// What was said, to those who subscribe.
     pub(super) fn tell_said(&self, topic: Topic, number: Option<u64>, bytes: &Bytes) -> Effects {
-        if self.subscribers.is_empty() {
+        let listeners = self.listeners(topic);
+        if listeners.is_empty() {
             return Effects::default();
         }
         let Ok(message) = Element::parse(bytes, ns::CLIENT) else {
             return Effects::default();
         };
         let id = number.map(|number| number.to_string());
-        self.tell_subscribers(topic, id.as_deref(), &message)
+        self.event(topic, id.as_deref(), &message, listeners)
     }
 
     /// Notes who subscribes.
@@ -286,12 +299,16 @@ impl Room {
     }
 }
 
-/// Events that a packet is about, for tests.
+/// Node and news of an event, for tests.
 #[cfg(test)]
-pub(super) fn node_of(packet: &super::Packet) -> Option<String> {
+pub(super) fn event_of(packet: &super::Packet) -> Option<(String, Element)> {
     let element = Element::parse(&packet.bytes, ns::CLIENT).ok()?;
     let items = element
         .child("event", ns::PUBSUB_EVENT)?
         .child("items", ns::PUBSUB_EVENT)?;
-    items.attr("node").map(str::to_owned)
+    let item = items.child("item", ns::PUBSUB_EVENT)?;
+    Some((
+        items.attr("node")?.to_owned(),
+        item.children().next()?.clone(),
+    ))
 }

@@ -147,9 +147,13 @@ fn lines(effect: &Effect) -> Vec<String> {
                 .collect()
         }
         Effect::Tell(packet, to) => {
-            let node = super::subscribe::node_of(packet).unwrap_or_default();
+            let (node, news) = super::subscribe::event_of(packet).unwrap();
             let topic = node.rsplit(':').next().unwrap_or_default().to_owned();
-            let name = |to: &BareJid| format!("{} < event {topic}", to.local().unwrap_or("?"));
+            let about = news
+                .attr("jid")
+                .map_or(String::new(), |jid| format!(" {jid}"));
+            let name =
+                |to: &BareJid| format!("{} < event {topic}{about}", to.local().unwrap_or("?"));
             to.iter().map(name).collect()
         }
         Effect::Reply(element) => vec![addressed(element)],

@@ -54,29 +54,21 @@ pub const LIMITS: Limits = Limits {
 
 /// What is done by it: the nodes of clients need nothing more than what they ask for when they publish.
 const SPECS: [Spec; 10] = [
-    spec(84, "1.1.4", Status::Complete),
-    spec(
+    Spec::new(84, "1.1.4", Status::Complete),
+    Spec::new(
         163,
         "1.2.2",
         Status::Partial("no replyto, no presence without a subscription"),
     ),
-    spec(172, "1.1", Status::Complete),
-    spec(222, "1.0", Status::Complete),
-    spec(223, "1.1.1", Status::Complete),
-    spec(292, "0.12.0", Status::Partial("vCard4 at its node")),
-    spec(384, "0.9.1", Status::Complete),
-    spec(398, "1.0.0", Status::Complete),
-    spec(402, "1.2.0", Status::Partial("the same as in private XML")),
-    spec(490, "1.0.1", Status::Complete),
+    Spec::new(172, "1.1", Status::Complete),
+    Spec::new(222, "1.0", Status::Complete),
+    Spec::new(223, "1.1.1", Status::Complete),
+    Spec::new(292, "0.12.0", Status::Partial("vCard4 at its node")),
+    Spec::new(384, "0.9.1", Status::Complete),
+    Spec::new(398, "1.0.0", Status::Complete),
+    Spec::new(402, "1.2.0", Status::Partial("the same as in private XML")),
+    Spec::new(490, "1.0.1", Status::Complete),
 ];
-
-const fn spec(xep: u16, version: &'static str, status: Status) -> Spec {
-    Spec {
-        xep,
-        version,
-        status,
-    }
-}
 
 /// All that there are.
 const MODELS: &[AccessModel] = AccessModel::ALL;

@@ -1,5 +1,7 @@
 //! Searches: who is found, page by page, and who may ask.
 
+use xmpp::payload::form::Field;
+
 use super::*;
 use crate::modules::recorder::{stores, xml};
 
@@ -11,7 +13,7 @@ fn options() -> SearchOptions {
         at_domains: true,
         domains: vec![DOMAIN.to_owned()],
         admins: vec![BareJid::parse("root@example.org").unwrap()],
-        who: Searchers::Accounts,
+        who: Circle::Accounts,
         fields: FIELDS.map(|(_, var, _)| var.to_owned()).to_vec(),
         contains: true,
         page: 3,
@@ -131,9 +133,9 @@ async fn operators_say_who_may_search_and_for_what() {
         "root@example.org/a",
         "eve@far.example/a",
     );
-    assert!(who(Searchers::Accounts, ann).await && !who(Searchers::Accounts, far).await);
-    assert!(who(Searchers::Everybody, far).await);
-    assert!(who(Searchers::Admins, root).await && !who(Searchers::Admins, ann).await);
+    assert!(who(Circle::Accounts, ann).await && !who(Circle::Accounts, far).await);
+    assert!(who(Circle::Everybody, far).await);
+    assert!(who(Circle::Admins, root).await && !who(Circle::Admins, ann).await);
 
     let fields = vec!["nick".to_owned(), "email".to_owned()];
     let search = people(SearchOptions {

@@ -113,6 +113,40 @@ fn who_may_subscribe_is_who_may_enter() {
     check(|_| {}, "nick='Eve' jid='eve@a.example'", "forbidden");
 }
 
+/// In a semi-anonymous room real addresses are for moderators (XEP-0045 §4.2).
+#[test]
+fn who_subscribes_is_told_by_address_to_those_who_would_see_it_in_the_room() {
+    for non_anonymous in [false, true] {
+        let mut play = Play::with(
+            |config| {
+                config.allow_subscription = true;
+                config.non_anonymous = non_anonymous;
+            },
+            &["owen"],
+        )
+        .affiliated("mod", Affiliation::Admin);
+        for (name, nick) in [("mod", "Mod"), ("joe", "Joe")] {
+            let wanted = subscribe(&format!("nick='{nick}'"), &["subscribers"]);
+            assert_eq!(outcome(&play.ask(name, "set", &wanted)), "result");
+        }
+        let of_joe = match non_anonymous {
+            true => "joe < event subscribers ada@a.example",
+            false => "joe < event subscribers",
+        };
+        let told = |lines: Vec<String>| -> Vec<String> {
+            let events = lines.into_iter().filter(|it| it.contains(" event "));
+            let mut events: Vec<String> = events.collect();
+            events.sort();
+            events
+        };
+        let expected = [of_joe, "mod < event subscribers ada@a.example"];
+        let subscribed = play.ask("ada", "set", &subscribe("nick='Ada'", &["messages"]));
+        assert_eq!(told(subscribed), expected);
+        let gone = format!("<unsubscribe xmlns='{NS}'/>");
+        assert_eq!(told(play.ask("ada", "set", &gone)), expected);
+    }
+}
+
 #[test]
 fn moderators_see_and_change_subscriptions() {
     let mut play = play();

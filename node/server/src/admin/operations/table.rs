@@ -1,158 +1,17 @@
-//! Operations: each one's name, who may have it done, what it needs, what it answers.
-//!
-//! Source of the socket's requests, of the paths of the HTTP API and of its OpenAPI document (RFC 9110; OpenAPI 3.1), so
-//! that they cannot differ: a test holds this table to [`Request`](super::Request) field by field.
+//! The table: all that can be asked.
 
-use super::{
-    answers,
-    shape::{Field, Object, Shape, page},
+use super::{Http, Kind, Operation, Parameter, Place, Scope, Value};
+use crate::{
+    admin::{
+        MAX_PAGE,
+        answers::{
+            AccountFacts, AuditLine, BEGUN, Contact, ENDED, Family, Online, PubsubFacts, RoomFacts,
+            RoomLine, SessionFacts, User, Waiting, Whoami,
+        },
+    },
+    shape::{Field, Object, Shape, Shaped, page},
+    status::Facts,
 };
-
-/// What a token may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// See metrics and the state of the cluster, and nothing of a user.
-    Metrics,
-    /// See everything: accounts, rosters, sessions, rooms, what is published.
-    Read,
-    /// Make, change and remove accounts.
-    Accounts,
-    /// End sessions.
-    Sessions,
-    /// Destroy rooms.
-    Rooms,
-    /// Drain and fence nodes, replace the secret of the cluster.
-    Cluster,
-    /// Read the audit log.
-    Audit,
-}
-
-impl Scope {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Metrics,
-        Self::Read,
-        Self::Accounts,
-        Self::Sessions,
-        Self::Rooms,
-        Self::Cluster,
-        Self::Audit,
-    ];
-
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Metrics => "metrics",
-            Self::Read => "read",
-            Self::Accounts => "accounts",
-            Self::Sessions => "sessions",
-            Self::Rooms => "rooms",
-            Self::Cluster => "cluster",
-            Self::Audit => "audit",
-        }
-    }
-
-    /// What it is for, for people.
-    pub fn summary(self) -> &'static str {
-        match self {
-            Self::Metrics => "see metrics and the state of the cluster, and nothing of a user",
-            Self::Read => "see everything but the audit log",
-            Self::Accounts => "make, change and remove accounts",
-            Self::Sessions => "end sessions",
-            Self::Rooms => "destroy rooms",
-            Self::Cluster => "drain and fence nodes, replace the secret of the cluster",
-            Self::Audit => "read the audit log",
-        }
-    }
-
-    /// By its name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
-    }
-}
-
-/// How an operation is asked for over HTTP.
-#[derive(Debug, Clone, Copy)]
-pub struct Http {
-    /// The method.
-    pub method: &'static str,
-    /// Behind `/api/v1`; `{name}` is a parameter.
-    pub path: &'static str,
-    /// The status when it is done.
-    pub status: u16,
-}
-
-/// Whether an operation changes anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// It looks.
-    Look,
-    /// It changes what is stored: nothing is done that the audit log did not take first.
-    Change,
-    /// It must work while the store does not: the audit log is told if it takes it.
-    Rescue,
-}
-
-/// Where a parameter stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// In the path.
-    Path,
-    /// Behind `?`.
-    Query,
-    /// In the JSON of the body.
-    Body,
-}
-
-/// What a parameter is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value {
-    /// Text of at most [`MAX_TEXT`] bytes.
-    Text,
-    /// The same, and never shown.
-    Secret,
-    /// A number from 0 to this.
-    Whole(u64),
-    /// `true` or `false`.
-    Flag,
-}
-
-/// Longest text of a parameter, in bytes: beyond the longest address (RFC 7622 §3.1).
-pub const MAX_TEXT: usize = 4_096;
-
-/// A parameter.
-#[derive(Debug, Clone, Copy)]
-pub struct Parameter {
-    /// Its name, that of the field.
-    pub name: &'static str,
-    /// Where.
-    pub place: Place,
-    /// What.
-    pub value: Value,
-    /// What is taken if it is not there, as JSON; `None`: it must be there.
-    pub default: Option<&'static str>,
-    /// For people.
-    pub summary: &'static str,
-}
-
-/// An operation.
-#[derive(Debug, Clone, Copy)]
-pub struct Operation {
-    /// Its name, as it stands in `do`.
-    pub name: &'static str,
-    /// For people.
-    pub summary: &'static str,
-    /// Any of these is enough; none: any token is.
-    pub scopes: &'static [Scope],
-    /// Whether it changes anything.
-    pub kind: Kind,
-    /// `None`: only at the socket, on the machine of the node.
-    pub http: Option<Http>,
-    /// What it needs.
-    pub parameters: &'static [Parameter],
-    /// What it answers; `None`: nothing.
-    pub answer: Option<Shape>,
-}
 
 const LOOKS: Operation = Operation {
     name: "",
@@ -232,7 +91,7 @@ const AFTER: Parameter = asked(
 );
 const LIMIT: Parameter = asked(
     "limit",
-    Value::Whole(super::MAX_PAGE as u64),
+    Value::Whole(MAX_PAGE as u64),
     Some("100"),
     "How many at most.",
 );
@@ -257,21 +116,21 @@ pub const OPERATIONS: &[Operation] = &[
         name: "whoami",
         summary: "Who asks, what it may, and what there is to be administered.",
         http: get("/self"),
-        answer: Some(Shape::Object(&answers::WHOAMI)),
+        answer: Some(Whoami::SHAPE),
         ..LOOKS
     },
     Operation {
         name: "cluster_status",
         summary: "The node that is asked and its cluster.",
         http: get("/cluster"),
-        answer: Some(Shape::Object(&answers::FACTS)),
+        answer: Some(Facts::SHAPE),
         ..seen_by(&[Scope::Metrics, Scope::Read, Scope::Cluster])
     },
     Operation {
         name: "departure",
         summary: "The same, from who watches a node leave.",
         parameters: &[NODE],
-        answer: Some(Shape::Object(&answers::FACTS)),
+        answer: Some(Facts::SHAPE),
         ..seen_by(&[Scope::Cluster])
     },
     Operation {
@@ -279,7 +138,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Lets a member hand over what it has, and go. Answered when that has begun.",
         http: http("POST", "/cluster/nodes/{node}/drain", 202),
         parameters: &[NODE],
-        answer: Some(Shape::Object(&answers::BEGUN)),
+        answer: Some(Shape::Object(&BEGUN)),
         ..RESCUES
     },
     Operation {
@@ -287,7 +146,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Declares a member dead without asking it: the others take over what it had, at once.",
         http: http("POST", "/cluster/nodes/{node}/fence", 202),
         parameters: &[NODE],
-        answer: Some(Shape::Object(&answers::BEGUN)),
+        answer: Some(Shape::Object(&BEGUN)),
         ..RESCUES
     },
     Operation {
@@ -300,7 +159,7 @@ pub const OPERATIONS: &[Operation] = &[
         name: "metrics",
         summary: "The metrics of the node that is asked.",
         http: get("/metrics"),
-        answer: Some(page!("Metrics", Shape::Object(&answers::FAMILY))),
+        answer: Some(page!("Metrics", Family::SHAPE)),
         ..seen_by(&[Scope::Metrics, Scope::Read])
     },
     Operation {
@@ -318,7 +177,7 @@ pub const OPERATIONS: &[Operation] = &[
                 "Whether to tell since when they are, and were last there.",
             ),
         ],
-        answer: Some(page!("Accounts", Shape::Object(&answers::USER))),
+        answer: Some(page!("Accounts", User::SHAPE)),
         ..seen_by(&[Scope::Read, Scope::Accounts])
     },
     Operation {
@@ -336,7 +195,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "What is known of an account.",
         http: get("/accounts/{account}"),
         parameters: &[ACCOUNT],
-        answer: Some(Shape::Object(&answers::ACCOUNT)),
+        answer: Some(AccountFacts::SHAPE),
         ..seen_by(&[Scope::Read, Scope::Accounts])
     },
     Operation {
@@ -372,7 +231,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The contacts of an account, in order.",
         http: get("/accounts/{account}/roster"),
         parameters: &[ACCOUNT, AFTER, LIMIT],
-        answer: Some(page!("Roster", Shape::Object(&answers::CONTACT))),
+        answer: Some(page!("Roster", Contact::SHAPE)),
         ..seen_by(&[Scope::Read])
     },
     Operation {
@@ -390,7 +249,7 @@ pub const OPERATIONS: &[Operation] = &[
             ),
             LIMIT,
         ],
-        answer: Some(page!("OfflineQueue", Shape::Object(&answers::WAITING))),
+        answer: Some(page!("OfflineQueue", Waiting::SHAPE)),
         ..seen_by(&[Scope::Read])
     },
     Operation {
@@ -398,7 +257,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The sessions of an account.",
         http: get("/accounts/{account}/sessions"),
         parameters: &[ACCOUNT],
-        answer: Some(page!("Sessions", Shape::Object(&answers::SESSION))),
+        answer: Some(page!("Sessions", SessionFacts::SHAPE)),
         ..seen_by(&[Scope::Read, Scope::Sessions])
     },
     Operation {
@@ -406,7 +265,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Ends the sessions of an account. It may log in again.",
         http: http("DELETE", "/accounts/{account}/sessions", 200),
         parameters: &[ACCOUNT],
-        answer: Some(Shape::Object(&answers::ENDED)),
+        answer: Some(Shape::Object(&ENDED)),
         ..changed_by(&[Scope::Sessions, Scope::Accounts])
     },
     Operation {
@@ -414,7 +273,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Ends one session of an account.",
         http: http("DELETE", "/accounts/{account}/sessions/{resource}", 200),
         parameters: &[ACCOUNT, in_path("resource", "Its resource.")],
-        answer: Some(Shape::Object(&answers::ENDED)),
+        answer: Some(Shape::Object(&ENDED)),
         ..changed_by(&[Scope::Sessions, Scope::Accounts])
     },
     Operation {
@@ -457,7 +316,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Accounts with sessions on all nodes, in order.",
         http: get("/sessions"),
         parameters: &[AFTER, LIMIT],
-        answer: Some(Shape::Object(&answers::ONLINE)),
+        answer: Some(Online::SHAPE),
         ..seen_by(&[Scope::Read, Scope::Sessions])
     },
     Operation {
@@ -465,7 +324,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The rooms of a service, listed or not, in order.",
         http: get("/rooms"),
         parameters: &[SERVICE, AFTER, LIMIT],
-        answer: Some(page!("Rooms", Shape::Object(&answers::ROOM_LINE))),
+        answer: Some(page!("Rooms", RoomLine::SHAPE)),
         ..seen_by(&[Scope::Read, Scope::Rooms])
     },
     Operation {
@@ -473,7 +332,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "What is known of a room.",
         http: get("/rooms/{room}"),
         parameters: &[ROOM],
-        answer: Some(Shape::Object(&answers::ROOM)),
+        answer: Some(RoomFacts::SHAPE),
         ..seen_by(&[Scope::Read, Scope::Rooms])
     },
     Operation {
@@ -496,7 +355,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The pubsub nodes of a service or of an account, in order.",
         http: get("/pubsub"),
         parameters: &[SERVICE, AFTER, LIMIT],
-        answer: Some(page!("PubsubNodes", Shape::Text)),
+        answer: Some(page!("PubsubNodes", String::SHAPE)),
         ..seen_by(&[Scope::Read])
     },
     Operation {
@@ -507,7 +366,7 @@ pub const OPERATIONS: &[Operation] = &[
             in_path("service", "The address of a service or of an account."),
             in_path("node", "The name of the node."),
         ],
-        answer: Some(Shape::Object(&answers::PUBSUB_NODE)),
+        answer: Some(PubsubFacts::SHAPE),
         ..seen_by(&[Scope::Read])
     },
     Operation {
@@ -523,7 +382,7 @@ pub const OPERATIONS: &[Operation] = &[
             ),
             LIMIT,
         ],
-        answer: Some(page!("Audit", Shape::Object(&answers::AUDIT))),
+        answer: Some(page!("Audit", AuditLine::SHAPE)),
         ..seen_by(&[Scope::Audit])
     },
     // Who holds a token must not be able to make others of it.
@@ -543,8 +402,3 @@ pub const OPERATIONS: &[Operation] = &[
         ..CHANGES
     },
 ];
-
-/// By its name.
-pub fn operation(name: &str) -> Option<&'static Operation> {
-    OPERATIONS.iter().find(|operation| operation.name == name)
-}

@@ -1,8 +1,16 @@
-//! Shapes: what an answer looks like, said once beside what writes it; the OpenAPI document is made of them.
+//! Shapes: what an answer looks like, said once by the type that is written; the OpenAPI document is made of them.
 //!
 //! Every field is always there; what may be missing is `null`.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
+
+/// What has a shape.
+pub trait Shaped {
+    /// Its shape.
+    const SHAPE: Shape;
+}
 
 /// The shape of a value.
 #[derive(Debug, Clone, Copy)]
@@ -11,8 +19,6 @@ pub enum Shape {
     Text,
     /// A whole number that is not negative.
     Whole,
-    /// A whole number of either sign.
-    Signed,
     /// Any number, or `null` for one that JSON cannot say.
     Number,
     /// Yes or no.
@@ -40,7 +46,7 @@ pub struct Object {
     pub fields: &'static [Field],
 }
 
-/// A field.
+/// A field: its name, its shape, what it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Field(pub &'static str, pub Shape, pub &'static str);
 
@@ -50,7 +56,6 @@ impl Shape {
         match self {
             Self::Text => json!({ "type": "string" }),
             Self::Whole => json!({ "type": "integer", "minimum": 0 }),
-            Self::Signed => json!({ "type": "integer" }),
             Self::Number => json!({ "type": ["number", "null"] }),
             Self::Flag => json!({ "type": "boolean" }),
             Self::Time => json!({
@@ -83,7 +88,7 @@ impl Object {
             if let Some(schema) = schema.as_object_mut()
                 && !schema.contains_key("$ref")
             {
-                schema.insert("description".to_owned(), (*summary).into());
+                schema.insert("description".to_owned(), summary.trim_start().into());
             }
             properties.insert((*name).to_owned(), schema);
         }
@@ -96,6 +101,72 @@ impl Object {
         })
     }
 }
+
+macro_rules! simple {
+    ($($type:ty => $shape:expr),* $(,)?) => {
+        $(impl Shaped for $type {
+            const SHAPE: Shape = $shape;
+        })*
+    };
+}
+simple! {
+    String => Shape::Text,
+    bool => Shape::Flag,
+    u32 => Shape::Whole,
+    u64 => Shape::Whole,
+    usize => Shape::Whole,
+    f64 => Shape::Number,
+}
+
+impl<T: Shaped> Shaped for Option<T> {
+    const SHAPE: Shape = Shape::Maybe(&T::SHAPE);
+}
+
+impl<T: Shaped> Shaped for Vec<T> {
+    const SHAPE: Shape = Shape::List(&T::SHAPE);
+}
+
+impl<T: Shaped> Shaped for BTreeMap<String, T> {
+    const SHAPE: Shape = Shape::Named(&T::SHAPE);
+}
+
+/// Declares structs together with their shapes, under the names behind `as`. What is said of a field is said in the
+/// document, too; its type is its shape, unless another one follows it behind `as`.
+macro_rules! shaped {
+    ($(
+        $(#[$meta:meta])*
+        pub struct $type:ident as $name:literal {
+            $(
+                $(#[doc = $summary:literal])+
+                $(#[serde($($serde:tt)*)])?
+                pub $field:ident: $of:ty $(as $shape:expr)?,
+            )*
+        }
+    )*) => {$(
+        $(#[$meta])*
+        pub struct $type {
+            $(
+                $(#[doc = $summary])+
+                $(#[serde($($serde)*)])?
+                pub $field: $of,
+            )*
+        }
+
+        impl $crate::shape::Shaped for $type {
+            const SHAPE: $crate::shape::Shape = $crate::shape::Shape::Object(&$crate::shape::Object {
+                name: $name,
+                fields: &[$($crate::shape::Field(
+                    stringify!($field),
+                    $crate::shape::shaped!(@of $of $(, $shape)?),
+                    concat!($($summary),+),
+                )),*],
+            });
+        }
+    )*};
+    (@of $of:ty) => { <$of as $crate::shape::Shaped>::SHAPE };
+    (@of $of:ty, $shape:expr) => { $shape };
+}
+pub(crate) use shaped;
 
 /// A page of these.
 macro_rules! page {
@@ -113,4 +184,4 @@ macro_rules! page {
         })
     };
 }
-pub(super) use page;
+pub(crate) use page;
