@@ -203,6 +203,7 @@ impl Stores {
     /// Erases what a marked name has, wherever it is.
     pub(crate) async fn erase_rest(&self, account: &BareJid) -> Result<()> {
         self.groups.leave(account).await?;
+        self.rooms.forget(account).await?;
         self.erasure(account)?.run().await
     }
 

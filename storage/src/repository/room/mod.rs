@@ -282,6 +282,8 @@ pub trait RoomRepository: Send + Sync + 'static {
         service: &str,
         limit: usize,
     ) -> Result<Vec<(BareJid, RoomSubscription)>>;
+    /// An account is being erased: no index says any more what it made and subscribes to. Rooms know it still. Repeatable.
+    async fn forget(&self, account: &BareJid) -> Result<()>;
     /// Rooms of a service in the order of their localparts, or against it; at most `limit`. Fewer only if there are no more.
     async fn list(
         &self,

@@ -368,6 +368,22 @@ impl RoomRepository for TableRooms {
         Ok(found.len())
     }
 
+    async fn forget(&self, account: &BareJid) -> Result<()> {
+        let table = &*self.records.table;
+        for partition in [key::rooms_made(account), key::rooms_subscribed(account)] {
+            let mut query = lines(partition.clone());
+            query.limit = LINES_AT_ONCE;
+            loop {
+                let (found, more) = paging::next_page(table, &mut query).await?;
+                paging::delete_all(table, Space::Idx, &partition, found).await?;
+                if !more {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn list(
         &self,
         service: &str,
