@@ -74,6 +74,10 @@ impl Room {
             )));
             let account = to.to_bare();
             if config.members_only && self.affiliation(&to) == Affiliation::None {
+                if account.local().is_none() {
+                    // All accounts of a domain.
+                    return Err(Condition::NotAllowed.into());
+                }
                 let known = self.member(&account).cloned().unwrap_or_default();
                 let member = RoomMember {
                     affiliation: Affiliation::Member,
@@ -125,7 +129,8 @@ impl Room {
         Stanza::from_element(&message)
     }
 
-    /// Somebody does not want to come. Only who is in the room is told: others it cannot have been invited by.
+    /// Somebody does not want to come. Only who is in the room is told: others it cannot have been invited by. Who declines does
+    /// not learn who is.
     fn decline(&self, stanza: &Stanza, decline: Node<'_>, from: &Jid) -> Result<Step, StanzaError> {
         let to = decline.attr("to").ok_or(Condition::BadRequest)?;
         let to = Jid::parse(&to).map_err(|_| Condition::JidMalformed)?;
@@ -140,7 +145,10 @@ impl Room {
                 self.occupants.iter().find(|it| it.account == account)
             }
         };
-        let inviter = inviter.ok_or(Condition::ItemNotFound)?;
+        let Some(inviter) = inviter.filter(|_| self.affiliation(from) > Affiliation::Outcast)
+        else {
+            return Ok(Step::nothing());
+        };
         let reason = decline.child("reason", ns::MUC_USER);
         let reason = reason.map(|reason| reason.text().into_owned());
         let declined = Element::new("decline", ns::MUC_USER)

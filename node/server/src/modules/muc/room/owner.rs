@@ -112,6 +112,10 @@ impl Room {
             let named = named.map(|it| Jid::parse(it).map(|it| it.to_bare()));
             let named = named.collect::<Result<Vec<_>, _>>();
             let named = named.map_err(|_| Condition::JidMalformed)?;
+            if named.iter().any(|account| account.local().is_none()) {
+                // All accounts of a domain.
+                return Err(Condition::NotAllowed.into());
+            }
             let known = |account: &BareJid| self.member(account).cloned().unwrap_or_default();
             let become_it = |account: &BareJid, affiliation| RoomMember {
                 affiliation,

@@ -1,6 +1,7 @@
 //! Registration with a room: membership with a reserved nick (XEP-0045 §7.10, XEP-0077).
 //!
-//! Open rooms take whoever registers. In a members-only room an admin who is there is asked.
+//! Open rooms take whoever registers. In one that is members-only, moderated, or behind a password that was not given, an admin
+//! who is there is asked.
 
 use storage::repository::{Affiliation, RoomMember};
 use xmpp::{
@@ -9,7 +10,7 @@ use xmpp::{
 };
 
 use super::{
-    Room,
+    Role, Room,
     effects::{Change, Step},
     occupants::Occupant,
 };
@@ -47,6 +48,14 @@ impl Room {
         self.register(stanza, from, query)
     }
 
+    /// Whether somebody becomes a member only if a moderator says so: a member may enter, speak and read, which this room keeps from
+    /// others, and from who does not know its password.
+    fn asks_for_members(&self, from: &Jid) -> bool {
+        let config = &self.record.config;
+        let knows_password = config.password.is_none() || self.role(from) != Role::None;
+        config.members_only || config.moderated || !knows_password
+    }
+
     /// What is kept of somebody who has an affiliation or a nick.
     fn registered(&self, from: &Jid) -> Option<&RoomMember> {
         let known = self.member(&from.to_bare());
@@ -68,7 +77,7 @@ impl Room {
             return Err(Condition::Conflict.into());
         }
         let affiliation = self.affiliation(from);
-        if affiliation < Affiliation::Member && self.record.config.members_only {
+        if affiliation < Affiliation::Member && self.asks_for_members(from) {
             return self.request_membership(stanza, from, &nick);
         }
         let known = self.member(&account).cloned().unwrap_or_default();

@@ -3,7 +3,7 @@
 //! What is passed on has an id that says whom the answer is for, so that nothing need be remembered: the one that the
 //! sender gave it, behind which of its sessions that was.
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use xmpp::{Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns};
 
@@ -16,12 +16,16 @@ use super::{
 /// Bytes of the hash that tells one session of an occupant from another.
 const TAG: usize = 6;
 
-fn tag(real: &Jid) -> String {
-    let hash = digest(&SHA256, real.as_str().as_bytes());
-    URL_SAFE_NO_PAD.encode(&hash.as_ref()[..TAG])
-}
-
 impl Room {
+    /// Under the room's secret: who gets it can neither guess whose it is nor know it again in another room.
+    fn tag(&self, real: &Jid) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.record.secret);
+        let mut signing = hmac::Context::with_key(&key);
+        signing.update(b"relay\0");
+        signing.update(real.as_str().as_bytes());
+        URL_SAFE_NO_PAD.encode(&signing.sign().as_ref()[..TAG])
+    }
+
     /// An IQ to an occupant.
     pub(super) fn relay(&mut self, stanza: &Stanza, from: &Jid, nick: &str) -> Step {
         match stanza.type_attr().as_deref() {
@@ -51,7 +55,7 @@ impl Room {
             true => target.account.as_jid().clone(),
             false => target.first().real.as_jid().clone(),
         };
-        let id = format!("{}.{id}", tag(from));
+        let id = format!("{}.{id}", self.tag(from));
         Ok(self.passed(stanza, sender, &to, &id))
     }
 
@@ -68,7 +72,9 @@ impl Room {
         let Some((tagged, id)) = id.split_once('.') else {
             return Step::nothing();
         };
-        let to = target.reals().find(|real| tag(real.as_jid()) == tagged);
+        let to = target
+            .reals()
+            .find(|real| self.tag(real.as_jid()) == tagged);
         match to.map(|real| real.as_jid()) {
             Some(to) => self.passed(stanza, sender, to, id),
             None => Step::nothing(),
