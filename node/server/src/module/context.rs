@@ -1,6 +1,6 @@
 //! What a handler may do to the world.
 
-use std::{ops::Deref, pin::Pin, sync::Arc};
+use std::{collections::BTreeSet, ops::Deref, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -56,6 +56,8 @@ pub trait Outlet: Send + Sync {
     fn run(&self, work: Work);
     /// The pubsub nodes of this address were changed here: if another node serves them, what it knows of them counts no longer.
     fn nodes_changed(&self, address: &BareJid);
+    /// Those of some addresses that an account tells nothing (XEP-0191, XEP-0016).
+    async fn kept_out(&self, account: &BareJid, of: BTreeSet<BareJid>) -> BTreeSet<BareJid>;
     /// Tells those of the named accounts' available sessions whose clients are interested, wherever they are served.
     fn notify(&self, notice: Notice);
     /// The sessions of an account.

@@ -337,6 +337,9 @@ impl Outlet for Recorder {
             preferences.default, preferences.version
         ));
     }
+    async fn kept_out(&self, _: &BareJid, _: BTreeSet<BareJid>) -> BTreeSet<BareJid> {
+        BTreeSet::new()
+    }
     async fn exists(&self, account: &BareJid) -> Result<bool, StanzaError> {
         Ok(self.0.accounts.lock().contains(account))
     }

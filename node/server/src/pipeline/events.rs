@@ -5,7 +5,10 @@
 //! An event is written once; each client gets it under its own address. It is told at most once, as presence is.
 //! Stored: nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use cluster::NodeId;
@@ -188,24 +191,32 @@ pub async fn last_of(
 
 /// XEP-0163 §4.3.3: whom an account has blocked it tells nothing. What cannot be looked up blocks.
 async fn is_blocked(router: &Arc<Router>, account: &BareJid, other: &Jid) -> bool {
-    if other.bare_str() == account.as_str() {
-        return false;
-    }
+    let others = BTreeSet::from([other.to_bare()]);
+    !kept_out(router, account, others).await.is_empty()
+}
+
+/// The same of many.
+pub async fn kept_out(
+    router: &Arc<Router>,
+    account: &BareJid,
+    mut others: BTreeSet<BareJid>,
+) -> BTreeSet<BareJid> {
+    others.remove(account);
     let loaded = router.homes.loaded(account.as_str());
     let lists = match loaded.and_then(|home| home.privacy()) {
         Some(lists) => lists,
         None => match router.stores.privacy.load(account).await {
             Ok(lists) => Arc::new(lists),
-            Err(_) => return true,
+            Err(_) => return others,
         },
     };
     let entries = router.entries(account.as_str());
     let judge = router.judge(account, &lists);
-    judge.denies_all(
-        entries.iter().map(|entry| entry.session),
-        Passing::Other,
-        other,
-    )
+    others.retain(|other| {
+        let sessions = entries.iter().map(|entry| entry.session);
+        judge.denies_all(sessions, Passing::Other, other.as_jid())
+    });
+    others
 }
 
 /// Another node tells what happened to contacts that are served here.

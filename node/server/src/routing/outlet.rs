@@ -1,6 +1,6 @@
 //! What modules may do: each of it by the router that they do not know.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -56,6 +56,10 @@ impl Outlet for Arc<Router> {
 
     fn nodes_changed(&self, address: &BareJid) {
         self.peers.nodes_changed(address);
+    }
+
+    async fn kept_out(&self, account: &BareJid, of: BTreeSet<BareJid>) -> BTreeSet<BareJid> {
+        events::kept_out(self, account, of).await
     }
 
     fn notify(&self, notice: Notice) {

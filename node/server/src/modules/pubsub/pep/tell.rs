@@ -41,13 +41,23 @@ impl Pep {
                 Default::default()
             }
         };
+        let subscribers = node.stored.subscriptions.iter().map(|it| it.jid.to_bare());
+        let contacts = interested(policy, node, &roster).cloned();
+        let all = subscribers.chain(contacts).collect();
+        let kept_out = cx.kept_out(&policy.address, all).await;
         for event in &events {
-            tell(policy, node, event, &roster, cx);
+            tell(policy, node, event, (&roster, &kept_out), cx);
         }
     }
 }
 
-fn tell(policy: &Policy, node: &Node, event: &Event, roster: &Roster, cx: &Context) {
+fn tell(
+    policy: &Policy,
+    node: &Node,
+    event: &Event,
+    (roster, kept_out): (&Roster, &BTreeSet<BareJid>),
+    cx: &Context,
+) {
     let stanza = message(policy, event);
     let mut told: BTreeSet<&str> = BTreeSet::new();
     for jid in addressed(node, policy, event) {
@@ -55,7 +65,7 @@ fn tell(policy: &Policy, node: &Node, event: &Event, roster: &Roster, cx: &Conte
             Audience::Subscribers => may_know(policy, node, roster, jid),
             _ => true,
         };
-        if is_told {
+        if is_told && !kept_out.contains(jid.bare_str()) {
             told.insert(jid.bare_str());
             cx.route(stanza.readdressed(None, Some(jid)));
         }
@@ -64,7 +74,8 @@ fn tell(policy: &Policy, node: &Node, event: &Event, roster: &Roster, cx: &Conte
         return;
     }
     let interested = interested(policy, node, roster);
-    let contacts = interested.filter(|jid| !told.contains(jid.as_str()));
+    let contacts =
+        interested.filter(|jid| !told.contains(jid.as_str()) && !kept_out.contains(*jid));
     cx.notify(Notice {
         node: node.name().to_owned(),
         contacts: contacts.cloned().collect(),
