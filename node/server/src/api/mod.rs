@@ -103,10 +103,6 @@ impl Api {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let turn = timeout(PATIENCE, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            return Err(Problem::busy());
-        };
         // Who may not come in is not told what there is.
         let who = self.gate.open(request.headers(), peer).await?;
         let (operation, segments) = match route::find(request.method().as_str(), path) {
@@ -117,6 +113,11 @@ impl Api {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let is_json = is_json(request.headers());
         let body = body(request).await?;
+        // Not while a client is slow to say what it wants: others would wait for it.
+        let turn = timeout(PATIENCE, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(Problem::busy());
+        };
         let asked = Asked {
             segments: &segments,
             query: &query,

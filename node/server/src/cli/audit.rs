@@ -46,5 +46,38 @@ fn line(line: &AuditLine) -> String {
     };
     let target = line.target.as_deref().unwrap_or("-");
     let (operation, outcome) = (&line.operation, &line.outcome);
+    let [who, target] = [&who, target].map(in_its_line);
     format!("{at}\t{who}\t{operation}\t{target}\t{outcome}")
+}
+
+/// What callers sent makes no line of its own, and does nothing to a terminal.
+fn in_its_line(text: &str) -> String {
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_default().collect::<String>(),
+        false => c.into(),
+    };
+    text.chars().map(escaped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_callers_sent_stays_in_its_line() {
+        let entry = AuditLine {
+            number: 7,
+            at_ms: 0,
+            who: "token 1 \"ops\"".to_owned(),
+            peer: None,
+            node: None,
+            operation: "add".to_owned(),
+            target: Some("x\n1970\tsocket\u{1b}[31m d'Artagnan".to_owned()),
+            outcome: "invalid".to_owned(),
+        };
+        let line = line(&entry);
+        assert!(!line.contains(['\n', '\u{1b}']), "{line}");
+        assert!(line.ends_with("\tx\\n1970\\tsocket\\u{1b}[31m d'Artagnan\tinvalid"));
+        assert_eq!(line.matches('\t').count(), 4, "{line}");
+    }
 }
