@@ -68,6 +68,10 @@ impl SeaweedFs {
         for server in ["master", "volume", "filer", "admin"] {
             command.arg(format!("-{server}.port={}", free_port()?));
         }
+        // Left alone these are ten thousand above, where the system takes the ports of clients from.
+        for server in ["master", "volume", "filer", "admin", "s3"] {
+            command.arg(format!("-{server}.port.grpc={}", free_port()?));
+        }
         // Its ports answer before there is a place to write to: the status of the whole says when there is.
         let process = Process::start("seaweedfs", command, at, &mut || is_healthy(port))?;
         Ok(Self {
