@@ -42,30 +42,40 @@ impl Pep {
             }
         };
         let subscribers = node.stored.subscriptions.iter().map(|it| it.jid.to_bare());
-        let contacts = interested(policy, node, &roster).cloned();
-        let all = subscribers.chain(contacts).collect();
+        let mut contacts: Vec<BareJid> = interested(policy, node, &roster).cloned().collect();
+        let all = subscribers.chain(contacts.iter().cloned()).collect();
         let kept_out = cx.kept_out(&policy.address, all).await;
+        contacts.retain(|jid| !kept_out.contains(jid));
+        let listeners = Listeners {
+            roster: &roster,
+            contacts,
+            kept_out,
+        };
         for event in &events {
-            tell(policy, node, event, (&roster, &kept_out), cx);
+            tell(policy, node, event, &listeners, cx);
         }
     }
 }
 
-fn tell(
-    policy: &Policy,
-    node: &Node,
-    event: &Event,
-    (roster, kept_out): (&Roster, &BTreeSet<BareJid>),
-    cx: &Context,
-) {
+/// Who may be told of what happens to a node.
+struct Listeners<'a> {
+    /// Of the node's account.
+    roster: &'a Roster,
+    /// Whose clients look whether they want to know.
+    contacts: Vec<BareJid>,
+    /// Whom the account tells nothing (XEP-0163 §4.3.3).
+    kept_out: BTreeSet<BareJid>,
+}
+
+fn tell(policy: &Policy, node: &Node, event: &Event, listeners: &Listeners<'_>, cx: &Context) {
     let stanza = message(policy, event);
     let mut told: BTreeSet<&str> = BTreeSet::new();
     for jid in addressed(node, policy, event) {
         let is_told = match event.to {
-            Audience::Subscribers => may_know(policy, node, roster, jid),
+            Audience::Subscribers => may_know(policy, node, listeners.roster, jid),
             _ => true,
         };
-        if is_told && !kept_out.contains(jid.bare_str()) {
+        if is_told && !listeners.kept_out.contains(jid.bare_str()) {
             told.insert(jid.bare_str());
             cx.route(stanza.readdressed(None, Some(jid)));
         }
@@ -73,9 +83,8 @@ fn tell(
     if !matches!(event.to, Audience::Subscribers | Audience::Everybody) {
         return;
     }
-    let interested = interested(policy, node, roster);
-    let contacts =
-        interested.filter(|jid| !told.contains(jid.as_str()) && !kept_out.contains(*jid));
+    let contacts = listeners.contacts.iter();
+    let contacts = contacts.filter(|jid| !told.contains(jid.as_str()));
     cx.notify(Notice {
         node: node.name().to_owned(),
         contacts: contacts.cloned().collect(),
