@@ -78,8 +78,9 @@ impl Intake {
             .nodes
             .retain(|account| !missed && was_here(account.as_str()) && is_here(account.as_str()));
         for &node in gone {
-            self::gone(router, node);
+            router.peers.gone(node);
         }
+        router.go_on(again);
         loop {
             let due = router.peers.due();
             if due.is_empty() {
@@ -102,6 +103,7 @@ pub fn sweep(router: &Arc<Router>) {
         moving::give_up(router, &account, &session);
     }
     nudge(router);
+    router.go_on(again);
 }
 
 /// The homes of accounts that have sessions here are at other nodes: these are told, and ask for them.
@@ -115,15 +117,6 @@ pub fn nudge(router: &Arc<Router>) {
     for home in misplaced {
         if router.directory.lookup(home.account.as_str()).is_some() {
             router.peers.nudge(&home.account);
-        }
-    }
-}
-
-fn gone(router: &Arc<Router>, node: NodeId) {
-    for account in router.peers.gone(node) {
-        while let Some(parcel) = router.peers.next_of(&account) {
-            let origin = parcel.origin.clone();
-            home::tell(again(router, parcel), origin);
         }
     }
 }
@@ -194,6 +187,7 @@ impl Taking<'_> {
             | Kind::Attach
             | Kind::Route
             | Kind::Done
+            | Kind::Back
             | Kind::Yield
             | Kind::Yielded
             | Kind::Nudge
@@ -217,6 +211,7 @@ impl Taking<'_> {
                     }
                     Kind::Acted => router.peers.acted(from, number, &rest),
                     Kind::Yielded => yielded(router, from, number, &rest),
+                    Kind::Back => came_back(router, from, number, &rest),
                     _ => done(router, from, number, rest.first() == Some(&1)),
                 }
             }
@@ -429,6 +424,16 @@ fn done(router: &Arc<Router>, from: NodeId, number: u64, copy: bool) {
     if let Some(parcel) = router.peers.answered(from, number) {
         home::delivered(router, parcel, copy);
     }
+    router.go_on(again);
+}
+
+/// Another node does not serve the account of what it was asked.
+fn came_back(router: &Arc<Router>, from: NodeId, number: u64, rest: &Bytes) {
+    match frame::came_back(rest) {
+        Some((epoch, since_ms)) => router.peers.came_back(from, number, epoch, since_ms),
+        None => tracing::warn!(node = from.0, "a stanza that comes back with no reason"),
+    }
+    router.go_on(again);
 }
 
 /// Somebody has just come, and looks who of its contacts is there.

@@ -16,7 +16,8 @@ use crate::NodeId;
 /// Protocol 1: what [`super`] describes. Protocol 2: the same; who speaks it knows the frames by which a client's connection
 /// follows its session to another node. Protocol 3: the same; who speaks it knows the frames by which nodes tell each other of
 /// what was published. Protocol 4: the same; who speaks it knows the frames that came after those.
-pub const PROTOCOLS: RangeInclusive<u16> = 1..=4;
+/// Protocol 5: the same; who speaks it takes back what it asked of a node that does not serve the account.
+pub const PROTOCOLS: RangeInclusive<u16> = 1..=5;
 /// What a hello or a refusal may have of bytes.
 pub(super) const MAX_HELLO: usize = 16 * 1024;
 /// What a server may tell of itself in a hello.

@@ -21,7 +21,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use cluster::NodeId;
 use parking_lot::Mutex;
 use storage::repository::{ArchivePreferences, EntryFlags, LogRange, Mailbox, PrivacyData};
 use thin_vec::ThinVec;
@@ -141,6 +140,10 @@ pub struct Parcel {
     pub sent: bool,
     /// How many nodes it has come over.
     pub hops: u8,
+    /// Its place among those that left for the account, once it has: a number that was not used before. 0: it has not.
+    pub turn: u64,
+    /// When it was to leave first, in milliseconds since 1970, if that was before now; 0: it was not.
+    pub since_ms: u64,
 }
 
 impl Parcel {
@@ -158,6 +161,8 @@ impl Parcel {
             doubt: None,
             sent: false,
             hops: 0,
+            turn: 0,
+            since_ms: 0,
         }
     }
 
@@ -170,11 +175,6 @@ impl Parcel {
             });
         }
         self
-    }
-
-    /// Whether this node asked for it to be delivered.
-    pub fn came_from(&self, node: NodeId) -> bool {
-        matches!(&self.origin, Some(Origin::Node(asker)) if asker.node == node)
     }
 
     /// Whom it is for.
@@ -410,7 +410,10 @@ impl Home {
                 router.refuse(&parcel.stanza, &error);
                 Progress::Done
             }
-            After::Again(parcel) => router.deliver(parcel.may_be_repeated(router.now_ms())),
+            After::Again(parcel) => match router.peers.give_back(parcel) {
+                Some(parcel) => router.deliver(parcel.may_be_repeated(router.now_ms())),
+                None => Progress::Pending,
+            },
         }
     }
 

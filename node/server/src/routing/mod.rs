@@ -319,8 +319,26 @@ impl Router {
         }
         let is_behind = self.peers.is_moving() && self.is_busy_with(&parcel.stanza);
         let is_here = |account: &str| is_behind || self.is_here(account);
+        let address = parcel.address();
+        let parcel = match address.is_none_or(|address| is_here(address.bare_str())) {
+            true => parcel,
+            false => match self.peers.give_back(parcel) {
+                Some(parcel) => parcel,
+                None => return Progress::Pending,
+            },
+        };
         let asked = self.peers.ask(parcel, self.now_ms(), is_here);
         self.asked(asked)
+    }
+
+    /// What waited for answers of other nodes goes on, if these have come.
+    pub fn go_on(self: &Arc<Self>, deliver: impl Fn(&Arc<Self>, Parcel) -> Progress) {
+        for account in self.peers.free() {
+            while let Some(parcel) = self.peers.next_of(&account) {
+                let origin = parcel.origin.clone();
+                crate::home::tell(deliver(self, parcel), origin);
+            }
+        }
     }
 
     /// The same for what a home has that is not this node's any more. It comes back if it is.

@@ -32,13 +32,7 @@ use tokio::sync::oneshot;
 use xmpp::{BareJid, Jid, Kind as StanzaKind};
 
 use self::{
-    acts::Acts,
-    asked::{Asking, Turn},
-    hosts::Hosts,
-    later::Later,
-    moves::Moves,
-    pipes::Pipes,
-    view::Views,
+    acts::Acts, asked::Asking, hosts::Hosts, later::Later, moves::Moves, pipes::Pipes, view::Views,
 };
 pub use self::{
     frame::Kind,
@@ -49,7 +43,7 @@ use super::Origin;
 use crate::home::Parcel;
 
 /// Nodes that a stanza may come over. More only happens to one that nodes pass to and fro.
-const MAX_HOPS: u8 = 24;
+const MAX_HOPS: u8 = 8;
 
 /// How far one node may be behind another that knows of a view.
 const BEHIND: Duration = Duration::from_secs(5);
@@ -135,8 +129,9 @@ impl Peers {
     pub fn set_view(&self, view: View) -> bool {
         self.later.begin();
         let known = view.clone();
-        let home = |account: &BareJid| known.home(account.as_str());
-        self.asking.detour(|| self.views.set(view), home)
+        let home = |account: &str| known.home(account);
+        self.asking
+            .change(known.epoch, || self.views.set(view), home)
     }
 
     /// How many views there were: 0 on a node that is alone and always was.
@@ -251,21 +246,17 @@ impl Peers {
         loop {
             // Before its turn is asked for: a view that changes behind that decides anew.
             let generation = self.views.generation();
-            let asked = match self.asking.turn(parcel) {
-                Turn::Waits => return Asked::Pending,
-                Turn::By(node, parcel) => {
-                    self.ask_of(Some(node), generation, parcel, at_ms, &is_here)
-                }
-                Turn::Home(parcel) => self.ask_of(None, generation, parcel, at_ms, &is_here),
+            let Some(turn) = self.asking.turn(parcel, at_ms) else {
+                return Asked::Pending;
             };
-            match asked {
+            match self.ask_of(generation, turn, at_ms, &is_here) {
                 Ok(asked) => return asked,
                 Err(back) => parcel = *back,
             }
         }
     }
 
-    /// The same for what others wait for: before what came later.
+    /// The same for what [`Peers::next_of`] gave: before what came later.
     pub fn ask_first(
         &self,
         mut parcel: Parcel,
@@ -274,7 +265,10 @@ impl Peers {
     ) -> Asked {
         loop {
             let generation = self.views.generation();
-            match self.ask_of(None, generation, parcel, at_ms, &is_here) {
+            let Some(turn) = self.asking.turn_again(parcel) else {
+                return Asked::Pending;
+            };
+            match self.ask_of(generation, turn, at_ms, &is_here) {
                 Ok(asked) => return asked,
                 Err(back) => parcel = *back,
             }
@@ -285,20 +279,28 @@ impl Peers {
     /// The parcel: the view has changed, which decides anew.
     fn ask_of(
         &self,
-        by: Option<NodeId>,
         generation: u64,
         parcel: Parcel,
         at_ms: u64,
         is_here: &impl Fn(&str) -> bool,
     ) -> Result<Asked, Box<Parcel>> {
         let view = self.view();
+        // Where its session is now it may have been begun anew, since it was to leave first.
+        let (has_waited, since_ms) = match parcel.since_ms {
+            0 => (false, at_ms),
+            since_ms => (true, since_ms),
+        };
+        let parcel = match has_waited && parcel.origin.as_ref().is_some_and(Origin::has_left) {
+            true => parcel.may_be_repeated(since_ms),
+            false => parcel,
+        };
         let Some(account) = parcel.address() else {
             return Ok(Asked::Here(parcel));
         };
         let home = view.home(account.bare_str());
         let home = home.filter(|node| Some(node) != self.me.get());
-        let node = match by.or(home) {
-            Some(node) if by.is_some() || !is_here(account.bare_str()) => node,
+        let node = match home {
+            Some(node) if !is_here(account.bare_str()) => node,
             // It may have had its turn before others that another node was asked.
             _ if generation != self.views.generation() => return Err(Box::new(parcel)),
             _ => return Ok(Asked::Here(parcel)),
@@ -312,7 +314,7 @@ impl Peers {
         }
         let number = self.number();
         let parcel = match parcel.origin.as_ref().is_some_and(Origin::has_left) {
-            true => parcel.may_be_repeated(at_ms),
+            true => parcel.may_be_repeated(since_ms),
             false => parcel,
         };
         let body = frame::route(number, view.epoch, &parcel);
@@ -384,14 +386,42 @@ impl Peers {
         self.asking.remove(number, by)
     }
 
-    /// A node is gone: its pipes end, and nobody waits for it. The accounts of which it was asked something that it has not
-    /// answered: each is let go on with [`Peers::next_of`].
-    pub fn gone(&self, node: NodeId) -> Vec<BareJid> {
+    /// A node does not serve the account of what it was asked under this number, in the view of this epoch; since when that may be
+    /// in the log, if it may.
+    pub fn came_back(&self, by: NodeId, number: u64, epoch: u64, since_ms: Option<u64>) {
+        let halt_all = || self.views.decide_anew();
+        self.asking.back(number, by, (epoch, since_ms), halt_all);
+    }
+
+    /// Gives a stanza back that another node asked to be delivered to an account which is not served here. It is returned if it
+    /// cannot be.
+    pub fn give_back(&self, parcel: Parcel) -> Option<Parcel> {
+        let Some(Origin::Node(asker)) = &parcel.origin else {
+            return Some(parcel);
+        };
+        let view = self.view();
+        let home = parcel.address().and_then(|it| view.home(it.bare_str()));
+        let is_theirs = home.is_some_and(|home| Some(&home) != self.me.get());
+        if !is_theirs || !self.is_known_to(asker.node, Kind::Back) {
+            return Some(parcel);
+        }
+        let body = frame::back(asker.number, view.epoch, parcel.doubt);
+        self.send(asker.node, Kind::Back, body);
+        None
+    }
+
+    /// A node is gone: its pipes end, and nobody waits for it.
+    pub fn gone(&self, node: NodeId) {
         self.pipes.gone(node);
         self.later.gone(node);
         self.moves.gone(node);
         self.acts.gone(node);
-        self.asking.gone(node)
+        self.asking.gone(node);
+    }
+
+    /// Takes the accounts whose stanzas waited and may go on: each is let with [`Peers::next_of`], by who took it.
+    pub fn free(&self) -> Vec<BareJid> {
+        self.asking.free()
     }
 
     /// The next stanza that waits for an account; with `None` what comes goes on as usual.

@@ -19,7 +19,7 @@ use super::{After, Busy, Doubt, Home, Inner, Parcel, Queued, State, Waiting, del
 use crate::{
     home::pending::{Deliverable, Handed, Pending},
     modules::blocking::rules,
-    routing::{Router, peers::Giver},
+    routing::{Origin, Router, peers::Giver},
 };
 
 /// How long a home that goes to another node may take to write what it has.
@@ -32,6 +32,8 @@ const READ_AGAIN: [std::time::Duration; 3] = [
     std::time::Duration::from_millis(200),
     std::time::Duration::from_millis(500),
 ];
+/// What waited for a home that moves may have been repeated, and appended where it was before, for so long.
+const REPEATED_MS: u64 = 60_000;
 /// What a home has not written when it goes may have been tried for so long.
 const UNWRITTEN_MS: u64 = 600_000;
 
@@ -271,6 +273,8 @@ impl Home {
         }
         let failed = matches!(came, Inner::Gone);
         let mut outcomes = Vec::new();
+        // While it waited here its sender may have moved, and have sent it again to where the account was served.
+        let since_ms = router.now_ms().saturating_sub(REPEATED_MS);
         {
             let mut inner = self.inner.lock();
             let came = match self.forgotten.load(Ordering::Relaxed) {
@@ -286,6 +290,11 @@ impl Home {
                 match waiting {
                     Waiting::Receive(parcel) => {
                         let origin = parcel.origin.clone();
+                        let is_theirs = matches!(origin, Some(Origin::Node(_)));
+                        let parcel = match is_theirs && router.peers.is_moving() {
+                            true => parcel.may_be_repeated(since_ms),
+                            false => parcel,
+                        };
                         outcomes.push((self.receive_in(&mut inner, router, parcel), origin));
                     }
                     Waiting::Sent(parcel) => {
@@ -327,8 +336,10 @@ impl Home {
                 match waiting {
                     Waiting::Then(then) => then(&Inner::Left),
                     Waiting::Receive(parcel) | Waiting::Sent(parcel) | Waiting::Routed(parcel) => {
-                        let parcel = parcel.may_be_repeated(router.now_ms());
-                        back.extend(router.deliver_away(parcel));
+                        if let Some(parcel) = router.peers.give_back(parcel) {
+                            let parcel = parcel.may_be_repeated(router.now_ms());
+                            back.extend(router.deliver_away(parcel));
+                        }
                     }
                 }
             }

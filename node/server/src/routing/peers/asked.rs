@@ -1,19 +1,21 @@
 //! Asked: stanzas that other nodes were asked to deliver and have not answered, and the order in which those of an account go.
 //!
-//! While a node has something of an account, what follows goes the same way, even when the account's home is at another node
-//! by then: that node passes it on, in order. What a node that died had not answered is routed anew before anything that came
-//! later.
-//! Stored: nothing. Bounds: [`MAX_ASKED`], [`MAX_BYTES`].
+//! When an account's home changes, or a node says that it is not the home ([`Asking::back`]), nothing more goes to the account
+//! until all is answered that is under way: what a node has done counts, and what it has not comes back and goes anew, before
+//! what has waited. So the order holds over any number of moves, and however late nodes learn of them. What a node that died
+//! had not answered comes back as well, in doubt.
+//! Stored: nothing. Bounds: [`MAX_ASKED`], [`MAX_BYTES`]; what waits, by the windows of its senders.
 
 use std::{
-    collections::VecDeque,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    collections::{BTreeMap, VecDeque},
+    mem,
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use cluster::NodeId;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
-use xmpp::BareJid;
+use xmpp::{BareJid, Jid};
 
 use crate::home::{Doubt, Parcel};
 
@@ -22,9 +24,6 @@ const MAX_ASKED: usize = 1 << 20;
 /// The same in bytes of stanzas.
 const MAX_BYTES: usize = 256 << 20;
 const SHARDS: usize = 16;
-/// Nodes over which a stanza may have come and still go behind others instead of home. Where several nodes leave within a second
-/// and learn of it at different times, it comes by all of them more than once.
-const MAX_DETOURS: u8 = 16;
 
 /// What a node was asked.
 struct Asked {
@@ -32,24 +31,23 @@ struct Asked {
     /// When, in milliseconds since 1970.
     at_ms: u64,
     parcel: Parcel,
+    /// A halt waits for the answer.
+    awaited: bool,
 }
 
-/// Where stanzas of an account go instead of its home.
-enum Detour {
-    /// To a node that has something of it: so much, when the view changed.
-    By(NodeId),
-    /// They wait until what came before them is on its way again.
-    Waits(VecDeque<Parcel>),
-}
-
-/// What becomes of a stanza for an account.
-pub(super) enum Turn {
-    /// It goes where its account is served.
-    Home(Parcel),
-    /// It goes to this node, behind others.
-    By(NodeId, Parcel),
-    /// It waits behind others.
-    Waits,
+/// An account of which nothing leaves for now.
+#[derive(Default)]
+struct Halt {
+    /// So many answers are to come first.
+    awaited: usize,
+    /// And this node is to know the view of this epoch.
+    epoch: u64,
+    /// What goes anew, by when it went first.
+    back: BTreeMap<u64, Parcel>,
+    /// What has never gone, in its order.
+    waits: VecDeque<Parcel>,
+    /// Somebody lets it go on.
+    goes: bool,
 }
 
 /// All that is under way.
@@ -57,9 +55,15 @@ pub(super) enum Turn {
 pub(super) struct Asking {
     shards: [Mutex<HashMap<u64, Asked>>; SHARDS],
     bytes: AtomicUsize,
-    detours: Mutex<HashMap<BareJid, Detour>>,
-    has_detours: AtomicBool,
+    halts: Mutex<HashMap<BareJid, Halt>>,
+    has_halts: AtomicBool,
+    /// The epoch of the view.
+    epoch: AtomicU64,
+    /// Accounts that may go on and that nobody lets.
+    free: Mutex<Vec<BareJid>>,
 }
+
+type Halts = HashMap<BareJid, Halt>;
 
 impl Asking {
     fn shard(&self, number: u64) -> &Mutex<HashMap<u64, Asked>> {
@@ -75,7 +79,7 @@ impl Asking {
         number: u64,
         node: NodeId,
         at_ms: u64,
-        parcel: Parcel,
+        mut parcel: Parcel,
     ) -> Result<(), Box<Parcel>> {
         let bytes = parcel.stanza.raw().len();
         let mut shard = self.shard(number).lock();
@@ -84,28 +88,39 @@ impl Asking {
             return Err(Box::new(parcel));
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if parcel.turn == 0 {
+            parcel.turn = number;
+        }
         let asked = Asked {
             node,
             at_ms,
             parcel,
+            awaited: false,
         };
         shard.insert(number, asked);
         Ok(())
     }
 
-    /// Takes a question back, or takes what was answered out.
-    pub(super) fn remove(&self, number: u64, by: NodeId) -> Option<Parcel> {
-        let asked = {
-            let mut shard = self.shard(number).lock();
-            if shard.get(&number)?.node != by {
-                return None;
-            }
-            shard.remove(&number)?
-        };
+    fn take(&self, number: u64, by: NodeId) -> Option<Asked> {
+        let mut shard = self.shard(number).lock();
+        if shard.get(&number)?.node != by {
+            return None;
+        }
+        let asked = shard.remove(&number)?;
         self.bytes
             .fetch_sub(asked.parcel.stanza.raw().len(), Ordering::Relaxed);
-        if self.has_detours.load(Ordering::SeqCst) {
-            self.shorten(asked.parcel.account(), by);
+        Some(asked)
+    }
+
+    /// Takes a question back, or takes what was answered out.
+    pub(super) fn remove(&self, number: u64, by: NodeId) -> Option<Parcel> {
+        let asked = self.take(number, by)?;
+        if asked.awaited
+            && let Some(account) = asked.parcel.account()
+            && let Some(halt) = self.halts.lock().get_mut(&account)
+        {
+            halt.awaited = halt.awaited.saturating_sub(1);
+            self.look(&account, halt);
         }
         Some(asked.parcel)
     }
@@ -121,132 +136,199 @@ impl Asking {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    /// A detour ends with the last that took it.
-    fn shorten(&self, account: Option<BareJid>, by: NodeId) {
-        let Some(account) = account else { return };
-        let mut detours = self.detours.lock();
-        if matches!(detours.get(&account), Some(Detour::By(node)) if *node == by)
-            && !self.has(&account, by, |_| true)
-        {
-            detours.remove(&account);
-            self.has_detours
-                .store(!detours.is_empty(), Ordering::SeqCst);
+    /// Lets an account go on if nothing is awaited any more.
+    fn look(&self, account: &BareJid, halt: &mut Halt) {
+        let known = self.epoch.load(Ordering::SeqCst);
+        if halt.awaited == 0 && halt.epoch <= known && !halt.goes {
+            halt.goes = true;
+            self.free.lock().push(account.clone());
         }
     }
 
-    /// Whether a node was asked such a stanza of an account.
-    fn has(&self, account: &BareJid, by: NodeId, such: impl Fn(&Parcel) -> bool) -> bool {
-        self.shards.iter().any(|shard| {
-            let shard = shard.lock();
-            let mut asked = shard.values().filter(|asked| asked.node == by);
-            asked.any(|Asked { parcel, .. }| {
-                such(parcel) && parcel.account().as_ref() == Some(account)
-            })
-        })
-    }
-
-    /// Which way the next stanza for an account goes.
-    pub(super) fn turn(&self, parcel: Parcel) -> Turn {
-        if !self.has_detours.load(Ordering::SeqCst) {
-            return Turn::Home(parcel);
-        }
-        let Some(account) = parcel.account() else {
-            return Turn::Home(parcel);
-        };
-        match self.detours.lock().get_mut(&account) {
-            None => Turn::Home(parcel),
-            // Nothing goes in circles.
-            Some(Detour::By(_)) if parcel.hops >= MAX_DETOURS => Turn::Home(parcel),
-            // What came from there is sent back only behind what was: what that node holds back for a view that it does not
-            // know yet.
-            Some(Detour::By(node))
-                if parcel.came_from(*node)
-                    && !self.has(&account, *node, |asked| asked.came_from(*node)) =>
-            {
-                Turn::Home(parcel)
-            }
-            Some(Detour::By(node)) => Turn::By(*node, parcel),
-            Some(Detour::Waits(waiting)) => {
-                waiting.push_back(parcel);
-                Turn::Waits
-            }
-        }
-    }
-
-    /// The view changes: what is under way to a node that no longer serves the account keeps what follows behind it. Nothing has
-    /// its turn between the one and the other. False: the view does not change.
-    pub(super) fn detour(
-        &self,
-        change: impl FnOnce() -> bool,
-        home: impl Fn(&BareJid) -> Option<NodeId>,
-    ) -> bool {
-        let mut detours = self.detours.lock();
-        // Whoever has its turn from now on waits for the lock.
-        self.has_detours.store(true, Ordering::SeqCst);
-        let changes = change();
-        for shard in self.shards.iter().filter(|_| changes) {
-            for asked in shard.lock().values() {
-                let Some(account) = asked.parcel.account() else {
+    /// Waits for the answers to all that is under way of some accounts.
+    fn wait_for(&self, halts: &mut Halts, is_one: impl Fn(&Asked, &Jid) -> bool) {
+        for shard in &self.shards {
+            for asked in shard.lock().values_mut().filter(|asked| !asked.awaited) {
+                let Some(address) = asked.parcel.address() else {
                     continue;
                 };
-                if home(&account) != Some(asked.node) {
-                    detours.entry(account).or_insert(Detour::By(asked.node));
+                if is_one(asked, address) {
+                    let halt = halts.entry(address.to_bare()).or_default();
+                    halt.awaited += 1;
+                    halt.goes = false;
+                    asked.awaited = true;
                 }
             }
         }
-        self.has_detours
-            .store(!detours.is_empty(), Ordering::SeqCst);
+    }
+
+    /// Which has its turn goes on; `None`: it waits behind others.
+    pub(super) fn turn(&self, mut parcel: Parcel, now_ms: u64) -> Option<Parcel> {
+        if !self.has_halts.load(Ordering::SeqCst) {
+            return Some(parcel);
+        }
+        let Some(account) = parcel.account() else {
+            return Some(parcel);
+        };
+        match self.halts.lock().get_mut(&account) {
+            None => Some(parcel),
+            Some(halt) => {
+                if parcel.since_ms == 0 {
+                    parcel.since_ms = now_ms;
+                }
+                halt.waits.push_back(parcel);
+                None
+            }
+        }
+    }
+
+    /// The same for what is let go on with and did not leave: in its old place if the account was halted anew.
+    pub(super) fn turn_again(&self, parcel: Parcel) -> Option<Parcel> {
+        let Some(account) = parcel.account() else {
+            return Some(parcel);
+        };
+        match self.halts.lock().get_mut(&account) {
+            Some(halt) if !halt.goes => {
+                match parcel.turn {
+                    0 => halt.waits.push_front(parcel),
+                    turn => drop(halt.back.insert(turn, parcel)),
+                }
+                None
+            }
+            _ => Some(parcel),
+        }
+    }
+
+    /// The view changes to one of this epoch: accounts of which something is under way to another node than their home are
+    /// halted. Nothing has its turn between the one and the other. False: the view does not change.
+    pub(super) fn change(
+        &self,
+        epoch: u64,
+        change: impl FnOnce() -> bool,
+        home: impl Fn(&str) -> Option<NodeId>,
+    ) -> bool {
+        let mut halts = self.halts.lock();
+        // Whoever has its turn from now on waits for the lock.
+        self.has_halts.store(true, Ordering::SeqCst);
+        let changes = change();
+        if changes {
+            self.epoch.store(epoch, Ordering::SeqCst);
+            self.wait_for(&mut halts, |asked, address| {
+                home(address.bare_str()) != Some(asked.node)
+            });
+            for (account, halt) in halts.iter_mut() {
+                self.look(account, halt);
+            }
+        }
+        self.has_halts.store(!halts.is_empty(), Ordering::SeqCst);
         changes
     }
 
-    /// A node is gone: what it was asked and has not answered waits, in the order in which it was asked, and so does what
-    /// comes for the same accounts. The accounts, to be let go on with [`Asking::next`].
-    pub(super) fn gone(&self, node: NodeId) -> Vec<BareJid> {
-        let mut detours = self.detours.lock();
-        let mut left = Vec::new();
+    /// A node says that it does not serve the account, in the view of this epoch, and since when what it was asked may be in the
+    /// log, if it may. `halts`: called before anything is looked at; what has its turn and was not noted yet has it anew.
+    pub(super) fn back(
+        &self,
+        number: u64,
+        by: NodeId,
+        (epoch, since_ms): (u64, Option<u64>),
+        halt_all: impl FnOnce(),
+    ) {
+        let mut halts = self.halts.lock();
+        let Some(mut asked) = self.take(number, by) else {
+            return;
+        };
+        let Some(account) = asked.parcel.account() else {
+            return;
+        };
+        self.has_halts.store(true, Ordering::SeqCst);
+        let halt = halts.entry(account.clone()).or_default();
+        if asked.awaited {
+            halt.awaited = halt.awaited.saturating_sub(1);
+        }
+        let is_new = halt.goes || !asked.awaited;
+        halt.goes = false;
+        halt.epoch = halt.epoch.max(epoch);
+        let kept = asked.parcel.class.archived() || asked.parcel.class.stored_offline();
+        if let Some(since_ms) = since_ms.filter(|_| kept) {
+            let known = asked.parcel.doubt.map_or(asked.at_ms, |it| it.since_ms);
+            asked.parcel.doubt = Some(Doubt {
+                since_ms: known.min(since_ms),
+                looked: false,
+            });
+        }
+        if asked.parcel.since_ms == 0 {
+            asked.parcel.since_ms = asked.at_ms;
+        }
+        halt.back.insert(asked.parcel.turn, asked.parcel);
+        if is_new {
+            halt_all();
+            self.wait_for(&mut halts, |_, address| {
+                address.bare_str() == account.as_str()
+            });
+        }
+        if let Some(halt) = halts.get_mut(&account) {
+            self.look(&account, halt);
+        }
+    }
+
+    /// A node is gone: what it was asked and has not answered comes back.
+    pub(super) fn gone(&self, node: NodeId) {
+        let mut halts = self.halts.lock();
+        self.has_halts.store(true, Ordering::SeqCst);
+        let mut accounts = HashSet::new();
         for shard in &self.shards {
             let gone = shard
                 .lock()
                 .extract_if(|_, asked| asked.node == node)
                 .collect::<Vec<_>>();
-            left.extend(gone);
-        }
-        left.sort_unstable_by_key(|(number, _)| *number);
-        detours.retain(|_, detour| !matches!(detour, Detour::By(by) if *by == node));
-        let mut accounts = Vec::new();
-        for (_, asked) in left {
-            self.bytes
-                .fetch_sub(asked.parcel.stanza.raw().len(), Ordering::Relaxed);
-            let Some(account) = asked.parcel.account() else {
-                continue;
-            };
-            let detour = detours.entry(account.clone()).or_insert(Detour::By(node));
-            if let Detour::By(_) = detour {
-                *detour = Detour::Waits(VecDeque::new());
-                accounts.push(account);
-            }
-            if let Detour::Waits(waiting) = detour {
-                waiting.push_back(asked.in_doubt());
+            for (_, asked) in gone {
+                self.bytes
+                    .fetch_sub(asked.parcel.stanza.raw().len(), Ordering::Relaxed);
+                let Some(account) = asked.parcel.account() else {
+                    continue;
+                };
+                let halt = halts.entry(account.clone()).or_default();
+                if asked.awaited {
+                    halt.awaited = halt.awaited.saturating_sub(1);
+                }
+                halt.goes = false;
+                let parcel = asked.in_doubt();
+                halt.back.insert(parcel.turn, parcel);
+                accounts.insert(account);
             }
         }
-        self.has_detours
-            .store(!detours.is_empty(), Ordering::SeqCst);
-        accounts
+        self.wait_for(&mut halts, |_, address| {
+            !accounts.is_empty() && accounts.contains(&address.to_bare())
+        });
+        for account in &accounts {
+            if let Some(halt) = halts.get_mut(account) {
+                self.look(account, halt);
+            }
+        }
+        self.has_halts.store(!halts.is_empty(), Ordering::SeqCst);
     }
 
-    /// The next of what waits for an account; `None`: no more waits, and what comes goes on as usual.
+    /// Takes the accounts that may go on: each with [`Asking::next`].
+    pub(super) fn free(&self) -> Vec<BareJid> {
+        match self.has_halts.load(Ordering::SeqCst) {
+            true => mem::take(&mut self.free.lock()),
+            false => Vec::new(),
+        }
+    }
+
+    /// The next of what waits for an account; `None`: no more waits, and what comes goes on as usual, or the account was halted
+    /// anew.
     pub(super) fn next(&self, account: &BareJid) -> Option<Parcel> {
-        let mut detours = self.detours.lock();
-        if let Some(Detour::Waits(waiting)) = detours.get_mut(account)
-            && let Some(parcel) = waiting.pop_front()
-        {
+        let mut halts = self.halts.lock();
+        let halt = halts.get_mut(account).filter(|halt| halt.goes)?;
+        if let Some((_, parcel)) = halt.back.pop_first() {
             return Some(parcel);
         }
-        if matches!(detours.get(account), Some(Detour::Waits(_))) {
-            detours.remove(account);
-            self.has_detours
-                .store(!detours.is_empty(), Ordering::SeqCst);
+        if let Some(parcel) = halt.waits.pop_front() {
+            return Some(parcel);
         }
+        halts.remove(account);
+        self.has_halts.store(!halts.is_empty(), Ordering::SeqCst);
         None
     }
 }
@@ -266,70 +348,112 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use xmpp::Stanza;
 
     use super::*;
-    use crate::routing::{Asker, Origin};
 
-    fn parcel(from: Option<u64>, hops: u8) -> Parcel {
-        let stanza = Stanza::parse("<message to='ada@example.org'/>".into()).unwrap();
-        let origin = from.map(|node| {
-            Origin::Node(Asker {
-                peers: Arc::default(),
-                node: NodeId(node),
-                number: 1,
-            })
-        });
-        Parcel {
-            hops,
-            ..Parcel::new(stanza, origin)
+    const FORMER: NodeId = NodeId(1);
+    const HOME: NodeId = NodeId(2);
+
+    fn parcel(id: &str) -> Parcel {
+        let text = format!("<message to='ada@example.org' id='{id}'><body/></message>");
+        Parcel::new(Stanza::parse(text.into()).unwrap(), None)
+    }
+
+    fn ask(asking: &Asking, number: u64, node: NodeId, id: &str) {
+        let parcel = asking.turn(parcel(id), 1).expect("it has its turn");
+        assert!(asking.insert(number, node, 0, parcel).is_ok());
+    }
+
+    fn moves(asking: &Asking, epoch: u64) {
+        assert!(asking.change(epoch, || true, |_| Some(HOME)));
+    }
+
+    /// What goes on now.
+    fn go_on(asking: &Asking) -> Vec<String> {
+        let mut gone = Vec::new();
+        for account in asking.free() {
+            while let Some(parcel) = asking.next(&account) {
+                gone.push(parcel.stanza.id().unwrap().into_owned());
+            }
         }
+        gone
     }
 
     #[test]
-    fn what_follows_goes_behind_what_is_under_way() {
+    fn what_follows_waits_for_what_is_under_way() {
         let asking = Asking::default();
-        let (former, home) = (NodeId(1), NodeId(2));
-        assert!(asking.insert(7, former, 0, parcel(None, 0)).is_ok());
-        assert!(asking.detour(|| true, |_| Some(home)));
-        let check = |from: Option<u64>, hops: u8, expected: Option<NodeId>| {
-            let by = match asking.turn(parcel(from, hops)) {
-                Turn::By(node, _) => Some(node),
-                Turn::Home(_) => None,
-                Turn::Waits => panic!("nobody is gone"),
-            };
-            assert_eq!(by, expected, "from {from:?} over {hops}");
-        };
-        check(None, 0, Some(former));
-        // A sender whose socket or home is at a third node: its earlier messages may be among those under way.
-        check(Some(3), 1, Some(former));
-        check(Some(1), 1, None);
-        check(Some(3), MAX_DETOURS, None);
-        assert!(asking.remove(7, former).is_some());
-        check(None, 0, None);
-        check(Some(3), 1, None);
+        ask(&asking, 7, FORMER, "a");
+        ask(&asking, 8, FORMER, "b");
+        moves(&asking, 2);
+        assert!(asking.turn(parcel("c"), 1).is_none());
+        assert!(asking.remove(8, FORMER).is_some());
+        assert!(go_on(&asking).is_empty());
+        assert!(asking.turn(parcel("d"), 1).is_none());
+        assert!(asking.remove(7, FORMER).is_some());
+        assert_eq!(go_on(&asking), ["c", "d"]);
+        assert!(asking.turn(parcel("e"), 1).is_some());
     }
 
-    /// The home went to a node and on to the next, before the former one had passed on what that node sent.
     #[test]
-    fn what_follows_goes_back_behind_what_was_sent_back() {
+    fn what_comes_back_goes_before_what_followed() {
         let asking = Asking::default();
-        let (first, next) = (NodeId(1), NodeId(2));
-        assert!(asking.insert(7, first, 0, parcel(Some(1), 1)).is_ok());
-        assert!(asking.detour(|| true, |_| Some(next)));
-        let check = |from: Option<u64>, hops: u8, expected: bool| {
-            let by = matches!(asking.turn(parcel(from, hops)), Turn::By(node, _) if node == first);
-            assert_eq!(by, expected, "from {from:?} over {hops}");
+        for (number, id) in [(7, "a"), (8, "b"), (9, "c")] {
+            ask(&asking, number, FORMER, id);
+        }
+        let halted = std::cell::Cell::new(0);
+        let back = |number, epoch| {
+            asking.back(number, FORMER, (epoch, None), || {
+                halted.set(halted.get() + 1)
+            });
         };
-        check(Some(1), 1, true);
-        check(None, 0, true);
-        check(Some(1), MAX_DETOURS, false);
-        assert!(asking.insert(8, first, 0, parcel(None, 0)).is_ok());
-        assert!(asking.remove(7, first).is_some());
-        // Nothing of what is there came from there.
-        check(Some(1), 1, false);
-        check(None, 0, true);
+        // This node learns of the view later.
+        back(7, 2);
+        assert!(asking.turn(parcel("d"), 1).is_none());
+        assert!(asking.remove(8, FORMER).is_some(), "it was done");
+        back(9, 2);
+        assert!(go_on(&asking).is_empty());
+        assert_eq!(halted.get(), 1);
+        moves(&asking, 2);
+        assert_eq!(go_on(&asking), ["a", "c", "d"]);
+        assert_eq!(asking.len(), 0);
+    }
+
+    /// The home moves on while what came back is on its way again.
+    #[test]
+    fn what_comes_back_twice_keeps_its_place() {
+        let asking = Asking::default();
+        for (number, id) in [(7, "a"), (8, "b")] {
+            ask(&asking, number, FORMER, id);
+        }
+        moves(&asking, 2);
+        for number in [7, 8] {
+            asking.back(number, FORMER, (2, None), || ());
+        }
+        let free = asking.free();
+        let first = asking.next(&free[0]).unwrap();
+        assert!(asking.insert(20, HOME, 0, first).is_ok());
+        let second = asking.next(&free[0]).unwrap();
+        asking.back(20, HOME, (2, Some(5)), || ());
+        assert!(asking.turn_again(second).is_none());
+        assert!(asking.next(&free[0]).is_none());
+        assert_eq!(go_on(&asking), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_a_dead_node_had_comes_back_in_doubt() {
+        let asking = Asking::default();
+        ask(&asking, 7, FORMER, "a");
+        moves(&asking, 2);
+        assert!(asking.turn(parcel("b"), 1).is_none());
+        asking.gone(FORMER);
+        let free = asking.free();
+        let first = asking.next(&free[0]).unwrap();
+        assert_eq!(first.stanza.id().as_deref(), Some("a"));
+        assert!(first.doubt.is_some());
+        let second = asking.next(&free[0]).unwrap();
+        assert!(second.doubt.is_none());
+        assert!(asking.next(&free[0]).is_none());
+        assert!(asking.turn(parcel("c"), 1).is_some());
     }
 }

@@ -64,6 +64,9 @@ pub enum Kind {
     Changed = 22,
     /// The shared groups of a domain were changed: its name.
     Groups = 25,
+    /// The answer to [`Kind::Route`] of a node that does not serve the account: the epoch of its view, and since when the stanza
+    /// may be in the log, in milliseconds since 1970 (0: it is not).
+    Back = 26,
 }
 
 impl Kind {
@@ -78,6 +81,7 @@ impl Kind {
     #[must_use]
     pub fn since(self) -> u16 {
         match self {
+            Self::Back => 5,
             Self::Groups => 4,
             Self::Happened | Self::Came | Self::Changed => 3,
             Self::Notice | Self::Attach | Self::Spread | Self::Assert => 2,
@@ -112,6 +116,7 @@ impl Kind {
             21 => Self::Came,
             22 => Self::Changed,
             25 => Self::Groups,
+            26 => Self::Back,
             _ => return None,
         })
     }
@@ -153,6 +158,21 @@ pub(super) fn route(number: u64, epoch: u64, parcel: &Parcel) -> Bytes {
     body.extend_from_slice(&[parcel.hops, u8::from(parcel.sent)]);
     body.extend_from_slice(stanza);
     body.into()
+}
+
+/// The bytes of a stanza that comes back, without it.
+pub(super) fn back(number: u64, epoch: u64, doubt: Option<Doubt>) -> Bytes {
+    let since_ms = doubt.map_or(0, |doubt| doubt.since_ms);
+    let rest = [epoch.to_be_bytes(), since_ms.to_be_bytes()];
+    numbered(number, rest.as_flattened())
+}
+
+/// What of that follows the number: the epoch, and since when it may be in the log.
+#[must_use]
+pub fn came_back(rest: &Bytes) -> Option<(u64, Option<u64>)> {
+    let (epoch, rest) = split(rest)?;
+    let (since_ms, _) = split(&rest)?;
+    Some((epoch, Some(since_ms).filter(|since_ms| *since_ms > 0)))
 }
 
 /// What of a stanza to be delivered follows its number.
@@ -289,6 +309,16 @@ mod tests {
             assert_eq!((kind as u8, Kind::of(number)), (number, Some(kind)));
         }
         assert_eq!((Kind::Groups as u8, Kind::of(25)), (25, Some(Kind::Groups)));
+        assert_eq!((Kind::Back as u8, Kind::of(26)), (26, Some(Kind::Back)));
+        let doubt = |since_ms| Doubt {
+            since_ms,
+            looked: false,
+        };
+        for (doubted, since_ms) in [(None, None), (Some(doubt(513)), Some(513))] {
+            let body = back(5, 9, doubted);
+            let (number, rest) = split(&body).unwrap();
+            assert_eq!((number, came_back(&rest)), (5, Some((9, since_ms))));
+        }
         let account = BareJid::parse("ada@example.org").unwrap();
         assert_eq!(
             yields(5, 9, &account),

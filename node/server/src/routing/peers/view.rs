@@ -52,7 +52,7 @@ impl View {
 #[derive(Default)]
 pub(super) struct Views {
     current: ArcSwap<View>,
-    /// Counts the changes.
+    /// Counts the changes, and what else asks for a new decision.
     generation: AtomicU64,
     former: Mutex<Vec<(Instant, Arc<View>)>>,
     /// Whether there are former ones, or homes here that belong elsewhere.
@@ -71,6 +71,11 @@ impl Views {
     /// To be read before the view, and again when what was decided by it is noted.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
+    }
+
+    /// What is being decided by the view is decided once more.
+    pub(super) fn decide_anew(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// False: it is older than the one that counts.
