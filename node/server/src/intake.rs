@@ -80,7 +80,7 @@ impl Intake {
         for &node in gone {
             router.peers.gone(node);
         }
-        router.go_on(again);
+        router.go_on();
         loop {
             let due = router.peers.due();
             if due.is_empty() {
@@ -103,7 +103,8 @@ pub fn sweep(router: &Arc<Router>) {
         moving::give_up(router, &account, &session);
     }
     nudge(router);
-    router.go_on(again);
+    router.peers.lose_patience();
+    router.go_on();
 }
 
 /// The homes of accounts that have sessions here are at other nodes: these are told, and ask for them.
@@ -119,33 +120,6 @@ pub fn nudge(router: &Arc<Router>) {
             router.peers.nudge(&home.account);
         }
     }
-}
-
-/// Messages that a node which is gone was asked to deliver, and what may be done twice, are given to whoever serves their
-/// accounts now. The others are answered as what is lost on the way is.
-fn again(router: &Arc<Router>, parcel: Parcel) -> Progress {
-    let kind = parcel.stanza.type_attr();
-    let is_kept = parcel.class.archived() || parcel.class.stored_offline();
-    // What is said in a room is looked for there before it is said again.
-    let to_room = || {
-        parcel
-            .stanza
-            .to()
-            .is_some_and(|to| !router.serves(to.domain()))
-    };
-    let repeats = match parcel.stanza.kind() {
-        StanzaKind::Message => is_kept || to_room(),
-        StanzaKind::Presence => kind
-            .as_deref()
-            .is_some_and(|kind| kind.contains("subscribe")),
-        StanzaKind::Iq => false,
-    };
-    if parcel.doubt.is_some() && !repeats {
-        let text = "the node that served the account is gone";
-        router.refuse(&parcel.stanza, &home::wait(text));
-        return Progress::Done;
-    }
-    router.deliver_first(parcel)
 }
 
 /// A frame that is being taken.
@@ -424,7 +398,7 @@ fn done(router: &Arc<Router>, from: NodeId, number: u64, copy: bool) {
     if let Some(parcel) = router.peers.answered(from, number) {
         home::delivered(router, parcel, copy);
     }
-    router.go_on(again);
+    router.go_on();
 }
 
 /// Another node does not serve the account of what it was asked.
@@ -433,7 +407,7 @@ fn came_back(router: &Arc<Router>, from: NodeId, number: u64, rest: &Bytes) {
         Some((epoch, since_ms)) => router.peers.came_back(from, number, epoch, since_ms),
         None => tracing::warn!(node = from.0, "a stanza that comes back with no reason"),
     }
-    router.go_on(again);
+    router.go_on();
 }
 
 /// Somebody has just come, and looks who of its contacts is there.

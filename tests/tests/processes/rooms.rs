@@ -136,12 +136,13 @@ impl Talk {
         }
         // Whoever was behind hears the last of it.
         tokio::time::sleep(Duration::from_secs(2)).await;
+        // The room is a temporary one: its log goes with the last who leaves.
+        let log = said(&self.stores, &self.scene.room).await;
         self.phase.send_replace(Phase::Stop);
         let mut stories = Vec::new();
         while let Some(story) = self.talkers.join_next().await {
             stories.push(story.unwrap());
         }
-        let log = said(&self.stores, &self.scene.room).await;
         print_pauses(what, &stories, gone, began, ended);
         self.check(what, &stories, &log);
     }

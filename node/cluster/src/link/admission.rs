@@ -40,11 +40,11 @@ impl Door {
     pub(super) fn enter(self: &Arc<Self>, host: IpAddr) -> Option<Place> {
         let mut strangers = self.strangers.lock();
         let all: usize = strangers.values().sum();
-        let own = strangers.entry(host).or_default();
-        if all >= STRANGERS || *own >= STRANGERS_OF_A_HOST {
+        let own = strangers.get(&host).copied().unwrap_or(0);
+        if all >= STRANGERS || own >= STRANGERS_OF_A_HOST {
             return None;
         }
-        *own += 1;
+        strangers.insert(host, own + 1);
         Some(Place {
             door: self.clone(),
             host,
@@ -154,5 +154,7 @@ mod tests {
             .filter_map(|n| door.enter(IpAddr::from([192, 0, 2, n])))
             .collect();
         assert_eq!(kept.len(), STRANGERS);
+        // Who is turned away is not remembered.
+        assert_eq!(door.strangers.lock().len(), STRANGERS);
     }
 }

@@ -177,6 +177,12 @@ impl Parcel {
         self
     }
 
+    /// Whether it is looked for where it is kept before it is done once more.
+    pub fn is_looked_for(&self) -> bool {
+        let is_to_room = || self.stanza.type_attr().as_deref() == Some("groupchat");
+        self.class.archived() || self.class.stored_offline() || is_to_room()
+    }
+
     /// Whom it is for.
     pub fn address(&self) -> Option<&Jid> {
         match self.sent {

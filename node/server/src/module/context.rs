@@ -45,8 +45,8 @@ pub trait Outlet: Send + Sync {
     fn registry(&self) -> &Registry;
     /// Sends a stanza that has `from` and `to`.
     fn route(&self, stanza: Stanza);
-    /// The same; done when its effects are committed, or it was answered.
-    async fn routed(&self, stanza: Stanza);
+    /// The same; done when its effects are committed, or it was answered. False: nobody will ever say.
+    async fn routed(&self, stanza: Stanza) -> bool;
     /// Sends a stanza that lacks only its `to` to sessions, each in the order of what it is sent like this. Those that are not
     /// there.
     fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>>;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub use context::{Context, LastActivity, Notice, Outlet, Work};
 pub use iq::{Follower, Followers, IqHandler, IqRequest};
 pub use registry::{DiscoNode, Registry, Spec, Status, Target, identity};
-pub use service::{Administer, Administered, Assertion, Receipt, Service};
+pub use service::{Administer, Administered, Assertion, Outcome, Receipt, Service};
 
 /// A feature. Said once, at the start.
 pub trait Module: Send + Sync {

@@ -30,9 +30,9 @@ pub trait Service: Send + Sync {
     fn is_placed(&self) -> bool {
         false
     }
-    /// Whether something that this address sent is being done here: what follows waits behind it, also when the service has
+    /// Whether something is being done here that came before this stanza: it waits behind that, also when what it is for has
     /// just moved.
-    fn is_busy_with(&self, _from: &Jid) -> bool {
+    fn is_busy_before(&self, _stanza: &Stanza) -> bool {
         false
     }
     /// Does something for an administrator to what is at this address, which is served on this node.
@@ -93,16 +93,30 @@ pub struct Assertion {
     pub heard: u64,
 }
 
+/// What became of a stanza.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its effects are committed.
+    Done,
+    /// It was answered with an error.
+    Refused,
+    /// Another node serves the address by now. Nothing was done here; or nobody knows whether it was.
+    Elsewhere {
+        /// Nobody knows.
+        doubted: bool,
+    },
+}
+
 /// Who waits for what becomes of a stanza. One that is dropped says nothing: the stanza stays unacknowledged.
 pub struct Receipt {
-    tell: Box<dyn FnOnce(bool) + Send>,
+    tell: Box<dyn FnOnce(Outcome) + Send>,
     /// The stanza may have taken effect already, at a node that is gone.
     pub doubted: bool,
 }
 
 impl Receipt {
-    /// `tell` is told whether the stanza took effect.
-    pub fn new(tell: impl FnOnce(bool) + Send + 'static) -> Self {
+    /// `tell` is told what became of the stanza.
+    pub fn new(tell: impl FnOnce(Outcome) + Send + 'static) -> Self {
         Self {
             tell: Box::new(tell),
             doubted: false,
@@ -111,11 +125,16 @@ impl Receipt {
 
     /// The effects are committed.
     pub fn done(self) {
-        (self.tell)(true);
+        (self.tell)(Outcome::Done);
     }
 
     /// It was answered with an error.
     pub fn refused(self) {
-        (self.tell)(false);
+        (self.tell)(Outcome::Refused);
+    }
+
+    /// Another node serves the address by now, and is to do it. `doubted`: it may be done already.
+    pub fn elsewhere(self, doubted: bool) {
+        (self.tell)(Outcome::Elsewhere { doubted });
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) activity: Mutex<BTreeMap<BareJid, LastActivity>>,
     registry: Registry,
     later_ms: AtomicU64,
+    /// Whether another node serves what is asked for.
+    elsewhere: AtomicBool,
 }
 
 /// A world with a handle that can be given away.
@@ -75,6 +77,11 @@ impl Recorder {
     /// So much later is it from now on.
     pub(crate) fn advance(&self, ms: u64) {
         self.0.later_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Another node serves everything from now on, or none does any more.
+    pub(crate) fn serve_elsewhere(&self, elsewhere: bool) {
+        self.0.elsewhere.store(elsewhere, Ordering::Relaxed);
     }
 
     pub(crate) fn context(&self) -> Context {
@@ -223,8 +230,9 @@ impl Outlet for Recorder {
     fn route(&self, stanza: Stanza) {
         self.note(format!("route {}", text(stanza.raw())));
     }
-    async fn routed(&self, stanza: Stanza) {
+    async fn routed(&self, stanza: Stanza) -> bool {
         self.note(format!("routed {}", text(stanza.raw())));
+        true
     }
     fn nodes_changed(&self, _address: &BareJid) {}
     fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>> {
@@ -233,7 +241,7 @@ impl Outlet for Recorder {
         Vec::new()
     }
     fn is_elsewhere(&self, _address: &BareJid) -> bool {
-        false
+        self.0.elsewhere.load(Ordering::Relaxed)
     }
     fn run(&self, work: Work) {
         tokio::spawn(work);

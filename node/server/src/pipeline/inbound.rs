@@ -139,7 +139,8 @@ fn note_entered(router: &Router, entry: &Entry, stanza: &Stanza) {
 /// A subscription stanza for an account of ours, until its effects are committed or it is answered with an error.
 pub async fn subscription(router: &Arc<Router>, stanza: &Stanza) {
     if stanza.to().is_some_and(|to| router.elsewhere(to).is_some()) {
-        return router.routed(stanza.clone()).await;
+        router.routed(stanza.clone()).await;
+        return;
     }
     subscription_here(router, stanza).await;
 }

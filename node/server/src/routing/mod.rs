@@ -5,6 +5,7 @@
 pub mod acting;
 mod assertions;
 pub mod census;
+mod elsewhere;
 pub mod mailbox;
 mod outlet;
 pub mod peers;
@@ -40,7 +41,7 @@ use crate::{
     config::Config,
     home::{CopyTo, Doubt, Homes, Parcel},
     metrics::Metrics,
-    module::{Context, Receipt, Registry},
+    module::{Context, Outcome, Receipt, Registry},
     modules::{
         blocking::Judge,
         groups::Groups,
@@ -278,13 +279,12 @@ impl Router {
         self.peers.is_moving() && self.homes.is_loaded(account)
     }
 
-    /// Whether a service here is about something that came before a stanza and from where it comes.
-    fn is_busy_with(&self, stanza: &Stanza) -> bool {
-        let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
-            return false;
-        };
-        let service = self.registry().service_of(to.domain());
-        service.is_some_and(|service| service.is_busy_with(from))
+    /// Whether a service here is about something that came before a stanza.
+    fn is_busy_before(&self, stanza: &Stanza) -> bool {
+        let service = stanza
+            .to()
+            .and_then(|to| self.registry().service_of(to.domain()));
+        service.is_some_and(|service| service.is_busy_before(stanza))
     }
 
     /// The other node where a client of this account is to go on, if one serves it or is about to.
@@ -317,7 +317,7 @@ impl Router {
         if self.peers.is_alone() {
             return self.deliver_here(parcel);
         }
-        let is_behind = self.peers.is_moving() && self.is_busy_with(&parcel.stanza);
+        let is_behind = self.peers.is_moving() && self.is_busy_before(&parcel.stanza);
         let is_here = |account: &str| is_behind || self.is_here(account);
         let address = parcel.address();
         let parcel = match address.is_none_or(|address| is_here(address.bare_str())) {
@@ -329,75 +329,6 @@ impl Router {
         };
         let asked = self.peers.ask(parcel, self.now_ms(), is_here);
         self.asked(asked)
-    }
-
-    /// What waited for answers of other nodes goes on, if these have come.
-    pub fn go_on(self: &Arc<Self>, deliver: impl Fn(&Arc<Self>, Parcel) -> Progress) {
-        for account in self.peers.free() {
-            while let Some(parcel) = self.peers.next_of(&account) {
-                let origin = parcel.origin.clone();
-                crate::home::tell(deliver(self, parcel), origin);
-            }
-        }
-    }
-
-    /// The same for what a home has that is not this node's any more. It comes back if it is.
-    pub fn deliver_away(self: &Arc<Self>, parcel: Parcel) -> Option<Parcel> {
-        let origin = parcel.origin.clone();
-        match self.peers.ask(parcel, self.now_ms(), |_| false) {
-            Asked::Here(parcel) => Some(parcel),
-            asked => {
-                crate::home::tell(self.asked(asked), origin);
-                None
-            }
-        }
-    }
-
-    /// The same for what others wait behind.
-    pub fn deliver_first(self: &Arc<Self>, parcel: Parcel) -> Progress {
-        let is_here = |account: &str| self.is_here(account);
-        let asked = self.peers.ask_first(parcel, self.now_ms(), is_here);
-        self.asked(asked)
-    }
-
-    fn asked(self: &Arc<Self>, asked: Asked) -> Progress {
-        match asked {
-            Asked::Pending => Progress::Pending,
-            Asked::Here(parcel) => self.deliver_here(parcel),
-            Asked::Noted(question) => {
-                let router = self.clone();
-                self.spawn(async move {
-                    let mut asked = router.peers.ask_again(question);
-                    while let Asked::Noted(question) = asked {
-                        tokio::time::sleep(UNREACHABLE_DELAY).await;
-                        asked = router.peers.ask_again(question);
-                    }
-                    if let Asked::Here(parcel) = asked {
-                        crate::home::deliver(&router, parcel);
-                    }
-                });
-                Progress::Pending
-            }
-            // It may have been delivered: who is told that it was not would be told a lie.
-            Asked::Unreachable(parcel) if parcel.doubt.is_some() || parcel.sent => {
-                self.deliver_later(*parcel);
-                Progress::Pending
-            }
-            Asked::Unreachable(parcel) => {
-                let text = "the account's node cannot be reached now";
-                self.refuse(&parcel.stanza, &crate::home::wait(text));
-                Progress::Done
-            }
-        }
-    }
-
-    fn deliver_later(self: &Arc<Self>, parcel: Parcel) {
-        let router = self.clone();
-        self.spawn(async move {
-            tokio::time::sleep(UNREACHABLE_DELAY).await;
-            let parcel = Parcel { hops: 0, ..parcel };
-            crate::home::deliver(&router, parcel);
-        });
     }
 
     /// Delivers to an account that is served here.
@@ -452,8 +383,14 @@ impl Router {
         }
         let (router, stanza) = (self.clone(), parcel.stanza.clone());
         let doubted = parcel.doubt.is_some();
-        let mut receipt = Receipt::new(move |took_effect| {
-            crate::home::delivered(&router, parcel, took_effect);
+        let mut receipt = Receipt::new(move |outcome| match outcome {
+            Outcome::Done => crate::home::delivered(&router, parcel, true),
+            Outcome::Refused => crate::home::delivered(&router, parcel, false),
+            Outcome::Elsewhere { doubted: false } => router.pass_on(parcel),
+            Outcome::Elsewhere { doubted: true } => {
+                let now_ms = router.now_ms();
+                router.pass_on(parcel.may_be_repeated(now_ms));
+            }
         });
         receipt.doubted = doubted;
         service.take(stanza, receipt, &self.context());
@@ -480,12 +417,13 @@ impl Router {
         }
     }
 
-    /// Routes a stanza; done when its effects are committed, wherever that is.
-    pub async fn routed(self: &Arc<Self>, stanza: Stanza) {
+    /// Routes a stanza, and waits until its effects are committed, wherever that is. False: nobody will ever say whether they
+    /// are, because this node ends.
+    pub async fn routed(self: &Arc<Self>, stanza: Stanza) -> bool {
         let (waiter, done) = Waiter::new();
-        if self.route(stanza, Some(Origin::Task(waiter))) == Progress::Pending {
-            // Dropped only when nobody will ever say more.
-            let _ = done.await;
+        match self.route(stanza, Some(Origin::Task(waiter))) {
+            Progress::Done => true,
+            Progress::Pending => done.await.is_ok(),
         }
     }
 

@@ -38,8 +38,8 @@ impl Outlet for Arc<Router> {
         let _ = Router::route(self, stanza, None);
     }
 
-    async fn routed(&self, stanza: Stanza) {
-        Router::routed(self, stanza).await;
+    async fn routed(&self, stanza: Stanza) -> bool {
+        Router::routed(self, stanza).await
     }
 
     fn spread(&self, stanza: &Stanza, to: &[Arc<FullJid>]) -> Vec<Arc<FullJid>> {

@@ -28,11 +28,17 @@ use std::{
 use bytes::Bytes;
 use cluster::{NodeId, place::first_two};
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use xmpp::{BareJid, Jid, Kind as StanzaKind};
 
 use self::{
-    acts::Acts, asked::Asking, hosts::Hosts, later::Later, moves::Moves, pipes::Pipes, view::Views,
+    acts::Acts,
+    asked::{Asking, Turn},
+    hosts::Hosts,
+    later::Later,
+    moves::Moves,
+    pipes::Pipes,
+    view::Views,
 };
 pub use self::{
     frame::Kind,
@@ -43,7 +49,7 @@ use super::Origin;
 use crate::home::Parcel;
 
 /// Nodes that a stanza may come over. More only happens to one that nodes pass to and fro.
-const MAX_HOPS: u8 = 8;
+const MAX_HOPS: u8 = 24;
 
 /// How far one node may be behind another that knows of a view.
 const BEHIND: Duration = Duration::from_secs(5);
@@ -245,11 +251,13 @@ impl Peers {
     pub fn ask(&self, mut parcel: Parcel, at_ms: u64, is_here: impl Fn(&str) -> bool) -> Asked {
         loop {
             // Before its turn is asked for: a view that changes behind that decides anew.
-            let generation = self.views.generation();
-            let Some(turn) = self.asking.turn(parcel, at_ms) else {
-                return Asked::Pending;
+            let decision = self.views.decision();
+            let turn = match self.asking.turn(parcel, at_ms) {
+                Turn::Now(turn) => turn,
+                Turn::Waits => return Asked::Pending,
+                Turn::Full(parcel) => return Asked::Unreachable(parcel),
             };
-            match self.ask_of(generation, turn, at_ms, &is_here) {
+            match self.ask_of(decision, turn, at_ms, &is_here) {
                 Ok(asked) => return asked,
                 Err(back) => parcel = *back,
             }
@@ -264,11 +272,11 @@ impl Peers {
         is_here: impl Fn(&str) -> bool,
     ) -> Asked {
         loop {
-            let generation = self.views.generation();
+            let decision = self.views.decision();
             let Some(turn) = self.asking.turn_again(parcel) else {
                 return Asked::Pending;
             };
-            match self.ask_of(generation, turn, at_ms, &is_here) {
+            match self.ask_of(decision, turn, at_ms, &is_here) {
                 Ok(asked) => return asked,
                 Err(back) => parcel = *back,
             }
@@ -279,7 +287,7 @@ impl Peers {
     /// The parcel: the view has changed, which decides anew.
     fn ask_of(
         &self,
-        generation: u64,
+        decision: u64,
         parcel: Parcel,
         at_ms: u64,
         is_here: &impl Fn(&str) -> bool,
@@ -302,7 +310,7 @@ impl Peers {
         let node = match home {
             Some(node) if !is_here(account.bare_str()) => node,
             // It may have had its turn before others that another node was asked.
-            _ if generation != self.views.generation() => return Err(Box::new(parcel)),
+            _ if decision != self.views.decision() => return Err(Box::new(parcel)),
             _ => return Ok(Asked::Here(parcel)),
         };
         if parcel.hops >= MAX_HOPS {
@@ -325,15 +333,15 @@ impl Peers {
         if let Err(parcel) = self.asking.insert(number, node, at_ms, parcel) {
             return Ok(Asked::Unreachable(parcel));
         }
-        if generation == self.views.generation() {
+        if decision == self.views.decision() {
             match self.carry(node, Kind::Route, body.clone()) {
                 Carried::Yes => return Ok(Asked::Pending),
                 // Everybody is about to learn who serves its accounts now.
                 Carried::Gone if stays || is_message => {
-                    return Ok(Asked::Noted(Question::new(number, node, body)));
+                    return Ok(self.note(Question::new(number, node, body)));
                 }
                 Carried::Full if stays => {
-                    return Ok(Asked::Noted(Question::new(number, node, body)));
+                    return Ok(self.note(Question::new(number, node, body)));
                 }
                 Carried::Full | Carried::Gone => {}
             }
@@ -350,8 +358,13 @@ impl Peers {
         }
     }
 
-    /// Asks what was noted. `Pending`: it is on its way, or was answered; `Noted`: not yet; `Here`: the node is no member any more, so that
-    /// it is to be routed anew.
+    /// What follows waits behind it.
+    fn note(&self, question: Question) -> Asked {
+        self.asking.hold(question.number, question.node);
+        Asked::Noted(question)
+    }
+
+    /// Asks what was noted. `Pending`: it is on its way, was answered, or came back because the node is no member any more; `Noted`: not yet.
     pub fn ask_again(&self, question: Question) -> Asked {
         let (number, node) = (question.number, question.node);
         if !self.asking.has_asked(number, node) {
@@ -360,10 +373,9 @@ impl Peers {
         match self.carry(node, Kind::Route, question.body.clone()) {
             Carried::Yes => Asked::Pending,
             Carried::Gone if !self.view().has(node) && question.left == 0 => {
-                match self.asking.remove(number, node) {
-                    Some(parcel) => Asked::Here(parcel),
-                    None => Asked::Pending,
-                }
+                // It never left.
+                self.came_back(node, number, 0, None);
+                Asked::Pending
             }
             Carried::Full => Asked::Noted(question),
             // It is about to be told that the node is gone: then all that it was asked goes on in order.
@@ -406,8 +418,8 @@ impl Peers {
             return Some(parcel);
         }
         let body = frame::back(asker.number, view.epoch, parcel.doubt);
-        self.send(asker.node, Kind::Back, body);
-        None
+        let went = self.send(asker.node, Kind::Back, body);
+        (!went).then_some(parcel)
     }
 
     /// A node is gone: its pipes end, and nobody waits for it.
@@ -417,6 +429,14 @@ impl Peers {
         self.moves.gone(node);
         self.acts.gone(node);
         self.asking.gone(node);
+    }
+
+    /// What waits for answers that were due long ago waits no longer.
+    pub fn lose_patience(&self) {
+        match self.asking.lose_patience(Instant::now()) {
+            0 => {}
+            stanzas => tracing::warn!(stanzas, "a node does not answer what it was asked"),
+        }
     }
 
     /// Takes the accounts whose stanzas waited and may go on: each is let with [`Peers::next_of`], by who took it.

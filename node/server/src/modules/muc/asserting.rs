@@ -53,7 +53,11 @@ impl Muc {
         }
         self.settle(home, state, cx).await;
         self.keep_rest(home, state, cx).await;
-        state.ready = None;
+        let stuck = state.ready.take().and_then(|ready| ready.stuck);
+        for spoken in stuck.into_iter().flat_map(|it| it.spoken) {
+            // Who serves the room looks whether it was said.
+            spoken.receipt.elsewhere(true);
+        }
     }
 
     /// Somebody is in a room that may not be loaded yet.

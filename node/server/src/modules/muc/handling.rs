@@ -67,7 +67,7 @@ impl Muc {
         cx: &Context,
     ) {
         if state.ready.is_none() && cx.is_elsewhere(&home.address) {
-            return pass_on(stanza, receipt, cx);
+            return receipt.elsewhere(false);
         }
         match self.load(home, state, cx).await {
             Ok(true) => {}
@@ -235,13 +235,4 @@ impl Muc {
             reply.iter().for_each(|reply| sending::reply(reply, &via));
         }));
     }
-}
-
-/// The room has moved on while the stanza waited for it.
-fn pass_on(stanza: Stanza, receipt: Receipt, cx: &Context) {
-    let via = cx.clone();
-    cx.run(Box::pin(async move {
-        via.routed(stanza).await;
-        receipt.done();
-    }));
 }

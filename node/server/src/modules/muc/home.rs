@@ -117,6 +117,11 @@ impl RoomHome {
         self.used_ms.store(now_ms, Ordering::Relaxed);
     }
 
+    /// Whether something is being done, or waits.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.queue.lock().is_idle()
+    }
+
     /// Whether nobody is in it and nothing is under way, for this long.
     pub(super) fn is_idle(&self, idle_ms: u64, now_ms: u64) -> bool {
         let queue = self.queue.lock();

@@ -88,7 +88,7 @@ impl Muc {
             (None, Some(ready)) => {
                 let effects = ready.room.destroyed(&Destroy::default());
                 self.send(home, effects, None, cx);
-                state.ready = None;
+                self.forget(state, cx);
             }
             (_, None) => {}
         }
@@ -225,13 +225,22 @@ impl Muc {
         ready.room.record = record;
         let effects = ready.room.destroyed(&destroy);
         self.send(home, effects, None, cx);
-        state.ready = None;
+        self.forget(state, cx);
         self.metrics.destroyed();
         if let Err(error) = self.remove(home, published).await {
             // Whoever uses the name next goes on.
             tracing::warn!(room = %home.address, %error, "what is left of a room is not removed yet");
         }
         Ok(())
+    }
+
+    /// The room is no more: what nobody knows to be said was not.
+    fn forget(&self, state: &mut State, cx: &Context) {
+        let stuck = state.ready.take().and_then(|ready| ready.stuck);
+        for spoken in stuck.into_iter().flat_map(|it| it.spoken) {
+            let error = Condition::ItemNotFound.into();
+            self.refuse(&spoken.stanza, spoken.receipt, &error, cx);
+        }
     }
 
     async fn remove(&self, home: &RoomHome, published: bool) -> storage::Result<()> {

@@ -24,6 +24,9 @@ const FIRST_DELAY: Duration = Duration::from_millis(20);
 /// A head is read again when it was learned of longer ago than this: what was compacted refuses nobody.
 const HEAD_TRUSTED_MS: u64 = 3_600_000;
 
+/// Messages that are remembered in any case, however few are shown: what may have been said already is looked for among them.
+const LOOKED_FOR: usize = 256;
+
 /// What every message of a room is.
 const FLAGS: EntryFlags = EntryFlags::ARCHIVED.with(EntryFlags::GROUPCHAT);
 
@@ -78,8 +81,9 @@ impl Log {
             known_ms: now_ms,
             newest_ms: tip.time_ms,
         };
-        let mut history = History::new(policy.history);
-        let last = logs.read(room, LogRange::ALL, true, policy.history).await?;
+        let limit = policy.history.max(LOOKED_FOR);
+        let mut history = History::new(limit);
+        let last = logs.read(room, LogRange::ALL, true, limit).await?;
         for entry in last.into_iter().rev() {
             history_of(&entry, room)
                 .into_iter()

@@ -204,6 +204,11 @@ impl Service for AsService {
         self.0.take_in(stanza, receipt, cx);
     }
 
+    fn is_busy_before(&self, stanza: &Stanza) -> bool {
+        let room = stanza.to().and_then(|to| self.0.rooms.find(to.bare_str()));
+        room.is_some_and(|room| room.is_busy())
+    }
+
     fn expect(&self, epoch: u64, nodes: &[NodeId]) {
         self.0.barrier.expect(epoch, nodes);
     }

@@ -52,6 +52,11 @@ impl Rooms {
         self.homes.lock().values().cloned().collect()
     }
 
+    /// The home of a room, if it is in memory.
+    pub(super) fn find(&self, room: &str) -> Option<Arc<RoomHome>> {
+        self.homes.lock().get(room).cloned()
+    }
+
     /// How many are in memory.
     pub(super) fn len(&self) -> usize {
         self.homes.lock().len()

@@ -39,7 +39,9 @@ pub(super) fn send(effects: Effects, receipt: Option<Receipt>, cx: &Context) -> 
             let via = cx.clone();
             cx.run(Box::pin(async move {
                 for stanza in routed {
-                    via.routed(stanza).await;
+                    if !via.routed(stanza).await {
+                        return;
+                    }
                 }
                 receipt.into_iter().for_each(Receipt::done);
             }));

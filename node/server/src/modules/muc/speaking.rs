@@ -46,11 +46,22 @@ impl Muc {
             && let Some((stanza, receipt)) = home.next_message()
         {
             match ready.room.handle(&stanza, cx.now_ms()) {
-                Step::Say(saying) => spoken.push(Spoken {
-                    saying: *saying,
-                    stanza,
-                    receipt,
-                }),
+                Step::Say(saying) => {
+                    let next = Spoken {
+                        saying: *saying,
+                        stanza,
+                        receipt,
+                    };
+                    match next
+                        .receipt
+                        .doubted
+                        .then(|| was_said(&ready.room, &next))
+                        .flatten()
+                    {
+                        Some(effects) => self.send(home, effects, Some(next.receipt), cx),
+                        None => spoken.push(next),
+                    }
+                }
                 Step::Done(effects) => self.send(home, effects, Some(receipt), cx),
                 // A message to all comes to nothing else.
                 _ => receipt.done(),

@@ -1,6 +1,7 @@
 //! The service over real repositories: what is kept before anybody hears it, outages, two nodes at once, starts anew.
 
 mod moving;
+mod passing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +22,7 @@ use super::{Muc, Options, room::Policy};
 use crate::{
     config::Circle,
     metrics::Metrics,
-    module::Receipt,
+    module::{Outcome, Receipt},
     modules::recorder::{Recorder, bare},
 };
 
@@ -78,15 +79,21 @@ impl Node {
         }
     }
 
-    /// Somebody sends something; whether it took effect.
-    async fn send(&self, name: &str, xml: &str) -> bool {
+    /// Somebody sends something; what becomes of it.
+    fn begin(&self, name: &str, xml: &str, doubted: bool) -> oneshot::Receiver<Outcome> {
         let from = Jid::parse(&format!("{name}@a.example/r")).unwrap();
         let stanza = Stanza::parse(xml.to_owned().into()).unwrap();
         let stanza = stanza.readdressed(Some(&from), None);
         let (sender, outcome) = oneshot::channel();
-        let receipt = Receipt::new(move |took_effect| sender.send(took_effect).unwrap());
+        let mut receipt = Receipt::new(move |outcome| sender.send(outcome).unwrap());
+        receipt.doubted = doubted;
         self.muc.take_in(stanza, receipt, &self.recorder.context());
-        outcome.await.unwrap()
+        outcome
+    }
+
+    /// The same; whether it took effect.
+    async fn send(&self, name: &str, xml: &str) -> bool {
+        self.begin(name, xml, false).await.unwrap() == Outcome::Done
     }
 
     async fn enter(&self, name: &str) -> bool {
@@ -98,9 +105,7 @@ impl Node {
     }
 
     async fn say(&self, name: &str, id: &str) -> bool {
-        let message =
-            format!("<message type='groupchat' id='{id}' to='{ROOM}'><body>{id}</body></message>");
-        self.send(name, &message).await
+        self.send(name, &said(id)).await
     }
 
     async fn configure(&self, name: &str, var: &str, value: &str) -> bool {
@@ -144,6 +149,10 @@ impl Node {
             .map(|it| Stanza::parse(it.stanza.clone()).unwrap());
         stanza.map(|it| body(&it)).collect()
     }
+}
+
+fn said(id: &str) -> String {
+    format!("<message type='groupchat' id='{id}' to='{ROOM}'><body>{id}</body></message>")
 }
 
 fn of_log(target: &Target<'_>) -> bool {
@@ -360,9 +369,9 @@ async fn rooms_are_made_by_those_who_may_and_bounded() {
         .unwrap()
         .readdressed(Some(&from), None);
     let (sender, outcome) = oneshot::channel();
-    let receipt = Receipt::new(move |took_effect| sender.send(took_effect).unwrap());
+    let receipt = Receipt::new(move |outcome| sender.send(outcome).unwrap());
     node.muc.take_in(stanza, receipt, &node.recorder.context());
-    assert!(!outcome.await.unwrap());
+    assert_eq!(outcome.await.unwrap(), Outcome::Refused);
     assert_eq!(node.heard("not-allowed"), 1);
     // Rooms with somebody in them stay in memory, and no more come in than there is room for.
     for number in 0..11 {

@@ -160,8 +160,8 @@ impl Service for Shared {
         true
     }
 
-    fn is_busy_with(&self, from: &Jid) -> bool {
-        self.0.asked.is_busy(from)
+    fn is_busy_before(&self, stanza: &Stanza) -> bool {
+        stanza.from().is_some_and(|from| self.0.asked.is_busy(from))
     }
 
     fn view_changed(&self, cx: &Context) {

@@ -4,17 +4,19 @@
 //! until all is answered that is under way: what a node has done counts, and what it has not comes back and goes anew, before
 //! what has waited. So the order holds over any number of moves, and however late nodes learn of them. What a node that died
 //! had not answered comes back as well, in doubt.
-//! Stored: nothing. Bounds: [`MAX_ASKED`], [`MAX_BYTES`]; what waits, by the windows of its senders.
+//! Stored: nothing. Bounds: [`MAX_ASKED`], [`MAX_BYTES`], what waits among it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     mem,
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use cluster::NodeId;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use xmpp::{BareJid, Jid};
 
 use crate::home::{Doubt, Parcel};
@@ -25,11 +27,17 @@ const MAX_ASKED: usize = 1 << 20;
 const MAX_BYTES: usize = 256 << 20;
 const SHARDS: usize = 16;
 
+/// How long an account waits for an answer before it goes on without its order: far longer than a node that lives takes, and a
+/// node that dies is known by then.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What a node was asked.
 struct Asked {
     node: NodeId,
     /// When, in milliseconds since 1970.
     at_ms: u64,
+    /// The same, by which waiting ends.
+    since: Instant,
     parcel: Parcel,
     /// A halt waits for the answer.
     awaited: bool,
@@ -67,6 +75,25 @@ pub(super) struct Asking {
 
 type Halts = HashMap<BareJid, Halt>;
 
+/// Whether a stanza may leave.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and most have their turn"
+)]
+pub(super) enum Turn {
+    /// It may.
+    Now(Parcel),
+    /// It waits behind others.
+    Waits,
+    /// Too much does.
+    Full(Box<Parcel>),
+}
+
+/// What a stanza costs that waits, in bytes: itself, and what is around it.
+fn weight(parcel: &Parcel) -> usize {
+    parcel.stanza.raw().len() + size_of::<Asked>()
+}
+
 impl Halt {
     /// Whether something has come back that left before this turn; 0: what has never left.
     fn has_before(&self, turn: u64) -> bool {
@@ -91,19 +118,18 @@ impl Asking {
         at_ms: u64,
         mut parcel: Parcel,
     ) -> Result<(), Box<Parcel>> {
-        let bytes = parcel.stanza.raw().len();
         let mut shard = self.shard(number).lock();
-        let full = self.bytes.load(Ordering::Relaxed) + bytes > MAX_BYTES;
-        if full || shard.len() >= MAX_ASKED / SHARDS {
+        if self.is_full(&parcel) || shard.len() >= MAX_ASKED / SHARDS {
             return Err(Box::new(parcel));
         }
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.count(&parcel);
         if parcel.turn == 0 {
             parcel.turn = number;
         }
         let asked = Asked {
             node,
             at_ms,
+            since: Instant::now(),
             parcel,
             awaited: false,
         };
@@ -117,8 +143,7 @@ impl Asking {
             return None;
         }
         let asked = shard.remove(&number)?;
-        self.bytes
-            .fetch_sub(asked.parcel.stanza.raw().len(), Ordering::Relaxed);
+        self.discount(&asked.parcel);
         Some(asked)
     }
 
@@ -133,6 +158,23 @@ impl Asking {
             self.look(&account, halt);
         }
         Some(asked.parcel)
+    }
+
+    /// What follows what was asked under this number waits for its answer.
+    pub(super) fn hold(&self, number: u64, node: NodeId) {
+        let mut halts = self.halts.lock();
+        self.has_halts.store(true, Ordering::SeqCst);
+        if let Some(asked) = self.shard(number).lock().get_mut(&number)
+            && asked.node == node
+            && !asked.awaited
+            && let Some(account) = asked.parcel.account()
+        {
+            let halt = halts.entry(account).or_default();
+            halt.awaited += 1;
+            halt.goes = false;
+            asked.awaited = true;
+        }
+        self.has_halts.store(!halts.is_empty(), Ordering::SeqCst);
     }
 
     /// Whether a node is asked something under this number.
@@ -179,24 +221,47 @@ impl Asking {
         }
     }
 
-    /// Which has its turn goes on; `None`: it waits behind others.
-    pub(super) fn turn(&self, mut parcel: Parcel, now_ms: u64) -> Option<Parcel> {
+    /// Whether it has its turn, or waits behind others.
+    pub(super) fn turn(&self, mut parcel: Parcel, now_ms: u64) -> Turn {
         if !self.has_halts.load(Ordering::SeqCst) {
-            return Some(parcel);
+            return Turn::Now(parcel);
         }
         let Some(account) = parcel.account() else {
-            return Some(parcel);
+            return Turn::Now(parcel);
         };
         match self.halts.lock().get_mut(&account) {
-            None => Some(parcel),
+            None => Turn::Now(parcel),
+            // Who is told that these were not delivered might be told a lie.
+            Some(_) if self.is_full(&parcel) && parcel.doubt.is_none() && !parcel.sent => {
+                Turn::Full(Box::new(parcel))
+            }
             Some(halt) => {
                 if parcel.since_ms == 0 {
                     parcel.since_ms = now_ms;
                 }
+                self.count(&parcel);
                 halt.waits.push_back(parcel);
-                None
+                Turn::Waits
             }
         }
+    }
+
+    fn is_full(&self, parcel: &Parcel) -> bool {
+        self.bytes.load(Ordering::Relaxed) + weight(parcel) > MAX_BYTES
+    }
+
+    fn count(&self, parcel: &Parcel) {
+        self.bytes.fetch_add(weight(parcel), Ordering::Relaxed);
+    }
+
+    fn discount(&self, parcel: &Parcel) {
+        self.bytes.fetch_sub(weight(parcel), Ordering::Relaxed);
+    }
+
+    /// Puts what was asked back in its place, before what came later.
+    fn put_back(&self, halt: &mut Halt, parcel: Parcel) {
+        self.count(&parcel);
+        halt.back.insert(parcel.turn, parcel);
     }
 
     /// The same for what [`Asking::next`] gave and did not leave: in its old place if the account was halted anew, or something
@@ -208,8 +273,11 @@ impl Asking {
         match self.halts.lock().get_mut(&account) {
             Some(halt) if !halt.goes || halt.has_before(parcel.turn) => {
                 match parcel.turn {
-                    0 => halt.waits.push_front(parcel),
-                    turn => drop(halt.back.insert(turn, parcel)),
+                    0 => {
+                        self.count(&parcel);
+                        halt.waits.push_front(parcel);
+                    }
+                    _ => self.put_back(halt, parcel),
                 }
                 None
             }
@@ -266,7 +334,7 @@ impl Asking {
         let is_new = halt.goes || !asked.awaited;
         halt.goes = false;
         halt.epoch = halt.epoch.max(epoch);
-        let kept = asked.parcel.class.archived() || asked.parcel.class.stored_offline();
+        let kept = asked.parcel.is_looked_for();
         if let Some(since_ms) = since_ms.filter(|_| kept) {
             let known = asked.parcel.doubt.map_or(asked.at_ms, |it| it.since_ms);
             asked.parcel.doubt = Some(Doubt {
@@ -277,7 +345,7 @@ impl Asking {
         if asked.parcel.since_ms == 0 {
             asked.parcel.since_ms = asked.at_ms;
         }
-        halt.back.insert(asked.parcel.turn, asked.parcel);
+        self.put_back(halt, asked.parcel);
         if is_new {
             halt_all();
             self.wait_for(&mut halts, |_, address| {
@@ -300,8 +368,7 @@ impl Asking {
                 .extract_if(|_, asked| asked.node == node)
                 .collect::<Vec<_>>();
             for (_, asked) in gone {
-                self.bytes
-                    .fetch_sub(asked.parcel.stanza.raw().len(), Ordering::Relaxed);
+                self.discount(&asked.parcel);
                 let Some(account) = asked.parcel.account() else {
                     continue;
                 };
@@ -310,8 +377,7 @@ impl Asking {
                     halt.awaited = halt.awaited.saturating_sub(1);
                 }
                 halt.goes = false;
-                let parcel = asked.in_doubt();
-                halt.back.insert(parcel.turn, parcel);
+                self.put_back(halt, asked.in_doubt());
                 accounts.insert(account);
             }
         }
@@ -324,6 +390,27 @@ impl Asking {
             }
         }
         self.has_halts.store(!halts.is_empty(), Ordering::SeqCst);
+    }
+
+    /// What was asked so long ago that no answer is to be expected is waited for no longer; of how much that is true.
+    pub(super) fn lose_patience(&self, now: Instant) -> usize {
+        let mut halts = self.halts.lock();
+        let is_late = |asked: &&mut Asked| asked.awaited && now - asked.since > PATIENCE;
+        let (mut late, mut accounts) = (0, Vec::new());
+        for shard in self.shards.iter().filter(|_| !halts.is_empty()) {
+            for asked in shard.lock().values_mut().filter(is_late) {
+                asked.awaited = false;
+                late += 1;
+                accounts.extend(asked.parcel.account());
+            }
+        }
+        for account in accounts {
+            if let Some(halt) = halts.get_mut(&account) {
+                halt.awaited = halt.awaited.saturating_sub(1);
+                self.look(&account, halt);
+            }
+        }
+        late
     }
 
     /// Takes the accounts that may go on: each with [`Asking::next`].
@@ -343,10 +430,9 @@ impl Asking {
             halt.driven = false;
             return None;
         }
-        if let Some((_, parcel)) = halt.back.pop_first() {
-            return Some(parcel);
-        }
-        if let Some(parcel) = halt.waits.pop_front() {
+        let back = halt.back.pop_first().map(|(_, parcel)| parcel);
+        if let Some(parcel) = back.or_else(|| halt.waits.pop_front()) {
+            self.discount(&parcel);
             return Some(parcel);
         }
         halts.remove(account);
@@ -383,8 +469,14 @@ mod tests {
     }
 
     fn ask(asking: &Asking, number: u64, node: NodeId, id: &str) {
-        let parcel = asking.turn(parcel(id), 1).expect("it has its turn");
+        let Turn::Now(parcel) = asking.turn(parcel(id), 1) else {
+            panic!("it has its turn")
+        };
         assert!(asking.insert(number, node, 0, parcel).is_ok());
+    }
+
+    fn waits(asking: &Asking, id: &str) -> bool {
+        matches!(asking.turn(parcel(id), 1), Turn::Waits)
     }
 
     fn moves(asking: &Asking, epoch: u64) {
@@ -408,13 +500,13 @@ mod tests {
         ask(&asking, 7, FORMER, "a");
         ask(&asking, 8, FORMER, "b");
         moves(&asking, 2);
-        assert!(asking.turn(parcel("c"), 1).is_none());
+        assert!(waits(&asking, "c"));
         assert!(asking.remove(8, FORMER).is_some());
         assert!(go_on(&asking).is_empty());
-        assert!(asking.turn(parcel("d"), 1).is_none());
+        assert!(waits(&asking, "d"));
         assert!(asking.remove(7, FORMER).is_some());
         assert_eq!(go_on(&asking), ["c", "d"]);
-        assert!(asking.turn(parcel("e"), 1).is_some());
+        assert!(!waits(&asking, "e"));
     }
 
     #[test]
@@ -431,7 +523,7 @@ mod tests {
         };
         // This node learns of the view later.
         back(7, 2);
-        assert!(asking.turn(parcel("d"), 1).is_none());
+        assert!(waits(&asking, "d"));
         assert!(asking.remove(8, FORMER).is_some(), "it was done");
         back(9, 2);
         assert!(go_on(&asking).is_empty());
@@ -464,7 +556,48 @@ mod tests {
             assert_eq!(parcel.stanza.id().as_deref(), Some(expected));
         }
         assert!(asking.next(&free[0]).is_none());
-        assert!(asking.turn(parcel("c"), 1).is_some());
+        assert!(!waits(&asking, "c"));
+    }
+
+    /// A node lives and never answers: nobody waits for ever.
+    #[test]
+    fn patience_ends() {
+        let asking = Asking::default();
+        ask(&asking, 7, FORMER, "a");
+        moves(&asking, 2);
+        assert!(waits(&asking, "b"));
+        assert_eq!(asking.lose_patience(Instant::now()), 0);
+        assert!(go_on(&asking).is_empty());
+        let late = Instant::now() + PATIENCE + Duration::from_secs(1);
+        assert_eq!(asking.lose_patience(late), 1);
+        assert_eq!(go_on(&asking), ["b"]);
+        assert!(asking.remove(7, FORMER).is_some(), "it may still answer");
+        assert!(!waits(&asking, "c"));
+    }
+
+    /// It could not leave yet; what follows could, and does not.
+    #[test]
+    fn what_is_held_is_not_overtaken() {
+        let asking = Asking::default();
+        ask(&asking, 7, FORMER, "a");
+        asking.hold(7, FORMER);
+        assert!(waits(&asking, "b"));
+        assert!(go_on(&asking).is_empty());
+        assert!(asking.remove(7, FORMER).is_some());
+        assert_eq!(go_on(&asking), ["b"]);
+        assert!(!waits(&asking, "c"));
+        assert_eq!(asking.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_but_for_what_may_be_done_already() {
+        let asking = Asking::default();
+        ask(&asking, 7, FORMER, "a");
+        asking.hold(7, FORMER);
+        asking.bytes.store(MAX_BYTES, Ordering::Relaxed);
+        assert!(matches!(asking.turn(parcel("b"), 1), Turn::Full(_)));
+        let doubted = parcel("c").may_be_repeated(1);
+        assert!(matches!(asking.turn(doubted, 1), Turn::Waits));
     }
 
     #[test]
@@ -472,7 +605,7 @@ mod tests {
         let asking = Asking::default();
         ask(&asking, 7, FORMER, "a");
         moves(&asking, 2);
-        assert!(asking.turn(parcel("b"), 1).is_none());
+        assert!(waits(&asking, "b"));
         asking.gone(FORMER);
         let free = asking.free();
         let first = asking.next(&free[0]).unwrap();
@@ -481,6 +614,6 @@ mod tests {
         let second = asking.next(&free[0]).unwrap();
         assert!(second.doubt.is_none());
         assert!(asking.next(&free[0]).is_none());
-        assert!(asking.turn(parcel("c"), 1).is_some());
+        assert!(!waits(&asking, "c"));
     }
 }

@@ -1,7 +1,7 @@
 //! Views: which nodes serve accounts, now and a moment ago.
 //!
 //! A route is decided by the view and counts only if that is still the view when what it asks for is noted
-//! ([`Views::generation`]): so who changes the view finds all that was asked under the one before.
+//! ([`Views::decision`]): so who changes the view finds all that was asked under the one before.
 //! Stored: nothing. Bounds: [`MAX_FORMER`].
 
 use std::{
@@ -52,8 +52,10 @@ impl View {
 #[derive(Default)]
 pub(super) struct Views {
     current: ArcSwap<View>,
-    /// Counts the changes, and what else asks for a new decision.
+    /// Counts the changes.
     generation: AtomicU64,
+    /// Counts the changes, and what else asks for a new decision.
+    decision: AtomicU64,
     former: Mutex<Vec<(Instant, Arc<View>)>>,
     /// Whether there are former ones, or homes here that belong elsewhere.
     moving: AtomicBool,
@@ -68,14 +70,19 @@ impl Views {
         self.current.load()
     }
 
-    /// To be read before the view, and again when what was decided by it is noted.
+    /// How many views there were.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
     }
 
+    /// To be read before the view, and again when what was decided by it is noted.
+    pub(super) fn decision(&self) -> u64 {
+        self.decision.load(Ordering::SeqCst)
+    }
+
     /// What is being decided by the view is decided once more.
     pub(super) fn decide_anew(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.decision.fetch_add(1, Ordering::SeqCst);
     }
 
     /// False: it is older than the one that counts.
@@ -88,6 +95,7 @@ impl Views {
         let is_same = view.members == before.members;
         self.current.store(Arc::new(view));
         self.generation.fetch_add(1, Ordering::SeqCst);
+        self.decide_anew();
         let now = Instant::now();
         former.retain(|(until, _)| *until > now);
         if !before.members.is_empty() && !is_same {

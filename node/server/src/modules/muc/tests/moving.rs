@@ -27,7 +27,7 @@ impl Node {
     }
 
     /// These are in the room, as another node tells.
-    fn tell(&self, names: &[&str], entered: bool) {
+    pub(super) fn tell(&self, names: &[&str], entered: bool) {
         let told = names.iter().map(|name| Assertion {
             heard: 0,
             occupant: format!("{ROOM}/{name}").parse().unwrap(),
