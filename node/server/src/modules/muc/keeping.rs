@@ -43,7 +43,10 @@ impl Muc {
             return Ok(false);
         };
         let (policy, now_ms) = (self.options.policy, cx.now_ms());
-        let (log, history) = Log::load(&*self.logs, &home.address, &policy, now_ms).await?;
+        let (log, history, unfinished) =
+            Log::load(&*self.logs, &home.address, &policy, now_ms).await?;
+        // Everybody has heard of it, and whoever served the room did not get to the end of it.
+        self.take_back(home, unfinished, cx).await;
         let ready = self.ready(home, stored, history, log);
         if ready.room.record.may_have_pages() {
             // Whoever served it before may not have got to the end of it.
@@ -110,7 +113,7 @@ impl Muc {
         let secret = crate::random::bytes::<SECRET>();
         let made = Room::made_by(from.to_bare(), secret, &policy, now_ms);
         // Of a room that was destroyed nothing is left; of one that was made and never known of, its log may be.
-        let (log, history) = Log::load(&*self.logs, &home.address, &policy, now_ms).await?;
+        let (log, history, _) = Log::load(&*self.logs, &home.address, &policy, now_ms).await?;
         let mut ready = self.ready(home, made.clone(), history, log);
         // Before it is kept: who may not enter makes nothing.
         let effects = ready.room.enter(stanza, from, nick, &[201], now_ms)?;

@@ -26,6 +26,8 @@ const HEAD_TRUSTED_MS: u64 = 3_600_000;
 
 /// Messages that are remembered in any case, however few are shown: what may have been said already is looked for among them.
 const LOOKED_FOR: usize = 256;
+/// Retractions that are looked after when a room is loaded.
+const MAX_UNFINISHED: usize = 16;
 
 /// What every message of a room is.
 const FLAGS: EntryFlags = EntryFlags::ARCHIVED.with(EntryFlags::GROUPCHAT);
@@ -68,13 +70,13 @@ impl Log {
         self.head
     }
 
-    /// Reads the end of a room's log, and what was said last.
+    /// Reads the end of a room's log: what was said last, and what was taken back there and is no tombstone yet.
     pub(super) async fn load(
         logs: &dyn LogRepository,
         room: &BareJid,
         policy: &Policy,
         now_ms: u64,
-    ) -> storage::Result<(Self, History)> {
+    ) -> storage::Result<(Self, History, Vec<Retracts>)> {
         let tip = logs.tip(room).await?;
         let log = Self {
             head: tip.head,
@@ -84,12 +86,18 @@ impl Log {
         let limit = policy.history.max(LOOKED_FOR);
         let mut history = History::new(limit);
         let last = logs.read(room, LogRange::ALL, true, limit).await?;
+        let unfinished = unfinished(&last);
         for entry in last.into_iter().rev() {
+            let is_meant = |it: &&Retracts| it.number == entry.number;
+            let mut meant = unfinished.iter().filter(is_meant);
+            if meant.any(|it| tombstone(&entry, it).is_some()) {
+                continue;
+            }
             history_of(&entry, room)
                 .into_iter()
                 .for_each(|it| history.push(it));
         }
-        Ok((log, history))
+        Ok((log, history, unfinished))
     }
 
     /// Keeps messages, those that are worth it in one item. In their order.
@@ -239,6 +247,21 @@ fn history_of(entry: &LogEntry, room: &BareJid) -> Option<Remembered> {
         from: entry.peer.clone(),
         bytes: stanza.spliced(|_| false, &id),
     })
+}
+
+/// What the newest entries take back, newest first, but for what is known to be a tombstone.
+fn unfinished(newest: &[LogEntry]) -> Vec<Retracts> {
+    let is_done = |retracts: &Retracts| {
+        let mut entries = newest.iter();
+        let meant = entries.find(|it| it.number == retracts.number);
+        meant.is_some_and(|it| tombstone(it, retracts).is_none())
+    };
+    let retracts = newest.iter().filter_map(|entry| {
+        let stanza = Stanza::parse(entry.stanza.clone()).ok()?;
+        Retracts::of(&stanza, &entry.peer, entry.time_ms)
+    });
+    let open = retracts.filter(|it| !is_done(it));
+    open.take(MAX_UNFINISHED).collect()
 }
 
 /// What stands in the place of a message that was taken back; `None`: it is not the one, or was taken back before.

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use xmpp::{Kind, StanzaError};
+use tokio::sync::oneshot;
+use xmpp::{BareJid, Kind, StanzaError};
 
 use super::{
     Muc,
@@ -138,6 +139,8 @@ impl Muc {
                 if ready.room.record.may_have_pages() && spoken.iter().any(changes_pages) {
                     self.publish_later(home, &ready.room, cx);
                 }
+                let retracts = spoken.iter().filter_map(|it| it.saying.retracts.clone());
+                self.take_back(home, retracts.collect(), cx).await;
                 for it in spoken {
                     let kept = it.saying.kept;
                     number += u64::from(kept);
@@ -171,28 +174,46 @@ impl Muc {
         } = spoken;
         let effects = ready.room.said(&saying, number, time_ms);
         self.metrics.said();
-        if let Some(retracts) = saying.retracts {
-            self.retract(home, retracts, cx);
-        }
         self.send(home, effects, Some(receipt), cx);
     }
 
-    /// What was taken back becomes a tombstone.
-    fn retract(self: &Arc<Self>, home: &Arc<RoomHome>, retracts: Retracts, cx: &Context) {
-        let (muc, home) = (self.clone(), home.clone());
-        cx.run(Box::pin(async move {
-            let change = |entry: &_| tombstone(entry, &retracts);
-            for _ in 0..MAX_ATTEMPTS {
-                let logs = &muc.logs;
-                match logs.rewrite(&home.address, retracts.number, &change).await {
-                    Ok(_) => return,
-                    Err(error) => {
-                        tracing::warn!(room = %home.address, %error, "a retracted message is still in the archive");
-                    }
-                }
-                tokio::time::sleep(SETTLE_DELAY).await;
+    /// What was taken back becomes tombstones. The room waits for it, unless the store takes its time.
+    pub(super) async fn take_back(
+        self: &Arc<Self>,
+        home: &Arc<RoomHome>,
+        retracts: Vec<Retracts>,
+        cx: &Context,
+    ) {
+        let mut done = Vec::with_capacity(retracts.len());
+        for one in retracts {
+            let (sender, receiver) = oneshot::channel();
+            done.push(receiver);
+            let (muc, room) = (self.clone(), home.address.clone());
+            cx.run(Box::pin(async move {
+                muc.retract(&room, &one).await;
+                let _ = sender.send(());
+            }));
+        }
+        let all = async {
+            for one in done {
+                let _ = one.await;
             }
-        }));
+        };
+        // Who loads the room next finds what is not done then.
+        let _ = tokio::time::timeout(SETTLE_DELAY, all).await;
+    }
+
+    async fn retract(&self, room: &BareJid, retracts: &Retracts) {
+        let change = |entry: &_| tombstone(entry, retracts);
+        for _ in 0..MAX_ATTEMPTS {
+            match self.logs.rewrite(room, retracts.number, &change).await {
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(%room, %error, "a retracted message is still in the archive");
+                }
+            }
+            tokio::time::sleep(SETTLE_DELAY).await;
+        }
     }
 
     pub(super) async fn settle(

@@ -2,6 +2,7 @@
 
 mod moving;
 mod passing;
+mod taking_back;
 
 use std::{sync::Arc, time::Duration};
 

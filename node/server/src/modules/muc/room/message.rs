@@ -7,7 +7,7 @@ use xmpp::{
 
 use super::{
     Effects, Packet, Room,
-    effects::{Saying, Step},
+    effects::{Retracts, Saying, Step},
     history::Remembered,
     presence::occupant_id_element,
     role::Role,
@@ -51,15 +51,15 @@ impl Room {
             return Err(Condition::NotAcceptable.into());
         };
         let message = self.reflected(stanza, &occupant.jid, &occupant.id);
-        let retracts = self.retraction(stanza, &occupant.id, now_ms);
+        let message = Stanza::from_element(&message);
         Ok(Saying {
             kept: self.record.config.archived && is_worth_keeping(stanza),
             published: self.is_published(),
-            stanza: Stanza::from_element(&message),
+            retracts: Retracts::of(&message, &occupant.jid, now_ms),
+            stanza: message,
             from: occupant.jid.clone(),
             real: Some(occupant.account.clone()),
             subject,
-            retracts,
             reply: None,
         })
     }

@@ -3,7 +3,7 @@
 //! What is taken back leaves a tombstone in the archive, and is shown to nobody who enters.
 
 use xmpp::{
-    Element, Jid, Stanza, StanzaError, StanzaErrorCondition as Condition, ns, payload::delay,
+    Element, Jid, Node, Stanza, StanzaError, StanzaErrorCondition as Condition, ns, payload::delay,
 };
 
 use super::{
@@ -23,21 +23,32 @@ fn stamp(now_ms: u64) -> String {
     delay::stamp(i64::try_from(now_ms).unwrap_or(i64::MAX))
 }
 
-impl Room {
-    /// What a message to all takes back: the own one that it names by the room's id for it.
-    pub(super) fn retraction(&self, stanza: &Stanza, id: &str, now_ms: u64) -> Option<Retracts> {
-        let retract = stanza.child("retract", ns::RETRACT)?;
+impl Retracts {
+    /// What a message takes back that was said by an occupant or by the room at this moment, as occupants get it or as the log
+    /// has it. An occupant takes back its own messages alone. `None`: nothing.
+    pub fn of(message: &Stanza, from: &Jid, time_ms: u64) -> Option<Self> {
+        let retract = message.child("retract", ns::RETRACT)?;
         let number = number(&retract.attr("id")?)?;
-        let tombstone = Element::new("retracted", ns::RETRACT)
-            .with_attr_opt("id", stanza.id())
-            .with_attr("stamp", stamp(now_ms));
-        Some(Retracts {
+        let tombstone = Element::new("retracted", ns::RETRACT).with_attr("stamp", stamp(time_ms));
+        if from.resource().is_none() {
+            // A moderator's: who it was and why.
+            let children = retract.children().map(Node::to_element);
+            return Some(Self {
+                number,
+                only_by: None,
+                tombstone: tombstone.with_children(children),
+            });
+        }
+        let id = message.child("occupant-id", ns::OCCUPANT_ID)?;
+        Some(Self {
             number,
-            only_by: Some(id.to_owned()),
-            tombstone,
+            only_by: Some(id.attr("id")?.into_owned()),
+            tombstone: tombstone.with_attr_opt("id", message.id()),
         })
     }
+}
 
+impl Room {
     /// A moderator takes back what somebody said (XEP-0425 §4).
     pub(super) fn moderate(
         &self,
@@ -71,31 +82,25 @@ impl Room {
         let moderated = Element::new("moderated", ns::MODERATE)
             .with_attr("by", moderator.jid.as_str())
             .with_child(occupant_id_element(&moderator.id));
-        let with_reason = |element: Element| {
-            let reason = reason.clone();
-            let reason = reason.map(|text| Element::new("reason", ns::RETRACT).with_text(text));
-            element.with_child(moderated.clone()).with_children(reason)
-        };
-        let retract = with_reason(Element::new("retract", ns::RETRACT).with_attr("id", id));
-        let tombstone =
-            with_reason(Element::new("retracted", ns::RETRACT).with_attr("stamp", stamp(now_ms)));
+        let reason = reason.map(|text| Element::new("reason", ns::RETRACT).with_text(text));
+        let retract = Element::new("retract", ns::RETRACT)
+            .with_attr("id", id)
+            .with_child(moderated)
+            .with_children(reason);
         let message = Element::new("message", ns::CLIENT)
             .with_attr("from", self.address.as_str())
             .with_attr("type", "groupchat")
             .with_attr("id", format!("moderated-{number}-{now_ms}"))
             .with_child(retract);
+        let (stanza_said, by) = (Stanza::from_element(&message), self.address.as_jid());
         Ok(Saying {
-            stanza: Stanza::from_element(&message),
-            from: self.address.as_jid().clone(),
+            retracts: Retracts::of(&stanza_said, by, now_ms),
+            stanza: stanza_said,
+            from: by.clone(),
             real: None,
             kept: self.record.config.archived,
             published: self.is_published(),
             subject: None,
-            retracts: Some(Retracts {
-                number,
-                only_by: None,
-                tombstone,
-            }),
             reply: Some(stanza.result_reply(None)),
         })
     }
