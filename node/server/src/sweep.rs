@@ -55,6 +55,9 @@ pub async fn run(router: Arc<Router>, mut stop: Stopping) {
         if tidied.elapsed() >= TIDY {
             tidied = Instant::now();
             intake::sweep(&router);
+            for service in router.registry().services() {
+                service.tidy(&router.context());
+            }
             router.homes.unpin(&router);
             router
                 .groups

@@ -26,6 +26,8 @@ pub trait Service: Send + Sync {
     fn assert(&self, _assertions: Vec<Assertion>, _cx: &Context) {}
     /// A node has told all that it had to.
     fn all_asserted(&self, _epoch: u64, _by: NodeId) {}
+    /// Some time has passed (`sweep`): what is due is begun.
+    fn tidy(&self, _cx: &Context) {}
     /// Whether the service as a whole is at one place, which its address names.
     fn is_placed(&self) -> bool {
         false

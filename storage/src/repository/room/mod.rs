@@ -209,6 +209,9 @@ pub struct ListedRoom {
     pub public: bool,
     /// Whether everybody may enter.
     pub open: bool,
+    /// Whether it ends with its last occupant, or was destroyed and may not be removed yet. What was listed before this was known
+    /// says no.
+    pub passing: bool,
 }
 
 /// Where a page of the list begins.

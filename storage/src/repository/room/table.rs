@@ -47,6 +47,8 @@ struct Listing {
     public: bool,
     #[n(4)]
     open: bool,
+    #[cbor(n(5), default)]
+    passing: bool,
 }
 
 impl From<&RoomRecord> for Listing {
@@ -59,6 +61,7 @@ impl From<&RoomRecord> for Listing {
             // What is not configured yet is not there for others.
             public: config.public && !record.locked && !record.gone,
             open: !config.members_only && config.password.is_none(),
+            passing: !config.persistent || record.locked || record.gone,
         }
     }
 }
@@ -418,6 +421,7 @@ fn listed(service: &str, record: &Record) -> Result<ListedRoom> {
         lang: listing.lang,
         public: listing.public,
         open: listing.open,
+        passing: listing.passing,
     })
 }
 

@@ -184,6 +184,19 @@ impl Muc {
                 });
                 let _ = answer.send(lines);
             }
+            Asked::EndIfOver(answer) => {
+                let ready = state.ready.as_ref();
+                let is_over = ready.is_some_and(|it| it.room.is_over() && it.stuck.is_none());
+                let outcome = match found {
+                    Ok(true) if is_over => {
+                        let destroy = Destroy::default();
+                        self.destroy(home, state, destroy, cx).await.map(|()| true)
+                    }
+                    // Loading one that was destroyed before has removed it.
+                    other => other.map(|_| false),
+                };
+                let _ = answer.send(outcome);
+            }
         }
     }
 

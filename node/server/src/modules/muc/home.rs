@@ -56,6 +56,8 @@ pub(super) enum Asked {
     Destroy(Option<String>, Answer<bool>),
     /// What is known of it, line by line; `None`: there is none.
     Inspect(Answer<Option<Facts>>),
+    /// Its end, if nobody is in it and it does not stay; whether that was so.
+    EndIfOver(Answer<bool>),
 }
 
 /// The home of one room.
@@ -133,7 +135,12 @@ impl RoomHome {
                 .is_some_and(|ready| ready.stuck.is_some()),
             Err(_) => true,
         };
-        is_old && queue.is_idle() && self.occupants.load(Ordering::Relaxed) == 0 && !is_stuck()
+        let knows_all = self.asserted.lock().is_empty();
+        is_old
+            && knows_all
+            && queue.is_idle()
+            && self.occupants.load(Ordering::Relaxed) == 0
+            && !is_stuck()
     }
 
     /// Tells it who is in it.

@@ -11,6 +11,7 @@
 //! | `rooms`, `home` | the rooms in memory; the queue of one of them |
 //! | `handling`, `keeping`, `speaking` | what is done with a stanza; what is kept of a room; what is said in it |
 //! | `asserting`, `barrier` | who is in a room that has come here from another node |
+//! | `over` | the end of rooms that nobody is in any more, and that nobody uses |
 //! | `log`, `archive` | the room's log; what is read back |
 //! | `service` | the address of the service itself |
 //! | `pages` | what is said, for everybody to read |
@@ -29,6 +30,7 @@ mod inspect;
 mod keeping;
 mod log;
 pub mod options;
+mod over;
 mod pages;
 pub mod room;
 mod rooms;
@@ -50,6 +52,7 @@ pub use self::options::Options;
 use self::{
     barrier::Barrier,
     home::{Answer, Asked, Facts, Op},
+    over::Over,
     rooms::Rooms,
 };
 use crate::{
@@ -81,6 +84,7 @@ pub struct Muc {
     pages: Pages,
     rooms: Rooms,
     barrier: Barrier,
+    over: Over,
     /// What clients ask of a service itself, by their addresses.
     requests: Requests,
     metrics: RoomMetrics,
@@ -104,6 +108,7 @@ impl Muc {
             pages,
             rooms: Rooms::default(),
             barrier: Barrier::default(),
+            over: Over::default(),
             requests: Requests::default(),
             metrics,
         }
@@ -215,6 +220,11 @@ impl Service for AsService {
 
     fn view_changed(&self, cx: &Context) {
         self.0.let_go(cx);
+        self.0.over.view_changed(cx.now_ms());
+    }
+
+    fn tidy(&self, cx: &Context) {
+        self.0.end_those_over(cx);
     }
 
     fn assert(&self, assertions: Vec<Assertion>, cx: &Context) {

@@ -1,6 +1,7 @@
 //! The service over real repositories: what is kept before anybody hears it, outages, two nodes at once, starts anew.
 
 mod moving;
+mod over;
 mod passing;
 mod taking_back;
 

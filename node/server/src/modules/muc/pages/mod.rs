@@ -384,9 +384,7 @@ impl Publishing<'_> {
 impl Muc {
     /// Removes all that a room has published.
     pub(super) async fn unpublish(&self, room: &BareJid) -> storage::Result<()> {
-        if !self.pages.state(room).await?.is_there() {
-            return Ok(());
-        }
+        // Pages may be there before anything says that they are.
         let service = |rooms: &[BareJid]| html::service(room.domain(), rooms).into();
         self.pages.list(room, false, service).await?;
         self.pages.erase(room).await
