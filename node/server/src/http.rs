@@ -4,10 +4,20 @@
 //! Source: the Prometheus text format, version 0.0.4; health as Kubernetes and load balancers ask for it.
 //! Why here: it stops last, so that `/ready` says why while the node drains. Meant for a private network: no TLS, no
 //! accounts, and nothing that concerns a user but what rooms publish.
-//! Bounds: [`MAX_CONNECTIONS`] at a time, [`HEADER_TIMEOUT`] for a request, [`LIFETIME`] for a connection.
+//! Bounds: [`MAX_CONNECTIONS`] at a time, [`HEADER_TIMEOUT`] for a request, [`LIFETIME`] for a connection. Who comes when there
+//! are as many is let in for the oldest that asked nothing of what is for operators: readers of pages, however slow, keep
+//! nobody from `/ready`.
 
 use std::{
-    borrow::Cow, collections::BTreeSet, convert::Infallible, fmt, sync::Arc, time::Duration,
+    borrow::Cow,
+    collections::{BTreeSet, VecDeque},
+    convert::Infallible,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,7 +29,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use storage::repository::Pages;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{net::TcpListener, task::AbortHandle};
 
 use crate::{
     metrics::Metrics,
@@ -30,7 +40,7 @@ use crate::{
     },
 };
 
-/// Connections at a time; more wait in the kernel.
+/// Connections at a time.
 pub const MAX_CONNECTIONS: usize = 64;
 /// Time for the head of a request.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -114,13 +124,8 @@ pub async fn serve(
     published: Option<Published>,
     mut stopping: Stopping,
 ) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = Connections::default();
     loop {
-        let permit = room
-            .clone()
-            .acquire_owned()
-            .await
-            .expect("it is never closed");
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stopping.wait() => return,
@@ -136,14 +141,17 @@ pub async fn serve(
             published: published.clone(),
         };
         let told = Arc::new(told);
+        let operates = Arc::new(AtomicBool::new(false));
+        let is_operator = operates.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let told = told.clone();
+            let (told, is_operator) = (told.clone(), is_operator.clone());
             async move {
                 let (method, path) = (request.method(), request.uri().path());
                 let found = match &told.published {
                     Some(published) => published.respond(method, path).await,
                     None => None,
                 };
+                is_operator.store(found.is_none(), Ordering::Relaxed);
                 Ok::<_, Infallible>(found.unwrap_or_else(|| respond(method, path, &told)))
             }
         });
@@ -152,11 +160,30 @@ pub async fn serve(
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(16 << 10)
             .serve_connection(TokioIo::new(socket), service);
-        tokio::spawn(async move {
-            let _permit = permit;
+        let serving = tokio::spawn(async move {
             // However it ends, the peer knows; there is nothing to keep.
             let _ = tokio::time::timeout(LIFETIME, connection).await;
         });
+        connections.add(operates, serving.abort_handle());
+    }
+}
+
+/// The connections, oldest first.
+#[derive(Default)]
+struct Connections(VecDeque<(Arc<AtomicBool>, AbortHandle)>);
+
+impl Connections {
+    /// One more, whose last request was for operators or not.
+    fn add(&mut self, operates: Arc<AtomicBool>, serving: AbortHandle) {
+        self.0.retain(|(_, serving)| !serving.is_finished());
+        if self.0.len() >= MAX_CONNECTIONS {
+            let mut all = self.0.iter();
+            let public = all.position(|(operates, _)| !operates.load(Ordering::Relaxed));
+            if let Some((_, serving)) = self.0.remove(public.unwrap_or(0)) {
+                serving.abort();
+            }
+        }
+        self.0.push_back((operates, serving));
     }
 }
 
@@ -392,6 +419,57 @@ mod tests {
         }
         stop.stop();
         serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn slow_readers_of_pages_keep_nobody_from_the_rest() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_stop, stopping) = crate::shutdown::signal();
+        let published = Published {
+            path: "/rooms".into(),
+            pages: Pages::new(Arc::new(storage::backend::memory::MemoryBlobs::new())),
+        };
+        // More than sockets hold.
+        let page = Bytes::from(vec![b'x'; 16 << 20]);
+        published
+            .pages
+            .put_page("r.example/index.html", page)
+            .await
+            .unwrap();
+        let health = Health::default();
+        health.started();
+        tokio::spawn(serve(
+            listener,
+            Metrics::default(),
+            health.clone(),
+            told(&health).facts,
+            Some(published),
+            stopping,
+        ));
+        let ask = async |path: &str| {
+            let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            socket.write_all(request.as_bytes()).await.unwrap();
+            socket
+        };
+        let operator = ask("/live").await;
+        let mut readers = Vec::new();
+        for _ in 0..MAX_CONNECTIONS + 3 {
+            let mut reader = ask("/rooms/r.example/").await;
+            // It has begun.
+            reader.read_exact(&mut [0; 12]).await.unwrap();
+            readers.push(reader);
+        }
+        for path in ["/ready", "/metrics"] {
+            let mut socket = ask(path).await;
+            let mut answer = String::new();
+            let read = socket.read_to_string(&mut answer);
+            let read = tokio::time::timeout(HEADER_TIMEOUT * 4, read).await;
+            read.expect("it is answered").unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{path} {answer}");
+        }
+        drop((operator, readers));
     }
 
     #[tokio::test(start_paused = true)]
