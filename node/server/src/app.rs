@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use cluster::{NodeId, directory::Local};
-use storage::{Clock, Stores, SystemClock, shape::Table};
+use storage::{Clock, Stores, SystemClock, repository::Operators, shape::Table};
 use tokio::time::Instant;
 
 use crate::{
@@ -164,7 +164,7 @@ impl App {
         let certificates = router.stores.certificates.clone();
         let certificates = Arc::new(Certificates::load(&config, certificates).await?);
         let rooms = registered::rooms(&router);
-        let registry = registered::registry(&router, rooms.as_ref())?;
+        let registry = registered::registry(&router, rooms.as_ref(), Operators::new(table))?;
         router
             .registry
             .set(registry)

@@ -24,6 +24,7 @@ async fn perform(cluster: &Cluster, at: usize, request: Request) -> Response {
         accounts: router.accounts(),
         domains: router.config.domains.clone(),
         // Not in the store that fails.
+        admins: Vec::new(),
         operators: Operators::new(Arc::new(MemoryTable::new())),
         rooms: None,
         pubsub: Vec::new(),

@@ -7,6 +7,7 @@ use std::{fmt, net::IpAddr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use storage::repository::{ApiToken, Operators, TokenHash};
+use xmpp::BareJid;
 use zeroize::Zeroizing;
 
 use super::{
@@ -90,6 +91,30 @@ impl Caller {
             "the token has not the scope {}",
             needed.join(" or ")
         ))
+    }
+
+    /// Whether it may change the account that a request is about: who has that of an administrator may do everything.
+    ///
+    /// # Errors
+    /// `Denied`, with what would be needed.
+    pub(super) fn may_change(&self, request: &Request, admins: &[BareJid]) -> Result<(), Response> {
+        let account = match request {
+            Request::Add { account, .. }
+            | Request::Password { account, .. }
+            | Request::Remove { account }
+            | Request::Disable { account }
+            | Request::Enable { account } => BareJid::parse(account).ok(),
+            _ => None,
+        };
+        let is_admin = account.is_some_and(|account| admins.contains(&account));
+        match &self.who {
+            Who::Token { scopes, .. } if is_admin && !scopes.contains(&Scope::Administrators) => {
+                let reason = "the account administers the server: the token has not the scope \
+                              administrators";
+                Err(refused(Why::Denied, reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Its name, and what it may.
@@ -198,6 +223,46 @@ mod tests {
         }
         operators.remove_token(id).await.unwrap();
         assert_eq!(holder(&token, 10).await, None);
+    }
+
+    #[test]
+    fn accounts_of_administrators_need_a_scope_of_their_own() {
+        let admins = [BareJid::parse("root@a.example").unwrap()];
+        let caller = |scopes: &[Scope]| Caller {
+            who: Who::Token {
+                id: String::new(),
+                name: String::new(),
+                scopes: scopes.to_vec(),
+            },
+            peer: None,
+        };
+        let few = caller(&[Scope::Accounts, Scope::Sessions]);
+        let more = caller(&[Scope::Accounts, Scope::Administrators]);
+        let request = |name: &str, account: &str| {
+            let (account, password) = (account.to_owned(), "c".to_owned());
+            match name {
+                "add" => Request::Add { account, password },
+                "password" => Request::Password { account, password },
+                "remove" => Request::Remove { account },
+                "disable" => Request::Disable { account },
+                _ => Request::Enable { account },
+            }
+        };
+        for name in ["add", "password", "remove", "disable", "enable"] {
+            for spelled in ["root@a.example", "ROOT@A.example."] {
+                let request = request(name, spelled);
+                let told = few.may_change(&request, &admins);
+                assert!(told.is_err(), "{name} {spelled}");
+                assert!(more.may_change(&request, &admins).is_ok(), "{name}");
+                assert!(
+                    Caller::from(Who::Socket)
+                        .may_change(&request, &admins)
+                        .is_ok()
+                );
+            }
+            let other = request(name, "bob@a.example");
+            assert!(few.may_change(&other, &admins).is_ok(), "{name}");
+        }
     }
 
     #[test]

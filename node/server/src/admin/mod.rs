@@ -240,6 +240,8 @@ pub struct Administrator {
     pub accounts: Accounts,
     /// Domains whose accounts may be made.
     pub domains: Vec<String>,
+    /// Whose accounts administer the server.
+    pub admins: Vec<BareJid>,
     /// Tokens, and the audit log.
     pub operators: Operators,
     /// The rooms, if there are any and the node runs.
@@ -257,7 +259,8 @@ pub struct Administrator {
 impl Administrator {
     /// Does what somebody asks, if they may. What changes anything is in the audit log before it is done.
     pub async fn ask(&self, caller: &Caller, request: Request) -> Response {
-        if let Err(refusal) = caller.may(&request) {
+        let may = caller.may(&request);
+        if let Err(refusal) = may.and_then(|()| caller.may_change(&request, &self.admins)) {
             return refusal;
         }
         match self.begin(caller, &request).await {

@@ -46,6 +46,7 @@ fn administrator(live: Option<Arc<dyn Live>>) -> Administrator {
         metrics: None,
         accounts: Accounts::new(stores, rosters, Arc::new(Keys::new(4_096))),
         domains: vec!["a.example".into()],
+        admins: Vec::new(),
         live,
         desk: None,
     }

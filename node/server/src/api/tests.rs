@@ -34,6 +34,7 @@ fn administrator() -> Administrator {
     Administrator {
         accounts: Accounts::new(stores, rosters, Arc::new(Keys::new(4_096))),
         domains: vec!["a.example".into()],
+        admins: vec!["root@a.example".parse().unwrap()],
         operators: Operators::new(table),
         rooms: None,
         pubsub: Vec::new(),
@@ -306,6 +307,21 @@ async fn a_change_is_in_the_audit_log_with_who_made_it() {
         !all.contains("secret") && !all.contains(token.as_str()),
         "{all}"
     );
+}
+
+#[tokio::test]
+async fn who_may_change_accounts_may_not_become_an_administrator() {
+    let scene = Scene::new();
+    let account = json!({ "account": "root@a.example", "password": "top secret" });
+    for (scopes, status) in [
+        (vec![Scope::Accounts, Scope::Sessions], 403),
+        (vec![Scope::Administrators], 403),
+        (vec![Scope::Accounts, Scope::Administrators], 201),
+    ] {
+        let token = &scene.token(&scopes).await;
+        let told = scene.ask(token, "POST", "/api/v1/accounts", account.clone());
+        assert_eq!(told.await.status, status, "{scopes:?}");
+    }
 }
 
 /// A store that takes nothing: a change is refused before it is begun, a look is not.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use storage::repository::Operators;
+
 use crate::{
     config::{Config, RoomsPublish},
     module::{Module, Registry},
@@ -25,7 +27,11 @@ pub(super) fn rooms(router: &Router) -> Option<Arc<Muc>> {
 }
 
 /// Every module, and what it answers for.
-pub(super) fn registry(router: &Arc<Router>, rooms: Option<&Arc<Muc>>) -> anyhow::Result<Registry> {
+pub(super) fn registry(
+    router: &Arc<Router>,
+    rooms: Option<&Arc<Muc>>,
+    operators: Operators,
+) -> anyhow::Result<Registry> {
     let (config, stores) = (&router.config, &router.stores);
     let lists = Arc::new(modules::blocking::Lists::new(
         stores.privacy.clone(),
@@ -72,6 +78,7 @@ pub(super) fn registry(router: &Arc<Router>, rooms: Option<&Arc<Muc>>) -> anyhow
             config.domains.clone(),
             accounts,
             rooms,
+            operators,
         )),
     ];
     modules.extend(rooms.map(|rooms| rooms.clone() as Arc<dyn Module>));

@@ -55,6 +55,7 @@ impl Asked {
                 Arc::new(Keys::new(config.auth.scram_iterations)),
             ),
             domains: config.domains.clone(),
+            admins: config.admins.clone(),
             operators: Operators::new(opened.table),
             rooms: None,
             pubsub: config.pubsub_services(),

@@ -26,7 +26,7 @@ pub(super) enum TokenCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// What it may; repeat for more: metrics, read, accounts, sessions, rooms, cluster, audit; or all.
+    /// What it may; repeat for more: metrics, read, accounts, administrators, sessions, rooms, cluster, audit; or all.
     #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
     scope: Vec<String>,
     /// What people call it; the audit log names it.

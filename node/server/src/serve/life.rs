@@ -223,6 +223,7 @@ impl Node {
         Administrator {
             accounts: app.router.accounts(),
             domains: self.config.domains.clone(),
+            admins: self.config.admins.clone(),
             operators: Operators::new(self.table.clone()),
             rooms: app.rooms.clone(),
             pubsub: self.config.pubsub_services(),

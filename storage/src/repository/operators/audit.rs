@@ -41,7 +41,7 @@ pub struct AuditEntry {
     /// When it was begun, in milliseconds since 1970.
     #[n(1)]
     pub at_ms: u64,
-    /// Who: `token ID NAME`, `socket`, `command`.
+    /// Who: `token ID NAME`, `account ADDRESS`, `socket`, `command`.
     #[n(2)]
     pub who: String,
     /// From where, if that was over a network.

@@ -18,6 +18,8 @@ pub enum Scope {
     Read,
     /// Make, change and remove accounts.
     Accounts,
+    /// Do to the accounts of administrators what another scope allows to be done to accounts.
+    Administrators,
     /// End sessions.
     Sessions,
     /// Destroy rooms.
@@ -30,10 +32,11 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Metrics,
         Self::Read,
         Self::Accounts,
+        Self::Administrators,
         Self::Sessions,
         Self::Rooms,
         Self::Cluster,
@@ -46,6 +49,7 @@ impl Scope {
             Self::Metrics => "metrics",
             Self::Read => "read",
             Self::Accounts => "accounts",
+            Self::Administrators => "administrators",
             Self::Sessions => "sessions",
             Self::Rooms => "rooms",
             Self::Cluster => "cluster",
@@ -58,7 +62,8 @@ impl Scope {
         match self {
             Self::Metrics => "see metrics and the state of the cluster, and nothing of a user",
             Self::Read => "see everything but the audit log",
-            Self::Accounts => "make, change and remove accounts",
+            Self::Accounts => "make, change and remove accounts, those of administrators apart",
+            Self::Administrators => "with accounts: the same with the accounts of administrators",
             Self::Sessions => "end sessions",
             Self::Rooms => "destroy rooms",
             Self::Cluster => "drain and fence nodes, replace the secret of the cluster",

@@ -15,6 +15,10 @@ pub trait Command: Send + Sync {
     fn node(&self) -> &'static str;
     /// For people.
     fn name(&self) -> &'static str;
+    /// Whether it changes anything: then it is in the audit log before its last stage is done.
+    fn changes(&self) -> bool {
+        true
+    }
     /// What comes after these forms, the oldest first.
     ///
     /// # Errors
@@ -61,6 +65,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether all of it was done.
+    pub fn is_complete(&self) -> bool {
+        self.notes.iter().all(|note| note.severity != "error")
+    }
+
     /// Something did not work; the rest did.
     pub fn fail(&mut self, text: impl Into<String>) {
         self.notes.push(Note {

@@ -192,6 +192,10 @@ impl Command for Users {
         self.words()[1]
     }
 
+    fn changes(&self) -> bool {
+        false
+    }
+
     async fn step(
         &self,
         submitted: &[Form],

@@ -9,6 +9,7 @@
 
 mod act;
 pub mod announce;
+mod audit;
 pub mod command;
 pub mod executions;
 pub mod forms;
@@ -21,6 +22,7 @@ pub mod users;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use storage::repository::Operators;
 use xmpp::{
     BareJid, Element, ErrorType, Jid, StanzaError, StanzaErrorCondition as Condition, ns,
     payload::form::FormType,
@@ -53,15 +55,18 @@ pub struct Admin {
     admins: Arc<[BareJid]>,
     commands: Vec<Box<dyn Command>>,
     executions: Executions,
+    operators: Operators,
 }
 
 impl Admin {
-    /// The commands of XEP-0133 over these accounts of these domains, and those over rooms, for these administrators.
+    /// The commands of XEP-0133 over these accounts of these domains, and those over rooms, for these administrators; what they
+    /// change is in the log of these operators.
     pub fn new(
         admins: Vec<BareJid>,
         domains: Vec<String>,
         accounts: Accounts,
         rooms: Option<&Arc<Muc>>,
+        operators: Operators,
     ) -> Self {
         let domains: Arc<[String]> = domains.into();
         let admins: Arc<[BareJid]> = admins.into();
@@ -70,13 +75,18 @@ impl Admin {
             .chain(lists::commands(&accounts, &domains))
             .chain([Box::new(announce::Announce) as Box<dyn Command>])
             .chain(rooms.into_iter().flat_map(rooms::commands));
-        Self::with_commands(admins, commands.collect())
+        Self::with_commands(admins, commands.collect(), operators)
     }
 
-    fn with_commands(admins: Arc<[BareJid]>, commands: Vec<Box<dyn Command>>) -> Self {
+    fn with_commands(
+        admins: Arc<[BareJid]>,
+        commands: Vec<Box<dyn Command>>,
+        operators: Operators,
+    ) -> Self {
         Self {
             admins,
             commands,
+            operators,
             executions: Executions::default(),
         }
     }
@@ -103,15 +113,16 @@ impl Admin {
         let command = self.command(&request.node).ok_or(Condition::ItemNotFound)?;
         let now_ms = cx.now_ms();
         let bad_action = || error(Condition::BadRequest, "bad-action");
-        let (id, forms) = match request.session {
+        let (id, forms, acts) = match request.session {
             None if matches!(request.action, Action::Prev | Action::Cancel) => {
                 return Err(bad_action());
             }
-            None => (crate::random::token(), Vec::new()),
+            None => (crate::random::token(), Vec::new(), false),
             Some(id) => {
                 let Execution {
                     mut forms, last, ..
                 } = self.executions.get(&id, &iq.from, command.node(), now_ms)?;
+                let mut acts = false;
                 match request.action {
                     Action::Cancel => {
                         self.executions.remove(&id);
@@ -128,13 +139,23 @@ impl Admin {
                             .filter(|form| form.form_type == FormType::Submit)
                             .ok_or_else(|| command::bad_payload("a submitted form is expected"))?;
                         forms.push(form);
+                        acts = last && command.changes();
                     }
                 }
-                (id, forms)
+                (id, forms, acts)
             }
         };
         // An error leaves the execution where it was: the stage can be filled in again.
-        let step = command.step(&forms, iq, cx).await?;
+        let step = match acts {
+            true => {
+                let operators = &self.operators;
+                let begun = audit::begin(operators, &iq.from, command, &forms, now_ms).await?;
+                let step = command.step(&forms, iq, cx).await;
+                audit::end(operators, begun, &step).await;
+                step?
+            }
+            false => command.step(&forms, iq, cx).await?,
+        };
         let first = forms.is_empty();
         match &step {
             Step::Form { last, .. } => {

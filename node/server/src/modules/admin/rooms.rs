@@ -142,6 +142,10 @@ impl Command for Rooms {
         }
     }
 
+    fn changes(&self) -> bool {
+        self.what == What::Destroy
+    }
+
     async fn step(
         &self,
         forms: &[Form],

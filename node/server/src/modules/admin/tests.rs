@@ -5,7 +5,7 @@ mod sessions;
 
 use std::sync::atomic::Ordering;
 
-use storage::{Stores, repository::RosterItem};
+use storage::{Stores, backend::memory::MemoryTable, repository::RosterItem};
 use xmpp::payload::form::{Field, FieldType, Form, FormType};
 
 use super::{command::Outcome, executions::LIFETIME_MS, *};
@@ -23,6 +23,7 @@ use crate::{
 const HERE: Option<&str> = Some("example.com");
 
 struct Bench {
+    operators: Operators,
     recorder: Recorder,
     stores: Stores,
     accounts: Accounts,
@@ -36,13 +37,16 @@ impl Bench {
         let rosters = Arc::new(Rosters::new(stores.rosters.clone()));
         let accounts = Accounts::new(stores.clone(), rosters, Arc::new(Keys::new(4_096)));
         let bard = recorder.session("bard@example.com/globe", 0);
+        let operators = Operators::new(Arc::new(MemoryTable::new()));
         let admin = Admin::new(
             vec![bare("bard@example.com")],
             vec!["example.com".into()],
             accounts.clone(),
             None,
+            operators.clone(),
         );
         Self {
+            operators,
             recorder,
             stores,
             accounts,
@@ -167,6 +171,7 @@ async fn stages_go_on_back_and_away() {
     bench.admin = Admin::with_commands(
         vec![bare("bard@example.com")].into(),
         vec![Box::new(TwoStages)],
+        bench.operators.clone(),
     );
     let text = |text: &str| submit(&[("text", &[text])]);
     let first = bench.ask("node='two' action='execute'", "").await.unwrap();

@@ -68,6 +68,10 @@ impl Command for User {
         self.act.words()[1]
     }
 
+    fn changes(&self) -> bool {
+        !matches!(self.act, Act::Roster | Act::LastLogin | Act::Statistics)
+    }
+
     async fn step(
         &self,
         submitted: &[Form],

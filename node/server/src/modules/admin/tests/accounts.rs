@@ -139,6 +139,7 @@ async fn administrators_lock_out_neither_themselves_nor_the_last_of_them() {
         vec!["example.com".into()],
         bench.accounts.clone(),
         None,
+        bench.operators.clone(),
     );
     // The king has no account.
     for name in &names[..2] {
@@ -179,4 +180,81 @@ async fn administrators_lock_out_neither_themselves_nor_the_last_of_them() {
     check("reenable-user", &["bard@example.com"], "").await;
     check("delete-user", &["fool@example.com"], "").await;
     assert_eq!(disabled().await, None);
+}
+
+#[tokio::test]
+async fn what_is_changed_is_in_the_audit_log_and_nothing_else() {
+    let bench = Bench::new();
+    let secret: (&str, &[&str]) = ("password", &["top secret"]);
+    let juliet: &[&str] = &["juliet@example.com"];
+    bench
+        .run("add-user", &[("accountjid", juliet), secret])
+        .await
+        .unwrap();
+    bench
+        .run("change-user-password", &[("accountjid", juliet), secret])
+        .await
+        .unwrap();
+    bench
+        .run("user-stats", &[("accountjid", juliet)])
+        .await
+        .unwrap();
+    bench.run("get-registered-users-num", &[]).await.unwrap();
+    let both: &[&str] = &["juliet@example.com", "nobody@example.com"];
+    bench
+        .run("delete-user", &[("accountjids", both)])
+        .await
+        .unwrap();
+    bench.run("disable-user", &[]).await.unwrap_err();
+    bench
+        .run("announce", &[("announcement", &["tea time"])])
+        .await
+        .unwrap();
+    let entries = bench.operators.audit(None, 9).await.unwrap();
+    let line = |entry: &storage::repository::AuditEntry| {
+        assert_eq!(entry.who, "account bard@example.com/globe");
+        assert_eq!(entry.at_ms, NOW_MS);
+        let outcome = entry.outcome.clone().unwrap();
+        let command = entry.operation.split('#').nth(1).unwrap();
+        let outcome = outcome.why.unwrap_or_else(|| "done".to_owned());
+        format!(
+            "{command} {} {outcome}",
+            entry.target.as_deref().unwrap_or("-")
+        )
+    };
+    let lines: Vec<String> = entries.iter().map(line).collect();
+    let expected = [
+        "announce - done",
+        "disable-user - bad-request",
+        "delete-user juliet@example.com nobody@example.com incomplete",
+        "change-user-password juliet@example.com done",
+        "add-user juliet@example.com done",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn what_the_audit_log_does_not_take_is_not_done() {
+    use storage::{
+        ErrorKind,
+        layer::{
+            Faulty, Switchboard,
+            faulty::{Fault, When},
+        },
+    };
+    let mut bench = Bench::new();
+    bench.create("juliet@example.com").await;
+    let faults = Switchboard::new(1);
+    let table = Faulty::new(Arc::new(MemoryTable::new()), faults.clone());
+    faults.add(|_| true, When::Always, Fault::Fail(ErrorKind::Unavailable));
+    bench.admin.operators = Operators::new(Arc::new(table));
+    let juliet: &[&str] = &["juliet@example.com"];
+    let error = bench
+        .run("delete-user", &[("accountjids", juliet)])
+        .await
+        .unwrap_err();
+    assert_eq!(error.condition, Condition::ResourceConstraint);
+    let found = bench.stores.accounts.load(&bare(juliet[0])).await.unwrap();
+    assert!(found.is_some());
+    assert!(bench.run("get-registered-users-num", &[]).await.is_ok());
 }
