@@ -25,7 +25,9 @@ use super::{
     nodes::Nodes,
     perform::{Desk, Host, too_many_nodes},
     request::Request,
-    rules::{Actor, Config, Event, Limits, Node, Policy, Standing, config::AccessModel},
+    rules::{
+        Actor, Audience, Config, Event, Limits, Node, Policy, Standing, config::AccessModel,
+    },
     telling::{addressed, message},
 };
 use crate::{
@@ -364,7 +366,12 @@ impl Host for PubsubService {
         for event in &events {
             // Written once: each copy gets another start tag.
             let stanza = message(policy, event);
+            let of_subscribers = event.to == Audience::Subscribers;
             for jid in addressed(node, policy, event) {
+                // Who subscribed when more might learn of it gets nothing any more.
+                if of_subscribers && node.subscribable(policy, &self.actor(jid)).is_err() {
+                    continue;
+                }
                 cx.route(stanza.readdressed(None, Some(jid)));
             }
         }
