@@ -3,7 +3,8 @@
 //! Source: XEP-0402 v1.2.0 §5.1 (`#compat`), XEP-0048, XEP-0049.
 //! Why so: the items of the native node are the truth as soon as there is one. What a client of old reads from private XML is
 //! made of them, and what it writes there becomes changes of them. What private XML has from before becomes items when
-//! the node is first asked for. What is no bookmark of a room stays in private XML alone.
+//! the node is first asked for. What is no bookmark of a room stays in private XML alone. What a client keeps there is for the
+//! account alone (XEP-0049 §1), and so is the node from the moment when something of it comes in (XEP-0402 §4).
 
 use xmpp::{BareJid, Element, StanzaError, ns};
 
@@ -112,6 +113,9 @@ impl Pep {
     ) -> Result<(), StanzaError> {
         let items = self.items_own(account, ns::BOOKMARKS).await?;
         let (changed, gone) = changes(&items.unwrap_or_default(), storage);
+        if !changed.is_empty() {
+            self.close(account, ns::BOOKMARKS, cx).await?;
+        }
         for (room, item) in changed {
             let item = (room.as_str(), item);
             self.publish_own(account, ns::BOOKMARKS, item, CONFIG, cx)

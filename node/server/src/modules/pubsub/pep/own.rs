@@ -14,7 +14,7 @@ use crate::{
     modules::pubsub::{
         perform::Desk,
         request::Request,
-        rules::{Actor, Standing, publish::Publication},
+        rules::{Actor, Standing, config::AccessModel, publish::Publication},
     },
 };
 
@@ -66,6 +66,27 @@ impl Pep {
             },
             options,
         };
+        self.perform_own(account, request, cx).await.map(drop)
+    }
+
+    /// Lets nobody but the account read a node, if there is it.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub(super) async fn close(
+        &self,
+        account: &BareJid,
+        node: &str,
+        cx: &Context,
+    ) -> Result<(), StanzaError> {
+        let policy = self.policies.of(account);
+        let known = self.nodes.load(&policy, node).await?;
+        if known.is_none_or(|known| known.config.access == AccessModel::Whitelist) {
+            return Ok(());
+        }
+        let access = Field::untyped("pubsub#access_model", "whitelist");
+        let form = Form::of(FormType::Submit, ns::PUBSUB_NODE_CONFIG).with_field(access);
+        let request = Request::Configure(node.to_owned(), form);
         self.perform_own(account, request, cx).await.map(drop)
     }
 
