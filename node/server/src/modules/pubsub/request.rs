@@ -243,8 +243,16 @@ fn options_beside(element: &Element) -> Result<Vec<PubsubField>, StanzaError> {
 fn configuration(element: Option<&Element>) -> Result<Option<Form>, StanzaError> {
     match element {
         Some(element) if element.attr("node").is_some() => Err(Condition::BadRequest.into()),
-        Some(element) => Form::child_of(element),
+        Some(element) => Form::child_of(element)?.map(of_config).transpose(),
         None => Ok(None),
+    }
+}
+
+/// A form that says it is of something else is not taken for a configuration (XEP-0068 §3); one may say nothing of that.
+fn of_config(form: Form) -> Result<Form, StanzaError> {
+    match form.namespace() {
+        None | Some(ns::PUBSUB_NODE_CONFIG) => Ok(form),
+        Some(_) => Err(Condition::BadRequest.into()),
     }
 }
 
@@ -298,7 +306,7 @@ fn owner_set(payload: &Element) -> Result<Request, StanzaError> {
             if !matches!(form.form_type, FormType::Submit | FormType::Cancel) {
                 return Err(Condition::BadRequest.into());
             }
-            Request::Configure(node(child)?, form)
+            Request::Configure(node(child)?, of_config(form)?)
         }
         "delete" => {
             let redirect = child.child("redirect", ns::PUBSUB_OWNER);
