@@ -25,9 +25,7 @@ use super::{
     nodes::Nodes,
     perform::{Desk, Host, too_many_nodes},
     request::Request,
-    rules::{
-        Actor, Audience, Config, Event, Limits, Node, Policy, Standing, config::AccessModel,
-    },
+    rules::{Actor, Audience, Config, Event, Limits, Node, Policy, Standing, config::AccessModel},
     telling::{addressed, message},
 };
 use crate::{
