@@ -264,6 +264,12 @@ fn unfinished(newest: &[LogEntry]) -> Vec<Retracts> {
     open.take(MAX_UNFINISHED).collect()
 }
 
+/// Whether an entry is a message, or was one: not the retraction of another, which stays (XEP-0424 §5).
+pub(super) fn can_be_taken_back(entry: &LogEntry) -> bool {
+    let stanza = Stanza::parse(entry.stanza.clone()).ok();
+    stanza.is_some_and(|it| it.child("retract", ns::RETRACT).is_none())
+}
+
 /// What stands in the place of a message that was taken back; `None`: it is not the one, or was taken back before.
 pub(super) fn tombstone(entry: &LogEntry, retracts: &Retracts) -> Option<NewEntry> {
     let stanza = Stanza::parse(entry.stanza.clone()).ok()?;
@@ -273,9 +279,7 @@ pub(super) fn tombstone(entry: &LogEntry, retracts: &Retracts) -> Option<NewEntr
         .only_by
         .as_deref()
         .is_none_or(|only| by.as_deref() == Some(only));
-    // A retraction itself stays (XEP-0424 §5).
-    let is_retraction = stanza.child("retract", ns::RETRACT).is_some();
-    if !is_meant || is_retraction || entry.flags.contains(EntryFlags::TOMBSTONE) {
+    if !is_meant || !can_be_taken_back(entry) || entry.flags.contains(EntryFlags::TOMBSTONE) {
         return None;
     }
     let mut stone = Element::new("message", ns::CLIENT);

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use storage::repository::LogRange;
 use tokio::sync::oneshot;
-use xmpp::{BareJid, Kind, StanzaError};
+use xmpp::{BareJid, Kind, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{
     Muc,
     home::{MAX_TOGETHER, Op, Ready, RoomHome, Spoken, State},
-    log::{Kept, tombstone},
+    log::{Kept, can_be_taken_back, tombstone},
     room::{Effects, Packet, Retracts, Room, Step},
 };
 use crate::module::Context;
@@ -34,6 +35,12 @@ impl Muc {
         }
         if ready.stuck.is_some() {
             let error = crate::home::wait("what is said in the room cannot be kept now");
+            return self.refuse(&first.stanza, first.receipt, &error, cx);
+        }
+        if first.saying.reply.is_some()
+            && let Some(retracts) = &first.saying.retracts
+            && let Err(error) = self.is_there(&home.address, retracts).await
+        {
             return self.refuse(&first.stanza, first.receipt, &error, cx);
         }
         if first.receipt.doubted
@@ -201,6 +208,22 @@ impl Muc {
         };
         // Who loads the room next finds what is not done then.
         let _ = tokio::time::timeout(SETTLE_DELAY, all).await;
+    }
+
+    /// What a moderator takes back is there, as a message or its tombstone.
+    ///
+    /// # Errors
+    /// `item-not-found`; the store did not answer.
+    async fn is_there(&self, room: &BareJid, retracts: &Retracts) -> Result<(), StanzaError> {
+        let range = LogRange {
+            from: retracts.number,
+            to: retracts.number,
+        };
+        let found = self.logs.read(room, range, false, 1).await?;
+        match found.first().is_some_and(|it| can_be_taken_back(it)) {
+            true => Ok(()),
+            false => Err(Condition::ItemNotFound.into()),
+        }
     }
 
     async fn retract(&self, room: &BareJid, retracts: &Retracts) {

@@ -141,8 +141,8 @@ pub struct Saying {
     pub stanza: Stanza,
     /// The occupant, or the room.
     pub from: Jid,
-    /// The real address behind it, for moderators who read the archive.
-    pub real: Option<BareJid>,
+    /// The real address behind it, with the client, for moderators who read the archive (XEP-0313 §7).
+    pub real: Option<Jid>,
     /// Whether it is worth keeping, for those who come later.
     pub kept: bool,
     /// Whether it is to be published as well.

@@ -58,7 +58,7 @@ impl Room {
             retracts: Retracts::of(&message, &occupant.jid, now_ms),
             stanza: message,
             from: occupant.jid.clone(),
-            real: Some(occupant.account.clone()),
+            real: Some(from.clone()),
             subject,
             reply: None,
         })
@@ -107,7 +107,7 @@ impl Room {
             }
         }
         let children = stanza.root().children();
-        let passed = children.filter(|child| !self.is_own(*child));
+        let passed = children.filter(|child| !self.is_own(*child) && !claims_to_moderate(*child));
         message
             .with_children(passed.map(Node::to_element))
             .with_child(occupant_id_element(id))
@@ -162,6 +162,16 @@ impl Room {
         effects.append(to_subscribers);
         effects
     }
+}
+
+/// Whether this says of a retraction that a moderator made it, which the room alone may (XEP-0425 §5), as it was said first or as
+/// it is said now.
+fn claims_to_moderate(child: Node<'_>) -> bool {
+    let moderates = |it: Node<'_>| {
+        it.name() == "moderated" && it.ns().starts_with("urn:xmpp:message-moderate:")
+    };
+    moderates(child)
+        || matches!(child.name(), "retract" | "apply-to") && child.children().any(moderates)
 }
 
 /// Whether a message to all is worth keeping: what a client that comes later needs to show the same conversation

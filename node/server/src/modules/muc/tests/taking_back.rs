@@ -1,9 +1,13 @@
 //! What is taken back, and what becomes of it when a node dies.
 
-use storage::repository::{EntryFlags, LogRange, NewEntry};
+use storage::{
+    ErrorKind,
+    layer::faulty::{Fault, When},
+    repository::{EntryFlags, LogRange, NewEntry},
+};
 use xmpp::ns;
 
-use super::{Node, ROOM, room, store};
+use super::{Node, ROOM, of_log, room, store};
 
 impl Node {
     async fn retract(&self, name: &str, number: u64) -> bool {
@@ -12,6 +16,16 @@ impl Node {
             ns::RETRACT
         );
         self.send(name, &message).await
+    }
+
+    async fn moderate(&self, name: &str, id: &str) -> bool {
+        let iq = format!(
+            "<iq type='set' id='m' to='{ROOM}'><moderate xmlns='{}' id='{id}'><retract xmlns='{}'/>\
+             </moderate></iq>",
+            ns::MODERATE,
+            ns::RETRACT
+        );
+        self.send(name, &iq).await
     }
 
     /// The entry of a number: what it is, when, what it says.
@@ -117,4 +131,38 @@ async fn who_died_before_the_tombstones_is_followed_up() {
         "{text}"
     );
     assert!(node.entry(3).await.1.contains("ham"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_there_is_not_moderated() {
+    let (stores, faults) = store();
+    let node = Node::over(&stores);
+    node.enter("ada").await;
+    node.say("ada", "spam").await;
+    assert!(node.moderate("ada", "1").await);
+    // It is a tombstone now, which may be asked for again; the retraction is no message.
+    assert!(node.moderate("ada", "1").await);
+    node.recorder.take();
+    for id in ["2", "4", "99"] {
+        assert!(!node.moderate("ada", id).await, "{id}");
+        let told = node.recorder.take();
+        assert!(
+            told.contains("item-not-found") && !told.contains("<retract"),
+            "{told}"
+        );
+    }
+    faults.add(of_log, When::Always, Fault::Fail(ErrorKind::Unavailable));
+    assert!(!node.moderate("ada", "1").await);
+    assert_eq!(node.heard("type='wait'"), 1);
+}
+
+/// XEP-0313 §7: the full address of who said it, for those who may see it.
+#[tokio::test(start_paused = true)]
+async fn the_log_knows_which_client_said_it() {
+    let (stores, _) = store();
+    let node = Node::over(&stores);
+    node.enter("ada").await;
+    node.say("ada", "hello").await;
+    let (_, text) = node.entry(1).await;
+    assert!(text.contains("<item jid='ada@a.example/r'/>"), "{text}");
 }
