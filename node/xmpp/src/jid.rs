@@ -14,6 +14,8 @@ pub(crate) mod profile;
 #[cfg(test)]
 mod tests;
 
+pub use self::profile::nickname_key;
+
 use std::{
     borrow::Borrow,
     fmt,

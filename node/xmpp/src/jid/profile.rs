@@ -59,6 +59,39 @@ pub(crate) fn opaque_string(text: &str) -> Option<Cow<'_, str>> {
     stable(text, opaque).map(Cow::Owned)
 }
 
+/// What nicknames are compared by (RFC 8266 §2.4): those that look alike but for spaces around or between words, case or width
+/// are the same.
+///
+/// ```
+/// assert_eq!(xmpp::jid::nickname_key(" Ada  Lovelace "), xmpp::jid::nickname_key("ada lovelace"));
+/// ```
+pub fn nickname_key(nick: &str) -> String {
+    let mut key = nickname_once(nick);
+    for _ in 1..ROUNDS {
+        let next = nickname_once(&key);
+        if next == key {
+            break;
+        }
+        key = next;
+    }
+    key
+}
+
+fn nickname_once(nick: &str) -> String {
+    let is_space = |c: char| plain_space(c) == ' ';
+    let mut words = nick.split(is_space).filter(|word| !word.is_empty());
+    let mut key = String::with_capacity(nick.len());
+    key.push_str(words.next().unwrap_or_default());
+    for word in words {
+        key.push(' ');
+        key.push_str(word);
+    }
+    match key.is_ascii() {
+        true => key.to_ascii_lowercase(),
+        false => key.to_lowercase().nfkc().collect(),
+    }
+}
+
 /// Applies the rules until the output no longer changes.
 fn stable(text: &str, apply: fn(&str) -> Option<String>) -> Option<String> {
     let mut current = apply(text)?;

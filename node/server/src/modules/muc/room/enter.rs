@@ -18,6 +18,8 @@ use super::{
 
 /// Admins and owners who may enter a room that is full (§7.1.9).
 const MORE_FOR_ADMINS: usize = 10;
+/// The room changed the nick that was asked for (§7.2.2, §7.6).
+pub(super) const MODIFIED: u16 = 210;
 
 /// Since when a session that was in the room has heard nothing, by numbers of the room's log.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +45,7 @@ impl Room {
             self.occupants.of(from).map(|known| known.nick == nick),
             joins,
         ) {
-            (Some(true), None) => Ok(self.says_again(stanza, from)),
+            (Some(true), None) => Ok(self.says_again(stanza, from, &[])),
             (Some(true), Some(_)) => Ok(self.synchronise(stanza, from, now_ms)),
             (Some(false), _) => self.change_nick(stanza, from, nick),
             (None, None) => Ok(kicked_out(from, to)),
@@ -105,7 +107,11 @@ impl Room {
             sessions: vec![session],
             shown: Default::default(),
         });
-        Ok(self.welcome(stanza, from, codes, true, now_ms))
+        let mut codes = codes.to_vec();
+        // §7.2.2: it is called as its other sessions are, whatever it wrote.
+        let called = self.occupants.of(from).map(|it| it.nick.as_str());
+        codes.extend((called != Some(nick)).then_some(MODIFIED));
+        Ok(self.welcome(stanza, from, &codes, true, now_ms))
     }
 
     fn may_enter(
@@ -207,12 +213,13 @@ impl Room {
         self.welcome(stanza, from, &[], changed, now_ms)
     }
 
-    /// §7.7
-    fn says_again(&mut self, stanza: &Stanza, from: &Jid) -> Effects {
+    /// §7.7; `codes` are for itself.
+    pub(super) fn says_again(&mut self, stanza: &Stanza, from: &Jid, codes: &[u16]) -> Effects {
         self.note_said(stanza, from);
         let id = stanza.id();
         let says = Says {
             id: id.as_deref(),
+            own_codes: codes,
             ..Says::default()
         };
         let occupant = self.occupants.of(from);

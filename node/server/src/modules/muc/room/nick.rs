@@ -4,6 +4,7 @@ use xmpp::{Jid, Stanza, StanzaError, StanzaErrorCondition as Condition};
 
 use super::{
     Effects, Room,
+    enter::MODIFIED,
     occupants::Occupant,
     presence::{Says, said_by},
 };
@@ -24,6 +25,18 @@ impl Room {
         if !self.is_free(nick, &from.to_bare()) {
             return Err(Condition::Conflict.into());
         }
+        // The nick of other sessions of the account stays as it is written.
+        let known = self.occupants.named(nick);
+        let is_own = |it: &Occupant| it.reals().any(|it| **it == real);
+        let (jid, called) = match known.map(|it| (is_own(it), it)) {
+            Some((true, it)) if it.sessions.len() > 1 => {
+                return Ok(self.says_again(stanza, from, &[MODIFIED]));
+            }
+            Some((false, it)) => (it.jid.clone(), it.nick.clone()),
+            _ => (jid, nick.to_owned()),
+        };
+        let codes: &[u16] = if called == nick { &[] } else { &[MODIFIED] };
+        let nick = called.as_str();
         let Some((mut before, gone)) = self.occupants.remove(&real) else {
             return Ok(Effects::default());
         };
@@ -56,6 +69,7 @@ impl Room {
         let id = stanza.id();
         let says = Says {
             id: id.as_deref(),
+            own_codes: codes,
             ..Says::default()
         };
         if let Some(now) = self.occupants.of(from) {

@@ -1,7 +1,7 @@
 //! Who is in a room: by nick, and by the sessions that share it.
 //!
-//! Source: XEP-0045 §7.2.8: sessions of one account may share a nick. Nicks that differ in case only are the same, so that
-//! nobody passes for somebody else.
+//! Source: XEP-0045 §7.2.8: sessions of one account may share a nick. Nicks that differ in case, width or spaces only are the
+//! same, so that nobody passes for somebody else.
 //! Bounds: the room's rules decide who enters; sessions of one nick are at most [`MAX_SESSIONS`].
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use storage::repository::Affiliation;
-use xmpp::{BareJid, FullJid, Jid};
+use xmpp::{BareJid, FullJid, Jid, jid::nickname_key};
 
 use super::{effects::Real, policy::Pace, role::Role};
 
@@ -78,9 +78,9 @@ pub struct Occupants {
     by_real: HashMap<Real, String>,
 }
 
-/// What nicks are compared by.
+/// What nicks are compared by (RFC 8266 §2.4).
 pub fn folded(nick: &str) -> String {
-    nick.to_lowercase()
+    nickname_key(nick)
 }
 
 impl Occupants {

@@ -299,6 +299,74 @@ fn sessions_of_one_account_share_a_nick() {
     );
 }
 
+/// §7.2.2, §7.6: 210 says that the nick is another than was asked for.
+#[test]
+fn who_gets_another_nick_than_it_asked_for_is_told() {
+    let mut play = Play::with(|_| {}, &["owen", "ada"]);
+    let mut phone = |xml: &str| {
+        let stanza = xmpp::Stanza::parse(xml.to_owned().into()).unwrap();
+        let from = xmpp::Jid::parse("ada@a.example/phone").unwrap();
+        let step = play.room.handle(&stanza.readdressed(Some(&from), None), 0);
+        let effects = play.done(step);
+        let lines: Vec<String> = effects.0.iter().flat_map(super::lines).collect();
+        lines
+    };
+    let lines = phone(&format!(
+        "<presence to='coven@chat.example/ADA'>{JOIN}</presence>"
+    ));
+    assert!(
+        lines.contains(&"ada < ada none/participant 210 110".to_owned()),
+        "{lines:?}"
+    );
+    let lines = phone("<presence to='coven@chat.example/Countess'/>");
+    assert!(
+        lines.contains(&"ada < Countess none/participant 110".to_owned()),
+        "{lines:?}"
+    );
+    let lines = phone("<presence to='coven@chat.example/Ada'/>");
+    assert!(
+        lines.contains(&"ada < ada none/participant 210 110".to_owned()),
+        "{lines:?}"
+    );
+    assert!(
+        lines.contains(&"ada < Countess unavailable none/participant nick=ada 303 110".to_owned()),
+        "{lines:?}"
+    );
+    // As the other session has it, so it stays.
+    let lines = phone("<presence to='coven@chat.example/Ada'/>");
+    assert!(!lines.iter().any(|it| it.contains("303")), "{lines:?}");
+    assert!(
+        lines.contains(&"ada < ada none/participant 210 110".to_owned()),
+        "{lines:?}"
+    );
+    assert_eq!(play.room.occupants.len(), 2);
+}
+
+/// RFC 8266 §2.4
+#[test]
+fn nicks_that_look_alike_are_the_same() {
+    let mut play = Play::with(|_| {}, &["owen"]);
+    let enter = |nick: &str| format!("<presence to='coven@chat.example/{nick}'>{JOIN}</presence>");
+    play.send("ada", &enter("Ada Byron"));
+    for nick in [
+        "ada byron",
+        "Ada  Byron",
+        " Ada Byron",
+        "Ada Byron ",
+        "Ada\u{a0}Byron",
+        "Ａda Byron",
+    ] {
+        assert_eq!(
+            play.send("bob", &enter(nick)),
+            [format!(
+                "bob < {} error conflict",
+                nick.replace('\u{a0}', " ")
+            )]
+        );
+    }
+    assert!(play.send("bob", &enter("AdaByron")).len() > 1);
+}
+
 #[test]
 fn who_is_gone_is_taken_out() {
     let mut play = Play::with(|_| {}, &["owen", "ada", "bob"]);
