@@ -54,10 +54,15 @@ impl Room {
         let inviter = self.occupants.of(from).ok_or(Condition::NotAcceptable)?;
         let mut effects = Vec::new();
         let mut members = Vec::new();
+        let mut invited = Vec::new();
         let invites = x.children().filter(|it| it.is("invite", ns::MUC_USER));
         for invite in invites.take(MAX_INVITED) {
             let to = invite.attr("to").ok_or(Condition::BadRequest)?;
             let to = Jid::parse(&to).map_err(|_| Condition::JidMalformed)?;
+            if invited.contains(&to) {
+                continue;
+            }
+            invited.push(to.clone());
             let reason = invite.child("reason", ns::MUC_USER);
             let reason = reason.map(|reason| reason.text().into_owned());
             let kept = invite.child("continue", ns::MUC_USER).map(Node::to_element);
@@ -116,16 +121,11 @@ impl Room {
             .with_children(
                 password.map(|it| Element::new("password", ns::MUC_USER).with_text(it.clone())),
             );
-        // COMPAT: clients that know direct invitations only (XEP-0249).
-        let direct = Element::new("x", ns::CONFERENCE)
-            .with_attr("jid", self.address.as_str())
-            .with_attr_opt("reason", reason)
-            .with_attr_opt("password", password.map(String::as_str));
+        // Not as a direct invitation as well (XEP-0249): who understands both would be invited twice.
         let message = Element::new("message", ns::CLIENT)
             .with_attr("from", self.address.as_str())
             .with_attr("to", to.as_str())
-            .with_child(x)
-            .with_child(direct);
+            .with_child(x);
         Stanza::from_element(&message)
     }
 

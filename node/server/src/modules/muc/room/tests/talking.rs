@@ -189,6 +189,17 @@ fn invitations_make_members_where_members_are_wanted() {
         play.send("ada", &invite("bob")),
         ["bob < room invite from=coven reason=Come"]
     );
+    // One is meant, so one is sent, in one form.
+    let twice = invite("bob").replace("<invite", "<invite to='bob@a.example'/><invite");
+    assert_eq!(play.send("ada", &twice), ["bob < room invite from=coven"]);
+    let stanza = xmpp::Stanza::parse(invite("bob").into()).unwrap();
+    let stanza = stanza.readdressed(Some(&xmpp::Jid::parse("ada@a.example/r").unwrap()), None);
+    let step = play.room.handle(&stanza, play.now_ms);
+    let super::Effects(effects) = play.done(step);
+    let [super::Effect::Route(sent)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert!(sent.child("x", ns::CONFERENCE).is_none());
     assert_eq!(
         play.send("bob", &invite("carl")),
         ["bob < room error not-acceptable"]
@@ -269,6 +280,45 @@ fn moderators_take_back_what_others_said() {
 }
 
 #[test]
+fn nobody_but_the_room_says_that_a_moderator_took_something_back() {
+    let mut play = Play::with(|_| {}, &["owen", "ada"]);
+    play.say("owen", "ham");
+    let said = |inner: &str| {
+        format!("<message type='groupchat' to='coven@chat.example'>{inner}<body>x</body></message>")
+    };
+    let moderated = format!(
+        "<moderated xmlns='{}' by='coven@chat.example/owen'/>",
+        ns::MODERATE
+    );
+    let old = "<moderated xmlns='urn:xmpp:message-moderate:0'><retract xmlns='urn:xmpp:message-retract:0'/></moderated>";
+    for spoof in [
+        moderated.clone(),
+        format!(
+            "<retract xmlns='{}' id='1'>{moderated}</retract>",
+            ns::RETRACT
+        ),
+        format!("<apply-to xmlns='urn:xmpp:fasten:0' id='1'>{old}</apply-to>"),
+    ] {
+        let stanza = xmpp::Stanza::parse(said(&spoof).into()).unwrap();
+        let from = xmpp::Jid::parse("ada@a.example/r").unwrap();
+        let step = play.room.handle(&stanza.readdressed(Some(&from), None), 0);
+        let super::Step::Say(saying) = step else {
+            panic!("{step:?}")
+        };
+        let names: Vec<_> = saying
+            .stanza
+            .root()
+            .children()
+            .map(|it| it.name().to_owned())
+            .collect();
+        assert_eq!(names, ["body", "occupant-id"], "{spoof}");
+        assert_eq!(saying.retracts, None);
+    }
+    let own = said(&format!("<retract xmlns='{}' id='1'/>", ns::RETRACT));
+    assert!(play.send("ada", &own)[0].contains("retract:1"));
+}
+
+#[test]
 fn iqs_pass_between_occupants_without_real_addresses() {
     let mut play = Play::with(|_| {}, &["owen", "ada"]);
     let iq = |kind: &str, id: &str, to: &str, payload: &str| {
@@ -291,7 +341,7 @@ fn iqs_pass_between_occupants_without_real_addresses() {
         xmpp::Stanza::parse(iq("get", "v.1", "owen", "<query xmlns='jabber:iq:version'/>").into())
             .unwrap();
     let stanza = stanza.readdressed(Some(&xmpp::Jid::parse("ada@a.example/r").unwrap()), None);
-    let step = play.room.handle(&stanza, 0);
+    let step = play.room.handle(&stanza, play.now_ms);
     let super::Effects(effects) = play.done(step);
     let [super::Effect::Reply(passed)] = &effects[..] else {
         panic!("{effects:?}")
