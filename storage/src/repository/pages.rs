@@ -45,6 +45,9 @@ pub struct PagesState {
     /// The months with pages, `2026-11`, in order.
     #[n(2)]
     pub months: Vec<String>,
+    /// The list of the service's rooms does not name it.
+    #[cbor(n(3), default)]
+    pub hidden: bool,
 }
 
 /// What is on the pages of a month.

@@ -104,7 +104,13 @@ impl Muc {
                     return;
                 }
                 Step::Keep(change) => match self.keep(ready, *change).await {
-                    Ok(effects) => return self.send(home, effects, Some(receipt), cx),
+                    Ok(effects) => {
+                        if ready.room.record.may_have_pages() {
+                            // It may be for others than before.
+                            self.publish_later(home, &ready.room, cx);
+                        }
+                        return self.send(home, effects, Some(receipt), cx);
+                    }
                     Err(error) if error.kind() == ErrorKind::Conflict => {
                         if let Err(error) = self.reload(home, state, cx).await {
                             return self.refuse(&stanza, receipt, &error.into(), cx);

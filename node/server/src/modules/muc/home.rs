@@ -16,6 +16,7 @@ use xmpp::{BareJid, Kind, Stanza, StanzaError};
 use super::{
     Muc,
     log::{Log, Stuck},
+    pages::About,
     room::{Real, Room, Saying},
 };
 use crate::{
@@ -71,6 +72,10 @@ pub(super) struct RoomHome {
     pub(super) occupants: AtomicUsize,
     /// Whether it is going to be published.
     pub(super) publishes: AtomicBool,
+    /// What its pages say of it, as it is now.
+    pub(super) about: Mutex<Option<About>>,
+    /// Of whoever writes its pages.
+    pub(super) publishing: AsyncMutex<()>,
     /// Who is in it, as other nodes tell: known before anything else is done.
     asserted: Mutex<Vec<Assertion>>,
 }
@@ -110,6 +115,8 @@ impl RoomHome {
             used_ms: AtomicU64::new(now_ms),
             occupants: AtomicUsize::new(0),
             publishes: AtomicBool::new(false),
+            about: Mutex::default(),
+            publishing: AsyncMutex::default(),
             asserted: Mutex::default(),
         }
     }

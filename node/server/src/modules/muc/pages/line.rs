@@ -53,6 +53,31 @@ pub(super) struct Line {
     pub(super) edited: bool,
 }
 
+/// A message that may have been corrected.
+pub(super) struct Corrected {
+    id: String,
+    occupant: String,
+}
+
+impl Corrected {
+    /// By an entry, or the tombstone in its place; `None`: nothing can name it.
+    pub(super) fn of(entry: &LogEntry) -> Option<Self> {
+        let stanza = Stanza::parse(entry.stanza.clone()).ok()?;
+        Some(Self {
+            id: stanza.id()?.into(),
+            occupant: occupant(&stanza)?,
+        })
+    }
+
+    /// Whether an entry corrects it (XEP-0308).
+    pub(super) fn is_by(&self, entry: &LogEntry) -> bool {
+        Line::of(entry).is_some_and(|line| {
+            line.replaces.as_ref() == Some(&self.id)
+                && line.occupant.as_ref() == Some(&self.occupant)
+        })
+    }
+}
+
 /// A message that takes back another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Retraction {

@@ -4,7 +4,9 @@
 //! be published says so ([`EntryFlags::PUBLIC`]), and objects say how far they are, so a node that dies loses nothing, and
 //! the next home goes on from there. A room is published so long after something was said, at one time only; two nodes that
 //! do at once find out ([`Pages::put_state`]) and the later one begins again.
-//! What is taken back vanishes: the retraction is met in the log and its page is written anew without the message.
+//! What is taken back vanishes: the retraction is met in the log and its page is written anew without the message, and without
+//! what corrected it. Pages are there as long as the room publishes: they go when its owner wants that no more or opens it to
+//! fewer than may be published, and come back as they were. A room that is not listed has pages that no list leads to.
 //! Bounds: [`PART`] messages a page, [`AT_ONCE`] entries a step.
 
 mod date;
@@ -29,7 +31,7 @@ use xmpp::BareJid;
 use self::{
     date::Date,
     html::Ways,
-    line::{Line, Retraction, corrected},
+    line::{Corrected, Line, Retraction, corrected},
 };
 use super::{Muc, home::RoomHome, room::Room};
 use crate::module::Context;
@@ -38,6 +40,10 @@ use crate::module::Context;
 const PART: u32 = 2_000;
 /// Entries of the log that are read at once.
 const AT_ONCE: usize = 1_000;
+/// Entries behind a message among which is looked for what corrected it.
+const MAX_CORRECTIONS: u64 = 10_000;
+/// How long after a change what was published once is removed where nothing is any more.
+const NOTHING_NEW: Duration = Duration::from_secs(30);
 /// How often what others publish meanwhile is begun anew.
 const MAX_ATTEMPTS: usize = 8;
 /// How long a store that fails is left alone, at most.
@@ -45,8 +51,12 @@ const MAX_DELAY: Duration = Duration::from_secs(600);
 
 /// What pages say of their room.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct About {
+pub(super) struct About {
     room: BareJid,
+    /// It publishes.
+    published: bool,
+    /// Everybody may know that there is it.
+    listed: bool,
     created_ms: u64,
     name: String,
     description: String,
@@ -58,6 +68,8 @@ impl About {
         let config = &room.record.config;
         Self {
             room: room.address.clone(),
+            published: room.is_published(),
+            listed: config.public,
             created_ms: room.record.created_ms,
             name: config.name.clone(),
             description: config.description.clone(),
@@ -74,27 +86,24 @@ impl About {
 }
 
 impl Muc {
-    /// What was said in a room is published by and by.
+    /// What was said in a room is published by and by, or is public no more.
     pub(super) fn publish_later(self: &Arc<Self>, home: &Arc<RoomHome>, room: &Room, cx: &Context) {
-        let Some(every) = self.options.pages else {
-            return;
-        };
+        let every = self.options.pages.unwrap_or(NOTHING_NEW);
+        *home.about.lock() = Some(About::of(room));
         if home.publishes.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (muc, home, about) = (self.clone(), home.clone(), About::of(room));
-        let via = cx.clone();
+        let (muc, home, via) = (self.clone(), home.clone(), cx.clone());
         cx.run(Box::pin(async move {
             let mut delay = every;
             loop {
                 tokio::time::sleep(delay).await;
                 home.publishes.store(false, Ordering::Release);
-                let publishing = Publishing {
-                    pages: &muc.pages,
-                    logs: &*muc.archives,
-                    about: &about,
+                let _one_at_a_time = home.publishing.lock().await;
+                let Some(about) = home.about.lock().clone() else {
+                    return;
                 };
-                match publishing.run().await {
+                match muc.publish(&about).await {
                     Ok(written) => return muc.metrics.published(written),
                     Err(error) => {
                         muc.metrics.not_published();
@@ -108,6 +117,23 @@ impl Muc {
                 delay = (delay * 2).clamp(Duration::from_secs(1), MAX_DELAY);
             }
         }));
+    }
+}
+
+impl Muc {
+    async fn publish(&self, about: &About) -> storage::Result<u64> {
+        let publishing = Publishing {
+            pages: &self.pages,
+            logs: &*self.archives,
+            about,
+        };
+        if about.published {
+            return publishing.run().await;
+        }
+        if self.pages.state(&about.room).await?.is_there() {
+            self.unpublish(&about.room).await?;
+        }
+        Ok(0)
     }
 }
 
@@ -156,6 +182,15 @@ impl Publishing<'_> {
                 ..PagesState::default()
             };
         }
+        let hidden = !self.about.listed;
+        if seen.state.hidden != hidden {
+            if !seen.state.months.is_empty() {
+                self.list().await?;
+            }
+            seen.state.hidden = hidden;
+            self.pages.put_state(room, &seen).await?;
+            return Ok((1, true));
+        }
         let range = LogRange::after(seen.state.done);
         let entries = self.logs.read(room, range, false, AT_ONCE).await?;
         let Some(last) = entries.last() else {
@@ -165,7 +200,8 @@ impl Publishing<'_> {
         let mut months = BTreeMap::new();
         for entry in &entries {
             if let Some(retraction) = Retraction::of(entry) {
-                self.take_back(&mut months, &retraction).await?;
+                self.take_back(&mut months, &retraction, entry.number)
+                    .await?;
             }
             if Line::of(entry).is_some() {
                 self.add(&mut months, entry).await?;
@@ -233,11 +269,19 @@ impl Publishing<'_> {
         Ok(())
     }
 
-    /// A message is on no page any more.
+    /// Whether the list of the service's rooms names it is as it is to be.
+    async fn list(&self) -> storage::Result<()> {
+        let room = &self.about.room;
+        let service = |rooms: &[BareJid]| html::service(room.domain(), rooms).into();
+        self.pages.list(room, self.about.listed, service).await
+    }
+
+    /// A message is on no page any more, nor is what corrected it before it was taken back by the entry of this number.
     async fn take_back(
         &self,
         months: &mut BTreeMap<String, Month>,
         retraction: &Retraction,
+        by: u64,
     ) -> storage::Result<()> {
         let number = retraction.number;
         let range = LogRange {
@@ -246,7 +290,31 @@ impl Publishing<'_> {
         };
         let found = self.logs.read(&self.about.room, range, false, 1).await?;
         let meant = found.first().filter(|it| retraction.is_about(it));
-        let Some(entry) = meant else { return Ok(()) };
+        let Some(meant) = meant else { return Ok(()) };
+        self.hide(months, meant).await?;
+        let mut range = LogRange {
+            from: number + 1,
+            to: by.min(number + MAX_CORRECTIONS),
+        };
+        let corrected = Corrected::of(meant);
+        while let Some(corrected) = corrected.as_ref().filter(|_| range.from <= range.to) {
+            let entries = self.logs.read(&self.about.room, range, false, AT_ONCE);
+            let entries = entries.await?;
+            let Some(last) = entries.last() else { break };
+            range.from = last.number + 1;
+            for entry in entries.iter().filter(|it| corrected.is_by(it)) {
+                self.hide(months, entry).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn hide(
+        &self,
+        months: &mut BTreeMap<String, Month>,
+        entry: &LogEntry,
+    ) -> storage::Result<()> {
+        let number = entry.number;
         if !entry.flags.contains(EntryFlags::PUBLIC) {
             return Ok(());
         }
@@ -308,8 +376,9 @@ impl Publishing<'_> {
             let page = html::room(self.about, &seen.state);
             let path = format!("{place}/index.html");
             self.pages.put_page(&path, page.into()).await?;
-            let service = |rooms: &[BareJid]| html::service(room.domain(), rooms).into();
-            self.pages.list(room, true, service).await?;
+            if self.about.listed {
+                self.list().await?;
+            }
             written += 2;
         }
         Ok(written)

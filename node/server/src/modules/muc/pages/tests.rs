@@ -34,6 +34,8 @@ impl Play {
             stores,
             about: About {
                 room: BareJid::parse("cave@rooms.example").unwrap(),
+                published: true,
+                listed: true,
                 created_ms: 7,
                 name: "A Dark Cave".into(),
                 description: String::new(),
@@ -169,6 +171,47 @@ async fn what_is_taken_back_vanishes_whenever_that_is_found() {
     play.publish().await.unwrap();
     assert_eq!(play.texts("2026-11/23").await, ["ham"]);
     assert_eq!(play.texts("2026-11/26").await, ["again"]);
+}
+
+#[tokio::test]
+async fn what_corrected_a_message_vanishes_with_it() {
+    let mut play = Play::new();
+    let first = play.say(0, "ada", "<body>my passwort is x</body>").await;
+    let correct = |text: &str| {
+        format!("<body>{text}</body><replace xmlns='urn:xmpp:message-correct:0' id='i{first}'/>")
+    };
+    play.say(0, "ada", &correct("my password is x")).await;
+    play.say(0, "eve", &correct("not hers")).await;
+    // On another page.
+    play.say(1, "ada", &correct("my password was x")).await;
+    play.publish().await.unwrap();
+    let retract = format!("<retract xmlns='urn:xmpp:message-retract:1' id='{first}'/>");
+    play.say(1, "ada", &retract).await;
+    play.say(1, "ada", "<body>sorry</body>").await;
+    play.publish().await.unwrap();
+    assert_eq!(play.texts("2026-11/23").await, ["not hers"]);
+    assert_eq!(play.texts("2026-11/24").await, ["sorry"]);
+}
+
+#[tokio::test]
+async fn only_rooms_that_everybody_may_know_are_in_the_list() {
+    let mut play = Play::new();
+    play.about.listed = false;
+    play.say(0, "ada", "<body>one</body>").await;
+    play.publish().await.unwrap();
+    let listed = async |play: &Play| {
+        let page = play.stores.pages.page("rooms.example/index.html").await;
+        let page = page.unwrap().unwrap_or_default();
+        String::from_utf8_lossy(&page).contains("cave")
+    };
+    assert!(!listed(&play).await);
+    assert_eq!(play.texts("2026-11/23").await, ["one"]);
+    for now in [true, false, true] {
+        play.about.listed = now;
+        play.publish().await.unwrap();
+        assert_eq!(listed(&play).await, now);
+        assert_eq!(play.publish().await.unwrap(), 0);
+    }
 }
 
 #[tokio::test]

@@ -114,3 +114,38 @@ async fn a_room_that_was_never_configured_ends() {
     );
     assert!(!next.send("ada", &ping).await);
 }
+
+/// Pages are there as long as the room is to be public.
+#[tokio::test(start_paused = true)]
+async fn what_is_published_no_more_is_public_no_more() {
+    let (stores, _) = store();
+    let node = Node::over(&stores);
+    node.enter("ada").await;
+    node.configure("ada", "enablelogging", "1").await;
+    node.say("ada", "one").await;
+    let page = format!("{}/index.html", storage::repository::pages::place(&room()));
+    let check = async |expected: bool| {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let found = stores.pages.page(&page).await.unwrap();
+        assert_eq!(found.is_some(), expected);
+    };
+    check(true).await;
+    for (var, ends, begins) in [
+        ("enablelogging", "0", "1"),
+        ("publicroom", "0", "1"),
+        ("membersonly", "1", "0"),
+    ] {
+        assert!(node.configure("ada", var, ends).await);
+        check(false).await;
+        assert!(node.configure("ada", var, begins).await);
+        check(true).await;
+    }
+    // The operator publishes nothing any more.
+    let mut other = Node::over(&stores);
+    let options = &mut std::sync::Arc::get_mut(&mut other.muc).unwrap().options;
+    options.policy.publish = crate::config::RoomsPublish::Never;
+    options.pages = None;
+    other.enter("bob").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    check(false).await;
+}

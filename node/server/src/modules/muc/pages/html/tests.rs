@@ -4,6 +4,8 @@ use super::{super::line::tests::entry, *};
 
 fn about() -> About {
     About {
+        published: true,
+        listed: true,
         room: BareJid::parse("cave@rooms.example").unwrap(),
         created_ms: 1,
         name: "A <Dark> Cave".into(),
