@@ -8,6 +8,7 @@
 pub mod codec;
 pub mod element;
 pub mod error;
+mod folding;
 pub mod fragment;
 pub mod jid;
 pub mod ns;
@@ -17,6 +18,7 @@ pub mod stanza;
 
 pub use element::Element;
 pub use error::{ErrorType, StanzaError, StanzaErrorCondition, StreamError, StreamErrorCondition};
+pub use folding::folded;
 pub use fragment::{Fragment, Node};
 pub use jid::{BareJid, FullJid, Jid, JidError};
 pub use stanza::{Kind, Stanza};

@@ -11,7 +11,7 @@ pub(super) const MIN_INSIDE: usize = 3;
 /// Longer words are cut.
 const MAX_WORD: usize = 64;
 
-/// A text as words: lowercased, cut at white space and commas.
+/// A text as words: folded, cut at white space and commas.
 pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| c.is_whitespace() || c == ',' || c == '\0')
         .filter(|word| !word.is_empty())
@@ -20,7 +20,7 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
 
 /// A word as it is indexed and looked for.
 pub(super) fn normalised(word: &str) -> String {
-    let mut word = word.to_lowercase();
+    let mut word = xmpp::folded(word);
     word.truncate(word.floor_char_boundary(MAX_WORD));
     word
 }
@@ -79,6 +79,8 @@ mod tests {
         check("", &[]);
         check("  Ann  MARIE,Smith\t", &["ann", "marie", "smith"]);
         check("ÉMILE Çelik", &["émile", "çelik"]);
+        // However it was typed.
+        check("E\u{301}MILE C\u{327}elik", &["émile", "çelik"]);
         check(&"é".repeat(40), &[&"é".repeat(32)]);
         let twice = [
             (VcardField::Given, "Ann ann".to_owned()),

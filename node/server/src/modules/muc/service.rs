@@ -108,7 +108,7 @@ impl Muc {
         let order = form.value("key").unwrap_or(SEARCH_ORDER);
         let all = form.field("all").and_then(Field::bool) == Some(true);
         let words = form.value("q").unwrap_or_default();
-        let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
+        let words: Vec<String> = words.split_whitespace().map(xmpp::folded).collect();
         if order != SEARCH_ORDER {
             return Err(Condition::FeatureNotImplemented.into());
         }
@@ -191,7 +191,8 @@ fn found(mut rooms: Vec<ListedRoom>, complete: bool, backwards: bool) -> Found {
 }
 
 fn matches(room: &ListedRoom, words: &[String]) -> bool {
-    let text = format!("{} {} {}", room.name, room.description, room.room).to_lowercase();
+    let text = format!("{} {} {}", room.name, room.description, room.room);
+    let text = xmpp::folded(&text);
     words.iter().all(|word| text.contains(word))
 }
 

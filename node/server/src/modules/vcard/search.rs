@@ -301,10 +301,10 @@ fn words_of(told: &Told, field: VcardField) -> impl Iterator<Item = String> {
     of.flat_map(|(_, text)| words(text))
 }
 
-/// A text as the index has it: lowercase, cut at white space and commas.
+/// A text as the index has it: folded, cut at white space and commas.
 fn words(text: &str) -> impl Iterator<Item = String> {
     let parts = text.split(|c: char| c.is_whitespace() || c == ',');
-    parts.filter(|word| !word.is_empty()).map(str::to_lowercase)
+    parts.filter(|word| !word.is_empty()).map(xmpp::folded)
 }
 
 #[cfg(test)]
