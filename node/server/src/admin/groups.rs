@@ -9,7 +9,9 @@ use storage::{
     repository::{GroupAudience, GroupMember, GroupMembers, SharedGroup, SharedGroupRepository},
 };
 
-use super::{Administrator, Response, Why, address, refused};
+use xmpp::BareJid;
+
+use super::{Administrator, Response, Why, address, invalid, refused};
 
 /// Attempts of a change against others.
 const MAX_ATTEMPTS: usize = 8;
@@ -125,6 +127,18 @@ fn apply(change: &GroupChange, group: &mut SharedGroup) {
     }
 }
 
+/// What clients show in one line.
+///
+/// # Errors
+/// `Invalid`: it has control characters (RFC 6121 §2.1.2.2: a group is a name), or is nothing.
+fn check_line(field: &str, text: &str) -> Result<(), Response> {
+    if text.chars().any(char::is_control) || text.trim().is_empty() {
+        let reason = "it is a line of text, without control characters";
+        return Err(invalid(field, reason));
+    }
+    Ok(())
+}
+
 fn told(error: Error, domain: &str) -> Response {
     match error.kind() {
         ErrorKind::TooLarge => refused(Why::Invalid, error.to_string()),
@@ -136,6 +150,13 @@ fn told(error: Error, domain: &str) -> Response {
         ),
         ErrorKind::Conflict => refused(Why::Busy, "the group is being changed by others"),
         _ => error.into(),
+    }
+}
+
+fn check(change: &GroupChange) -> Result<(), Response> {
+    match &change.name {
+        Some(name) => check_line("name", name),
+        None => Ok(()),
     }
 }
 
@@ -170,6 +191,8 @@ impl Administrator {
         change: &GroupChange,
     ) -> Result<Response, Response> {
         let groups = self.groups_of(domain)?;
+        check_line("group", &id)?;
+        check(change)?;
         let mut group = SharedGroup::new(id);
         apply(change, &mut group);
         match groups.put(domain, &group, 0).await {
@@ -189,6 +212,7 @@ impl Administrator {
         change: &GroupChange,
     ) -> Result<Response, Response> {
         let groups = self.groups_of(domain)?;
+        check(change)?;
         for _ in 0..MAX_ATTEMPTS {
             let mut group = self.found(domain, id).await?;
             apply(change, &mut group);
@@ -220,6 +244,10 @@ impl Administrator {
         let mut all = Vec::with_capacity(members.len());
         for (jid, name) in members {
             let jid = address("members", &jid)?;
+            if let Some(name) = &name {
+                check_line("name", name)?;
+            }
+            self.is_known(&jid).await?;
             all.push(GroupMember { jid, name });
         }
         if let Err(error) = groups.put_members(domain, id, &all).await {
@@ -245,6 +273,15 @@ impl Administrator {
         let removed = groups.remove_members(domain, id, &members).await;
         removed.map_err(|error| told(error, domain))?;
         Ok(self.changed(domain).await)
+    }
+
+    /// An account of a domain that is served here is there; of others nobody knows.
+    async fn is_known(&self, account: &BareJid) -> Result<(), Response> {
+        let is_ours = self.domains.iter().any(|it| it == account.domain());
+        match !is_ours || self.accounts.stores.accounts.load(account).await?.is_some() {
+            true => Ok(()),
+            false => Err(super::absent(account)),
+        }
     }
 
     /// Where groups are kept, if the domain is served here.

@@ -259,6 +259,7 @@ pub struct Administrator {
 impl Administrator {
     /// Does what somebody asks, if they may. What changes anything is in the audit log before it is done.
     pub async fn ask(&self, caller: &Caller, request: Request) -> Response {
+        let request = request.normalised();
         let may = caller.may(&request);
         if let Err(refusal) = may.and_then(|()| caller.may_change(&request, &self.admins)) {
             return refusal;

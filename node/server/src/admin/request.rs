@@ -1,6 +1,7 @@
 //! Requests: what may be asked, whichever door it comes through. What each needs and answers stands in [`operations`](super::operations).
 
 use serde::{Deserialize, Serialize};
+use xmpp::BareJid;
 
 use super::groups::GroupChange;
 
@@ -279,6 +280,29 @@ impl Request {
             Self::Tokens => "tokens",
             Self::TokenRevoke { .. } => "token_revoke",
         }
+    }
+
+    /// The same with the domain that it names as addresses have it (RFC 7622 §3.2). What is no domain stays as it is.
+    #[must_use]
+    pub(super) fn normalised(mut self) -> Self {
+        let domain = match &mut self {
+            Self::List { domain, .. }
+            | Self::Groups { domain }
+            | Self::Group { domain, .. }
+            | Self::GroupCreate { domain, .. }
+            | Self::GroupChange { domain, .. }
+            | Self::GroupRemove { domain, .. }
+            | Self::GroupAdd { domain, .. }
+            | Self::GroupTakeOut { domain, .. } => domain,
+            Self::Rooms { service, .. }
+            | Self::Pubsub { service, .. }
+            | Self::PubsubNode { service, .. } => service,
+            _ => return self,
+        };
+        if let Ok(known) = BareJid::from_parts(None, domain) {
+            *domain = known.as_str().to_owned();
+        }
+        self
     }
 
     /// To what it is done, for the audit log: an address, a node, the name of a token. Never a secret.

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod cluster;
+mod groups;
 mod socket;
 
 use std::sync::Arc;
