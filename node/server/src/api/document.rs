@@ -120,6 +120,9 @@ fn schema(parameter: &Parameter) -> Value {
         operations::Value::Whole(most) => {
             json!({ "type": "integer", "minimum": 0, "maximum": most })
         }
+        operations::Value::Count(most) => {
+            json!({ "type": "integer", "minimum": 1, "maximum": most })
+        }
         operations::Value::Flag => json!({ "type": "boolean" }),
     }
 }

@@ -1,5 +1,11 @@
 //! Routes: from a path, a query and a body to the request that they are. What is wrong is named by its field.
 
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
 
 use super::reply::Problem;
@@ -26,10 +32,12 @@ pub(super) fn find(method: &str, path: &str) -> Found {
         let Some(segments) = matches(http.path, path) else {
             continue;
         };
-        if http.method == method {
+        if http.method == method || (method, http.method) == ("HEAD", "GET") {
             return Found::Operation(operation, segments);
         }
         allowed.push(http.method);
+        // RFC 9110 §9.3.2: what a GET would answer, without its content.
+        allowed.extend((http.method == "GET").then_some("HEAD"));
     }
     match allowed.is_empty() {
         true => Found::Nothing,
@@ -116,8 +124,14 @@ impl Asked<'_> {
                 return Err(Problem::field(name, "it is there twice"));
             }
         }
-        if let Some(name) = body.keys().find(|name| !known(name, Place::Body)) {
+        if let Some((name, _)) = body.iter().find(|(name, _)| !known(name, Place::Body)) {
             return Err(Problem::field(name, "there is no such field"));
+        }
+        for (index, (name, _)) in body.iter().enumerate() {
+            // RFC 8259 §4: nobody knows which of them counts.
+            if body[..index].iter().any(|(other, _)| other == name) {
+                return Err(Problem::field(name, "it is there twice"));
+            }
         }
         let mut fields = Map::new();
         fields.insert("do".to_owned(), operation.name.into());
@@ -135,9 +149,9 @@ impl Asked<'_> {
                     let found = found.map(|(_, text)| of_text(parameter, text));
                     found.transpose()?
                 }
-                Place::Body => match body.remove(name) {
-                    None | Some(Value::Null) => None,
-                    Some(value) => Some(of_json(parameter, value)?),
+                Place::Body => match body.iter_mut().find(|(it, _)| it == name) {
+                    None | Some((_, Value::Null)) => None,
+                    Some((_, value)) => Some(of_json(parameter, value.take())?),
                 },
             };
             let value = match (value, parameter.default) {
@@ -162,17 +176,17 @@ impl Asked<'_> {
         all.ok_or_else(|| Problem::wrong("the query is no text that was encoded"))
     }
 
-    fn body(&self, operation: &Operation) -> Result<Map<String, Value>, Problem> {
+    fn body(&self, operation: &Operation) -> Result<Vec<(String, Value)>, Problem> {
         let wants = |it: &Parameter| it.place == Place::Body;
         if self.body.is_empty() || !operation.parameters.iter().any(wants) {
-            return Ok(Map::new());
+            return Ok(Vec::new());
         }
         if !self.is_json {
             return Err(Problem::not_json());
         }
         match serde_json::from_slice(self.body) {
-            Ok(Value::Object(fields)) => Ok(fields),
-            Ok(_) => Err(Problem::wrong("the body is JSON, but no object")),
+            Ok(Fields(fields)) => Ok(fields),
+            Err(error) if error.is_data() => Err(Problem::wrong("the body is JSON, but no object")),
             // The error may quote what was sent.
             Err(error) => Err(Problem::wrong(&format!(
                 "the body is no JSON: line {}, column {}",
@@ -183,13 +197,36 @@ impl Asked<'_> {
     }
 }
 
+/// The fields of an object, each as often as it is there.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Fields;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
 fn of_text(parameter: &Parameter, text: &str) -> Result<Value, Problem> {
     let wrong = |reason: &str| Err(Problem::field(parameter.name, reason));
     match parameter.value {
         operations::Value::Text | operations::Value::Secret => {
             of_json(parameter, Value::String(text.to_owned()))
         }
-        operations::Value::Whole(_) => match text.parse::<u64>() {
+        operations::Value::Whole(_) | operations::Value::Count(_) => match text.parse::<u64>() {
             Ok(number) => of_json(parameter, number.into()),
             Err(_) => wrong("it is a whole number"),
         },
@@ -215,6 +252,10 @@ fn of_json(parameter: &Parameter, value: Value) -> Result<Value, Problem> {
         (operations::Value::Whole(most), _) => match value.as_u64() {
             Some(number) if number <= most => Ok(value),
             _ => wrong(format!("it is a whole number up to {most}")),
+        },
+        (operations::Value::Count(most), _) => match value.as_u64() {
+            Some(number) if (1..=most).contains(&number) => Ok(value),
+            _ => wrong(format!("it is a whole number from 1 to {most}")),
         },
         (operations::Value::Flag, Value::Bool(_)) => Ok(value),
         (operations::Value::Flag, _) => wrong("it is true or false".to_owned()),

@@ -190,6 +190,7 @@ async fn what_is_wrong_is_named() {
     get("/accounts?domain=b.example", "domain".into()).await;
     get("/accounts?domain=a.example&limit=some", "limit".into()).await;
     get("/accounts?domain=a.example&limit=1001", "limit".into()).await;
+    get("/accounts?domain=a.example&limit=0", "limit".into()).await;
     get("/accounts?domain=a.example&times=1", "times".into()).await;
     get("/accounts?domain=a.example&domain=b", "domain".into()).await;
     get("/accounts?domain=a.example&page=2", "page".into()).await;
@@ -210,6 +211,11 @@ async fn what_is_wrong_is_named() {
     let kind = "application/json";
     for (kind, body, status) in [
         (kind, "[]".to_owned(), 400),
+        (
+            kind,
+            r#"{"account":"bob@a.example","password":"x","password":"y"}"#.to_owned(),
+            400,
+        ),
         (kind, "{".to_owned(), 400),
         ("text/plain", "{}".to_owned(), 415),
         (kind, " ".repeat(super::MAX_BODY + 1), 413),
@@ -223,6 +229,38 @@ async fn what_is_wrong_is_named() {
     let made = scene.ask(token, "POST", "/api/v1/accounts", post.clone());
     assert_eq!(made.await.status, 201);
     check("POST", "/accounts", post, 409, Value::Null).await;
+}
+
+#[tokio::test]
+async fn what_can_be_got_has_a_head_and_domains_are_written_as_one_likes() {
+    let scene = Scene::new();
+    let token = &scene.token(&[Scope::Accounts, Scope::Read]).await;
+    let account = json!({ "account": "bob@a.example", "password": "secret" });
+    scene.ask(token, "POST", "/api/v1/accounts", account).await;
+    for path in [
+        "/api/v1/accounts?domain=a.example",
+        "/api/v1/accounts?domain=A.Example",
+        "/api/v1/accounts?domain=a.example.",
+    ] {
+        for method in ["GET", "HEAD"] {
+            let told = scene.ask(token, method, path, Value::Null).await;
+            assert_eq!(told.status, 200, "{method} {path}");
+            assert_eq!(told.body["items"][0]["name"], "bob", "{path}");
+        }
+    }
+    let told = scene.ask(token, "HEAD", "/api/v1/accounts", Value::Null);
+    assert_eq!(told.await.status, 400);
+    let told = scene
+        .ask(token, "PUT", "/api/v1/accounts", Value::Null)
+        .await;
+    assert_eq!(told.header("allow"), "GET, HEAD, POST");
+    assert_eq!(
+        scene
+            .ask("x", "HEAD", "/api/v1/accounts", Value::Null)
+            .await
+            .status,
+        401
+    );
 }
 
 #[tokio::test]

@@ -119,6 +119,8 @@ pub enum Value {
     Secret,
     /// A number from 0 to this.
     Whole(u64),
+    /// A number from 1 to this.
+    Count(u64),
     /// `true` or `false`.
     Flag,
 }

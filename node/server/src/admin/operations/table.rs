@@ -91,7 +91,7 @@ const AFTER: Parameter = asked(
 );
 const LIMIT: Parameter = asked(
     "limit",
-    Value::Whole(MAX_PAGE as u64),
+    Value::Count(MAX_PAGE as u64),
     Some("100"),
     "How many at most.",
 );

@@ -5,7 +5,7 @@ use super::*;
 fn example(parameter: &Parameter) -> Value {
     match parameter.value {
         operations::Value::Text | operations::Value::Secret => json!("text"),
-        operations::Value::Whole(_) => json!(7),
+        operations::Value::Whole(_) | operations::Value::Count(_) => json!(7),
         operations::Value::Flag => json!(true),
     }
 }
@@ -77,7 +77,7 @@ fn a_path_is_one_operation() {
     check("GET", "/accounts", "list");
     check("GET", "/accounts/", "");
     check("GET", "/accounts/a@b", "account");
-    check("PATCH", "/accounts/a@b", "GET, DELETE");
+    check("PATCH", "/accounts/a@b", "GET, HEAD, DELETE");
     check("DELETE", "/accounts/a@b/sessions/c%2Fd", "end");
     check("DELETE", "/accounts/a@b/sessions/c/d", "");
     check("GET", "/pubsub", "pubsub");
