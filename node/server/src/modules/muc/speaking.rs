@@ -220,7 +220,7 @@ impl Muc {
             to: retracts.number,
         };
         let found = self.logs.read(room, range, false, 1).await?;
-        match found.first().is_some_and(|it| can_be_taken_back(it)) {
+        match found.first().is_some_and(can_be_taken_back) {
             true => Ok(()),
             false => Err(Condition::ItemNotFound.into()),
         }
