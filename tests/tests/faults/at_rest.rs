@@ -20,7 +20,7 @@ use crate::play::Play;
 const ACTORS: usize = 8;
 /// Messages of a conversation.
 const SAID: usize = 300;
-/// Messages of a segment.
+/// Messages of a segment, or as many as were kept together.
 const SEGMENT: u64 = 16;
 
 /// Compacts all that was handed over, at once and over and over.
@@ -237,7 +237,8 @@ async fn an_archive_is_the_same_before_during_and_after_and_a_retraction_finds_i
         );
     }
     let stores = node.stop().await;
-    assert!(assert_sound(&stores, "alice").await >= 240 / SEGMENT);
+    // How many they are is a matter of luck: what was kept together is not parted.
+    assert!(assert_sound(&stores, "alice").await > 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
