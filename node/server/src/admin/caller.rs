@@ -225,17 +225,20 @@ mod tests {
         assert_eq!(holder(&token, 10).await, None);
     }
 
-    #[test]
-    fn accounts_of_administrators_need_a_scope_of_their_own() {
-        let admins = [BareJid::parse("root@a.example").unwrap()];
-        let caller = |scopes: &[Scope]| Caller {
+    fn caller(scopes: &[Scope]) -> Caller {
+        Caller {
             who: Who::Token {
                 id: String::new(),
                 name: String::new(),
                 scopes: scopes.to_vec(),
             },
             peer: None,
-        };
+        }
+    }
+
+    #[test]
+    fn accounts_of_administrators_need_a_scope_of_their_own() {
+        let admins = [BareJid::parse("root@a.example").unwrap()];
         let few = caller(&[Scope::Accounts, Scope::Sessions]);
         let more = caller(&[Scope::Accounts, Scope::Administrators]);
         let request = |name: &str, account: &str| {
@@ -267,14 +270,6 @@ mod tests {
 
     #[test]
     fn a_scope_allows_what_it_is_for() {
-        let caller = |scopes: &[Scope]| Caller {
-            who: Who::Token {
-                id: String::new(),
-                name: String::new(),
-                scopes: scopes.to_vec(),
-            },
-            peer: None,
-        };
         let add = || Request::Add {
             account: "a@b".into(),
             password: "c".into(),

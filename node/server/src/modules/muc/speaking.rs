@@ -43,9 +43,7 @@ impl Muc {
         {
             return self.refuse(&first.stanza, first.receipt, &error, cx);
         }
-        if first.receipt.doubted
-            && let Some(effects) = was_said(&ready.room, &first)
-        {
+        if let Some(effects) = was_said(&ready.room, &first) {
             return self.send(home, effects, Some(first.receipt), cx);
         }
         let mut spoken = vec![first];
@@ -60,12 +58,7 @@ impl Muc {
                         stanza,
                         receipt,
                     };
-                    match next
-                        .receipt
-                        .doubted
-                        .then(|| was_said(&ready.room, &next))
-                        .flatten()
-                    {
+                    match was_said(&ready.room, &next) {
                         Some(effects) => self.send(home, effects, Some(next.receipt), cx),
                         None => spoken.push(next),
                     }
@@ -268,6 +261,9 @@ impl Muc {
 
 /// Whether what may have been said at a node that is gone was: then its sender gets what all got.
 fn was_said(room: &Room, spoken: &Spoken) -> Option<Effects> {
+    if !spoken.receipt.doubted {
+        return None;
+    }
     let id = spoken.stanza.id()?;
     let known = room.history.said_by(&spoken.saying.from, &id)?;
     let from = spoken.stanza.from()?;
