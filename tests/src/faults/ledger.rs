@@ -254,7 +254,8 @@ impl Ledger {
             for (place, sent) in [("recipient", false), ("sender", true)] {
                 if !copies.contains_key(&(key, sent)) {
                     wrong.push(format!(
-                        "{key:?} was acknowledged and is not in the log of its {place}"
+                        "{key:?} was acknowledged and is not in the log of its {place}{}",
+                        self.told(key)
                     ));
                 }
             }

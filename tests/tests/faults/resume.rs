@@ -522,3 +522,77 @@ async fn what_came_before_the_end_of_the_connection_counts() {
         .await
         .expect("all are stored");
 }
+
+/// Whether this is the answer to a message that was refused.
+fn is_refusal(text: &str) -> bool {
+    name(text) == "message" && attr(text, "type") == Some("error")
+}
+
+/// Alice has sent what cannot be stored, lost her connection, and waits to be resumed; what bob had written to her she has
+/// not acknowledged. The id to resume by.
+async fn refused_while_away(node: &Local) -> String {
+    let mut alice = Client::login(node.address(), "alice", "phone")
+        .await
+        .unwrap();
+    let id = alice.enable().await.unwrap();
+    alice.send("<presence/>").await.unwrap();
+    alice.until(|text| name(text) == "presence").await.unwrap();
+    let mut bob = Client::login(node.address(), "bob", "phone").await.unwrap();
+    bob.send(&message("alice@localhost", "1", "wherefore"))
+        .await
+        .unwrap();
+    alice.until(|text| name(text) == "message").await.unwrap();
+    let of_log = |call: &storage::layer::faulty::Target<'_>| call.space == Some(Space::Log);
+    let fails = Fault::Fail(storage::ErrorKind::Throttled);
+    node.switchboard.add(of_log, When::Always, fails);
+    alice.send(&message(BOB, "2", "art thou")).await.unwrap();
+    drop(alice);
+    parked(node, 1).await;
+    id
+}
+
+/// Whoever learns how much is handled learns what of that was refused, and waits for no log that cannot be read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_stands_right_behind_what_says_that_it_is_handled() {
+    let node = node(Settings::default()).await;
+    let id = refused_while_away(&node).await;
+    let mut alice = Client::authenticated(node.address(), "alice")
+        .await
+        .unwrap();
+    let resumed = alice.resume(&id, 1).await.unwrap();
+    assert_eq!(
+        (name(&resumed), attr(&resumed, "h")),
+        ("resumed", Some("2"))
+    );
+    let next = alice.until(counts).await.unwrap();
+    assert!(
+        is_refusal(&next) && attr(&next, "id") == Some("2"),
+        "{next}"
+    );
+    // What is in the log comes when that can be read.
+    node.switchboard.clear();
+    let next = alice.until(counts).await.unwrap();
+    assert_eq!(attr(&next, "id"), Some("1"), "{next}");
+    node.stop().await;
+}
+
+/// A session that is over does not say how much it has handled if its client may not know what of that was refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_refused_and_not_heard_of_is_not_told_as_handled() {
+    let node = node(Settings::default()).await;
+    let id = refused_while_away(&node).await;
+    // Another session takes its name.
+    let other = Client::login(node.address(), "alice", "phone").await;
+    let mut again = Client::authenticated(node.address(), "alice")
+        .await
+        .unwrap();
+    let failed = again.resume(&id, 1).await.unwrap();
+    assert_eq!(
+        (name(&failed), attr(&failed, "h")),
+        ("failed", None),
+        "{failed}"
+    );
+    drop(other);
+    node.switchboard.clear();
+    node.stop().await;
+}

@@ -6,19 +6,14 @@ use cluster::directory::{Bound, Conflict, SessionRef};
 use parking_lot::Mutex;
 use storage::repository::Account;
 use xmpp::{
-    BareJid, Element, Stanza, StanzaError, StanzaErrorCondition as Condition, StreamError,
+    BareJid, Element, StanzaError, StanzaErrorCondition as Condition, StreamError,
     StreamErrorCondition, ns,
 };
 
-use super::{
-    managed::{self, Sent},
-    parking::Taken,
-    session::SessionCore,
-};
+use super::{managed, parking::Taken, session::SessionCore};
 use crate::{
     home,
-    pipeline::archive_rule::{Class, classify},
-    routing::{Delivery, Letter, Mailbox, Order, Router, SessionHandle},
+    routing::{Mailbox, Order, Router, SessionHandle},
 };
 
 /// Who a stream was authenticated as.
@@ -299,19 +294,9 @@ pub async fn resume(
     // XEP-0352 §5.2: a client that resumes is active.
     core.set_active();
     for sent in again.into_iter().rev() {
-        core.backlog.push_front(match sent {
-            Sent::Logged(number) => Letter::Logged(number),
-            Sent::Message(delivery) => Letter::Stanza(delivery),
-            Sent::Other(bytes) => {
-                let class = Stanza::parse(bytes.clone())
-                    .map_or(Class::default(), |stanza| classify(&stanza).of_copy());
-                Letter::Stanza(Delivery {
-                    class,
-                    ..Delivery::passing(bytes)
-                })
-            }
-        });
+        core.backlog.push_front(sent.into());
     }
+    core.put_refusals_first();
     core.managed = Some(Box::new(managed));
     core.settled = handled;
     core.awaits_repeats();

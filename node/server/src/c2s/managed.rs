@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use xmpp::{Element, Node, StreamError, StreamErrorCondition as Condition, ns};
+use xmpp::{Element, Node, Stanza, StreamError, StreamErrorCondition as Condition, ns};
 
 use super::{
     session::SessionCore,
     stream_management::{AckPolicy, Handled, Limits, Unacked},
 };
-use crate::routing::{Delivery, Letter, Order};
+use crate::{
+    pipeline::archive_rule::{Class, classify},
+    routing::{Delivery, Letter, Order},
+};
 
 /// How long an answer to `<r/>` may wait for what came before it to be handled.
 const ACK_PATIENCE: Duration = Duration::from_secs(2);
@@ -238,6 +241,24 @@ impl Sent {
         match self {
             Self::Logged(number) => Some(*number),
             Self::Message(_) | Self::Other(_) => None,
+        }
+    }
+}
+
+impl From<Sent> for Letter {
+    /// To be sent once more.
+    fn from(sent: Sent) -> Self {
+        match sent {
+            Sent::Logged(number) => Self::Logged(number),
+            Sent::Message(delivery) => Self::Stanza(delivery),
+            Sent::Other(bytes) => {
+                let class = Stanza::parse(bytes.clone())
+                    .map_or(Class::default(), |stanza| classify(&stanza).of_copy());
+                Self::Stanza(Delivery {
+                    class,
+                    ..Delivery::passing(bytes)
+                })
+            }
         }
     }
 }

@@ -19,6 +19,9 @@ const BURST: usize = 32 << 10;
 /// The connection broke.
 pub(super) struct Broken;
 
+/// Answers to refused messages that overtake everything else when a session is resumed: more than may be under way at once.
+const MAX_REFUSALS: usize = 256;
+
 thread_local! {
     /// Where a burst is gathered: one for all sessions of a thread.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -94,6 +97,20 @@ pub(super) fn put_first(backlog: &mut VecDeque<Letter>, deliveries: Vec<Delivery
 }
 
 impl SessionCore {
+    /// Before its client learns by `<resumed/>` how much is handled: what of that was refused is said right behind it. It may
+    /// not wait for what is to be read from the log first. A client that lost it in the meantime, and the session with it,
+    /// would take what was refused for sent.
+    pub(super) fn put_refusals_first(&mut self) {
+        let waiting = std::mem::take(&mut self.backlog);
+        let (mut first, rest): (VecDeque<_>, VecDeque<_>) =
+            waiting.into_iter().partition(Letter::is_refusal);
+        // What is not taken out of the mailbox here still counts among what may wait there.
+        let limit = MAX_REFUSALS.saturating_sub(first.len());
+        first.extend(self.handle.mailbox.pull(limit, Letter::is_refusal));
+        first.extend(rest);
+        self.backlog = first;
+    }
+
     /// Whether another stanza may wait for the client's acknowledgement.
     fn has_room(&self, delivery: &Delivery) -> bool {
         self.managed

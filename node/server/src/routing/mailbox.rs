@@ -26,7 +26,7 @@ use xmpp::StreamError;
 use super::prune;
 use crate::{
     c2s::{SessionCore, stream_management::Ticket},
-    pipeline::archive_rule::Class,
+    pipeline::{archive_rule::Class, delivery::MessageType},
 };
 
 /// Beyond this many waiting letters, logged stanzas are kept as numbers.
@@ -107,6 +107,20 @@ impl Letter {
             Self::Stanza(delivery) => Some(delivery.number).filter(|number| *number != 0),
             Self::Waiting | Self::Done(_) | Self::LaneDone => None,
         }
+    }
+
+    /// How long what it has with it is.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Stanza(delivery) => delivery.bytes.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether it is the answer to a message that was refused.
+    pub fn is_refusal(&self) -> bool {
+        let is_error = |delivery: &Delivery| delivery.class.message_type() == MessageType::Error;
+        matches!(self, Self::Stanza(delivery) if delivery.number == 0 && is_error(delivery))
     }
 
     /// Whether it brings something out of the log.
@@ -235,10 +249,7 @@ impl Mailbox {
                 Posted::Yes
             }
             letter => {
-                let bytes = match &letter {
-                    Letter::Stanza(delivery) => delivery.bytes.len(),
-                    _ => 0,
-                };
+                let bytes = letter.bytes();
                 if inner.state == State::Lean {
                     inner.prune(bytes);
                 }
@@ -319,6 +330,22 @@ impl Mailbox {
     /// Looks at each letter that waits.
     pub fn visit(&self, visit: impl FnMut(&Letter)) {
         self.0.lock().letters.iter().for_each(visit);
+    }
+
+    /// Takes the letters of which this is true, at most so many, before it is their turn.
+    pub fn pull(&self, limit: usize, is: impl Fn(&Letter) -> bool) -> Vec<Letter> {
+        let mut inner = self.0.lock();
+        let mut pulled = Vec::new();
+        let mut rest = VecDeque::with_capacity(inner.letters.len());
+        for letter in std::mem::take(&mut inner.letters) {
+            match pulled.len() < limit && is(&letter) {
+                true => pulled.push(letter),
+                false => rest.push_back(letter),
+            }
+        }
+        inner.letters = rest;
+        inner.bytes -= pulled.iter().map(Letter::bytes).sum::<usize>();
+        pulled
     }
 
     /// The first number in the log among the letters.

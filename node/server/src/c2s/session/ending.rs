@@ -7,7 +7,6 @@ use xmpp::Stanza;
 
 use super::SessionCore;
 use crate::{
-    c2s::managed::Sent,
     pipeline::{inbound, lifecycle},
     routing::Letter,
 };
@@ -15,8 +14,7 @@ use crate::{
 impl SessionCore {
     /// The session is over: its presence ends, its name is free, what its client did not get waits for another.
     pub fn end(self: Box<Self>, presence: Option<Stanza>) {
-        // What nobody can be sure of is not told.
-        let is_known = !self.is_unproven();
+        let mut is_told = !self.is_unproven();
         let Self {
             handle,
             home,
@@ -33,29 +31,28 @@ impl SessionCore {
         let left = handle.mailbox.close();
         let mut numbers = Vec::from(unwritten);
         let mut homeless = Vec::new();
+        let is_managed = managed.is_some();
         // What was sent and not acknowledged is older than what was not sent.
-        if let Some(managed) = managed {
-            router.parked.forget(&handle, is_known.then(|| handled.h()));
-            for sent in managed.outbound.into_items() {
-                match sent {
-                    Sent::Logged(number) => numbers.push(number),
-                    Sent::Message(message) => homeless.extend(message.give_up()),
-                    Sent::Other(_) => {}
-                }
-            }
-        }
+        let unacked = managed.into_iter().flat_map(|it| it.outbound.into_items());
+        let unacked = unacked.map(Letter::from);
         let mut spared = Vec::new();
         if let Some(mut state) = client_state {
             state.activate(&mut spared);
         }
         let spared = spared.into_iter().map(Letter::Stanza);
-        for letter in spared.chain(backlog).chain(left) {
+        for letter in unacked.chain(spared).chain(backlog).chain(left) {
+            is_told &= !letter.is_refusal();
             match letter {
                 Letter::Logged(number) => numbers.push(number),
                 Letter::Stanza(delivery) if delivery.number != 0 => numbers.push(delivery.number),
                 Letter::Stanza(delivery) => homeless.extend(delivery.give_up()),
                 Letter::Waiting | Letter::Done(_) | Letter::LaneDone => {}
             }
+        }
+        if is_managed {
+            // What nobody can be sure of is not told. Nor is it if something of that was refused and its client may not have
+            // heard: it sends again what it takes for sent otherwise.
+            router.parked.forget(&handle, is_told.then(|| handled.h()));
         }
         let presence = presence.unwrap_or_else(|| inbound::unavailable(&handle.jid, None));
         // Its home stays until all of this is done.
