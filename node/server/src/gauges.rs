@@ -24,6 +24,7 @@ pub fn watch_router(metrics: &Metrics, router: &Arc<Router>) {
         };
         gauges.sessions.set(count(router.sessions.len()));
         gauges.parked.set(count(router.parked.len()));
+        gauges.unanswered.set(count(router.peers.unanswered()));
         gauges.homes.set(count(router.homes.len()));
         gauges.rosters.set(count(router.rosters.len()));
         gauges.accounts.set(count(router.directory.accounts()));

@@ -34,6 +34,8 @@ pub struct Gauges {
     pub sessions: IntGauge,
     /// Sessions whose connection broke and that can be resumed.
     pub parked: IntGauge,
+    /// Stanzas for accounts of other nodes that wait for an answer.
+    pub unanswered: IntGauge,
     /// Homes in memory.
     pub homes: IntGauge,
     /// Rosters in memory.
@@ -213,6 +215,10 @@ impl Gauges {
             parked: gauge(
                 "xmpp_c2s_parked_sessions",
                 "Sessions that wait to be resumed",
+            ),
+            unanswered: gauge(
+                "xmpp_cluster_unanswered_stanzas",
+                "Stanzas that other nodes were asked to deliver and have not answered, and those that wait behind them",
             ),
             homes: gauge("xmpp_home_loaded", "Homes in memory"),
             rosters: gauge("xmpp_roster_cached", "Rosters in memory"),

@@ -388,8 +388,8 @@ impl Peers {
         }
     }
 
-    /// How many stanzas other nodes were asked to deliver and have not answered.
-    pub fn asked(&self) -> usize {
+    /// How many stanzas other nodes were asked to deliver and have not answered, and how many wait behind them.
+    pub fn unanswered(&self) -> usize {
         self.asking.len()
     }
 
