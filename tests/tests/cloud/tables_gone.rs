@@ -56,11 +56,12 @@ async fn check(during: impl AsyncFnOnce(&Faults, u64)) {
     let told = steady.stop().await;
     play.settle().await;
     let story = play.stop().await;
+    println!("{story:?}");
     newcomer::assert_registered_once(node.address(), &attempts).await;
     node.app.shutdown().await;
     let counts = play.verify(&cloud.stores().await).await;
     println!(
-        "{hits} faults\n{counts:?}\n{story:?}\nsteady: {told:?}\nvisits: {visits:?}\nregistrations: {attempts:?}"
+        "{hits} faults\n{counts:?}\nsteady: {told:?}\nvisits: {visits:?}\nregistrations: {attempts:?}"
     );
     assert_told_only(&story, &FOR_NOW);
     assert!(hits > 0 && counts.promised > 0 && visits["came in"] > 0);

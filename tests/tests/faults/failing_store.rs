@@ -44,8 +44,9 @@ async fn check(rules: impl FnOnce(&Switchboard), outages: bool) -> (Counts, Stor
     node.switchboard.switch(false);
     play.settle().await;
     let story = play.stop().await;
+    println!("{story:?}");
     let counts = play.verify(&node.stop().await).await;
-    println!("{hits} faults\n{counts:?}\n{story:?}");
+    println!("{hits} faults\n{counts:?}");
     assert!(
         hits > 0 && counts.promised > 0,
         "nothing failed, or nothing was sent"

@@ -97,7 +97,7 @@ fn blocked(
 
 fn answer(handle: &SessionHandle, stanza: &Stanza, error: &StanzaError) {
     if let Some(reply) = stanza.error_reply(error) {
-        post(handle, &reply);
+        handle.mailbox.post(Letter::refusal(&reply));
     }
 }
 

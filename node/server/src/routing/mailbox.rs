@@ -21,12 +21,15 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use thin_vec::ThinVec;
-use xmpp::StreamError;
+use xmpp::{Element, Stanza, StreamError};
 
 use super::prune;
 use crate::{
     c2s::{SessionCore, stream_management::Ticket},
-    pipeline::{archive_rule::Class, delivery::MessageType},
+    pipeline::{
+        archive_rule::{Class, classify},
+        delivery::MessageType,
+    },
 };
 
 /// Beyond this many waiting letters, logged stanzas are kept as numbers.
@@ -100,6 +103,15 @@ impl Delivery {
 }
 
 impl Letter {
+    /// What a stanza of the client's own is answered with that is refused where it came in.
+    pub fn refusal(error: &Element) -> Self {
+        let error = Stanza::from_element(error);
+        Self::Stanza(Delivery {
+            class: classify(&error).of_copy(),
+            ..Delivery::passing(error.raw().clone())
+        })
+    }
+
     /// Its number in the log, if it has one.
     pub fn number(&self) -> Option<u64> {
         match self {

@@ -7,7 +7,10 @@ use xmpp::{
 };
 
 use super::{Flow, SessionCore};
-use crate::{pipeline::outbound, routing::Progress};
+use crate::{
+    pipeline::outbound,
+    routing::{Letter, Progress},
+};
 
 impl SessionCore {
     /// A stanza of the client (RFC 6120 §8).
@@ -78,7 +81,7 @@ impl SessionCore {
         element.set_attr("from", self.jid().as_str());
         let error = xmpp::StanzaErrorCondition::JidMalformed.into();
         if let Some(reply) = Stanza::from_element(&element).error_reply(&error) {
-            self.reply(reply);
+            self.handle.mailbox.post(Letter::refusal(&reply));
         }
         self.complete(ticket);
     }
